@@ -1,0 +1,36 @@
+//! What the algorithm asks of a place where a graph is kept.
+
+use crate::{Candidate, ElementId, Level};
+
+/// A place where a graph is kept: a build's memory or an index's pages.
+///
+/// Methods take `&mut self` because a store on pages keeps hints and buffers of its own.
+pub trait Store {
+    /// What elements are measured against.
+    type Query;
+
+    /// The element where every search starts and its level; none in an empty graph.
+    fn entry_point(&mut self) -> Option<(ElementId, Level)>;
+
+    /// Appends the neighbors of an element at a level; nothing if the element is gone.
+    fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>);
+
+    /// Appends the elements measured against the query, in any order; elements that are gone are left out.
+    fn measure(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>);
+}
+
+/// A store whose graph can grow.
+pub trait StoreMut: Store {
+    /// Adds the element that `query` stands for, with its neighbors from layer 0 up.
+    /// None if an element with the same code took it in.
+    fn add(&mut self, query: &Self::Query, neighbors: &[Vec<Candidate>]) -> Option<ElementId>;
+
+    /// Distances among candidates: `between(a, b)` by position in `candidates`, for neighbor selection.
+    fn select(&mut self, candidates: &[Candidate], max: usize) -> Vec<Candidate>;
+
+    /// Offers `new` as a neighbor of `of`, which keeps at most `max_neighbors` by Algorithm 4.
+    fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32);
+
+    /// Makes the element the entry point if its level is higher than the present one's.
+    fn raise_entry_point(&mut self, element: ElementId, level: Level);
+}

@@ -1,0 +1,2 @@
+//! Which bytes: checked views over index pages.
+#![forbid(unsafe_code)]

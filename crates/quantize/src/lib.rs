@@ -1,0 +1,1 @@
+//! In how few bits: codes, estimators and their error bounds.
