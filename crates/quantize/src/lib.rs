@@ -1,1 +1,17 @@
 //! In how few bits: codes, estimators and their error bounds.
+
+mod code_set;
+mod dot;
+
+pub use code_set::{CodeSet, EncodedRow};
+
+/// Which distance codes estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Squared Euclidean distance; also the cosine's, over normalised vectors.
+    L2,
+    /// The negative inner product.
+    InnerProduct,
+    /// The sum of absolute differences.
+    L1,
+}

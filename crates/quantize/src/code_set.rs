@@ -1,0 +1,425 @@
+//! The codes of a build: eight bits a dimension, the vectors of one graph side by side.
+//!
+//! A vector becomes `scale * levels`, with levels from -127 to 127. The scale is not the width of a level but
+//! |v|² / (levels · v), so that the code's inner product with its own vector is exact and the estimate of an inner
+//! product with any other is unbiased (the manner of RaBitQ, arXiv 2405.12497).
+//!
+//! Memory is asked for before it is used (`bytes_needed`, `try_reserve`) and comes in blocks, so growing copies nothing.
+//! Vectors are encoded anywhere (`EncodedRow::encode` needs no set) and pushed by one thread in the order of the scan.
+
+use std::collections::TryReserveError;
+
+use crate::Measure;
+use crate::dot::{self, Isa, LINE, Line};
+
+/// The 8-bit codes of all vectors of a build.
+#[derive(Debug)]
+pub struct CodeSet {
+    measure: Measure,
+    dimensions: usize,
+    shape: Shape,
+    isa: Isa,
+    blocks: Vec<Vec<Line>>,
+    facts: Vec<Facts>,
+}
+
+/// A vector's code before it has joined a set; keep one and encode into it again and again.
+#[derive(Clone, Debug, Default)]
+pub struct EncodedRow {
+    lines: Vec<Line>,
+    facts: Facts,
+}
+
+/// What an estimate needs besides the levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Facts {
+    /// A level's worth.
+    pub(crate) scale: f32,
+    /// The vector's squared length, of the vector itself and not of its code.
+    pub(crate) squared_norm: f32,
+    /// The sum of the levels, which kernels for unsigned bytes take off again.
+    pub(crate) sum: i32,
+}
+
+/// How rows lie in blocks.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    lines_per_row: usize,
+    rows_per_block: usize,
+}
+
+/// About this many bytes are taken from the system at a time.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+impl Shape {
+    fn new(dimensions: usize) -> Shape {
+        let lines_per_row = dimensions.div_ceil(LINE).max(1);
+        let rows = (BLOCK_BYTES / (lines_per_row * LINE)).max(1);
+        // A power of two, so that finding a row costs a shift and a mask.
+        Shape {
+            lines_per_row,
+            rows_per_block: 1 << rows.ilog2(),
+        }
+    }
+
+    fn lines_per_block(self) -> usize {
+        self.lines_per_row * self.rows_per_block
+    }
+
+    fn blocks(self, rows: usize) -> usize {
+        rows.div_ceil(self.rows_per_block)
+    }
+}
+
+impl CodeSet {
+    /// An empty set, measuring with the best kernels this CPU has.
+    #[must_use]
+    pub fn new(dimensions: usize, measure: Measure) -> CodeSet {
+        CodeSet::with_isa(dimensions, measure, Isa::current())
+    }
+
+    pub(crate) fn with_isa(dimensions: usize, measure: Measure, isa: Isa) -> CodeSet {
+        let shape = Shape::new(dimensions);
+        CodeSet {
+            measure,
+            dimensions,
+            shape,
+            isa,
+            blocks: Vec::new(),
+            facts: Vec::new(),
+        }
+    }
+
+    /// Bytes that a set of `rows` vectors takes.
+    #[must_use]
+    pub fn bytes_needed(rows: usize, dimensions: usize) -> usize {
+        let shape = Shape::new(dimensions);
+        shape.blocks(rows) * (shape.lines_per_block() * LINE + size_of::<Vec<Line>>())
+            + rows * size_of::<Facts>()
+    }
+
+    /// Takes the memory for `rows` more vectors, or leaves the set as it was.
+    ///
+    /// # Errors
+    /// When the system has no such memory.
+    pub fn try_reserve(&mut self, rows: usize) -> Result<(), TryReserveError> {
+        let (blocks, lines) = (
+            self.shape.blocks(self.len() + rows),
+            self.shape.lines_per_block(),
+        );
+        self.facts.try_reserve_exact(rows)?;
+        self.blocks
+            .try_reserve_exact(blocks.saturating_sub(self.blocks.len()))?;
+        while self.blocks.len() < blocks {
+            let mut block = Vec::new();
+            block.try_reserve_exact(lines)?;
+            self.blocks.push(block);
+        }
+        Ok(())
+    }
+
+    /// Adds a vector; its id is the length of the set before. Takes memory when none is reserved.
+    pub fn push(&mut self, row: &EncodedRow) {
+        assert_eq!(
+            row.lines.len(),
+            self.shape.lines_per_row,
+            "a row has the set's dimensions"
+        );
+        self.push_lines(&row.lines, row.facts);
+    }
+
+    /// Adds a vector of another set of the same dimensions: a block of the scan, or a cell's part of the whole.
+    pub fn push_from(&mut self, other: &CodeSet, id: u32) {
+        assert_eq!(
+            other.shape.lines_per_row, self.shape.lines_per_row,
+            "sets of the same dimensions"
+        );
+        self.push_lines(other.row(id), other.facts(id));
+    }
+
+    fn push_lines(&mut self, lines: &[Line], facts: Facts) {
+        let block = self.len() / self.shape.rows_per_block;
+        if block == self.blocks.len() {
+            self.blocks
+                .push(Vec::with_capacity(self.shape.lines_per_block()));
+        }
+        self.blocks[block].extend_from_slice(lines);
+        self.facts.push(facts);
+    }
+
+    /// Vectors in the set.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.facts.len()
+    }
+
+    /// True before the first vector.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.facts.is_empty()
+    }
+
+    /// Dimensions of every vector.
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// What `distance` estimates.
+    #[must_use]
+    pub fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// Bytes the set holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let lines: usize = self.blocks.iter().map(Vec::capacity).sum();
+        lines * LINE
+            + self.blocks.capacity() * size_of::<Vec<Line>>()
+            + self.facts.capacity() * size_of::<Facts>()
+    }
+
+    /// The estimated distance of two vectors: squared L2, negative inner product, or L1. Symmetric to the last bit.
+    #[inline]
+    #[must_use]
+    pub fn distance(&self, a: u32, b: u32) -> f32 {
+        let (row_a, facts_a) = (self.row(a), self.facts(a));
+        let (row_b, facts_b) = (self.row(b), self.facts(b));
+        if self.measure == Measure::L1 {
+            return l1(row_a, facts_a.scale, row_b, facts_b.scale);
+        }
+        let dot = dot::dot(self.isa, row_a, row_b, facts_b.sum);
+        estimate(self.measure, facts_a, facts_b, dot)
+    }
+
+    /// Asks the CPU to bring a vector's code nearer, for a distance soon to be measured.
+    #[inline]
+    pub fn prefetch(&self, id: u32) {
+        dot::prefetch(self.row(id));
+    }
+
+    #[inline]
+    pub(crate) fn row(&self, id: u32) -> &[Line] {
+        let (block, row) = (
+            id as usize / self.shape.rows_per_block,
+            id as usize % self.shape.rows_per_block,
+        );
+        let start = row * self.shape.lines_per_row;
+        &self.blocks[block][start..start + self.shape.lines_per_row]
+    }
+
+    #[inline]
+    pub(crate) fn facts(&self, id: u32) -> Facts {
+        self.facts[id as usize]
+    }
+}
+
+/// A distance from an inner product of levels. Multiplied and added in this order everywhere, so that all kernels and
+/// both directions of a pair agree to the last bit.
+#[inline]
+fn estimate(measure: Measure, a: Facts, b: Facts, dot: i32) -> f32 {
+    let product = (a.scale * b.scale) * dot as f32;
+    match measure {
+        Measure::InnerProduct => -product,
+        Measure::L2 | Measure::L1 => ((a.squared_norm + b.squared_norm) - 2.0 * product).max(0.0),
+    }
+}
+
+fn l1(a: &[Line], scale_a: f32, b: &[Line], scale_b: f32) -> f32 {
+    let mut sums = [0.0; LINE];
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (&a, &b)) in sums.iter_mut().zip(a.0.iter().zip(&b.0)) {
+            *sum += (f32::from(a) * scale_a - f32::from(b) * scale_b).abs();
+        }
+    }
+    sums.iter().sum()
+}
+
+impl EncodedRow {
+    /// An empty row, to encode into.
+    #[must_use]
+    pub fn new() -> EncodedRow {
+        EncodedRow::default()
+    }
+
+    /// Encodes a vector, rotated already where its measure allows it. Needs no set, so that any thread may do it.
+    pub fn encode(&mut self, rotated: &[f32]) {
+        self.lines.clear();
+        self.lines
+            .resize(rotated.len().div_ceil(LINE).max(1), Line::ZERO);
+        let levels_per_unit = levels_per_unit(rotated);
+        let mut sums = Sums::default();
+        for (line, values) in self.lines.iter_mut().zip(rotated.chunks(LINE)) {
+            encode_line(line, values, levels_per_unit);
+            sums.add(line, values);
+        }
+        self.facts = sums.facts();
+    }
+}
+
+/// The largest value takes the highest level. None of it for a zero vector, or one with no finite length.
+fn levels_per_unit(values: &[f32]) -> f32 {
+    let largest = values
+        .iter()
+        .fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let levels = 127.0 / largest;
+    if levels.is_finite() && largest.is_finite() {
+        levels
+    } else {
+        0.0
+    }
+}
+
+/// Added to a small float, it leaves the nearest integer in the low bits: rounding that vectorizes on every CPU.
+const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+
+fn encode_line(line: &mut Line, values: &[f32], levels_per_unit: f32) {
+    for (level, value) in line.0.iter_mut().zip(values) {
+        let rounded = (value * levels_per_unit + ROUND)
+            .to_bits()
+            .wrapping_sub(ROUND.to_bits());
+        *level = rounded as i8;
+    }
+}
+
+/// The sums behind `Facts`, in lanes so that they vectorize.
+#[derive(Default)]
+struct Sums {
+    levels: i32,
+    squares: [f32; 16],
+    products: [f32; 16],
+}
+
+impl Sums {
+    fn add(&mut self, line: &Line, values: &[f32]) {
+        self.levels += line.0.iter().map(|&level| i32::from(level)).sum::<i32>();
+        for (levels, values) in line.0.chunks(16).zip(values.chunks(16)) {
+            for (lane, (&level, &value)) in levels.iter().zip(values).enumerate() {
+                self.squares[lane] += value * value;
+                self.products[lane] += value * f32::from(level);
+            }
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let squared_norm: f32 = self.squares.iter().sum();
+        let product: f32 = self.products.iter().sum();
+        let scale = squared_norm / product;
+        let scale = if scale.is_finite() { scale } else { 0.0 };
+        Facts {
+            scale,
+            squared_norm,
+            sum: self.levels,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values between -1 and 1, the same on every run.
+    fn vector(dimensions: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..dimensions).map(|_| next()).collect()
+    }
+
+    fn set_of(vectors: &[Vec<f32>], measure: Measure, isa: Isa) -> CodeSet {
+        let mut set = CodeSet::with_isa(vectors[0].len(), measure, isa);
+        let mut row = EncodedRow::new();
+        for vector in vectors {
+            row.encode(vector);
+            set.push(&row);
+        }
+        set
+    }
+
+    fn exact(measure: Measure, a: &[f32], b: &[f32]) -> f32 {
+        let pairs = a.iter().zip(b);
+        match measure {
+            Measure::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
+            Measure::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f32>(),
+            Measure::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
+        }
+    }
+
+    #[test]
+    fn estimates_are_close_and_equal_on_every_cpu() {
+        for dimensions in [1, 3, 64, 100, 384, 1536] {
+            let vectors: Vec<_> = (0..20).map(|seed| vector(dimensions, seed)).collect();
+            for measure in [Measure::L2, Measure::InnerProduct, Measure::L1] {
+                let oracle = set_of(&vectors, measure, Isa::Scalar);
+                for isa in Isa::available() {
+                    let set = set_of(&vectors, measure, isa);
+                    for a in 0..20 {
+                        for b in 0..20 {
+                            let distance = set.distance(a, b);
+                            assert_eq!(distance, oracle.distance(a, b), "{isa:?}");
+                            assert_eq!(distance, set.distance(b, a));
+                            let exact = exact(measure, &vectors[a as usize], &vectors[b as usize]);
+                            let tolerance = 0.02 * dimensions as f32;
+                            assert!(
+                                (distance - exact).abs() < tolerance,
+                                "{measure:?} {distance} {exact}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_vector_is_at_no_distance_from_itself() {
+        let vectors: Vec<_> = (0..5).map(|seed| vector(200, seed)).collect();
+        let set = set_of(&vectors, Measure::L2, Isa::current());
+        for id in 0..5 {
+            // The levels' own length is longer than the vector by the square of the angle between them.
+            assert!(set.distance(id, id) < 0.01);
+        }
+    }
+
+    #[test]
+    fn zero_and_infinite_vectors_are_encoded_without_harm() {
+        for value in [0.0, -0.0, 1e-45, 1e-30, f32::MAX, f32::INFINITY, f32::NAN] {
+            let vectors = vec![vec![value; 70], vector(70, 1)];
+            let set = set_of(&vectors, Measure::L2, Isa::current());
+            let between = set.distance(0, 1);
+            assert!(between >= 0.0, "{value}: {between}");
+        }
+    }
+
+    #[test]
+    fn reserved_memory_is_what_was_announced() {
+        for dimensions in [1, 128, 384, 16_000] {
+            for rows in [0, 1, 1000, 5000] {
+                let mut set = CodeSet::new(dimensions, Measure::L2);
+                set.try_reserve(rows).unwrap();
+                assert_eq!(set.bytes(), CodeSet::bytes_needed(rows, dimensions));
+                let mut row = EncodedRow::new();
+                row.encode(&vec![1.0; dimensions]);
+                (0..rows).for_each(|_| set.push(&row));
+                assert_eq!(
+                    set.bytes(),
+                    CodeSet::bytes_needed(rows, dimensions),
+                    "pushing takes no more"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_taken_from_another_set_keeps_its_distances() {
+        let vectors: Vec<_> = (0..300).map(|seed| vector(384, seed)).collect();
+        let all = set_of(&vectors, Measure::L2, Isa::current());
+        let mut some = CodeSet::new(384, Measure::L2);
+        (100..300).for_each(|id| some.push_from(&all, id));
+        assert_eq!(some.len(), 200);
+        assert_eq!(some.distance(3, 190), all.distance(103, 290));
+    }
+}

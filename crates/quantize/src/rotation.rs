@@ -1,0 +1,221 @@
+//! A seeded random rotation: it spreads a vector's length evenly over the dimensions, so that few levels fit them all.
+//!
+//! A round flips signs and applies a fast Hadamard transform to a power of two of dimensions: those at the front in even
+//! rounds, those at the back in odd ones. When that is not all of them, the two halves of the vector are then mixed.
+//! So every dimension reaches every other without padding, in O(d log d).
+
+use std::f32::consts::FRAC_1_SQRT_2;
+
+use crate::lanes::LANES;
+use crate::simd::{Loops, Simd};
+
+const ROUNDS: usize = 4;
+
+/// An orthogonal map that looks random; the same for a seed on every machine, for ever.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    dimensions: usize,
+    /// Per round and dimension a sign, times the factor that keeps the transform's lengths.
+    signs: Vec<f32>,
+    simd: Simd,
+}
+
+impl Rotation {
+    /// A rotation of vectors with so many dimensions.
+    #[must_use]
+    pub fn new(dimensions: usize, seed: u64) -> Rotation {
+        Rotation::with_simd(dimensions, seed, Simd::current())
+    }
+
+    pub(crate) fn with_simd(dimensions: usize, seed: u64, simd: Simd) -> Rotation {
+        let mut random = SplitMix(seed);
+        let mut signs = Vec::with_capacity(ROUNDS * dimensions);
+        for round in 0..ROUNDS {
+            let piece = piece(dimensions, round);
+            let factor = 1.0 / (piece.len() as f32).sqrt();
+            for dimension in 0..dimensions {
+                let size = if piece.contains(&dimension) { factor } else { 1.0 };
+                signs.push(if random.next() >> 63 == 0 { size } else { -size });
+            }
+        }
+        Rotation { dimensions, signs, simd }
+    }
+
+    /// Dimensions of the vectors it turns.
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// Turns a vector in place; its length and its angles to other turned vectors stay.
+    pub fn rotate(&self, vector: &mut [f32]) {
+        assert_eq!(vector.len(), self.dimensions, "a vector of the rotation's dimensions");
+        self.simd.run(Turn { rotation: self, vector });
+    }
+
+    /// The loops of `rotate`, for callers that are compiled for a CPU level themselves.
+    #[inline(always)]
+    pub(crate) fn turn(&self, vector: &mut [f32]) {
+        if self.dimensions == 0 {
+            return;
+        }
+        for (round, signs) in self.signs.chunks_exact(self.dimensions).enumerate() {
+            for (value, sign) in vector.iter_mut().zip(signs) {
+                *value *= sign;
+            }
+            let piece = piece(self.dimensions, round);
+            let is_all = piece.len() == self.dimensions;
+            transform(&mut vector[piece]);
+            if !is_all {
+                mix_halves(vector);
+            }
+        }
+    }
+}
+
+struct Turn<'a> {
+    rotation: &'a Rotation,
+    vector: &'a mut [f32],
+}
+
+impl Loops for Turn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.rotation.turn(self.vector);
+    }
+}
+
+/// The dimensions a round transforms: the largest power of two of them.
+#[inline(always)]
+fn piece(dimensions: usize, round: usize) -> std::ops::Range<usize> {
+    let len = 1 << dimensions.max(1).ilog2();
+    let start = if round % 2 == 0 { 0 } else { dimensions - len };
+    start..start + len
+}
+
+/// The Hadamard transform without its factor.
+#[inline(always)]
+fn transform(values: &mut [f32]) {
+    let mut half = 1;
+    if values.len() >= LANES {
+        for chunk in values.as_chunks_mut::<LANES>().0 {
+            transform_chunk(chunk);
+        }
+        half = LANES;
+    }
+    while half < values.len() {
+        for block in values.chunks_exact_mut(2 * half) {
+            let (front, back) = block.split_at_mut(half);
+            for (a, b) in front.iter_mut().zip(back) {
+                (*a, *b) = (*a + *b, *a - *b);
+            }
+        }
+        half *= 2;
+    }
+}
+
+/// The first four steps, inside a register.
+#[inline(always)]
+fn transform_chunk(chunk: &mut [f32; LANES]) {
+    cross_lanes::<1>(chunk);
+    cross_lanes::<2>(chunk);
+    cross_lanes::<4>(chunk);
+    cross_lanes::<8>(chunk);
+}
+
+#[inline(always)]
+fn cross_lanes<const HALF: usize>(chunk: &mut [f32; LANES]) {
+    let from = *chunk;
+    for lane in 0..LANES {
+        let sign = if lane & HALF == 0 { 1.0 } else { -1.0 };
+        chunk[lane] = from[lane ^ HALF] + sign * from[lane];
+    }
+}
+
+#[inline(always)]
+fn mix_halves(vector: &mut [f32]) {
+    // With an odd number of dimensions the middle one sits out; the transform takes it up.
+    let middle = vector.len().div_ceil(2);
+    let (front, back) = vector.split_at_mut(middle);
+    for (a, b) in front.iter_mut().zip(back) {
+        (*a, *b) = ((*a + *b) * FRAC_1_SQRT_2, (*a - *b) * FRAC_1_SQRT_2);
+    }
+}
+
+/// Steele, Lea and Flood's generator: 64 bits of state and no way to seed it badly.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: [usize; 12] = [1, 2, 3, 7, 16, 31, 100, 128, 384, 768, 1535, 16_000];
+
+    fn wave(dimensions: usize) -> Vec<f32> {
+        (0..dimensions).map(|i| ((i * i) as f32 * 0.37).sin()).collect()
+    }
+
+    fn norm(vector: &[f32]) -> f64 {
+        vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+    }
+
+    #[test]
+    fn rotation_keeps_lengths_and_angles() {
+        for dimensions in SIZES {
+            let rotation = Rotation::new(dimensions, 7);
+            let (a, b) = (wave(dimensions), vec![0.25; dimensions]);
+            let (mut turned_a, mut turned_b) = (a.clone(), b.clone());
+            rotation.rotate(&mut turned_a);
+            rotation.rotate(&mut turned_b);
+            let between = |a: &[f32], b: &[f32]| norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>());
+            assert!((norm(&turned_a) - norm(&a)).abs() <= 1e-5 * norm(&a), "{dimensions}");
+            assert!((between(&turned_a, &turned_b) - between(&a, &b)).abs() <= 1e-5 * norm(&a).max(norm(&b)));
+        }
+    }
+
+    #[test]
+    fn rotation_gives_the_same_bits_on_every_cpu() {
+        for dimensions in SIZES {
+            let mut expected = wave(dimensions);
+            Rotation::with_simd(dimensions, 3, Simd::Scalar).rotate(&mut expected);
+            for simd in Simd::available() {
+                let mut turned = wave(dimensions);
+                Rotation::with_simd(dimensions, 3, simd).rotate(&mut turned);
+                assert!(turned.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "{simd:?} {dimensions}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_dimension_is_spread_over_all() {
+        for dimensions in [100, 129, 255, 384, 1535] {
+            for dimension in [0, dimensions / 2, dimensions - 1] {
+                let mut unit = vec![0.0; dimensions];
+                unit[dimension] = 1.0;
+                Rotation::new(dimensions, 1).rotate(&mut unit);
+                let largest = unit.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                assert!(largest * (dimensions as f32).sqrt() < 6.0, "{dimension} of {dimensions}: {largest}");
+            }
+        }
+    }
+
+    #[test]
+    fn seeds_differ() {
+        let (mut a, mut b) = (wave(64), wave(64));
+        Rotation::new(64, 1).rotate(&mut a);
+        Rotation::new(64, 2).rotate(&mut b);
+        assert_ne!(a, b);
+    }
+}
