@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod insert;
 mod search;
 mod select;
 mod store;
+mod visited;
 
-pub use search::{Search, SearchOptions};
+pub use insert::insert;
+pub use search::{Counters, Search, SearchOptions};
 pub use select::select_neighbors;
 pub use store::{Store, StoreMut};
 
@@ -17,6 +20,7 @@ pub type Level = u8;
 pub const MAX_LEVEL: Level = 15;
 
 /// Names an element: its place in a build's memory, or its packed block and slot in an index.
+/// `u32::MAX` names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElementId(pub u32);
 
@@ -29,7 +33,8 @@ pub struct Params {
     pub ef_construction: usize,
 }
 
-/// An element with its distance, during a search.
+/// An element with its distance, during a search. Candidates order nearest first, ties by element,
+/// so that every order is total and repeatable.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     /// Distance to the query, estimated from the element's code.
@@ -42,18 +47,92 @@ pub struct Candidate {
     pub live: bool,
 }
 
-impl Candidate {
-    /// Nearest first, ties by element, so that every order is total and repeatable.
+impl Ord for Candidate {
     #[inline]
-    #[must_use]
-    pub fn nearest_first(&self, other: &Self) -> std::cmp::Ordering {
-        self.distance.total_cmp(&other.distance).then(self.element.cmp(&other.element))
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.distance
+            .total_cmp(&other.distance)
+            .then(self.element.cmp(&other.element))
     }
 }
+
+impl PartialOrd for Candidate {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Candidate {}
 
 /// Capacity of a neighbor list at a level (the paper's Mmax0 and Mmax).
 #[inline]
 #[must_use]
 pub fn max_neighbors(m: usize, level: Level) -> usize {
     if level == 0 { 2 * m } else { m }
+}
+
+/// Level drawn from a key: geometric, one element in `m` goes on to the next level.
+/// The same key always gives the same level, so a build is repeatable.
+#[must_use]
+pub fn level_of(key: u64, m: usize) -> Level {
+    let share = 1.0 / m.max(2) as f64;
+    let drawn = (scramble(key) >> 11) as f64 / (1u64 << 53) as f64;
+    let mut level = 0;
+    let mut threshold = share;
+    while drawn < threshold && level < MAX_LEVEL {
+        level += 1;
+        threshold *= share;
+    }
+    level
+}
+
+/// Spreads a key over all 64 bits (the finisher of splitmix64).
+fn scramble(key: u64) -> u64 {
+    let mut z = key.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_element_in_m_goes_on_to_the_next_level() {
+        let levels: Vec<Level> = (0..100_000).map(|key| level_of(key, 16)).collect();
+        let at_least = |level| levels.iter().filter(|&&l| l >= level).count();
+        assert!((5_900..6_600).contains(&at_least(1)));
+        assert!((320..460).contains(&at_least(2)));
+    }
+
+    #[test]
+    fn levels_are_capped_and_repeatable() {
+        for key in 0..100_000 {
+            let level = level_of(key, 2);
+            assert!(level <= MAX_LEVEL);
+            assert_eq!(level, level_of(key, 2));
+        }
+    }
+
+    #[test]
+    fn candidates_order_nearest_first_then_by_element() {
+        let candidate = |distance, element| Candidate {
+            distance,
+            error: 0.0,
+            element: ElementId(element),
+            live: true,
+        };
+        let mut candidates = [candidate(2.0, 1), candidate(1.0, 7), candidate(1.0, 3)];
+        candidates.sort();
+        assert_eq!(candidates.map(|c| c.element.0), [3, 7, 1]);
+    }
 }

@@ -1,5 +1,285 @@
 //! Algorithms 2 and 5 of the HNSW paper, and the resumable scan.
+
+use crate::visited::Visited;
+use crate::{Candidate, ElementId, Level, Store};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 /// How far a search goes.
-pub struct SearchOptions;
-/// A search and its scratch memory.
-pub struct Search;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchOptions {
+    /// How many live elements to find: the size of the dynamic list of nearest neighbors.
+    pub ef: usize,
+    /// Whether to set aside what is measured but not among the nearest, so that the search can go on from it.
+    pub keep_discarded: bool,
+}
+
+/// What a search has cost since its last `start`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Elements measured.
+    pub evaluations: u64,
+    /// Elements whose neighbors were read.
+    pub expansions: u64,
+}
+
+/// A search and its scratch memory, reused from one search to the next.
+///
+/// An element that is not live is walked through: it neither counts towards `ef` nor is it found.
+pub struct Search {
+    visited: Visited,
+    /// Measured, not yet expanded; nearest on top.
+    candidates: BinaryHeap<Reverse<Candidate>>,
+    /// The `ef` nearest live elements so far; furthest on top.
+    nearest: BinaryHeap<Candidate>,
+    /// Measured and not among the nearest; nearest on top. Filled for iterative scans only.
+    discarded: BinaryHeap<Reverse<Candidate>>,
+    /// Neighbors of the element being expanded that were not visited before, and their distances.
+    neighbors: Vec<ElementId>,
+    measured: Vec<Candidate>,
+    counters: Counters,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Search {
+    /// A search that has not started.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            visited: Visited::new(),
+            candidates: BinaryHeap::new(),
+            nearest: BinaryHeap::new(),
+            discarded: BinaryHeap::new(),
+            neighbors: Vec::new(),
+            measured: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Algorithm 5: descends greedily to layer 1, then searches layer 0. Forgets what an earlier search left.
+    pub fn start<S: Store>(&mut self, store: &mut S, query: &S::Query, options: &SearchOptions) {
+        self.counters = Counters::default();
+        let entry = self.descend(store, query, 0);
+        self.clear();
+        if let Some((entry, _)) = entry {
+            self.enter(&[entry]);
+            self.search_layer(store, query, 0, options);
+        }
+    }
+
+    /// Goes on from the nearest discarded candidates, up to `ef` of them; false when nothing is left.
+    ///
+    /// Found by the last `start` or `resume` and not taken: forgotten.
+    pub fn resume<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        options: &SearchOptions,
+    ) -> bool {
+        self.nearest.clear();
+        // A live candidate left over is among the discarded too; an element that is not live may be here alone.
+        self.candidates.retain(|Reverse(candidate)| !candidate.live);
+        while self.nearest.len() < options.ef {
+            let Some(Reverse(candidate)) = self.discarded.pop() else {
+                break;
+            };
+            self.admit(candidate);
+        }
+        self.search_layer(store, query, 0, options);
+        !self.nearest.is_empty()
+    }
+
+    /// Moves the live candidates found by the last `start` or `resume` into `into`, nearest first.
+    /// Each element is found once per search.
+    pub fn take_nearest(&mut self, into: &mut Vec<Candidate>) {
+        into.clear();
+        into.extend(self.nearest.drain());
+        into.sort_unstable();
+    }
+
+    /// Hands out one live discarded candidate, nearest first (when a limit forbids walking on).
+    pub fn pop_discarded(&mut self) -> Option<Candidate> {
+        std::iter::from_fn(|| self.discarded.pop())
+            .map(|Reverse(candidate)| candidate)
+            .find(|candidate| candidate.live)
+    }
+
+    /// Algorithm 2 from `entry`, for those who change the graph: the `ef` nearest live elements of a layer, nearest first.
+    pub fn layer<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        entry: &[Candidate],
+        level: Level,
+        ef: usize,
+        into: &mut Vec<Candidate>,
+    ) {
+        let options = SearchOptions {
+            ef,
+            keep_discarded: false,
+        };
+        self.clear();
+        self.enter(entry);
+        self.search_layer(store, query, level, &options);
+        self.take_nearest(into);
+    }
+
+    /// The greedy part of Algorithms 1 and 5: from the entry point down to the layer above `level`, always on to the
+    /// nearest element. Returns that element, and the level of the entry point.
+    pub fn descend<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        level: Level,
+    ) -> Option<(Candidate, Level)> {
+        let (mut nearest, top) = self.measure_entry_point(store, query)?;
+        // Kept from layer to layer: what was measured above is no nearer than the nearest.
+        self.visited.clear();
+        self.visited.insert(nearest.element);
+        for layer in (level + 1..=top).rev() {
+            loop {
+                self.measure_neighbors(store, query, nearest.element, layer);
+                match self.measured.iter().min() {
+                    Some(&candidate) if candidate < nearest => nearest = candidate,
+                    _ => break,
+                }
+            }
+        }
+        Some((nearest, top))
+    }
+
+    /// Bytes of scratch memory held.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let held = self.candidates.capacity()
+            + self.nearest.capacity()
+            + self.discarded.capacity()
+            + self.measured.capacity();
+        self.visited.memory()
+            + held * size_of::<Candidate>()
+            + self.neighbors.capacity() * size_of::<ElementId>()
+    }
+
+    /// What the search has cost since its last `start`.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Algorithm 2: expands the nearest candidate until all are further away than the `ef` nearest found.
+    fn search_layer<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        level: Level,
+        options: &SearchOptions,
+    ) {
+        while let Some(&Reverse(candidate)) = self.candidates.peek() {
+            if self.is_beyond_nearest(&candidate, options.ef) {
+                break;
+            }
+            self.candidates.pop();
+            self.measure_neighbors(store, query, candidate.element, level);
+            for i in 0..self.measured.len() {
+                let candidate = self.measured[i];
+                if self.is_beyond_nearest(&candidate, options.ef) {
+                    self.discard(candidate, options);
+                    continue;
+                }
+                self.admit(candidate);
+                if self.nearest.len() > options.ef {
+                    let furthest = self.nearest.pop().expect("more than ef are there");
+                    self.discard(furthest, options);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn is_beyond_nearest(&self, candidate: &Candidate, ef: usize) -> bool {
+        self.nearest.len() >= ef
+            && self
+                .nearest
+                .peek()
+                .is_none_or(|furthest| candidate > furthest)
+    }
+
+    /// Makes a measured element a candidate for expansion and, if it is live, for the result.
+    #[inline]
+    fn admit(&mut self, candidate: Candidate) {
+        self.candidates.push(Reverse(candidate));
+        if candidate.live {
+            self.nearest.push(candidate);
+        }
+    }
+
+    #[inline]
+    fn discard(&mut self, candidate: Candidate, options: &SearchOptions) {
+        if options.keep_discarded {
+            self.discarded.push(Reverse(candidate));
+        }
+    }
+
+    /// Measures the unvisited neighbors of an element in one batch, into `self.measured`.
+    #[inline]
+    fn measure_neighbors<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        of: ElementId,
+        level: Level,
+    ) {
+        self.neighbors.clear();
+        self.measured.clear();
+        store.neighbors(of, level, &mut self.neighbors);
+        self.neighbors
+            .retain(|&element| self.visited.insert(element));
+        if !self.neighbors.is_empty() {
+            store.measure(query, &self.neighbors, &mut self.measured);
+        }
+        self.counters.expansions += 1;
+        self.counters.evaluations += self.measured.len() as u64;
+    }
+
+    /// The entry point with its distance. Asked for again if it went away in between, as vacuum may have moved it.
+    fn measure_entry_point<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+    ) -> Option<(Candidate, Level)> {
+        let mut gone = None;
+        loop {
+            let (element, level) = store.entry_point()?;
+            if gone == Some(element) {
+                return None;
+            }
+            self.measured.clear();
+            store.measure(query, &[element], &mut self.measured);
+            self.counters.evaluations += 1;
+            if let Some(&candidate) = self.measured.first() {
+                return Some((candidate, level));
+            }
+            gone = Some(element);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.visited.clear();
+        self.candidates.clear();
+        self.nearest.clear();
+        self.discarded.clear();
+    }
+
+    fn enter(&mut self, entry: &[Candidate]) {
+        for &candidate in entry {
+            if self.visited.insert(candidate.element) {
+                self.admit(candidate);
+            }
+        }
+    }
+}

@@ -21,16 +21,19 @@ pub trait Store {
 
 /// A store whose graph can grow.
 pub trait StoreMut: Store {
-    /// Adds the element that `query` stands for, with its neighbors from layer 0 up.
-    /// None if an element with the same code took it in.
-    fn add(&mut self, query: &Self::Query, neighbors: &[Vec<Candidate>]) -> Option<ElementId>;
-
-    /// Distances among candidates: `between(a, b)` by position in `candidates`, for neighbor selection.
+    /// Selects up to `max` of the candidates (sorted nearest first) by Algorithm 4.
+    /// Those that are not live are left out: vacuum is about to take them away.
     fn select(&mut self, candidates: &[Candidate], max: usize) -> Vec<Candidate>;
+
+    /// Gives what `query` stands for to an element that has the same code, if one of the candidates has.
+    fn absorb(&mut self, query: &Self::Query, candidates: &[Candidate]) -> bool;
+
+    /// Adds the element that `query` stands for, with its neighbors from layer 0 up.
+    fn add(&mut self, query: &Self::Query, neighbors: &[Vec<Candidate>]) -> ElementId;
 
     /// Offers `new` as a neighbor of `of`, which keeps at most `max_neighbors` by Algorithm 4.
     fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32);
 
-    /// Makes the element the entry point if its level is higher than the present one's.
+    /// Makes the element the entry point if there is none, or one of a lower level.
     fn raise_entry_point(&mut self, element: ElementId, level: Level);
 }

@@ -1,0 +1,113 @@
+//! The visited set of a search.
+
+use crate::ElementId;
+
+const NONE: u32 = u32::MAX;
+const SMALLEST: usize = 1 << 10;
+
+/// Elements seen by a search: an open-addressed table, kept from one search to the next.
+///
+/// Never more than half full, so a probe is one or two steps. (A table of a usual search fits in the first-level
+/// cache, and wiping it costs less than the wider entries that an epoch would ask for.)
+pub(crate) struct Visited {
+    slots: Vec<u32>,
+    used: usize,
+    shift: u32,
+}
+
+impl Visited {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: vec![NONE; SMALLEST],
+            used: 0,
+            shift: u32::BITS - SMALLEST.trailing_zeros(),
+        }
+    }
+
+    /// Forgets all elements. A table that one long search has blown up shrinks again over the next few,
+    /// or each of them would pay for wiping it.
+    pub(crate) fn clear(&mut self) {
+        let size = self.slots.len();
+        if size > SMALLEST && self.used < size / 8 {
+            self.slots.truncate(size / 2);
+            self.shift += 1;
+        }
+        self.slots.fill(NONE);
+        self.used = 0;
+    }
+
+    /// Adds an element; false if it was there.
+    #[inline]
+    pub(crate) fn insert(&mut self, element: ElementId) -> bool {
+        let place = self.place_of(element.0);
+        if self.slots[place] == element.0 {
+            return false;
+        }
+        self.slots[place] = element.0;
+        self.used += 1;
+        if self.used * 2 > self.slots.len() {
+            self.grow();
+        }
+        true
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        self.slots.capacity() * size_of::<u32>()
+    }
+
+    /// Where the element is, or the free slot where it goes.
+    #[inline]
+    fn place_of(&self, element: u32) -> usize {
+        let mask = self.slots.len() - 1;
+        // Fibonacci hashing: the high bits of the product depend on all bits of the id, block and slot alike.
+        let mut place = (element.wrapping_mul(0x9E37_79B1) >> self.shift) as usize;
+        while self.slots[place & mask] != element && self.slots[place & mask] != NONE {
+            place += 1;
+        }
+        place & mask
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let doubled = vec![NONE; self.slots.len() * 2];
+        let old = std::mem::replace(&mut self.slots, doubled);
+        self.shift -= 1;
+        for element in old.into_iter().filter(|&element| element != NONE) {
+            let place = self.place_of(element);
+            self.slots[place] = element;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn an_element_is_new_once() {
+        let mut visited = Visited::new();
+        let mut oracle = HashSet::new();
+        for i in 0..50_000u32 {
+            let element = i.wrapping_mul(i) % 30_011;
+            assert_eq!(visited.insert(ElementId(element)), oracle.insert(element));
+        }
+    }
+
+    #[test]
+    fn clear_forgets_and_gives_back_size() {
+        let mut visited = Visited::new();
+        for i in 0..100_000 {
+            visited.insert(ElementId(i << 3));
+        }
+        let large = visited.slots.len();
+        for _ in 0..20 {
+            visited.clear();
+            assert!(visited.insert(ElementId(8)));
+            assert!(!visited.insert(ElementId(8)));
+        }
+        assert!(visited.slots.len() < large);
+        assert_eq!(visited.slots.len(), SMALLEST);
+    }
+}
