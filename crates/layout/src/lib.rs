@@ -1,2 +1,44 @@
 //! Which bytes: checked views over index pages.
+//!
+//! A page is 8192 bytes: 24 of Postgres' own header, contents, and 16 of special area that say what the page is
+//! ([`Special`]). The metapage holds the frozen options and the entry point ([`Metapage`]). Element, upper and overflow
+//! pages hold slots of fixed size ([`Geometry`]); `pd_lower` ends the used ones, so WAL skips the rest. Center pages hold
+//! plain floats.
+//!
+//! Integers are in native byte order, as everywhere in Postgres' pages. Reserved bytes are zero. Nothing read from a page
+//! is believed before it is checked: whatever the bytes, the answer is a value or [`Corrupt`].
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![warn(clippy::cast_possible_truncation)]
+
+mod center;
+mod corrupt;
+mod element;
+mod geometry;
+mod heap_tid;
+mod metapage;
+mod neighbors;
+mod overflow;
+mod page;
+mod slots;
+mod upper;
+
+pub use center::{CENTER_VALUES, CenterPage, init_center_page};
+pub use corrupt::Corrupt;
+pub use element::{
+    ElementPage, ElementPageMut, ElementSlot, ElementSlotMut, INLINE_TIDS, NewElement,
+};
+pub use geometry::{
+    Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, max_code_len,
+};
+pub use heap_tid::HeapTid;
+pub use metapage::{EntryPoint, Frozen, MAX_DIMENSIONS, Measure, Metapage, VectorKind};
+pub use overflow::{OVERFLOW_TIDS, OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
+pub use page::{
+    LAYOUT_VERSION, NO_BLOCK, PAGE_SIZE, PageKind, Special, is_new, list_page, special, unlist_page,
+};
+pub use slots::SlotState;
+pub use upper::{UpperPage, UpperPageMut, UpperSlot, UpperSlotMut};
+
+/// What an id says where there is none.
+pub const NO_ELEMENT: u32 = u32::MAX;

@@ -1,0 +1,176 @@
+use std::error::Error;
+use std::fmt::{Display, Formatter};
+use std::marker::PhantomData;
+
+use hnsw::ElementId;
+
+use crate::NO_ELEMENT;
+use crate::element::ELEMENT_HEAD;
+use crate::overflow::OVERFLOW_SLOT;
+use crate::page::CONTENTS;
+use crate::upper::UPPER_HEAD;
+
+/// The least `m` an index may have.
+pub const MIN_M: usize = 2;
+/// The greatest `m` an index may have: the upper lists of an element of the highest level still fit in one page.
+pub const MAX_M: usize = 100;
+
+/// Names an element's first upper neighbor list: its level 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpperId(pub u32);
+
+impl UpperId {
+    /// The element's list at `level`, which is at least 1: the lists lie one after the other in one page.
+    #[must_use]
+    pub fn at(self, level: hnsw::Level) -> Self {
+        Self(self.0.wrapping_add(u32::from(level).saturating_sub(1)))
+    }
+}
+
+/// Names a slot of further heap TIDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OverflowId(pub u32);
+
+/// An id made of block and slot.
+pub trait SlotId: Copy {
+    /// The id that a page holds as `raw`.
+    fn from_raw(raw: u32) -> Self;
+    /// What a page holds for this id.
+    fn raw(self) -> u32;
+    /// The id that a page holds as `raw`, which may say that there is none.
+    fn from_link(raw: u32) -> Option<Self> {
+        (raw != NO_ELEMENT).then(|| Self::from_raw(raw))
+    }
+    /// What a page holds for an id or none.
+    fn to_link(id: Option<Self>) -> u32 {
+        id.map_or(NO_ELEMENT, Self::raw)
+    }
+}
+
+macro_rules! slot_ids {
+    ($($id:ty),*) => {$(
+        impl SlotId for $id {
+            #[inline]
+            fn from_raw(raw: u32) -> Self {
+                Self(raw)
+            }
+            #[inline]
+            fn raw(self) -> u32 {
+                self.0
+            }
+        }
+    )*};
+}
+slot_ids!(ElementId, UpperId, OverflowId);
+
+/// How the slots of one kind lie in their pages, and how their ids are packed: `block << bits | slot`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots<Id> {
+    /// Bytes of a slot.
+    pub len: usize,
+    /// Slots that fit in a page.
+    pub per_page: u16,
+    /// Bits of an id that name the slot.
+    pub bits: u32,
+    id: PhantomData<Id>,
+}
+
+impl<Id: SlotId> Slots<Id> {
+    /// None if not even one slot fits.
+    fn new(len: usize) -> Option<Self> {
+        let per_page = u16::try_from(CONTENTS / len).ok().filter(|&n| n > 0)?;
+        Some(Self {
+            len,
+            per_page,
+            bits: per_page.next_power_of_two().trailing_zeros(),
+            id: PhantomData,
+        })
+    }
+
+    /// The block and slot of an id. The slot of an id from a corrupt page may not exist; its page will say so.
+    #[inline]
+    #[must_use]
+    pub fn split(&self, id: Id) -> (u32, u16) {
+        #[expect(clippy::cast_possible_truncation, reason = "bits is at most 13")]
+        let slot = (id.raw() & ((1 << self.bits) - 1)) as u16;
+        (id.raw() >> self.bits, slot)
+    }
+
+    /// The id of a slot; none when the index has grown beyond what an id can name.
+    #[inline]
+    #[must_use]
+    pub fn join(&self, block: u32, slot: u16) -> Option<Id> {
+        let named = slot < self.per_page && block <= u32::MAX >> self.bits;
+        let raw = named.then(|| block << self.bits | u32::from(slot))?;
+        Id::from_link(raw)
+    }
+}
+
+/// Sizes that follow from an index's options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Neighbors per upper list; twice as many at level 0.
+    pub m: u16,
+    /// Bytes of a code.
+    pub code_len: usize,
+    /// Slots of element pages.
+    pub element: Slots<ElementId>,
+    /// Slots of upper pages.
+    pub upper: Slots<UpperId>,
+    /// Slots of overflow pages.
+    pub overflow: Slots<OverflowId>,
+}
+
+impl Geometry {
+    /// The sizes for `m` (in [`MIN_M`]..=[`MAX_M`]) and codes of `code_len` bytes, a multiple of 4.
+    ///
+    /// # Errors
+    /// [`TooLarge`] if an element does not fit in a page, or `m` or `code_len` is not of that form.
+    pub fn new(m: usize, code_len: usize) -> Result<Self, TooLarge> {
+        let too_large = TooLarge { m, code_len };
+        if !(MIN_M..=MAX_M).contains(&m)
+            || !code_len.is_multiple_of(4)
+            || code_len > max_code_len(m)
+        {
+            return Err(too_large);
+        }
+        Ok(Self {
+            m: u16::try_from(m).map_err(|_| too_large)?,
+            code_len,
+            element: Slots::new(ELEMENT_HEAD + code_len + 8 * m).ok_or(too_large)?,
+            upper: Slots::new(UPPER_HEAD + 4 * m).ok_or(too_large)?,
+            overflow: Slots::new(OVERFLOW_SLOT).ok_or(too_large)?,
+        })
+    }
+}
+
+/// The longest code that fits in a page beside `2 * m` neighbors.
+#[must_use]
+pub fn max_code_len(m: usize) -> usize {
+    CONTENTS
+        .saturating_sub(ELEMENT_HEAD)
+        .saturating_sub(m.saturating_mul(8))
+        / 4
+        * 4
+}
+
+/// An element with such a code and so many neighbors does not fit in a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    /// The `m` asked for.
+    pub m: usize,
+    /// The length of a code asked for.
+    pub code_len: usize,
+}
+
+impl Display for TooLarge {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "an element with a code of {} bytes and m = {} does not fit in a page",
+            self.code_len, self.m
+        )
+    }
+}
+
+impl Error for TooLarge {}

@@ -1,0 +1,282 @@
+use bytemuck::{Pod, Zeroable};
+use hnsw::{ElementId, Level, MAX_LEVEL};
+
+use crate::geometry::SlotId;
+use crate::page::{
+    LAYOUT_VERSION, NO_BLOCK, PAGE_HEADER, PageKind, init_page, lower, set_lower, special_of,
+};
+use crate::{Corrupt, Geometry, NO_ELEMENT};
+
+/// The most dimensions an index may have.
+pub const MAX_DIMENSIONS: usize = 16_000;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"omen");
+const END: usize = PAGE_HEADER + size_of::<Raw>();
+
+const _: () = assert!(size_of::<Raw>() == 256);
+
+/// The bytes of a metapage. Ordered so that every field is aligned without padding.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Raw {
+    magic: u32,
+    layout_version: u32,
+    kind: u8,
+    measure: u8,
+    code_bits: u8,
+    entry_level: u8,
+    dimensions: u32,
+    m: u16,
+    slots_per_page: u16,
+    code_len: u32,
+    slot_len: u32,
+    entry_point: u32,
+    seed: u64,
+    center_block: u32,
+    element_free: u32,
+    upper_free: u32,
+    overflow_free: u32,
+    built_elements: u64,
+    reserved: [u64; 24],
+}
+
+/// What the indexed column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum VectorKind {
+    /// `vector`: 32-bit floats.
+    F32 = 1,
+}
+
+/// What the index's order means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Measure {
+    /// Euclidean distance.
+    L2 = 1,
+    /// Negative inner product.
+    InnerProduct = 2,
+    /// Cosine distance.
+    Cosine = 3,
+    /// Taxicab distance.
+    L1 = 4,
+}
+
+impl TryFrom<u8> for VectorKind {
+    type Error = Corrupt;
+
+    fn try_from(kind: u8) -> Result<Self, Corrupt> {
+        if kind == Self::F32 as u8 {
+            Ok(Self::F32)
+        } else {
+            Err(Corrupt::VectorKind(kind))
+        }
+    }
+}
+
+impl TryFrom<u8> for Measure {
+    type Error = Corrupt;
+
+    fn try_from(measure: u8) -> Result<Self, Corrupt> {
+        Ok(match measure {
+            1 => Self::L2,
+            2 => Self::InnerProduct,
+            3 => Self::Cosine,
+            4 => Self::L1,
+            _ => return Err(Corrupt::Measure(measure)),
+        })
+    }
+}
+
+/// Options that stay as they are for the life of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// What the column holds.
+    pub kind: VectorKind,
+    /// What the order means.
+    pub measure: Measure,
+    /// Bits of a code per dimension: 32 (exact), 8, 4, 2 or 1.
+    pub code_bits: u8,
+    /// Dimensions of the column.
+    pub dimensions: u32,
+    /// Of the rotation before encoding.
+    pub seed: u64,
+    /// `m`, the length of a code, and what follows from them.
+    pub geometry: Geometry,
+    /// The first page of the vector subtracted before encoding.
+    pub center_block: Option<u32>,
+    /// Elements that the build wrote.
+    pub built_elements: u64,
+}
+
+/// Where searches start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryPoint {
+    /// An element of the highest level.
+    pub element: ElementId,
+    /// That level.
+    pub level: Level,
+}
+
+/// What block 0 says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metapage {
+    /// Options.
+    pub frozen: Frozen,
+    /// Where searches start; none while the index is empty.
+    pub entry_point: Option<EntryPoint>,
+    /// The first element page in the free list.
+    pub element_free: Option<u32>,
+    /// The first upper page in the free list.
+    pub upper_free: Option<u32>,
+    /// The first overflow page in the free list.
+    pub overflow_free: Option<u32>,
+}
+
+impl Metapage {
+    /// Reads block 0.
+    ///
+    /// # Errors
+    /// If it is not a metapage, of another version, or contradicts itself.
+    pub fn read(page: &[u8]) -> Result<Self, Corrupt> {
+        special_of(page, PageKind::Meta)?;
+        if usize::from(lower(page)) != END {
+            return Err(Corrupt::Used(lower(page)));
+        }
+        let raw: Raw = bytemuck::pod_read_unaligned(&page[PAGE_HEADER..END]);
+        if raw.magic != MAGIC {
+            return Err(Corrupt::Magic(raw.magic));
+        }
+        if raw.layout_version != LAYOUT_VERSION {
+            return Err(Corrupt::LayoutVersion(raw.layout_version));
+        }
+        if raw.reserved != [0; 24] {
+            return Err(Corrupt::Reserved);
+        }
+        let frozen = raw.frozen()?;
+        Ok(Self {
+            frozen,
+            entry_point: raw.entry_point(&frozen.geometry)?,
+            element_free: block(raw.element_free),
+            upper_free: block(raw.upper_free),
+            overflow_free: block(raw.overflow_free),
+        })
+    }
+
+    /// Makes `page` a metapage.
+    pub fn init(&self, page: &mut [u8]) {
+        init_page(page, PageKind::Meta, 0);
+        set_lower(page, END);
+        self.write(page);
+    }
+
+    /// Writes all fields into a page that is a metapage already.
+    ///
+    /// # Panics
+    /// If `page` is shorter than a page.
+    pub fn write(&self, page: &mut [u8]) {
+        page[PAGE_HEADER..END].copy_from_slice(bytemuck::bytes_of(&self.raw()));
+    }
+
+    fn raw(&self) -> Raw {
+        let Frozen {
+            kind,
+            measure,
+            code_bits,
+            dimensions,
+            seed,
+            geometry,
+            center_block,
+            built_elements,
+        } = self.frozen;
+        let in_page = |len: usize| u32::try_from(len).expect("less than a page");
+        Raw {
+            magic: MAGIC,
+            layout_version: LAYOUT_VERSION,
+            kind: kind as u8,
+            measure: measure as u8,
+            code_bits,
+            entry_level: self.entry_point.map_or(0, |entry| entry.level),
+            dimensions,
+            m: geometry.m,
+            slots_per_page: geometry.element.per_page,
+            code_len: in_page(geometry.code_len),
+            slot_len: in_page(geometry.element.len),
+            entry_point: ElementId::to_link(self.entry_point.map(|entry| entry.element)),
+            seed,
+            center_block: center_block.unwrap_or(NO_BLOCK),
+            element_free: self.element_free.unwrap_or(NO_BLOCK),
+            upper_free: self.upper_free.unwrap_or(NO_BLOCK),
+            overflow_free: self.overflow_free.unwrap_or(NO_BLOCK),
+            built_elements,
+            reserved: [0; 24],
+        }
+    }
+}
+
+impl Raw {
+    fn frozen(&self) -> Result<Frozen, Corrupt> {
+        if !matches!(self.code_bits, 1 | 2 | 4 | 8 | 32) {
+            return Err(Corrupt::CodeBits(self.code_bits));
+        }
+        if !(1..=MAX_DIMENSIONS as u64).contains(&u64::from(self.dimensions)) {
+            return Err(Corrupt::Dimensions(self.dimensions));
+        }
+        Ok(Frozen {
+            kind: self.kind.try_into()?,
+            measure: self.measure.try_into()?,
+            code_bits: self.code_bits,
+            dimensions: self.dimensions,
+            seed: self.seed,
+            geometry: self.geometry()?,
+            center_block: block(self.center_block),
+            built_elements: self.built_elements,
+        })
+    }
+
+    /// The sizes are stored for those who look at the bytes; they must be what the options say.
+    fn geometry(&self) -> Result<Geometry, Corrupt> {
+        let contradiction = Corrupt::Geometry {
+            m: self.m,
+            code_len: self.code_len,
+            slot_len: self.slot_len,
+        };
+        let geometry = usize::try_from(self.code_len)
+            .ok()
+            .and_then(|code_len| Geometry::new(self.m.into(), code_len).ok())
+            .ok_or(contradiction)?;
+        let agrees = u32::try_from(geometry.element.len) == Ok(self.slot_len)
+            && geometry.element.per_page == self.slots_per_page;
+        if agrees {
+            Ok(geometry)
+        } else {
+            Err(contradiction)
+        }
+    }
+
+    fn entry_point(&self, geometry: &Geometry) -> Result<Option<EntryPoint>, Corrupt> {
+        if self.entry_level > MAX_LEVEL {
+            return Err(Corrupt::Level(self.entry_level));
+        }
+        if self.entry_point == NO_ELEMENT {
+            return if self.entry_level == 0 {
+                Ok(None)
+            } else {
+                Err(Corrupt::EntryPoint(self.entry_point))
+            };
+        }
+        let element = ElementId(self.entry_point);
+        let (block, slot) = geometry.element.split(element);
+        if block == 0 || slot >= geometry.element.per_page {
+            return Err(Corrupt::EntryPoint(self.entry_point));
+        }
+        Ok(Some(EntryPoint {
+            element,
+            level: self.entry_level,
+        }))
+    }
+}
+
+fn block(raw: u32) -> Option<u32> {
+    (raw != NO_BLOCK).then_some(raw)
+}

@@ -1,0 +1,264 @@
+use bytemuck::{Pod, Zeroable};
+use hnsw::ElementId;
+
+use crate::geometry::{OverflowId, SlotId};
+use crate::heap_tid::{TID_LEN, add_tid, remove_tids, tids};
+use crate::page::PageKind;
+use crate::slots::SlotPage;
+use crate::{Corrupt, Geometry, HeapTid, NO_ELEMENT, SlotState, Special};
+
+/// Heap TIDs in an overflow slot.
+pub const OVERFLOW_TIDS: usize = TID_CAPACITY as usize;
+const TID_CAPACITY: u16 = 20;
+const HEAD: usize = size_of::<Head>();
+/// Bytes of an overflow slot.
+pub(crate) const OVERFLOW_SLOT: usize = HEAD + OVERFLOW_TIDS * TID_LEN;
+
+const _: () = assert!(OVERFLOW_SLOT == 132);
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Head {
+    state: u8,
+    count: u8,
+    reserved: u16,
+    next: u32,
+    element: u32,
+}
+
+/// An overflow page, to be read.
+pub struct OverflowPage<'a> {
+    slots: SlotPage<&'a [u8]>,
+}
+
+impl<'a> OverflowPage<'a> {
+    /// Checks what is said once per page.
+    ///
+    /// # Errors
+    /// If the page is not an overflow page.
+    pub fn view(page: &'a [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Ok(Self {
+            slots: SlotPage::view(page, PageKind::Overflow, &geometry.overflow)?,
+        })
+    }
+
+    /// Slots in use or freed.
+    #[must_use]
+    pub fn used(&self) -> u16 {
+        self.slots.used()
+    }
+
+    /// A slot, checked.
+    ///
+    /// # Errors
+    /// If there is no such slot or its head is corrupt.
+    pub fn slot(&self, slot: u16) -> Result<OverflowSlot<'a>, Corrupt> {
+        OverflowSlot::view(self.slots.borrowed_slot(slot)?)
+    }
+
+    /// A slot that can be taken: a freed one, or the first never used.
+    #[must_use]
+    pub fn find_free(&self) -> Option<u16> {
+        self.slots.find_free_run(1)
+    }
+
+    /// The page's special area.
+    ///
+    /// # Errors
+    /// If it is corrupt.
+    pub fn special(&self) -> Result<Special, Corrupt> {
+        self.slots.special()
+    }
+}
+
+/// Further rows of an element, to be read.
+#[derive(Clone, Copy)]
+pub struct OverflowSlot<'a> {
+    bytes: &'a [u8],
+    head: Head,
+    state: SlotState,
+}
+
+impl<'a> OverflowSlot<'a> {
+    fn view(bytes: &'a [u8]) -> Result<Self, Corrupt> {
+        let head: Head = bytemuck::pod_read_unaligned(&bytes[..HEAD]);
+        let state = match SlotState::read(head.state)? {
+            SlotState::Dead => return Err(Corrupt::State(head.state)),
+            state => state,
+        };
+        if usize::from(head.count) > OVERFLOW_TIDS {
+            return Err(Corrupt::Count {
+                count: head.count.into(),
+                capacity: TID_CAPACITY,
+            });
+        }
+        if head.reserved != 0 {
+            return Err(Corrupt::Reserved);
+        }
+        Ok(Self { bytes, head, state })
+    }
+
+    /// Whether the slot is in use.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.state == SlotState::Live
+    }
+
+    /// Whose rows these are. A reader that came by an old link finds another element here, or none.
+    #[must_use]
+    pub fn element(&self) -> ElementId {
+        ElementId(self.head.element)
+    }
+
+    /// Where the element's rows go on.
+    #[must_use]
+    pub fn next(&self) -> Option<OverflowId> {
+        OverflowId::from_link(self.head.next)
+    }
+
+    /// The rows.
+    pub fn heap_tids(&self) -> impl ExactSizeIterator<Item = HeapTid> + use<'a> {
+        tids(&self.bytes[HEAD..HEAD + usize::from(self.head.count) * TID_LEN])
+    }
+}
+
+/// An overflow page, to be changed.
+pub struct OverflowPageMut<'a> {
+    slots: SlotPage<&'a mut [u8]>,
+}
+
+impl<'a> OverflowPageMut<'a> {
+    /// Makes `page` an empty overflow page.
+    pub fn init(page: &'a mut [u8], geometry: &Geometry) -> Self {
+        Self {
+            slots: SlotPage::init(page, PageKind::Overflow, &geometry.overflow),
+        }
+    }
+
+    /// As [`OverflowPage::view`].
+    ///
+    /// # Errors
+    /// If the page is not an overflow page.
+    pub fn view(page: &'a mut [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Ok(Self {
+            slots: SlotPage::view(page, PageKind::Overflow, &geometry.overflow)?,
+        })
+    }
+
+    /// The page, to be read.
+    #[must_use]
+    pub fn shared(&self) -> OverflowPage<'_> {
+        OverflowPage {
+            slots: self.slots.shared(),
+        }
+    }
+
+    /// A slot, checked, to be changed.
+    ///
+    /// # Errors
+    /// If there is no such slot or its head is corrupt.
+    pub fn slot(&mut self, slot: u16) -> Result<OverflowSlotMut<'_>, Corrupt> {
+        OverflowSlotMut::view(self.slots.slot_mut(slot)?)
+    }
+
+    /// Takes a slot that [`OverflowPage::find_free`] gave for rows of an element, none yet.
+    ///
+    /// # Errors
+    /// If the slot cannot be taken.
+    pub fn write(
+        &mut self,
+        slot: u16,
+        element: ElementId,
+        next: Option<OverflowId>,
+    ) -> Result<(), Corrupt> {
+        let bytes = self.slots.take(slot)?;
+        bytes.fill(0);
+        let next = OverflowId::to_link(next);
+        let head = Head {
+            state: SlotState::Live as u8,
+            count: 0,
+            reserved: 0,
+            next,
+            element: element.0,
+        };
+        bytes[..HEAD].copy_from_slice(bytemuck::bytes_of(&head));
+        Ok(())
+    }
+
+    /// Gives a slot back. A slot already free stays as it is.
+    ///
+    /// # Errors
+    /// If there is no such slot or its head is corrupt.
+    pub fn free(&mut self, slot: u16) -> Result<(), Corrupt> {
+        let rows = self.slot(slot)?;
+        if rows.shared().is_live() {
+            rows.clear();
+            self.slots.given_back();
+        }
+        Ok(())
+    }
+}
+
+/// Further rows of an element, to be changed.
+pub struct OverflowSlotMut<'a> {
+    bytes: &'a mut [u8],
+    head: Head,
+    state: SlotState,
+}
+
+impl<'a> OverflowSlotMut<'a> {
+    fn view(bytes: &'a mut [u8]) -> Result<Self, Corrupt> {
+        let OverflowSlot { head, state, .. } = OverflowSlot::view(bytes)?;
+        Ok(Self { bytes, head, state })
+    }
+
+    /// The rows, to be read.
+    #[must_use]
+    pub fn shared(&self) -> OverflowSlot<'_> {
+        OverflowSlot {
+            bytes: self.bytes,
+            head: self.head,
+            state: self.state,
+        }
+    }
+
+    /// Adds a row; false if the slot is full.
+    pub fn add_tid(&mut self, tid: HeapTid) -> bool {
+        if !add_tid(&mut self.bytes[HEAD..], self.head.count.into(), tid) {
+            return false;
+        }
+        self.head.count += 1;
+        self.write_head();
+        true
+    }
+
+    /// Removes the rows for which `remove` is true; gives how many.
+    pub fn remove_tids(&mut self, remove: impl FnMut(HeapTid) -> bool) -> usize {
+        let count = self.head.count;
+        let kept = remove_tids(&mut self.bytes[HEAD..], count.into(), remove);
+        self.head.count = u8::try_from(kept).expect("no more than there were");
+        self.write_head();
+        usize::from(count) - kept
+    }
+
+    /// Links the slot where the element's rows go on, or none.
+    pub fn set_next(&mut self, next: Option<OverflowId>) {
+        self.head.next = OverflowId::to_link(next);
+        self.write_head();
+    }
+
+    fn clear(self) {
+        self.bytes.fill(0);
+        let head = Head {
+            state: SlotState::Free as u8,
+            next: NO_ELEMENT,
+            element: NO_ELEMENT,
+            ..Head::zeroed()
+        };
+        self.bytes[..HEAD].copy_from_slice(bytemuck::bytes_of(&head));
+    }
+
+    fn write_head(&mut self) {
+        self.bytes[..HEAD].copy_from_slice(bytemuck::bytes_of(&self.head));
+    }
+}

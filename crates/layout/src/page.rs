@@ -1,0 +1,290 @@
+use std::fmt::{Display, Formatter};
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::Corrupt;
+
+/// Bytes of a page.
+pub const PAGE_SIZE: usize = 8192;
+/// Where contents begin, after Postgres' page header.
+pub(crate) const PAGE_HEADER: usize = 24;
+/// Where the special area begins and contents end.
+pub(crate) const SPECIAL: usize = PAGE_SIZE - size_of::<Special>();
+/// Bytes of contents.
+pub(crate) const CONTENTS: usize = SPECIAL - PAGE_HEADER;
+/// The version of the byte layout that this build reads and writes.
+pub const LAYOUT_VERSION: u32 = 1;
+/// What a block number says where there is none.
+pub const NO_BLOCK: u32 = u32::MAX;
+
+/// The last two bytes of every page, by which tools tell whose it is.
+const PAGE_ID: u16 = 0xFF9D;
+const SPECIAL_VERSION: u16 = 1;
+const LISTED: u8 = 1;
+
+// Offsets in Postgres' PageHeaderData.
+const PD_LOWER: usize = 12;
+const PD_UPPER: usize = 14;
+const PD_SPECIAL: usize = 16;
+const PD_PAGESIZE_VERSION: usize = 18;
+const PAGESIZE_VERSION: u16 = 8192 | 4;
+
+const _: () = assert!(size_of::<Special>() == 16 && SPECIAL == 8176);
+
+/// What a page holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PageKind {
+    /// Block 0: options and entry point.
+    Meta = 1,
+    /// Elements with their codes and neighbors at level 0.
+    Element = 2,
+    /// Neighbor lists of levels above 0.
+    Upper = 3,
+    /// Heap TIDs that did not fit in their element.
+    Overflow = 4,
+    /// The vector subtracted before encoding.
+    Center = 5,
+}
+
+impl TryFrom<u8> for PageKind {
+    type Error = Corrupt;
+
+    fn try_from(kind: u8) -> Result<Self, Corrupt> {
+        Ok(match kind {
+            1 => Self::Meta,
+            2 => Self::Element,
+            3 => Self::Upper,
+            4 => Self::Overflow,
+            5 => Self::Center,
+            _ => return Err(Corrupt::UnknownPageKind(kind)),
+        })
+    }
+}
+
+impl Display for PageKind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Meta => "meta",
+            Self::Element => "element",
+            Self::Upper => "upper",
+            Self::Overflow => "overflow",
+            Self::Center => "center",
+        })
+    }
+}
+
+/// The 16 bytes at a page's end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Special {
+    kind: u8,
+    flags: u8,
+    free: u16,
+    next: u32,
+    reserved: u32,
+    version: u16,
+    page_id: u16,
+}
+
+impl Special {
+    /// What the page holds.
+    ///
+    /// # Errors
+    /// If there is no such kind.
+    #[inline]
+    pub fn kind(&self) -> Result<PageKind, Corrupt> {
+        self.kind.try_into()
+    }
+
+    /// Slots that can be taken: the freed ones and those never used.
+    #[must_use]
+    pub fn free(&self) -> u16 {
+        self.free
+    }
+
+    /// Whether the page is in its kind's free list.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.flags & LISTED != 0
+    }
+
+    /// The next page of the free list, or of the center.
+    #[must_use]
+    pub fn next(&self) -> Option<u32> {
+        (self.next != NO_BLOCK).then_some(self.next)
+    }
+}
+
+/// Whether Postgres extended the index by this page and nobody has written to it: what a crash leaves behind.
+#[must_use]
+pub fn is_new(page: &[u8]) -> bool {
+    page.len() == PAGE_SIZE && read_u16(page, PD_UPPER) == 0
+}
+
+/// The special area of a page of any kind, after checking that the page is one of ours.
+///
+/// # Errors
+/// If page size, page id, version, kind, flags or Postgres' header are not as we write them.
+#[inline]
+pub fn special(page: &[u8]) -> Result<Special, Corrupt> {
+    if page.len() != PAGE_SIZE {
+        return Err(Corrupt::PageSize(page.len()));
+    }
+    let (lower, upper, at) = (
+        read_u16(page, PD_LOWER),
+        read_u16(page, PD_UPPER),
+        read_u16(page, PD_SPECIAL),
+    );
+    if usize::from(at) != SPECIAL
+        || upper != at
+        || lower > upper
+        || usize::from(lower) < PAGE_HEADER
+    {
+        return Err(Corrupt::Header {
+            lower,
+            upper,
+            special: at,
+        });
+    }
+    let special = raw_special(page);
+    if special.page_id != PAGE_ID {
+        return Err(Corrupt::PageId(special.page_id));
+    }
+    if special.version != SPECIAL_VERSION {
+        return Err(Corrupt::LayoutVersion(special.version.into()));
+    }
+    special.kind()?;
+    if special.flags & !LISTED != 0 || special.reserved != 0 {
+        return Err(Corrupt::Reserved);
+    }
+    Ok(special)
+}
+
+/// The special area of a page that must be of `expected` kind.
+#[inline]
+pub(crate) fn special_of(page: &[u8], expected: PageKind) -> Result<Special, Corrupt> {
+    let special = special(page)?;
+    let found = special.kind()?;
+    if found == expected {
+        Ok(special)
+    } else {
+        Err(Corrupt::PageKind { expected, found })
+    }
+}
+
+/// Makes an empty page of a kind: Postgres' header, zeroes, special area.
+///
+/// # Panics
+/// If `page` is not [`PAGE_SIZE`] long.
+pub(crate) fn init_page(page: &mut [u8], kind: PageKind, free: u16) {
+    assert_eq!(page.len(), PAGE_SIZE, "a page has one size");
+    page.fill(0);
+    write_u16(page, PD_LOWER, const_u16(PAGE_HEADER));
+    write_u16(page, PD_UPPER, const_u16(SPECIAL));
+    write_u16(page, PD_SPECIAL, const_u16(SPECIAL));
+    write_u16(page, PD_PAGESIZE_VERSION, PAGESIZE_VERSION);
+    let kind = kind as u8;
+    let version = SPECIAL_VERSION;
+    write_special(
+        page,
+        Special {
+            kind,
+            flags: 0,
+            free,
+            next: NO_BLOCK,
+            reserved: 0,
+            version,
+            page_id: PAGE_ID,
+        },
+    );
+}
+
+/// Marks a page as a member of its kind's free list, followed by `next`.
+///
+/// # Errors
+/// If the page is corrupt.
+pub fn list_page(page: &mut [u8], next: Option<u32>) -> Result<(), Corrupt> {
+    let special = special(page)?;
+    write_special(
+        page,
+        Special {
+            flags: special.flags | LISTED,
+            next: next.unwrap_or(NO_BLOCK),
+            ..special
+        },
+    );
+    Ok(())
+}
+
+/// Marks a page as no member of a free list; gives the page that followed it.
+///
+/// # Errors
+/// If the page is corrupt.
+pub fn unlist_page(page: &mut [u8]) -> Result<Option<u32>, Corrupt> {
+    let special = special(page)?;
+    write_special(
+        page,
+        Special {
+            flags: special.flags & !LISTED,
+            next: NO_BLOCK,
+            ..special
+        },
+    );
+    Ok(special.next())
+}
+
+/// Changes the number of slots that can be taken.
+pub(crate) fn set_free(page: &mut [u8], free: u16) {
+    let special = raw_special(page);
+    write_special(page, Special { free, ..special });
+}
+
+/// Changes the page that follows.
+pub(crate) fn set_next(page: &mut [u8], next: Option<u32>) {
+    let special = raw_special(page);
+    write_special(
+        page,
+        Special {
+            next: next.unwrap_or(NO_BLOCK),
+            ..special
+        },
+    );
+}
+
+#[inline]
+fn raw_special(page: &[u8]) -> Special {
+    bytemuck::pod_read_unaligned(&page[SPECIAL..PAGE_SIZE])
+}
+
+fn write_special(page: &mut [u8], special: Special) {
+    page[SPECIAL..PAGE_SIZE].copy_from_slice(bytemuck::bytes_of(&special));
+}
+
+/// Where the used part ends.
+#[inline]
+pub(crate) fn lower(page: &[u8]) -> u16 {
+    read_u16(page, PD_LOWER)
+}
+
+/// Moves the end of the used part.
+pub(crate) fn set_lower(page: &mut [u8], lower: usize) {
+    write_u16(page, PD_LOWER, const_u16(lower));
+}
+
+#[inline]
+fn read_u16(page: &[u8], at: usize) -> u16 {
+    u16::from_ne_bytes([page[at], page[at + 1]])
+}
+
+fn write_u16(page: &mut [u8], at: usize, value: u16) {
+    page[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+}
+
+/// Offsets in a page fit in 16 bits.
+const fn const_u16(offset: usize) -> u16 {
+    assert!(offset <= PAGE_SIZE);
+    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+    let offset = offset as u16;
+    offset
+}

@@ -1,0 +1,286 @@
+use bytemuck::{Pod, Zeroable};
+use hnsw::{ElementId, Level, MAX_LEVEL};
+
+use crate::page::PageKind;
+use crate::slots::SlotPage;
+use crate::{Corrupt, Geometry, NO_ELEMENT, SlotState, Special, neighbors};
+
+/// Bytes before the ids.
+pub(crate) const UPPER_HEAD: usize = size_of::<Head>();
+
+const _: () = assert!(UPPER_HEAD == 8);
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Head {
+    state: u8,
+    level: u8,
+    count: u16,
+    element: u32,
+}
+
+/// An upper page, to be read: an element of level L has L lists, one after the other, from level 1 up.
+pub struct UpperPage<'a> {
+    slots: SlotPage<&'a [u8]>,
+    m: u16,
+}
+
+impl<'a> UpperPage<'a> {
+    /// Checks what is said once per page.
+    ///
+    /// # Errors
+    /// If the page is not an upper page of this geometry.
+    #[inline]
+    pub fn view(page: &'a [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Ok(Self {
+            slots: SlotPage::view(page, PageKind::Upper, &geometry.upper)?,
+            m: geometry.m,
+        })
+    }
+
+    /// Slots in use or freed.
+    #[must_use]
+    pub fn used(&self) -> u16 {
+        self.slots.used()
+    }
+
+    /// A list, checked.
+    ///
+    /// # Errors
+    /// If there is no such slot or its head is corrupt.
+    #[inline]
+    pub fn slot(&self, slot: u16) -> Result<UpperSlot<'a>, Corrupt> {
+        UpperSlot::view(self.slots.borrowed_slot(slot)?, self.m)
+    }
+
+    /// The first of `levels` consecutive slots that can be taken.
+    #[must_use]
+    pub fn find_free_run(&self, levels: Level) -> Option<u16> {
+        self.slots.find_free_run(levels.into())
+    }
+
+    /// The page's special area.
+    ///
+    /// # Errors
+    /// If it is corrupt.
+    pub fn special(&self) -> Result<Special, Corrupt> {
+        self.slots.special()
+    }
+}
+
+/// A neighbor list of one level, to be read.
+#[derive(Clone, Copy)]
+pub struct UpperSlot<'a> {
+    bytes: &'a [u8],
+    head: Head,
+    state: SlotState,
+}
+
+impl<'a> UpperSlot<'a> {
+    #[inline]
+    fn view(bytes: &'a [u8], m: u16) -> Result<Self, Corrupt> {
+        let head: Head = bytemuck::pod_read_unaligned(&bytes[..UPPER_HEAD]);
+        let state = match SlotState::read(head.state)? {
+            SlotState::Dead => return Err(Corrupt::State(head.state)),
+            state => state,
+        };
+        let has_level = (1..=MAX_LEVEL).contains(&head.level);
+        if has_level != (state == SlotState::Live) {
+            return Err(Corrupt::Level(head.level));
+        }
+        if head.count > m {
+            return Err(Corrupt::Count {
+                count: head.count,
+                capacity: m,
+            });
+        }
+        Ok(Self { bytes, head, state })
+    }
+
+    /// Whether the slot is in use.
+    #[inline]
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.state == SlotState::Live
+    }
+
+    /// The level the list is of; 0 if the slot is free.
+    #[inline]
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.head.level
+    }
+
+    /// Whose neighbors these are. A reader that came by an old link finds another element here, or none.
+    #[inline]
+    #[must_use]
+    pub fn element(&self) -> ElementId {
+        ElementId(self.head.element)
+    }
+
+    /// The neighbors.
+    #[inline]
+    pub fn neighbors(&self) -> impl ExactSizeIterator<Item = ElementId> + use<'a> {
+        neighbors::ids(neighbors::first(&self.bytes[UPPER_HEAD..], self.head.count))
+    }
+}
+
+/// An upper page, to be changed.
+pub struct UpperPageMut<'a> {
+    slots: SlotPage<&'a mut [u8]>,
+    m: u16,
+}
+
+impl<'a> UpperPageMut<'a> {
+    /// Makes `page` an empty upper page.
+    pub fn init(page: &'a mut [u8], geometry: &Geometry) -> Self {
+        Self {
+            slots: SlotPage::init(page, PageKind::Upper, &geometry.upper),
+            m: geometry.m,
+        }
+    }
+
+    /// As [`UpperPage::view`].
+    ///
+    /// # Errors
+    /// If the page is not an upper page of this geometry.
+    pub fn view(page: &'a mut [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Ok(Self {
+            slots: SlotPage::view(page, PageKind::Upper, &geometry.upper)?,
+            m: geometry.m,
+        })
+    }
+
+    /// The page, to be read.
+    #[must_use]
+    pub fn shared(&self) -> UpperPage<'_> {
+        UpperPage {
+            slots: self.slots.shared(),
+            m: self.m,
+        }
+    }
+
+    /// A list, checked, to be changed.
+    ///
+    /// # Errors
+    /// If there is no such slot or its head is corrupt.
+    pub fn slot(&mut self, slot: u16) -> Result<UpperSlotMut<'_>, Corrupt> {
+        let m = self.m;
+        UpperSlotMut::view(self.slots.slot_mut(slot)?, m)
+    }
+
+    /// Makes empty lists for levels 1 to `levels` of an element, in the slots that [`UpperPage::find_free_run`] gave.
+    ///
+    /// # Errors
+    /// If one of the slots cannot be taken; the page is then to be thrown away.
+    ///
+    /// # Panics
+    /// If `levels` is beyond the highest.
+    pub fn write_run(
+        &mut self,
+        first: u16,
+        element: ElementId,
+        levels: Level,
+    ) -> Result<(), Corrupt> {
+        assert!(levels <= MAX_LEVEL, "no element is above the highest level");
+        for level in 1..=levels {
+            let bytes = self
+                .slots
+                .take(first.saturating_add(u16::from(level) - 1))?;
+            bytes.fill(0);
+            let head = Head {
+                state: SlotState::Live as u8,
+                level,
+                count: 0,
+                element: element.0,
+            };
+            bytes[..UPPER_HEAD].copy_from_slice(bytemuck::bytes_of(&head));
+        }
+        Ok(())
+    }
+
+    /// Gives the lists of an element back: those of `levels` slots from `first` that are the element's.
+    ///
+    /// # Errors
+    /// If there is no such slot or its head is corrupt.
+    pub fn free_run(
+        &mut self,
+        first: u16,
+        element: ElementId,
+        levels: Level,
+    ) -> Result<(), Corrupt> {
+        for slot in first..first.saturating_add(levels.into()) {
+            let list = self.slot(slot)?;
+            if !list.shared().is_live() || list.shared().element() != element {
+                continue;
+            }
+            list.clear();
+            self.slots.given_back();
+        }
+        Ok(())
+    }
+}
+
+/// A neighbor list of one level, to be changed.
+pub struct UpperSlotMut<'a> {
+    bytes: &'a mut [u8],
+    head: Head,
+    state: SlotState,
+}
+
+impl<'a> UpperSlotMut<'a> {
+    fn view(bytes: &'a mut [u8], m: u16) -> Result<Self, Corrupt> {
+        let UpperSlot { head, state, .. } = UpperSlot::view(bytes, m)?;
+        Ok(Self { bytes, head, state })
+    }
+
+    /// The list, to be read.
+    #[must_use]
+    pub fn shared(&self) -> UpperSlot<'_> {
+        UpperSlot {
+            bytes: self.bytes,
+            head: self.head,
+            state: self.state,
+        }
+    }
+
+    /// Replaces the neighbors.
+    ///
+    /// # Panics
+    /// If there are more than `m`.
+    pub fn set_neighbors(&mut self, neighbors: &[ElementId]) {
+        self.head.count = neighbors::write(&mut self.bytes[UPPER_HEAD..], neighbors);
+        self.write_head();
+    }
+
+    /// Adds a neighbor; false if the list is full.
+    pub fn push_neighbor(&mut self, neighbor: ElementId) -> bool {
+        if !neighbors::write_at(&mut self.bytes[UPPER_HEAD..], self.head.count, neighbor) {
+            return false;
+        }
+        self.head.count += 1;
+        self.write_head();
+        true
+    }
+
+    /// Puts a neighbor in the place of another; false if the list has no such position.
+    pub fn replace_neighbor(&mut self, position: u16, neighbor: ElementId) -> bool {
+        position < self.head.count
+            && neighbors::write_at(&mut self.bytes[UPPER_HEAD..], position, neighbor)
+    }
+
+    fn clear(self) {
+        self.bytes.fill(0);
+        let head = Head {
+            state: SlotState::Free as u8,
+            level: 0,
+            count: 0,
+            element: NO_ELEMENT,
+        };
+        self.bytes[..UPPER_HEAD].copy_from_slice(bytemuck::bytes_of(&head));
+    }
+
+    fn write_head(&mut self) {
+        self.bytes[..UPPER_HEAD].copy_from_slice(bytemuck::bytes_of(&self.head));
+    }
+}
