@@ -1,0 +1,39 @@
+//! One folder per architecture: loads and folds, no loops.
+#![expect(
+    unsafe_code,
+    reason = "SIMD intrinsics and the choice of a function by CPU"
+)]
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+use crate::cpu::Cpu;
+use crate::dense::{self, Measure};
+
+type One = fn(&[u8], &[u8]) -> f64;
+
+/// The instance of a metric for a CPU level; any level the machine lacks gets the scalar one.
+pub(crate) fn pick<M: Measure>(cpu: Cpu) -> One {
+    // SAFETY: `f32` lanes need no CPU features.
+    let scalar: One = |a, b| unsafe { dense::measure::<M, f32>(a, b) };
+    match cpu {
+        cpu if !cpu.is_available() => scalar,
+        #[cfg(target_arch = "aarch64")]
+        Cpu::Neon => available(aarch64::neon::measure::<M>),
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx2 => available(x86_64::avx2::measure::<M>),
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx512 => available(x86_64::avx512::measure::<M>),
+        _ => scalar,
+    }
+}
+
+/// Forgets that a function needs CPU features, after a look at the CPU: a wrapper would cost a call.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn available(one: unsafe fn(&[u8], &[u8]) -> f64) -> One {
+    // SAFETY: `unsafe fn` and `fn` pointers have one representation, and these functions are unsafe for nothing but
+    // their CPU features, which `pick` has just found.
+    unsafe { std::mem::transmute::<unsafe fn(&[u8], &[u8]) -> f64, One>(one) }
+}

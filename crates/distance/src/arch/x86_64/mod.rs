@@ -1,0 +1,2 @@
+pub(super) mod avx2;
+pub(super) mod avx512;

@@ -1,0 +1,54 @@
+//! One lane: the fallback of every machine.
+#![expect(
+    unsafe_code,
+    reason = "the trait's methods are unsafe for the sake of other levels"
+)]
+
+use crate::lanes::Lanes;
+
+impl Lanes for f32 {
+    const WIDTH: usize = 1;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        0.0
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: as `Lanes` asks.
+        unsafe { from.read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(_from: *const f32, _count: usize) -> Self {
+        // Fewer values than one lane are none.
+        0.0
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        self + other
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        self - other
+    }
+
+    #[inline(always)]
+    unsafe fn fma(self, by: Self, plus: Self) -> Self {
+        // Not `mul_add`: without the instruction that is a slow call.
+        self * by + plus
+    }
+
+    #[inline(always)]
+    unsafe fn abs(self) -> Self {
+        f32::abs(self)
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        self
+    }
+}
