@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# Building omendb and putting its three kinds of files where a PostgreSQL looks for them.
+
+dev_install() {
+    [[ -n ${PG_CONFIG:-} ]] ||
+        die "PG_CONFIG must name the PostgreSQL to install into, for example
+    PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config ./dev install"
+    [[ -x $PG_CONFIG ]] || die "PG_CONFIG=$PG_CONFIG is not an executable file"
+    pg_config=$PG_CONFIG
+    PG=$("$pg_config" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+    [[ $PG =~ ^(15|16|17|18)$ ]] || die "$pg_config is PostgreSQL $PG; omendb is for 15 to 18"
+    rust_ensure
+    [[ -e $("$pg_config" --includedir-server)/postgres.h ]] ||
+        die "PostgreSQL's headers are missing: install postgresql-server-dev-$PG"
+    extension_build "install-pg$PG"
+    extension_copy
+    say "omendb $(extension_version) is installed. In a database: CREATE EXTENSION omendb;"
+}
+
+extension_install_privately() {
+    extension_build "pg$PG"
+    extension_copy
+}
+
+# A target folder per server: with another pg_config cargo would rebuild the bindings each time.
+extension_build() {
+    target=${CARGO_TARGET_DIR:-$root/target}/$1
+    step "building omendb for PostgreSQL $PG (release; the first time takes minutes)"
+    extension_cargo build --release --package omendb || die "the build failed"
+}
+
+# cargo, told which PostgreSQL the extension is for.
+extension_cargo() {
+    local verb=$1
+    shift
+    CARGO_TARGET_DIR=$target PGRX_PG_CONFIG_PATH=$pg_config \
+        cargo "$verb" --no-default-features --features "pg$PG" "$@"
+}
+
+extension_version() { sed -nE "s/^default_version *= *'(.*)'/\1/p" omendb.control; }
+
+extension_copy() {
+    local libraries extensions
+    libraries=$("$pg_config" --pkglibdir)
+    extensions=$("$pg_config" --sharedir)/extension
+    [[ -w $libraries && -w $extensions ]] || die "you may not write to $libraries and $extensions.
+As a user who may, run:
+    install -m 755 $target/release/libomendb.so $libraries/omendb.so
+    install -m 644 omendb.control $extensions/
+    install -m 644 sql/omendb.sql $extensions/omendb--$(extension_version).sql"
+    place "$target/release/libomendb.so" "$libraries/omendb.so" 755
+    place omendb.control "$extensions/omendb.control" 644
+    place sql/omendb.sql "$extensions/omendb--$(extension_version).sql" 644
+    local upgrade
+    for upgrade in sql/omendb--*--*.sql; do
+        [[ ! -e $upgrade ]] || place "$upgrade" "$extensions/${upgrade##*/}" 644
+    done
+}
+
+# Copy and rename: a library that is overwritten in place crashes the backends that map it.
+place() {
+    install -m "$3" "$1" "$2.new"
+    mv -f "$2.new" "$2"
+}
+
+# Creates omendb in the main cluster. A database keeps the SQL objects it was created with, so after a
+# change of the script it needs to be emptied.
+extension_create() {
+    local script
+    script=$(cksum <sql/omendb.sql)
+    if [[ $(sql postgres -c "SELECT count(*) FROM pg_extension WHERE extname = 'omendb'") == 0 ]]; then
+        sql postgres -c 'CREATE EXTENSION omendb'
+        echo "$script" >"$home/created_from"
+    elif [[ $(<"$home/created_from") != "$script" ]]; then
+        say "sql/omendb.sql has changed since omendb was created here: ./dev up --fresh starts anew"
+    fi
+}
