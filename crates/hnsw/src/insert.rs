@@ -1,6 +1,6 @@
 //! Algorithm 1: how an element joins the graph.
 
-use crate::{Candidate, ElementId, Level, Params, Search, StoreMut};
+use crate::{Candidate, ElementId, Level, Params, Search, Store, StoreMut};
 
 /// Algorithm 1 over a store: searches the layers of the new element from above, selects its neighbors, adds it and
 /// links back to it. None if an element with the same code took it in.
@@ -11,43 +11,57 @@ pub fn insert<S: StoreMut>(
     params: &Params,
     level: Level,
 ) -> Option<ElementId> {
-    let mut neighbors = vec![Vec::new(); usize::from(level) + 1];
-    if let Some((entry, top)) = search.descend(store, query, level) {
-        let mut nearest = vec![entry];
-        for layer in (0..=level.min(top)).rev() {
-            search_layer(store, search, query, layer, params, &mut nearest);
-            neighbors[usize::from(layer)] = store.select(&nearest, params.m);
-        }
-        if store.absorb(query, &nearest) {
-            return None;
-        }
+    let place = find_place(store, search, query, params, level, S::select);
+    if store.absorb(query, &place.nearest) {
+        return None;
     }
-    let element = store.add(query, &neighbors);
-    link_back(store, element, &neighbors);
+    let element = store.add(query, &place.neighbors);
+    link_back(store, element, &place.neighbors);
     store.raise_entry_point(element, level);
     Some(element)
 }
 
-/// Replaces `nearest`, the entry to a layer, by what is nearest on it. Where nothing is live the entry stays.
-fn search_layer<S: StoreMut>(
+/// Where a new element belongs.
+pub(crate) struct Place {
+    /// The neighbors it chooses on each layer, from layer 0 up; none on layers that nothing reached before.
+    pub(crate) neighbors: Vec<Vec<Candidate>>,
+    /// What is nearest on layer 0.
+    pub(crate) nearest: Vec<Candidate>,
+}
+
+/// The part of Algorithm 1 that only reads; `select` takes up to so many of the candidates by Algorithm 4.
+pub(crate) fn find_place<S: Store>(
     store: &mut S,
     search: &mut Search,
     query: &S::Query,
-    layer: Level,
     params: &Params,
-    nearest: &mut Vec<Candidate>,
-) {
-    let mut found = Vec::new();
-    search.layer(
-        store,
-        query,
-        nearest,
-        layer,
-        params.ef_construction,
-        &mut found,
-    );
-    if !found.is_empty() {
-        *nearest = found;
+    level: Level,
+    mut select: impl FnMut(&mut S, &[Candidate], usize) -> Vec<Candidate>,
+) -> Place {
+    let mut neighbors = vec![Vec::new(); usize::from(level) + 1];
+    let mut entry = Vec::new();
+    let mut nearest = Vec::new();
+    if let Some((first, top)) = search.descend(store, query, level) {
+        entry.push(first);
+        for layer in (0..=level.min(top)).rev() {
+            search.layer(
+                store,
+                query,
+                &entry,
+                layer,
+                params.ef_construction,
+                &mut nearest,
+            );
+            neighbors[usize::from(layer)] = select(store, &nearest, params.m);
+            // Where nothing is live, the way down leads on from the same place.
+            if !nearest.is_empty() {
+                std::mem::swap(&mut entry, &mut nearest);
+            }
+        }
+    }
+    Place {
+        neighbors,
+        nearest: entry,
     }
 }
 

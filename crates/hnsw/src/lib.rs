@@ -2,16 +2,21 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod build;
 mod insert;
+mod memory;
 mod search;
 mod select;
 mod store;
+mod vectors;
 mod visited;
 
 pub use insert::insert;
+pub use memory::{Insertion, MemoryGraph, View};
 pub use search::{Counters, Search, SearchOptions};
 pub use select::select_neighbors;
 pub use store::{Store, StoreMut};
+pub use vectors::{ElementQuery, Query, Vectors};
 
 /// Layer of the hierarchy an element reaches; 0 holds all elements.
 pub type Level = u8;

@@ -1,0 +1,240 @@
+//! Insertion in batches: no locks, and the same graph for any number of threads.
+//!
+//! A batch searches the graph as the batches before it left it, in parallel, and every element of it chooses its
+//! neighbors. Then the links back are grouped by target and each target's list is written by one task. Elements of one
+//! batch do not find each other; as a batch is a small share of the graph before it and a random sample of all
+//! elements, that costs next to nothing.
+
+use super::{Stopped, Vectors, Watch, connect};
+use crate::insert::find_place;
+use crate::memory::{filled, write_list};
+use crate::vectors::{ElementQuery, candidate, select_among};
+use crate::{
+    Candidate, ElementId, Level, MemoryGraph, Params, Search, View, max_neighbors, scramble,
+};
+use rayon::prelude::*;
+use std::cmp::Reverse;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A batch is at most this share of the elements before it.
+const SHARE: usize = 16;
+
+/// Bounds the memory of a batch's links.
+const LARGEST: usize = 1 << 14;
+
+/// Builds the graph of all `vectors`, in the rayon pool of the caller.
+///
+/// # Errors
+/// When the watch says stop, or when there is no memory for the graph.
+pub fn batched<V: Vectors>(
+    vectors: &V,
+    params: &Params,
+    watch: &Watch,
+) -> Result<MemoryGraph, Stopped> {
+    let mut graph = MemoryGraph::try_new(vectors.len(), params.m)?;
+    let order = insertion_order(&graph)?;
+    let builder = Builder {
+        vectors,
+        params,
+        watch,
+        scratch: (0..rayon::current_num_threads())
+            .map(|_| Mutex::default())
+            .collect(),
+    };
+    let mut done = 0;
+    while done < order.len() {
+        let size = (done / SHARE).clamp(1, LARGEST).min(order.len() - done);
+        builder.insert_batch(&mut graph, &order[done..done + size])?;
+        done += size;
+    }
+    connect(&mut graph, vectors, watch)?;
+    Ok(graph)
+}
+
+/// Highest levels first, so that the upper layers are complete before most searches descend through them. Within a
+/// level at random: elements that came in a sorted order would miss their nearest, who are in the same batch.
+fn insertion_order(graph: &MemoryGraph) -> Result<Vec<ElementId>, Stopped> {
+    let mut order = Vec::new();
+    order.try_reserve_exact(graph.len())?;
+    order.extend((0..graph.len() as u32).map(ElementId));
+    order.par_sort_unstable_by_key(|&e| (Reverse(graph.level(e)), scramble(u64::from(e.0)), e));
+    Ok(order)
+}
+
+/// What all tasks of a build share.
+struct Builder<'a, V> {
+    vectors: &'a V,
+    params: &'a Params,
+    watch: &'a Watch,
+    /// One for each thread, so nobody waits.
+    scratch: Vec<Mutex<Scratch>>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    search: Search,
+    candidates: Vec<Candidate>,
+    selected: Vec<Candidate>,
+}
+
+/// The neighbors that a new element chose on one layer.
+struct Chosen {
+    element: ElementId,
+    level: Level,
+    neighbors: Vec<Candidate>,
+}
+
+/// A link back to a new element, to be entered in a list of the graph.
+#[derive(Clone, Copy)]
+struct Link {
+    list: u32,
+    of: ElementId,
+    new: ElementId,
+    distance: f32,
+}
+
+impl<V: Vectors> Builder<'_, V> {
+    fn insert_batch(&self, graph: &mut MemoryGraph, batch: &[ElementId]) -> Result<(), Stopped> {
+        let chosen: Vec<Vec<Chosen>> = batch
+            .par_iter()
+            .map(|&element| self.choose_neighbors(graph, element))
+            .collect::<Result<_, _>>()?;
+        for Chosen {
+            element,
+            level,
+            neighbors,
+        } in chosen.iter().flatten()
+        {
+            let ids = neighbors.iter().map(|c| c.element.0);
+            graph.set_neighbors(*element, *level, ids);
+        }
+        for on_ground in [true, false] {
+            let chosen = chosen
+                .iter()
+                .flatten()
+                .filter(|c| (c.level == 0) == on_ground);
+            let mut links: Vec<Link> = chosen.flat_map(|c| links_back(graph, c)).collect();
+            links.par_sort_unstable_by(|a, b| {
+                let by_distance = || a.distance.total_cmp(&b.distance);
+                a.list
+                    .cmp(&b.list)
+                    .then_with(by_distance)
+                    .then(a.new.cmp(&b.new))
+            });
+            self.link_back(graph, on_ground, &links)?;
+        }
+        for &element in batch {
+            graph.raise_entry_point(element);
+        }
+        Ok(())
+    }
+
+    fn choose_neighbors(
+        &self,
+        graph: &MemoryGraph,
+        element: ElementId,
+    ) -> Result<Vec<Chosen>, Stopped> {
+        self.watch.check()?;
+        let query = ElementQuery {
+            vectors: self.vectors,
+            element: element.0,
+        };
+        let select = |_: &mut View<'_, _>, candidates: &[Candidate], max: usize| {
+            let mut selected = Vec::new();
+            select_among(self.vectors, candidates, max, &mut selected);
+            selected
+        };
+        let level = graph.level(element);
+        let search = &mut self.scratch().search;
+        let place = find_place(
+            &mut graph.view(),
+            search,
+            &query,
+            self.params,
+            level,
+            select,
+        );
+        self.watch.add_done(1);
+        let by_level = (0..).zip(place.neighbors);
+        let chosen = by_level.map(|(level, neighbors)| Chosen {
+            element,
+            level,
+            neighbors,
+        });
+        Ok(chosen.collect())
+    }
+
+    /// Enters links, sorted by list, into the lists of layer 0 or of the layers above.
+    fn link_back(
+        &self,
+        graph: &mut MemoryGraph,
+        on_ground: bool,
+        links: &[Link],
+    ) -> Result<(), Stopped> {
+        let capacity = max_neighbors(graph.m(), u8::from(!on_ground));
+        let mut lists = graph.lists_mut(on_ground).chunks_exact_mut(capacity);
+        let mut next = 0;
+        let tasks: Vec<(&mut [u32], &[Link])> = links
+            .chunk_by(|a, b| a.list == b.list)
+            .map(|group| {
+                let list = lists.nth(group[0].list as usize - next);
+                next = group[0].list as usize + 1;
+                (list.expect("an element has its lists"), group)
+            })
+            .collect();
+        tasks
+            .into_par_iter()
+            .try_for_each(|(list, links)| self.enter(list, links))
+    }
+
+    /// Adds new neighbors to one list; if they do not all fit, Algorithm 4 keeps the best of old and new.
+    fn enter(&self, list: &mut [u32], links: &[Link]) -> Result<(), Stopped> {
+        self.watch.check()?;
+        let count = filled(list).len();
+        if count + links.len() <= list.len() {
+            for (place, link) in list[count..].iter_mut().zip(links) {
+                *place = link.new.0;
+            }
+            return Ok(());
+        }
+        let Scratch {
+            candidates,
+            selected,
+            ..
+        } = &mut *self.scratch();
+        let base = ElementQuery {
+            vectors: self.vectors,
+            element: links[0].of.0,
+        };
+        candidates.clear();
+        candidates.extend(list[..count].iter().map(|&neighbor| base.measure(neighbor)));
+        candidates.extend(
+            links
+                .iter()
+                .map(|link| candidate(link.distance, link.new.0)),
+        );
+        candidates.sort_unstable();
+        selected.clear();
+        select_among(self.vectors, candidates, list.len(), selected);
+        write_list(list, selected.iter().map(|c| c.element.0));
+        Ok(())
+    }
+
+    /// The scratch memory of this thread.
+    fn scratch(&self) -> MutexGuard<'_, Scratch> {
+        let thread = rayon::current_thread_index().unwrap_or(0);
+        // Nothing in it outlives a task, so what a panic left behind does no harm.
+        self.scratch[thread]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn links_back(graph: &MemoryGraph, chosen: &Chosen) -> impl Iterator<Item = Link> {
+    chosen.neighbors.iter().map(|neighbor| Link {
+        list: graph.list(neighbor.element, chosen.level) as u32,
+        of: neighbor.element,
+        new: chosen.element,
+        distance: neighbor.distance,
+    })
+}

@@ -1,0 +1,50 @@
+//! Builds of a whole graph at once, in parallel, the same for any number of threads.
+
+mod batched;
+mod connect;
+
+pub use crate::vectors::Vectors;
+pub use batched::batched;
+pub(crate) use connect::connect;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// How the one who started a build follows it and ends it early. Shared with the threads that work.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Elements that are done, for progress reports.
+    pub done: AtomicU64,
+    /// Set to end the build; every task looks at it every few milliseconds at least.
+    pub stop: AtomicBool,
+}
+
+/// Why a build gave no graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// `Watch::stop` was set.
+    Cancelled,
+    /// Memory could not be had.
+    OutOfMemory,
+}
+
+impl Watch {
+    /// An error if the build is to end.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Stopped> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Stopped::Cancelled);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn add_done(&self, elements: usize) {
+        self.done.fetch_add(elements as u64, Ordering::Relaxed);
+    }
+}
+
+impl From<std::collections::TryReserveError> for Stopped {
+    fn from(_: std::collections::TryReserveError) -> Self {
+        Stopped::OutOfMemory
+    }
+}

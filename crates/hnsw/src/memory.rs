@@ -1,0 +1,313 @@
+//! The store of a build: u32 ids, never pointers.
+
+use crate::vectors::{ElementQuery, Query, Vectors, candidate, select_among};
+use crate::{Candidate, ElementId, Level, Store, StoreMut, level_of, max_neighbors};
+use std::collections::TryReserveError;
+use std::marker::PhantomData;
+
+/// A free place in a neighbor list; all of them are at its end.
+const NONE: u32 = u32::MAX;
+
+/// A graph in memory. Elements are numbered from 0, and an element's level is drawn from its number.
+///
+/// Lists lie in flat arrays, so that a builder can hand out many of them to be written at the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryGraph {
+    m: usize,
+    levels: Vec<Level>,
+    /// The lists of layer 0, `2 * m` places each.
+    ground: Vec<u32>,
+    /// The lists of the layers above, `m` places each: an element's lists side by side, from layer 1 up.
+    upper: Vec<u32>,
+    /// The number of an element's first list in `upper`.
+    upper_start: Vec<u32>,
+    entry_point: Option<(ElementId, Level)>,
+    order: Vec<u32>,
+}
+
+impl MemoryGraph {
+    /// Bytes that a graph of `n` elements takes.
+    #[must_use]
+    pub fn bytes_needed(n: usize, m: usize) -> usize {
+        let per_element = size_of::<Level>() + (2 * m + 2) * size_of::<u32>();
+        n * per_element + upper_lists(n, m) * m * size_of::<u32>()
+    }
+
+    /// A graph of `n` elements, none of them linked, in the order of their numbers.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn try_new(n: usize, m: usize) -> Result<Self, TryReserveError> {
+        let mut graph = Self {
+            m,
+            levels: Vec::new(),
+            ground: Vec::new(),
+            upper: Vec::new(),
+            upper_start: Vec::new(),
+            entry_point: None,
+            order: Vec::new(),
+        };
+        graph.levels.try_reserve_exact(n)?;
+        graph.ground.try_reserve_exact(n * 2 * m)?;
+        graph.upper.try_reserve_exact(upper_lists(n, m) * m)?;
+        graph.upper_start.try_reserve_exact(n)?;
+        graph.order.try_reserve_exact(n)?;
+        graph.lay_out(n);
+        Ok(graph)
+    }
+
+    fn lay_out(&mut self, n: usize) {
+        self.levels
+            .extend((0..n).map(|i| level_of(i as u64, self.m)));
+        self.ground.resize(n * 2 * self.m, NONE);
+        let mut lists = 0;
+        for &level in &self.levels {
+            self.upper_start.push(lists);
+            lists += u32::from(level);
+        }
+        self.upper.resize(lists as usize * self.m, NONE);
+        self.order.extend(0..n as u32);
+    }
+
+    /// Elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// True for a graph of no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// Neighbors an element chooses; layer 0 keeps up to twice as many.
+    #[must_use]
+    pub fn m(&self) -> usize {
+        self.m
+    }
+
+    /// The level of an element.
+    #[inline]
+    #[must_use]
+    pub fn level(&self, element: ElementId) -> Level {
+        self.levels[element.0 as usize]
+    }
+
+    /// The neighbors of an element on a layer that it reaches.
+    #[inline]
+    #[must_use]
+    pub fn neighbors(&self, of: ElementId, level: Level) -> &[u32] {
+        let capacity = max_neighbors(self.m, level);
+        let start = self.list(of, level) * capacity;
+        let list = match level {
+            0 => &self.ground[start..start + capacity],
+            _ => &self.upper[start..start + capacity],
+        };
+        filled(list)
+    }
+
+    /// Where every search starts; none while no element has been linked.
+    #[must_use]
+    pub fn entry_point(&self) -> Option<(ElementId, Level)> {
+        self.entry_point
+    }
+
+    /// The elements in the order in which they should lie on pages: neighbors near each other, where the build knows.
+    #[must_use]
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let numbers = self.ground.capacity()
+            + self.upper.capacity()
+            + self.upper_start.capacity()
+            + self.order.capacity();
+        self.levels.capacity() * size_of::<Level>() + numbers * size_of::<u32>()
+    }
+
+    /// The graph as a store, for queries of one sort.
+    pub fn view<Q: Query>(&self) -> View<'_, Q> {
+        View {
+            graph: self,
+            query: PhantomData,
+        }
+    }
+
+    /// The number of an element's list among those of layer 0, or among those of all layers above.
+    #[inline]
+    pub(crate) fn list(&self, of: ElementId, level: Level) -> usize {
+        if level == 0 {
+            return of.0 as usize;
+        }
+        assert!(
+            level <= self.level(of),
+            "an element has lists up to its level"
+        );
+        self.upper_start[of.0 as usize] as usize + usize::from(level) - 1
+    }
+
+    /// All lists of layer 0, or of the layers above, to be cut into lists of their capacity and written.
+    pub(crate) fn lists_mut(&mut self, ground: bool) -> &mut [u32] {
+        if ground {
+            &mut self.ground
+        } else {
+            &mut self.upper
+        }
+    }
+
+    /// Replaces the neighbors of an element.
+    pub(crate) fn set_neighbors(
+        &mut self,
+        of: ElementId,
+        level: Level,
+        neighbors: impl Iterator<Item = u32>,
+    ) {
+        let capacity = max_neighbors(self.m, level);
+        let start = self.list(of, level) * capacity;
+        let lists = self.lists_mut(level == 0);
+        write_list(&mut lists[start..start + capacity], neighbors);
+    }
+
+    pub(crate) fn raise_entry_point(&mut self, element: ElementId) {
+        let level = self.level(element);
+        if self.entry_point.is_none_or(|(_, highest)| level > highest) {
+            self.entry_point = Some((element, level));
+        }
+    }
+}
+
+fn upper_lists(n: usize, m: usize) -> usize {
+    (0..n).map(|i| usize::from(level_of(i as u64, m))).sum()
+}
+
+/// The part of a list that is in use.
+#[inline]
+pub(crate) fn filled(list: &[u32]) -> &[u32] {
+    &list[..list.partition_point(|&neighbor| neighbor != NONE)]
+}
+
+/// Writes neighbors into a list, which has room for them, and frees the rest of it.
+pub(crate) fn write_list(list: &mut [u32], neighbors: impl Iterator<Item = u32>) {
+    let mut count = 0;
+    for neighbor in neighbors {
+        list[count] = neighbor;
+        count += 1;
+    }
+    list[count..].fill(NONE);
+}
+
+/// A graph in memory as a store that is searched.
+#[derive(Debug)]
+pub struct View<'g, Q> {
+    graph: &'g MemoryGraph,
+    query: PhantomData<fn(&Q)>,
+}
+
+impl<Q: Query> Store for View<'_, Q> {
+    type Query = Q;
+
+    fn entry_point(&mut self) -> Option<(ElementId, Level)> {
+        self.graph.entry_point
+    }
+
+    #[inline]
+    fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+        into.extend(
+            self.graph
+                .neighbors(of, level)
+                .iter()
+                .map(|&n| ElementId(n)),
+        );
+    }
+
+    #[inline]
+    fn measure(&mut self, query: &Q, elements: &[ElementId], into: &mut Vec<Candidate>) {
+        for element in elements {
+            query.prefetch(element.0);
+        }
+        into.extend(elements.iter().map(|e| candidate(query.distance(e.0), e.0)));
+    }
+}
+
+/// A graph in memory to which elements are added one by one, each under its own number: the oracle of the builders.
+#[derive(Debug)]
+pub struct Insertion<'a, V> {
+    /// The graph that grows.
+    pub graph: &'a mut MemoryGraph,
+    /// What its elements stand for.
+    pub vectors: &'a V,
+}
+
+impl<V: Vectors> Store for Insertion<'_, V> {
+    type Query = ElementId;
+
+    fn entry_point(&mut self) -> Option<(ElementId, Level)> {
+        self.graph.entry_point
+    }
+
+    fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+        into.extend(
+            self.graph
+                .neighbors(of, level)
+                .iter()
+                .map(|&n| ElementId(n)),
+        );
+    }
+
+    fn measure(&mut self, query: &ElementId, elements: &[ElementId], into: &mut Vec<Candidate>) {
+        let query = self.query(*query);
+        self.graph.view().measure(&query, elements, into);
+    }
+}
+
+impl<'a, V: Vectors> Insertion<'a, V> {
+    fn query(&self, element: ElementId) -> ElementQuery<'a, V> {
+        ElementQuery {
+            vectors: self.vectors,
+            element: element.0,
+        }
+    }
+}
+
+impl<V: Vectors> StoreMut for Insertion<'_, V> {
+    fn select(&mut self, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
+        let mut selected = Vec::new();
+        select_among(self.vectors, candidates, max, &mut selected);
+        selected
+    }
+
+    /// Equal vectors are merged before a build, not here.
+    fn absorb(&mut self, _query: &ElementId, _candidates: &[Candidate]) -> bool {
+        false
+    }
+
+    fn add(&mut self, query: &ElementId, neighbors: &[Vec<Candidate>]) -> ElementId {
+        for (level, chosen) in (0..).zip(neighbors) {
+            let ids = chosen.iter().map(|c| c.element.0);
+            self.graph.set_neighbors(*query, level, ids);
+        }
+        *query
+    }
+
+    fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32) {
+        let base = self.query(of);
+        let neighbors = self.graph.neighbors(of, level);
+        let mut candidates: Vec<_> = neighbors.iter().map(|&n| base.measure(n)).collect();
+        candidates.push(candidate(distance, new.0));
+        let max = max_neighbors(self.graph.m, level);
+        if candidates.len() > max {
+            candidates.sort_unstable();
+            candidates = self.select(&candidates, max);
+        }
+        let ids = candidates.iter().map(|c| c.element.0);
+        self.graph.set_neighbors(of, level, ids);
+    }
+
+    fn raise_entry_point(&mut self, element: ElementId, _level: Level) {
+        self.graph.raise_entry_point(element);
+    }
+}
