@@ -1,0 +1,171 @@
+//! What users are told when something cannot be done: SQLSTATE, message, detail and hint, here and nowhere else.
+//!
+//! Messages are pgvector's where it has one, since programs match on them.
+#![forbid(unsafe_code)]
+
+use std::fmt::Display;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
+
+/// Raises an ERROR. It unwinds, so destructors run.
+#[track_caller]
+fn fail(code: Code, message: impl Into<String>) -> ! {
+    raise(ErrorReport::new(code, message.into(), ""))
+}
+
+/// Raises an ERROR with a DETAIL line.
+#[track_caller]
+fn fail_with_detail(code: Code, message: impl Into<String>, detail: &str) -> ! {
+    raise(ErrorReport::new(code, message.into(), "").set_detail(detail))
+}
+
+#[track_caller]
+fn raise(report: ErrorReport) -> ! {
+    report.report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
+// Dimensions.
+
+#[track_caller]
+pub(crate) fn wrong_dimensions(expected: impl Display, found: impl Display) -> ! {
+    fail(Code::ERRCODE_DATA_EXCEPTION, format!("expected {expected} dimensions, not {found}"))
+}
+
+#[track_caller]
+pub(crate) fn different_dimensions(kind: &str, left: usize, right: usize) -> ! {
+    fail(Code::ERRCODE_DATA_EXCEPTION, format!("different {kind} dimensions {left} and {right}"))
+}
+
+#[track_caller]
+pub(crate) fn no_dimensions(kind: &str) -> ! {
+    fail(Code::ERRCODE_DATA_EXCEPTION, format!("{kind} must have at least 1 dimension"))
+}
+
+#[track_caller]
+pub(crate) fn too_many_dimensions(kind: &str, max: usize) -> ! {
+    let message = format!("{kind} cannot have more than {max} dimensions");
+    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+// Elements.
+
+#[track_caller]
+pub(crate) fn nan_element(kind: &str) -> ! {
+    fail(Code::ERRCODE_DATA_EXCEPTION, format!("NaN not allowed in {kind}"))
+}
+
+#[track_caller]
+pub(crate) fn infinite_element(kind: &str) -> ! {
+    fail(Code::ERRCODE_DATA_EXCEPTION, format!("infinite value not allowed in {kind}"))
+}
+
+#[track_caller]
+pub(crate) fn overflow() -> ! {
+    fail(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow")
+}
+
+#[track_caller]
+pub(crate) fn underflow() -> ! {
+    fail(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow")
+}
+
+// Literals and binary values.
+
+#[track_caller]
+pub(crate) fn invalid_literal(kind: &str, literal: &str) -> ! {
+    fail(Code::ERRCODE_INVALID_TEXT_REPRESENTATION, invalid_literal_message(kind, literal))
+}
+
+#[track_caller]
+pub(crate) fn literal_without_bracket(kind: &str, literal: &str) -> ! {
+    let message = invalid_literal_message(kind, literal);
+    let detail = "Vector contents must start with \"[\".";
+    fail_with_detail(Code::ERRCODE_INVALID_TEXT_REPRESENTATION, message, detail)
+}
+
+#[track_caller]
+pub(crate) fn literal_with_junk(kind: &str, literal: &str) -> ! {
+    let message = invalid_literal_message(kind, literal);
+    let detail = "Junk after closing right brace.";
+    fail_with_detail(Code::ERRCODE_INVALID_TEXT_REPRESENTATION, message, detail)
+}
+
+fn invalid_literal_message(kind: &str, literal: &str) -> String {
+    format!("invalid input syntax for type {kind}: \"{literal}\"")
+}
+
+#[track_caller]
+pub(crate) fn out_of_range(kind: &str, number: &str) -> ! {
+    let message = format!("\"{number}\" is out of range for type {kind}");
+    fail(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, message)
+}
+
+#[track_caller]
+pub(crate) fn unused_is_set(unused: i16) -> ! {
+    fail(Code::ERRCODE_DATA_EXCEPTION, format!("expected unused to be 0, not {unused}"))
+}
+
+/// A stored value whose length and dimensions contradict each other.
+#[track_caller]
+pub(crate) fn corrupt_value(kind: &str, bytes: usize, dimensions: i32) -> ! {
+    let message = format!("corrupt {kind} of {bytes} bytes and {dimensions} dimensions");
+    fail(Code::ERRCODE_DATA_CORRUPTED, message)
+}
+
+// Type modifiers.
+
+#[track_caller]
+pub(crate) fn invalid_modifier() -> ! {
+    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, "invalid type modifier")
+}
+
+#[track_caller]
+pub(crate) fn modifier_too_small(kind: &str) -> ! {
+    let message = format!("dimensions for type {kind} must be at least 1");
+    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+}
+
+#[track_caller]
+pub(crate) fn modifier_too_large(kind: &str, max: usize) -> ! {
+    let message = format!("dimensions for type {kind} cannot exceed {max}");
+    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+}
+
+// Arrays and aggregate states.
+
+#[track_caller]
+pub(crate) fn array_not_flat() -> ! {
+    fail(Code::ERRCODE_DATA_EXCEPTION, "array must be 1-D")
+}
+
+#[track_caller]
+pub(crate) fn array_with_nulls() -> ! {
+    fail(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, "array must not contain nulls")
+}
+
+#[track_caller]
+pub(crate) fn array_type_not_supported() -> ! {
+    fail(Code::ERRCODE_DATA_EXCEPTION, "unsupported array type")
+}
+
+#[track_caller]
+pub(crate) fn not_a_state_array(function: &str) -> ! {
+    fail(Code::ERRCODE_INTERNAL_ERROR, format!("{function}: expected state array"))
+}
+
+// Indexes.
+
+/// A page whose bytes cannot be what we wrote.
+#[track_caller]
+pub(crate) fn corrupt_page(index: &str, block: u32, what: impl Display) -> ! {
+    let message = format!("index \"{index}\" is corrupt at block {block}: {what}");
+    fail(Code::ERRCODE_INDEX_CORRUPTED, message)
+}
+
+/// No id is left for another element.
+#[track_caller]
+pub(crate) fn index_full() -> ! {
+    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, "hnsw index cannot hold more elements")
+}
