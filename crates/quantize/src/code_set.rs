@@ -10,7 +10,8 @@
 use std::collections::TryReserveError;
 
 use crate::Measure;
-use crate::dot::{self, Isa, LINE, Line};
+use crate::dot::{self, LINE, Line};
+use crate::simd::Simd;
 
 /// The 8-bit codes of all vectors of a build.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct CodeSet {
     measure: Measure,
     dimensions: usize,
     shape: Shape,
-    isa: Isa,
+    simd: Simd,
     blocks: Vec<Vec<Line>>,
     facts: Vec<Facts>,
 }
@@ -39,6 +40,21 @@ pub(crate) struct Facts {
     pub(crate) squared_norm: f32,
     /// The sum of the levels, which kernels for unsigned bytes take off again.
     pub(crate) sum: i32,
+}
+
+impl Facts {
+    /// The distance of two vectors from the inner product of their levels. Multiplied and added in this order
+    /// everywhere, so that all kernels and both directions of a pair agree to the last bit.
+    #[inline(always)]
+    pub(crate) fn distance(self, measure: Measure, other: Facts, dot: i32) -> f32 {
+        let product = (self.scale * other.scale) * dot as f32;
+        match measure {
+            Measure::InnerProduct => -product,
+            Measure::L2 | Measure::L1 => {
+                ((self.squared_norm + other.squared_norm) - 2.0 * product).max(0.0)
+            }
+        }
+    }
 }
 
 /// How rows lie in blocks.
@@ -75,16 +91,16 @@ impl CodeSet {
     /// An empty set, measuring with the best kernels this CPU has.
     #[must_use]
     pub fn new(dimensions: usize, measure: Measure) -> CodeSet {
-        CodeSet::with_isa(dimensions, measure, Isa::current())
+        CodeSet::with_simd(dimensions, measure, Simd::current())
     }
 
-    pub(crate) fn with_isa(dimensions: usize, measure: Measure, isa: Isa) -> CodeSet {
+    pub(crate) fn with_simd(dimensions: usize, measure: Measure, simd: Simd) -> CodeSet {
         let shape = Shape::new(dimensions);
         CodeSet {
             measure,
             dimensions,
             shape,
-            isa,
+            simd,
             blocks: Vec::new(),
             facts: Vec::new(),
         }
@@ -189,14 +205,20 @@ impl CodeSet {
         if self.measure == Measure::L1 {
             return l1(row_a, facts_a.scale, row_b, facts_b.scale);
         }
-        let dot = dot::dot(self.isa, row_a, row_b, facts_b.sum);
-        estimate(self.measure, facts_a, facts_b, dot)
+        let dot = dot::dot(self.simd, row_a, row_b, facts_b.sum);
+        facts_a.distance(self.measure, facts_b, dot)
     }
 
     /// Asks the CPU to bring a vector's code nearer, for a distance soon to be measured.
     #[inline]
     pub fn prefetch(&self, id: u32) {
-        dot::prefetch(self.row(id));
+        // The hardware follows on by itself from there.
+        let start = &self.row(id)[..self.shape.lines_per_row.min(8)];
+        distance::prefetch_at(start.as_ptr().cast(), size_of_val(start));
+    }
+
+    pub(crate) fn lines_per_row(&self) -> usize {
+        self.shape.lines_per_row
     }
 
     #[inline]
@@ -212,17 +234,6 @@ impl CodeSet {
     #[inline]
     pub(crate) fn facts(&self, id: u32) -> Facts {
         self.facts[id as usize]
-    }
-}
-
-/// A distance from an inner product of levels. Multiplied and added in this order everywhere, so that all kernels and
-/// both directions of a pair agree to the last bit.
-#[inline]
-fn estimate(measure: Measure, a: Facts, b: Facts, dot: i32) -> f32 {
-    let product = (a.scale * b.scale) * dot as f32;
-    match measure {
-        Measure::InnerProduct => -product,
-        Measure::L2 | Measure::L1 => ((a.squared_norm + b.squared_norm) - 2.0 * product).max(0.0),
     }
 }
 
@@ -329,8 +340,8 @@ mod tests {
         (0..dimensions).map(|_| next()).collect()
     }
 
-    fn set_of(vectors: &[Vec<f32>], measure: Measure, isa: Isa) -> CodeSet {
-        let mut set = CodeSet::with_isa(vectors[0].len(), measure, isa);
+    fn set_of(vectors: &[Vec<f32>], measure: Measure, simd: Simd) -> CodeSet {
+        let mut set = CodeSet::with_simd(vectors[0].len(), measure, simd);
         let mut row = EncodedRow::new();
         for vector in vectors {
             row.encode(vector);
@@ -353,13 +364,13 @@ mod tests {
         for dimensions in [1, 3, 64, 100, 384, 1536] {
             let vectors: Vec<_> = (0..20).map(|seed| vector(dimensions, seed)).collect();
             for measure in [Measure::L2, Measure::InnerProduct, Measure::L1] {
-                let oracle = set_of(&vectors, measure, Isa::Scalar);
-                for isa in Isa::available() {
-                    let set = set_of(&vectors, measure, isa);
+                let oracle = set_of(&vectors, measure, Simd::Scalar);
+                for simd in Simd::available() {
+                    let set = set_of(&vectors, measure, simd);
                     for a in 0..20 {
                         for b in 0..20 {
                             let distance = set.distance(a, b);
-                            assert_eq!(distance, oracle.distance(a, b), "{isa:?}");
+                            assert_eq!(distance, oracle.distance(a, b), "{simd:?}");
                             assert_eq!(distance, set.distance(b, a));
                             let exact = exact(measure, &vectors[a as usize], &vectors[b as usize]);
                             let tolerance = 0.02 * dimensions as f32;
@@ -377,7 +388,7 @@ mod tests {
     #[test]
     fn a_vector_is_at_no_distance_from_itself() {
         let vectors: Vec<_> = (0..5).map(|seed| vector(200, seed)).collect();
-        let set = set_of(&vectors, Measure::L2, Isa::current());
+        let set = set_of(&vectors, Measure::L2, Simd::current());
         for id in 0..5 {
             // The levels' own length is longer than the vector by the square of the angle between them.
             assert!(set.distance(id, id) < 0.01);
@@ -388,7 +399,7 @@ mod tests {
     fn zero_and_infinite_vectors_are_encoded_without_harm() {
         for value in [0.0, -0.0, 1e-45, 1e-30, f32::MAX, f32::INFINITY, f32::NAN] {
             let vectors = vec![vec![value; 70], vector(70, 1)];
-            let set = set_of(&vectors, Measure::L2, Isa::current());
+            let set = set_of(&vectors, Measure::L2, Simd::current());
             let between = set.distance(0, 1);
             assert!(between >= 0.0, "{value}: {between}");
         }
@@ -416,7 +427,7 @@ mod tests {
     #[test]
     fn a_row_taken_from_another_set_keeps_its_distances() {
         let vectors: Vec<_> = (0..300).map(|seed| vector(384, seed)).collect();
-        let all = set_of(&vectors, Measure::L2, Isa::current());
+        let all = set_of(&vectors, Measure::L2, Simd::current());
         let mut some = CodeSet::new(384, Measure::L2);
         (100..300).for_each(|id| some.push_from(&all, id));
         assert_eq!(some.len(), 200);

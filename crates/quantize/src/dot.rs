@@ -3,6 +3,8 @@
 //! Levels lie between -127 and 127, never -128: the AVX2 kernel takes absolute values of them.
 #![expect(unsafe_code, reason = "kernels for CPU features found at run time")]
 
+use crate::simd::Simd;
+
 /// A cache line of levels. Rows are whole lines, padded with zeros, so no kernel needs a tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
@@ -15,61 +17,25 @@ impl Line {
     pub(crate) const ZERO: Line = Line([0; LINE]);
 }
 
-/// The instructions a kernel is written for. A value other than `Scalar` exists only where the CPU has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Isa {
-    Scalar,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Vnni,
-    #[cfg(target_arch = "aarch64")]
-    Neon,
-}
-
-impl Isa {
-    /// The best this CPU has.
-    pub(crate) fn current() -> Isa {
-        Isa::available()[0]
-    }
-
-    /// All this CPU has, best first.
-    pub(crate) fn available() -> Vec<Isa> {
-        let mut found = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vnni")
-            {
-                found.push(Isa::Vnni);
-            }
-            if is_x86_feature_detected!("avx2") {
-                found.push(Isa::Avx2);
-            }
-        }
-        #[cfg(target_arch = "aarch64")]
-        found.push(Isa::Neon);
-        found.push(Isa::Scalar);
-        found
-    }
-}
-
 /// The inner product of two rows; `sum_b` is the sum of the levels of `b`.
 #[inline]
-pub(crate) fn dot(isa: Isa, a: &[Line], b: &[Line], sum_b: i32) -> i32 {
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "only VNNI needs the sum")
+)]
+pub(crate) fn dot(simd: Simd, a: &[Line], b: &[Line], sum_b: i32) -> i32 {
     debug_assert_eq!(a.len(), b.len());
-    match isa {
-        Isa::Scalar => scalar(a, b),
+    match simd {
+        Simd::Scalar => scalar(a, b),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Isa` of this kind exists only where the CPU has its features.
-        Isa::Avx2 => unsafe { x86_64::avx2(a, b) },
+        // SAFETY: a `Simd` of this kind exists only where the CPU has its features.
+        Simd::Avx2 => unsafe { x86_64::avx2(a, b) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Isa` of this kind exists only where the CPU has its features.
-        Isa::Vnni => unsafe { x86_64::vnni(a, b, sum_b) },
+        // SAFETY: a `Simd` of this kind exists only where the CPU has its features.
+        Simd::Avx512 => unsafe { x86_64::vnni(a, b, sum_b) },
         #[cfg(target_arch = "aarch64")]
-        // SAFETY: every aarch64 CPU we are built for has NEON.
-        Isa::Neon => unsafe { aarch64::neon(a, b) },
+        // SAFETY: a `Simd` of this kind exists only where the CPU has its features.
+        Simd::Neon => unsafe { aarch64::neon(a, b) },
     }
 }
 
@@ -176,23 +142,6 @@ mod aarch64 {
     }
 }
 
-/// Asks the CPU to bring a row nearer; at most eight lines, the hardware follows on from there.
-#[inline]
-pub(crate) fn prefetch(row: &[Line]) {
-    for line in row.iter().take(8) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch reads nothing, and every x86-64 CPU has it.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch(
-                (&raw const *line).cast(),
-                std::arch::x86_64::_MM_HINT_T0,
-            );
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = line;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,11 +172,11 @@ mod tests {
             ];
             for a in &rows {
                 for b in &rows {
-                    for isa in Isa::available() {
+                    for simd in Simd::available() {
                         assert_eq!(
-                            dot(isa, a, b, sum(b)),
+                            dot(simd, a, b, sum(b)),
                             scalar(a, b),
-                            "{isa:?}, {lines} lines"
+                            "{simd:?}, {lines} lines"
                         );
                     }
                 }

@@ -2,8 +2,11 @@
 
 mod code_set;
 mod dot;
+mod simd;
+mod tile;
 
 pub use code_set::{CodeSet, EncodedRow};
+pub use tile::{AllPairs, Columns};
 
 /// Which distance codes estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
