@@ -48,6 +48,8 @@ pub enum Corrupt {
         /// Slots in use or freed.
         used: u16,
     },
+    /// A link to a block that the index does not have.
+    NoSuchBlock(u32),
     /// No such state of a slot.
     State(u8),
     /// A level out of range.
@@ -124,6 +126,7 @@ impl Display for Corrupt {
             Self::Free { free, used } => write!(f, "{free} free slots on a page with {used} slots"),
             Self::Reserved => write!(f, "reserved bytes are not zero"),
             Self::Slot { slot, used } => write!(f, "slot {slot} on a page with {used} slots"),
+            Self::NoSuchBlock(block) => write!(f, "link to block {block}, which does not exist"),
             Self::State(found) => write!(f, "slot state is {found}"),
             Self::Level(found) => write!(f, "level is {found}"),
             Self::Count { count, capacity } => {

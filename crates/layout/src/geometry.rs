@@ -1,13 +1,14 @@
 use std::error::Error;
 use std::fmt::{Display, Formatter};
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use hnsw::ElementId;
 
 use crate::NO_ELEMENT;
 use crate::element::ELEMENT_HEAD;
 use crate::overflow::OVERFLOW_SLOT;
-use crate::page::CONTENTS;
+use crate::page::{CONTENTS, PAGE_HEADER};
 use crate::upper::UPPER_HEAD;
 
 /// The least `m` an index may have.
@@ -94,6 +95,14 @@ impl<Id: SlotId> Slots<Id> {
         #[expect(clippy::cast_possible_truncation, reason = "bits is at most 13")]
         let slot = (id.raw() & ((1 << self.bits) - 1)) as u16;
         (id.raw() >> self.bits, slot)
+    }
+
+    /// Where a slot's bytes are in its page, if the page has such a slot: what a reader may want to prefetch.
+    #[inline]
+    #[must_use]
+    pub fn range(&self, slot: u16) -> Range<usize> {
+        let from = PAGE_HEADER + usize::from(slot) * self.len;
+        from..from + self.len
     }
 
     /// The id of a slot; none when the index has grown beyond what an id can name.

@@ -1,0 +1,313 @@
+//! Bytes are forever: pages of every released layout are read, and the current one is written as it was released.
+//!
+//! A new layout version adds files; it never changes these. `OMENDB_WRITE_GOLDEN=1 cargo test -p layout` writes them.
+#![cfg(target_endian = "little")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use hnsw::ElementId;
+use layout::{
+    CenterPage, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry, HeapTid, Measure,
+    Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, SlotState, UpperId,
+    UpperPage, UpperPageMut, VectorKind, init_center_page, list_page, special,
+};
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+}
+
+fn read(name: &str) -> Vec<u8> {
+    fs::read(golden(name)).expect("golden files are part of the repository")
+}
+
+fn geometry() -> Geometry {
+    Geometry::new(4, 24).expect("small")
+}
+
+fn tid(number: u16) -> HeapTid {
+    HeapTid {
+        block: 0x0001_0000 * u32::from(number) + 0x0203,
+        offset: number + 1,
+    }
+}
+
+fn code(first: u8) -> Vec<u8> {
+    (first..first + 24).collect()
+}
+
+fn ids(numbers: impl IntoIterator<Item = u32>) -> Vec<ElementId> {
+    numbers.into_iter().map(ElementId).collect()
+}
+
+fn metapage() -> Metapage {
+    Metapage {
+        frozen: Frozen {
+            kind: VectorKind::F32,
+            measure: Measure::Cosine,
+            code_bits: 4,
+            dimensions: 24,
+            seed: 0x0102_0304_0506_0708,
+            geometry: geometry(),
+            center_block: Some(1),
+            built_elements: 1_000_000_000_001,
+        },
+        entry_point: Some(EntryPoint {
+            element: geometry().element.join(5, 3).expect("small"),
+            level: 2,
+        }),
+        element_free: Some(7),
+        upper_free: None,
+        overflow_free: Some(9),
+    }
+}
+
+fn empty_metapage() -> Metapage {
+    let frozen = Frozen {
+        measure: Measure::L2,
+        code_bits: 32,
+        center_block: None,
+        ..metapage().frozen
+    };
+    Metapage {
+        frozen,
+        entry_point: None,
+        element_free: None,
+        upper_free: None,
+        overflow_free: None,
+    }
+}
+
+fn write_elements(page: &mut [u8]) {
+    let mut writer = ElementPageMut::init(page, &geometry());
+    let plain = NewElement {
+        level: 0,
+        code: &code(1),
+        neighbors: &ids(100..108),
+        tids: &[tid(1), tid(2)],
+        upper: None,
+        overflow: Some(OverflowId(0x0A0B_0C0D)),
+    };
+    writer.append(&plain);
+    let neighbors = ids([7]);
+    let high = NewElement {
+        level: 2,
+        neighbors: &neighbors,
+        tids: &[tid(3)],
+        upper: Some(UpperId(65)),
+        ..plain
+    };
+    writer.append(&NewElement {
+        code: &code(40),
+        overflow: None,
+        ..high
+    });
+    writer.append(&NewElement {
+        code: &code(80),
+        ..plain
+    });
+    writer.append(&plain);
+    let mut dead = writer.slot(2).expect("written above");
+    dead.remove_tids(|_| true);
+    dead.set_overflow(None);
+    dead.set_dead();
+    writer.free(3).expect("written above");
+    list_page(page, Some(77)).expect("a good page");
+}
+
+fn write_upper(page: &mut [u8]) {
+    let mut writer = UpperPageMut::init(page, &geometry());
+    writer
+        .write_run(0, ElementId(0x0102_0304), 2)
+        .expect("empty page");
+    writer.write_run(2, ElementId(9), 1).expect("empty page");
+    writer
+        .slot(0)
+        .expect("written above")
+        .set_neighbors(&ids([1, 2, 3, 4]));
+    writer
+        .slot(1)
+        .expect("written above")
+        .push_neighbor(ElementId(5));
+    writer.free_run(2, ElementId(9), 1).expect("written above");
+}
+
+fn write_overflow(page: &mut [u8]) {
+    let mut writer = OverflowPageMut::init(page, &geometry());
+    writer
+        .write(0, ElementId(0x0102_0304), Some(OverflowId(1)))
+        .expect("empty page");
+    writer
+        .write(1, ElementId(0x0102_0304), None)
+        .expect("empty page");
+    writer.write(2, ElementId(6), None).expect("empty page");
+    for number in 0..20 {
+        writer.slot(0).expect("written above").add_tid(tid(number));
+    }
+    writer.slot(1).expect("written above").add_tid(tid(20));
+    writer.free(2).expect("written above");
+}
+
+/// The pages as this build writes them.
+fn written() -> [(&'static str, Vec<u8>); 6] {
+    let page = |write: &dyn Fn(&mut [u8])| {
+        let mut page = vec![0; PAGE_SIZE];
+        write(&mut page);
+        page
+    };
+    [
+        ("v1_meta.bin", page(&|page| metapage().init(page))),
+        (
+            "v1_meta_empty.bin",
+            page(&|page| empty_metapage().init(page)),
+        ),
+        ("v1_element.bin", page(&write_elements)),
+        ("v1_upper.bin", page(&write_upper)),
+        ("v1_overflow.bin", page(&write_overflow)),
+        (
+            "v1_center.bin",
+            page(&|page| init_center_page(page, &[1.0, -2.5, 1e-3], Some(0x0102_0304))),
+        ),
+    ]
+}
+
+#[test]
+fn v1_pages_are_written_as_released() {
+    for (name, page) in written() {
+        if std::env::var_os("OMENDB_WRITE_GOLDEN").is_some_and(|value| value == "1") {
+            fs::write(golden(name), &page).expect("the golden folder can be written");
+        }
+        let released = read(name);
+        let differs = page.iter().zip(&released).position(|(new, old)| new != old);
+        assert_eq!(
+            (differs, released.len()),
+            (None, PAGE_SIZE),
+            "first different byte of {name}"
+        );
+    }
+}
+
+#[test]
+fn v1_metapages_are_read() {
+    assert_eq!(Metapage::read(&read("v1_meta.bin")), Ok(metapage()));
+    assert_eq!(
+        Metapage::read(&read("v1_meta_empty.bin")),
+        Ok(empty_metapage())
+    );
+    let page = read("v1_meta.bin");
+    assert_eq!(&page[24..28], b"omen");
+    assert_eq!(&page[8190..], [0x9D, 0xFF]);
+}
+
+#[test]
+fn v1_elements_are_read() {
+    let (page, geometry) = (read("v1_element.bin"), geometry());
+    let view = ElementPage::view(&page, &geometry).unwrap();
+    assert_eq!(
+        (view.used(), geometry.element.len, geometry.element.per_page),
+        (4, 84, 97)
+    );
+    let states: Vec<_> = (0..4)
+        .map(|slot| view.slot(slot).unwrap().state())
+        .collect();
+    assert_eq!(
+        states,
+        [
+            SlotState::Live,
+            SlotState::Live,
+            SlotState::Dead,
+            SlotState::Free
+        ]
+    );
+
+    let plain = view.slot(0).unwrap();
+    assert_eq!(
+        (plain.level(), plain.version(), plain.code()),
+        (0, 0, &code(1)[..])
+    );
+    assert_eq!(plain.neighbors().collect::<Vec<_>>(), ids(100..108));
+    assert_eq!(plain.heap_tids().collect::<Vec<_>>(), [tid(1), tid(2)]);
+    assert_eq!(
+        (plain.upper(), plain.overflow()),
+        (None, Some(OverflowId(0x0A0B_0C0D)))
+    );
+
+    let high = view.slot(1).unwrap();
+    assert_eq!((high.level(), high.code()), (2, &code(40)[..]));
+    assert_eq!(high.neighbors().collect::<Vec<_>>(), ids([7]));
+    assert_eq!(high.heap_tids().collect::<Vec<_>>(), [tid(3)]);
+    assert_eq!((high.upper(), high.overflow()), (Some(UpperId(65)), None));
+
+    let dead = view.slot(2).unwrap();
+    assert_eq!(
+        (dead.code(), dead.neighbors().len(), dead.heap_tids().len()),
+        (&code(80)[..], 8, 0)
+    );
+    let free = view.slot(3).unwrap();
+    assert_eq!(
+        (free.version(), free.code(), free.neighbors().len()),
+        (1, &[0; 24][..], 0)
+    );
+
+    let special = special(&page).unwrap();
+    assert_eq!(
+        (special.is_listed(), special.next(), special.free()),
+        (true, Some(77), 94)
+    );
+}
+
+#[test]
+fn v1_upper_lists_are_read() {
+    let (page, geometry) = (read("v1_upper.bin"), geometry());
+    let view = UpperPage::view(&page, &geometry).unwrap();
+    let read = |slot| {
+        let list = view.slot(slot).unwrap();
+        (
+            list.is_live(),
+            list.level(),
+            list.element().0,
+            list.neighbors().collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(view.used(), 3);
+    assert_eq!(read(0), (true, 1, 0x0102_0304, ids([1, 2, 3, 4])));
+    assert_eq!(read(1), (true, 2, 0x0102_0304, ids([5])));
+    assert_eq!(read(2), (false, 0, u32::MAX, vec![]));
+}
+
+#[test]
+fn v1_overflow_rows_are_read() {
+    let (page, geometry) = (read("v1_overflow.bin"), geometry());
+    let view = OverflowPage::view(&page, &geometry).unwrap();
+    let read = |slot| {
+        let rows = view.slot(slot).unwrap();
+        (
+            rows.is_live(),
+            rows.element().0,
+            rows.next(),
+            rows.heap_tids().collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(view.used(), 3);
+    assert_eq!(
+        read(0),
+        (
+            true,
+            0x0102_0304,
+            Some(OverflowId(1)),
+            (0..20).map(tid).collect()
+        )
+    );
+    assert_eq!(read(1), (true, 0x0102_0304, None, vec![tid(20)]));
+    assert_eq!(read(2), (false, u32::MAX, None, vec![]));
+}
+
+#[test]
+fn v1_centers_are_read() {
+    let page = read("v1_center.bin");
+    let view = CenterPage::view(&page).unwrap();
+    assert_eq!(view.values().collect::<Vec<_>>(), [1.0, -2.5, 1e-3]);
+    assert_eq!(view.next(), Some(0x0102_0304));
+}

@@ -1,0 +1,581 @@
+//! What is written is read again.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use hnsw::{ElementId, Level, MAX_LEVEL};
+use layout::{
+    CENTER_VALUES, CenterPage, Corrupt, ElementPage, ElementPageMut, ElementSlotMut, EntryPoint,
+    Frozen, Geometry, HeapTid, INLINE_TIDS, Measure, Metapage, NewElement, OVERFLOW_TIDS,
+    OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotState, UpperId, UpperPage,
+    UpperPageMut, VectorKind, init_center_page, is_new, list_page, special, unlist_page,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Element {
+    level: Level,
+    code: Vec<u8>,
+    neighbors: Vec<ElementId>,
+    tids: Vec<HeapTid>,
+    upper: Option<UpperId>,
+    overflow: Option<OverflowId>,
+}
+
+impl Element {
+    fn to_write(&self) -> NewElement<'_> {
+        NewElement {
+            level: self.level,
+            code: &self.code,
+            neighbors: &self.neighbors,
+            tids: &self.tids,
+            upper: self.upper,
+            overflow: self.overflow,
+        }
+    }
+
+    fn read(page: &[u8], geometry: &Geometry, slot: u16) -> Self {
+        let slot = ElementPage::view(page, geometry)
+            .unwrap()
+            .slot(slot)
+            .unwrap();
+        Self {
+            level: slot.level(),
+            code: slot.code().to_vec(),
+            neighbors: slot.neighbors().collect(),
+            tids: slot.heap_tids().collect(),
+            upper: slot.upper(),
+            overflow: slot.overflow(),
+        }
+    }
+}
+
+fn page() -> Vec<u8> {
+    // What was in the buffer before must not matter.
+    vec![0xAA; PAGE_SIZE]
+}
+
+fn geometry() -> impl Strategy<Value = Geometry> {
+    (2usize..=100, 1usize..=300)
+        .prop_map(|(m, words)| Geometry::new(m, words * 4).expect("fits in a page"))
+}
+
+fn tid() -> impl Strategy<Value = HeapTid> {
+    (any::<u32>(), any::<u16>()).prop_map(|(block, offset)| HeapTid { block, offset })
+}
+
+fn ids(most: usize) -> impl Strategy<Value = Vec<ElementId>> {
+    vec(any::<u32>().prop_map(ElementId), 0..=most)
+}
+
+fn link() -> impl Strategy<Value = u32> {
+    0..u32::MAX
+}
+
+fn element(geometry: &Geometry) -> impl Strategy<Value = Element> + use<> {
+    let parts = (
+        0..=MAX_LEVEL,
+        vec(any::<u8>(), geometry.code_len),
+        ids(2 * usize::from(geometry.m)),
+        vec(tid(), 0..=INLINE_TIDS),
+        link(),
+        option::of(link()),
+    );
+    parts.prop_map(|(level, code, neighbors, tids, upper, overflow)| Element {
+        level,
+        code,
+        neighbors,
+        tids,
+        upper: (level > 0).then_some(UpperId(upper)),
+        overflow: overflow.map(OverflowId),
+    })
+}
+
+fn metapage() -> impl Strategy<Value = Metapage> {
+    let measure = prop_oneof![
+        Just(Measure::L2),
+        Just(Measure::InnerProduct),
+        Just(Measure::Cosine),
+        Just(Measure::L1)
+    ];
+    let frozen = (
+        measure,
+        prop_oneof![Just(32u8), Just(8), Just(4), Just(2), Just(1)],
+        1u32..=16_000,
+        any::<u64>(),
+    );
+    let blocks = (
+        option::of(link()),
+        option::of(link()),
+        option::of(link()),
+        option::of(link()),
+    );
+    let entry = option::of((1u32..1000, any::<prop::sample::Index>(), 0..=MAX_LEVEL));
+    (geometry(), frozen, blocks, entry, any::<u64>()).prop_map(
+        |(
+            geometry,
+            (measure, code_bits, dimensions, seed),
+            (center, elements, upper, overflow),
+            entry,
+            built,
+        )| {
+            let entry_point = entry.map(|(block, slot, level)| {
+                let slot = u16::try_from(slot.index(geometry.element.per_page.into())).unwrap();
+                EntryPoint {
+                    element: geometry.element.join(block, slot).unwrap(),
+                    level,
+                }
+            });
+            Metapage {
+                frozen: Frozen {
+                    kind: VectorKind::F32,
+                    measure,
+                    code_bits,
+                    dimensions,
+                    seed,
+                    geometry,
+                    center_block: center,
+                    built_elements: built,
+                },
+                entry_point,
+                element_free: elements,
+                upper_free: upper,
+                overflow_free: overflow,
+            }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_tid_is_six_bytes_and_back(tid in tid()) {
+        prop_assert_eq!(HeapTid::from_bytes(tid.to_bytes()), tid);
+        let [high0, high1, low0, low1, offset0, offset1] = tid.to_bytes();
+        let high = u32::from(u16::from_ne_bytes([high0, high1]));
+        prop_assert_eq!(high << 16 | u32::from(u16::from_ne_bytes([low0, low1])), tid.block);
+        prop_assert_eq!(u16::from_ne_bytes([offset0, offset1]), tid.offset);
+    }
+
+    #[test]
+    fn metapages_are_read_as_written(first in metapage(), second in metapage()) {
+        let mut page = page();
+        first.init(&mut page);
+        prop_assert_eq!(Metapage::read(&page), Ok(first));
+        second.write(&mut page);
+        prop_assert_eq!(Metapage::read(&page), Ok(second));
+    }
+
+    #[test]
+    fn elements_are_read_as_written(
+        (geometry, elements) in geometry().prop_flat_map(|g| (Just(g), vec(element(&g), 1..20)))
+    ) {
+        let mut page = page();
+        let mut writer = ElementPageMut::init(&mut page, &geometry);
+        let written = elements.iter().take(geometry.element.per_page.into()).count();
+        for (at, element) in elements.iter().enumerate() {
+            let slot = writer.append(&element.to_write());
+            prop_assert_eq!(slot.map(usize::from), (at < written).then_some(at));
+        }
+        let view = ElementPage::view(&page, &geometry).unwrap();
+        prop_assert_eq!(usize::from(view.used()), written);
+        let room = usize::from(geometry.element.per_page) - written;
+        prop_assert_eq!(usize::from(special(&page).unwrap().free()), room);
+        for (slot, element) in (0u16..).zip(&elements[..written]) {
+            prop_assert_eq!(&Element::read(&page, &geometry, slot), element);
+            prop_assert_eq!(view.code(slot), Ok((SlotState::Live, &element.code[..])));
+        }
+    }
+
+    #[test]
+    fn pages_are_read_at_any_address(
+        (geometry, element) in geometry().prop_flat_map(|g| (Just(g), element(&g))), shift in 0usize..8
+    ) {
+        let mut memory = vec![0; PAGE_SIZE + 8];
+        let page = &mut memory[shift..shift + PAGE_SIZE];
+        ElementPageMut::init(page, &geometry).append(&element.to_write()).unwrap();
+        prop_assert_eq!(Element::read(page, &geometry, 0), element);
+    }
+
+    #[test]
+    fn center_pages_are_read_as_written(values in vec(any::<f32>(), 0..=CENTER_VALUES), next in option::of(link())) {
+        let mut page = page();
+        init_center_page(&mut page, &values, next);
+        let view = CenterPage::view(&page).unwrap();
+        let bits: Vec<_> = values.iter().map(|value| value.to_bits()).collect();
+        prop_assert_eq!(view.values().map(f32::to_bits).collect::<Vec<_>>(), bits);
+        prop_assert_eq!(view.next(), next);
+    }
+
+    #[test]
+    fn an_element_page_keeps_what_it_is_told(
+        (geometry, steps) in geometry().prop_flat_map(|g| (Just(g), vec(step(&g), 1..60)))
+    ) {
+        run_steps(&geometry, &steps)?;
+    }
+
+    #[test]
+    fn an_upper_page_keeps_what_it_is_told(
+        m in 2u16..=100, steps in vec((any::<bool>(), 1..=MAX_LEVEL, any::<prop::sample::Index>()), 1..80)
+    ) {
+        run_upper_steps(&Geometry::new(m.into(), 12).unwrap(), &steps)?;
+    }
+
+    #[test]
+    fn an_overflow_slot_keeps_its_rows(
+        rows in vec(tid(), 0..=OVERFLOW_TIDS + 3), doomed in vec(any::<bool>(), OVERFLOW_TIDS + 3),
+        element in link(), next in option::of(link())
+    ) {
+        let geometry = Geometry::new(16, 12).unwrap();
+        let mut page = page();
+        let mut writer = OverflowPageMut::init(&mut page, &geometry);
+        let first = writer.shared().find_free().unwrap();
+        writer.write(first, ElementId(element), None).unwrap();
+        let mut slot = writer.slot(first).unwrap();
+        slot.set_next(next.map(OverflowId));
+        for (at, row) in rows.iter().enumerate() {
+            prop_assert_eq!(slot.add_tid(*row), at < OVERFLOW_TIDS);
+        }
+        let held = &rows[..rows.len().min(OVERFLOW_TIDS)];
+        prop_assert_eq!(slot.shared().heap_tids().collect::<Vec<_>>(), held);
+
+        let mut verdicts = doomed.iter();
+        let removed = slot.remove_tids(|_| *verdicts.next().unwrap());
+        let kept: Vec<_> = held.iter().zip(&doomed).filter(|(_, doomed)| !**doomed).map(|(row, _)| *row).collect();
+        prop_assert_eq!(removed, held.len() - kept.len());
+        let view = OverflowPage::view(&page, &geometry).unwrap().slot(first).unwrap();
+        prop_assert_eq!(view.heap_tids().collect::<Vec<_>>(), kept);
+        prop_assert_eq!((view.element(), view.next()), (ElementId(element), next.map(OverflowId)));
+    }
+}
+
+/// Something done to an element page; positions are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Add(Element),
+    Free(u16),
+    Change(u16, Change),
+}
+
+/// Something done to an element.
+#[derive(Clone, Debug)]
+enum Change {
+    Die,
+    SetNeighbors(Vec<ElementId>),
+    PushNeighbor(ElementId),
+    ReplaceNeighbor(u16, ElementId),
+    AddTid(HeapTid),
+    RemoveTids { odd: bool },
+    SetOverflow(Option<OverflowId>),
+}
+
+fn step(geometry: &Geometry) -> impl Strategy<Value = Step> + use<> {
+    let id = || any::<u32>().prop_map(ElementId);
+    let change = prop_oneof![
+        1 => Just(Change::Die),
+        1 => ids(2 * usize::from(geometry.m)).prop_map(Change::SetNeighbors),
+        2 => id().prop_map(Change::PushNeighbor),
+        2 => (0u16..220, id()).prop_map(|(position, id)| Change::ReplaceNeighbor(position, id)),
+        2 => tid().prop_map(Change::AddTid),
+        1 => any::<bool>().prop_map(|odd| Change::RemoveTids { odd }),
+        1 => option::of(link()).prop_map(|to| Change::SetOverflow(to.map(OverflowId))),
+    ];
+    prop_oneof![
+        6 => element(geometry).prop_map(Step::Add),
+        3 => any::<u16>().prop_map(Step::Free),
+        10 => (any::<u16>(), change).prop_map(|(at, change)| Step::Change(at, change)),
+    ]
+}
+
+/// What a page should hold: elements by slot with state, and how often each slot was freed.
+#[derive(Default)]
+struct Model {
+    elements: BTreeMap<u16, (SlotState, Element)>,
+    versions: BTreeMap<u16, u16>,
+}
+
+fn run_steps(geometry: &Geometry, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut page = page();
+    ElementPageMut::init(&mut page, geometry);
+    let mut model = Model::default();
+    for step in steps {
+        let mut writer = ElementPageMut::view(&mut page, geometry).unwrap();
+        take_step(&mut writer, &mut model, step, geometry)?;
+        check_model(&page, geometry, &model)?;
+    }
+    Ok(())
+}
+
+fn take_step(
+    page: &mut ElementPageMut<'_>,
+    model: &mut Model,
+    step: &Step,
+    geometry: &Geometry,
+) -> Result<(), TestCaseError> {
+    let full = model.elements.len() == usize::from(geometry.element.per_page);
+    let pick = |at: &u16| {
+        let slots: Vec<_> = model.elements.keys().copied().collect();
+        slots.get(usize::from(*at) % slots.len().max(1)).copied()
+    };
+    match step {
+        Step::Add(element) => {
+            let slot = page.shared().find_free();
+            prop_assert_eq!(slot.is_none(), full);
+            if let Some(slot) = slot {
+                page.write(slot, &element.to_write()).unwrap();
+                model
+                    .elements
+                    .insert(slot, (SlotState::Live, element.clone()));
+            }
+        }
+        Step::Free(at) => {
+            if let Some(slot) = pick(at) {
+                page.free(slot).unwrap();
+                // Once more changes nothing.
+                page.free(slot).unwrap();
+                model.elements.remove(&slot);
+                *model.versions.entry(slot).or_default() += 1;
+            }
+        }
+        Step::Change(at, change) => {
+            if let Some(slot) = pick(at) {
+                let (state, element) = model.elements.get_mut(&slot).unwrap();
+                let mut slot = page.slot(slot).unwrap();
+                if matches!(change, Change::Die) {
+                    *state = SlotState::Dead;
+                    slot.set_dead();
+                }
+                make_change(&mut slot, element, change, 2 * usize::from(geometry.m))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn make_change(
+    slot: &mut ElementSlotMut<'_>,
+    model: &mut Element,
+    change: &Change,
+    max_neighbors: usize,
+) -> Result<(), TestCaseError> {
+    match change {
+        Change::Die => {}
+        Change::SetNeighbors(neighbors) => {
+            slot.set_neighbors(neighbors);
+            model.neighbors.clone_from(neighbors);
+        }
+        Change::PushNeighbor(id) => {
+            let fits = model.neighbors.len() < max_neighbors;
+            prop_assert_eq!(slot.push_neighbor(*id), fits);
+            model.neighbors.extend(fits.then_some(*id));
+        }
+        Change::ReplaceNeighbor(position, id) => {
+            let place = model.neighbors.get_mut(usize::from(*position));
+            prop_assert_eq!(slot.replace_neighbor(*position, *id), place.is_some());
+            place.into_iter().for_each(|place| *place = *id);
+        }
+        Change::AddTid(tid) => {
+            let fits = model.tids.len() < INLINE_TIDS;
+            prop_assert_eq!(slot.add_tid(*tid), fits);
+            model.tids.extend(fits.then_some(*tid));
+        }
+        Change::RemoveTids { odd } => {
+            let doomed = |tid: HeapTid| (tid.offset % 2 == 1) == *odd;
+            let before = model.tids.len();
+            model.tids.retain(|tid| !doomed(*tid));
+            prop_assert_eq!(slot.remove_tids(doomed), before - model.tids.len());
+        }
+        Change::SetOverflow(overflow) => {
+            slot.set_overflow(*overflow);
+            model.overflow = *overflow;
+        }
+    }
+    Ok(())
+}
+
+fn check_model(page: &[u8], geometry: &Geometry, model: &Model) -> Result<(), TestCaseError> {
+    let view = ElementPage::view(page, geometry).unwrap();
+    let free = usize::from(geometry.element.per_page) - model.elements.len();
+    prop_assert_eq!(usize::from(view.special().unwrap().free()), free);
+    for at in 0..view.used() {
+        let slot = view.slot(at).unwrap();
+        prop_assert_eq!(
+            slot.version(),
+            model.versions.get(&at).copied().unwrap_or(0)
+        );
+        let state = model
+            .elements
+            .get(&at)
+            .map_or(SlotState::Free, |(state, _)| *state);
+        prop_assert_eq!(
+            (slot.state(), slot.is_live()),
+            (state, state == SlotState::Live)
+        );
+        let read = Element::read(page, geometry, at);
+        match model.elements.get(&at) {
+            Some((_, element)) => prop_assert_eq!(&read, element),
+            None => {
+                prop_assert!(read.code.iter().all(|&byte| byte == 0) && read.neighbors.is_empty());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run_upper_steps(
+    geometry: &Geometry,
+    steps: &[(bool, Level, prop::sample::Index)],
+) -> Result<(), TestCaseError> {
+    let mut page = page();
+    UpperPageMut::init(&mut page, geometry);
+    // First slot → (element, levels); elements are numbered as they come.
+    let mut runs: BTreeMap<u16, (ElementId, Level)> = BTreeMap::new();
+    for (number, (add, levels, which)) in (0u32..).zip(steps) {
+        let mut writer = UpperPageMut::view(&mut page, geometry).unwrap();
+        if *add {
+            let Some(first) = writer.shared().find_free_run(*levels) else {
+                continue;
+            };
+            let element = ElementId(number);
+            writer.write_run(first, element, *levels).unwrap();
+            for level in 1..=*levels {
+                let mut list = writer.slot(first + u16::from(level) - 1).unwrap();
+                prop_assert!(list.push_neighbor(ElementId(1000 + u32::from(level))));
+            }
+            runs.insert(first, (element, *levels));
+        } else if !runs.is_empty() {
+            let (&first, &(element, levels)) = runs.iter().nth(which.index(runs.len())).unwrap();
+            // Another element's old link frees nothing.
+            writer
+                .free_run(first, ElementId(u32::MAX - 1), levels)
+                .unwrap();
+            writer.free_run(first, element, levels).unwrap();
+            runs.remove(&first);
+        }
+        check_runs(&page, geometry, &runs)?;
+    }
+    Ok(())
+}
+
+fn check_runs(
+    page: &[u8],
+    geometry: &Geometry,
+    runs: &BTreeMap<u16, (ElementId, Level)>,
+) -> Result<(), TestCaseError> {
+    let view = UpperPage::view(page, geometry).unwrap();
+    let mut owners = BTreeMap::new();
+    for (&first, &(element, levels)) in runs {
+        for level in 1..=levels {
+            let overlaps = owners.insert(first + u16::from(level) - 1, (element, level));
+            prop_assert_eq!(overlaps, None);
+        }
+    }
+    for at in 0..view.used() {
+        let slot = view.slot(at).unwrap();
+        let owner = slot.is_live().then(|| (slot.element(), slot.level()));
+        prop_assert_eq!(owner, owners.get(&at).copied());
+        let expected = owner.map(|(_, level)| ElementId(1000 + u32::from(level)));
+        prop_assert_eq!(slot.neighbors().next(), expected);
+    }
+    let free = usize::from(geometry.upper.per_page) - owners.len();
+    prop_assert_eq!(usize::from(view.special().unwrap().free()), free);
+    Ok(())
+}
+
+#[test]
+fn a_freed_slot_is_taken_before_the_page_grows() {
+    let geometry = Geometry::new(4, 8).unwrap();
+    let mut page = page();
+    let mut writer = ElementPageMut::init(&mut page, &geometry);
+    let new = NewElement {
+        level: 0,
+        code: &[1; 8],
+        neighbors: &[],
+        tids: &[],
+        upper: None,
+        overflow: None,
+    };
+    for expected in 0..5 {
+        assert_eq!(writer.append(&new), Some(expected));
+    }
+    writer.free(3).unwrap();
+    writer.free(1).unwrap();
+    assert_eq!(writer.shared().find_free(), Some(1));
+    writer.write(1, &new).unwrap();
+    assert_eq!(writer.shared().slot(1).unwrap().version(), 1);
+    assert_eq!(writer.shared().find_free(), Some(3));
+    assert_eq!(writer.append(&new), Some(5), "appending does not look back");
+}
+
+#[test]
+fn only_free_slots_are_taken() {
+    let geometry = Geometry::new(4, 8).unwrap();
+    let mut page = page();
+    let mut writer = ElementPageMut::init(&mut page, &geometry);
+    let new = NewElement {
+        level: 0,
+        code: &[1; 8],
+        neighbors: &[],
+        tids: &[],
+        upper: None,
+        overflow: None,
+    };
+    writer.append(&new).unwrap();
+    assert_eq!(
+        writer.write(0, &new),
+        Err(Corrupt::State(SlotState::Live as u8))
+    );
+    assert_eq!(
+        writer.write(2, &new),
+        Err(Corrupt::Slot { slot: 2, used: 1 })
+    );
+    assert_eq!(
+        special(&page).unwrap().free(),
+        geometry.element.per_page - 1
+    );
+}
+
+#[test]
+fn an_upper_run_may_begin_in_freed_slots_and_end_in_new_ones() {
+    let geometry = Geometry::new(16, 8).unwrap();
+    let mut page = page();
+    let mut writer = UpperPageMut::init(&mut page, &geometry);
+    writer.write_run(0, ElementId(7), 2).unwrap();
+    writer.write_run(2, ElementId(8), 1).unwrap();
+    writer.free_run(2, ElementId(8), 1).unwrap();
+    assert_eq!(writer.shared().find_free_run(3), Some(2));
+    writer.write_run(2, ElementId(9), 3).unwrap();
+    assert_eq!(writer.shared().used(), 5);
+    assert_eq!(writer.shared().slot(4).unwrap().level(), 3);
+}
+
+#[test]
+fn pages_enter_and_leave_the_free_list() {
+    let geometry = Geometry::new(16, 8).unwrap();
+    let mut page = page();
+    OverflowPageMut::init(&mut page, &geometry);
+    let before = special(&page).unwrap();
+    assert!(!before.is_listed() && before.next().is_none());
+    list_page(&mut page, Some(12)).unwrap();
+    assert!(special(&page).unwrap().is_listed());
+    // The free list's link survives changes of the slots.
+    OverflowPageMut::view(&mut page, &geometry)
+        .unwrap()
+        .write(0, ElementId(1), None)
+        .unwrap();
+    assert_eq!(special(&page).unwrap().next(), Some(12));
+    assert_eq!(unlist_page(&mut page), Ok(Some(12)));
+    let after = special(&page).unwrap();
+    assert!(!after.is_listed() && after.next().is_none());
+    assert_eq!((before.free(), after.free()), (61, 60));
+}
+
+#[test]
+fn a_page_that_nobody_wrote_is_new() {
+    assert!(is_new(&[0; PAGE_SIZE]));
+    let mut page = page();
+    ElementPageMut::init(&mut page, &Geometry::new(16, 8).unwrap());
+    assert!(!is_new(&page));
+    assert_eq!(special(&page).unwrap().kind(), Ok(PageKind::Element));
+}
