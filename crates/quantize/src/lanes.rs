@@ -28,7 +28,7 @@ pub(crate) fn sums<const N: usize>(values: &[f32], terms: impl Fn(f32) -> [f32; 
 
 /// Adds up one term of each pair.
 #[inline(always)]
-pub(crate) fn sum_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn sum_pairs<B: Copy>(a: &[f32], b: &[B], term: impl Fn(f32, B) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let ((chunks_a, rest_a), (chunks_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in chunks_a.iter().zip(chunks_b) {
@@ -65,5 +65,6 @@ pub(crate) fn largest(values: &[f32]) -> f32 {
         }
     }
     let largest = lanes.into_iter().fold(0.0, f32::max);
-    rest.iter().fold(largest, |largest, value| largest.max(value.abs()))
+    rest.iter()
+        .fold(largest, |largest, value| largest.max(value.abs()))
 }

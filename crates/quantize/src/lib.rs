@@ -1,11 +1,23 @@
 //! In how few bits: codes, estimators and their error bounds.
 
 mod code_set;
+mod codec;
 mod dot;
+mod exact;
+mod head;
+mod kernels;
+mod lanes;
+mod levels;
+mod planes;
+mod rotated;
+mod rotation;
+mod scalar;
 mod simd;
 mod tile;
 
 pub use code_set::{CodeSet, EncodedRow};
+pub use codec::{CodeBits, Codec, Query};
+pub use rotation::Rotation;
 pub use tile::{AllPairs, Columns};
 
 /// Which distance codes estimate.

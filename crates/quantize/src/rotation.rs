@@ -34,11 +34,23 @@ impl Rotation {
             let piece = piece(dimensions, round);
             let factor = 1.0 / (piece.len() as f32).sqrt();
             for dimension in 0..dimensions {
-                let size = if piece.contains(&dimension) { factor } else { 1.0 };
-                signs.push(if random.next() >> 63 == 0 { size } else { -size });
+                let size = if piece.contains(&dimension) {
+                    factor
+                } else {
+                    1.0
+                };
+                signs.push(if random.next() >> 63 == 0 {
+                    size
+                } else {
+                    -size
+                });
             }
         }
-        Rotation { dimensions, signs, simd }
+        Rotation {
+            dimensions,
+            signs,
+            simd,
+        }
     }
 
     /// Dimensions of the vectors it turns.
@@ -49,8 +61,15 @@ impl Rotation {
 
     /// Turns a vector in place; its length and its angles to other turned vectors stay.
     pub fn rotate(&self, vector: &mut [f32]) {
-        assert_eq!(vector.len(), self.dimensions, "a vector of the rotation's dimensions");
-        self.simd.run(Turn { rotation: self, vector });
+        assert_eq!(
+            vector.len(),
+            self.dimensions,
+            "a vector of the rotation's dimensions"
+        );
+        self.simd.run(Turn {
+            rotation: self,
+            vector,
+        });
     }
 
     /// The loops of `rotate`, for callers that are compiled for a CPU level themselves.
@@ -91,7 +110,11 @@ impl Loops for Turn<'_> {
 #[inline(always)]
 fn piece(dimensions: usize, round: usize) -> std::ops::Range<usize> {
     let len = 1 << dimensions.max(1).ilog2();
-    let start = if round % 2 == 0 { 0 } else { dimensions - len };
+    let start = if round.is_multiple_of(2) {
+        0
+    } else {
+        dimensions - len
+    };
     start..start + len
 }
 
@@ -164,11 +187,17 @@ mod tests {
     const SIZES: [usize; 12] = [1, 2, 3, 7, 16, 31, 100, 128, 384, 768, 1535, 16_000];
 
     fn wave(dimensions: usize) -> Vec<f32> {
-        (0..dimensions).map(|i| ((i * i) as f32 * 0.37).sin()).collect()
+        (0..dimensions)
+            .map(|i| ((i * i) as f32 * 0.37).sin())
+            .collect()
     }
 
     fn norm(vector: &[f32]) -> f64 {
-        vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+        vector
+            .iter()
+            .map(|&value| f64::from(value).powi(2))
+            .sum::<f64>()
+            .sqrt()
     }
 
     #[test]
@@ -179,9 +208,17 @@ mod tests {
             let (mut turned_a, mut turned_b) = (a.clone(), b.clone());
             rotation.rotate(&mut turned_a);
             rotation.rotate(&mut turned_b);
-            let between = |a: &[f32], b: &[f32]| norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>());
-            assert!((norm(&turned_a) - norm(&a)).abs() <= 1e-5 * norm(&a), "{dimensions}");
-            assert!((between(&turned_a, &turned_b) - between(&a, &b)).abs() <= 1e-5 * norm(&a).max(norm(&b)));
+            let between = |a: &[f32], b: &[f32]| {
+                norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
+            };
+            assert!(
+                (norm(&turned_a) - norm(&a)).abs() <= 1e-5 * norm(&a),
+                "{dimensions}"
+            );
+            assert!(
+                (between(&turned_a, &turned_b) - between(&a, &b)).abs()
+                    <= 1e-5 * norm(&a).max(norm(&b))
+            );
         }
     }
 
@@ -193,7 +230,13 @@ mod tests {
             for simd in Simd::available() {
                 let mut turned = wave(dimensions);
                 Rotation::with_simd(dimensions, 3, simd).rotate(&mut turned);
-                assert!(turned.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "{simd:?} {dimensions}");
+                assert!(
+                    turned
+                        .iter()
+                        .zip(&expected)
+                        .all(|(a, b)| a.to_bits() == b.to_bits()),
+                    "{simd:?} {dimensions}"
+                );
             }
         }
     }
@@ -205,8 +248,13 @@ mod tests {
                 let mut unit = vec![0.0; dimensions];
                 unit[dimension] = 1.0;
                 Rotation::new(dimensions, 1).rotate(&mut unit);
-                let largest = unit.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-                assert!(largest * (dimensions as f32).sqrt() < 6.0, "{dimension} of {dimensions}: {largest}");
+                let largest = unit
+                    .iter()
+                    .fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                assert!(
+                    largest * (dimensions as f32).sqrt() < 6.0,
+                    "{dimension} of {dimensions}: {largest}"
+                );
             }
         }
     }

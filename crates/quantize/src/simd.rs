@@ -1,5 +1,8 @@
 //! Which instructions our kernels use, and float loops compiled once per level.
-#![expect(unsafe_code, reason = "functions for CPU features found at run time")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "functions for CPU features found at run time")
+)]
 
 use distance::Cpu;
 

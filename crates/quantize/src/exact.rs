@@ -1,0 +1,111 @@
+//! Short vectors: the code is the vector.
+
+use crate::Measure;
+use crate::lanes::sum_pairs;
+use crate::simd::{Loops, Simd};
+
+/// A query against vectors kept whole.
+#[derive(Clone, Debug)]
+pub(crate) struct ExactQuery {
+    measure: Measure,
+    simd: Simd,
+    values: Vec<f32>,
+}
+
+pub(crate) fn encode(vector: &[f32], code: &mut [u8]) {
+    for (bytes, value) in code.as_chunks_mut().0.iter_mut().zip(vector) {
+        *bytes = value.to_ne_bytes();
+    }
+}
+
+impl ExactQuery {
+    pub(crate) fn new(measure: Measure, simd: Simd, vector: &[f32]) -> ExactQuery {
+        ExactQuery {
+            measure,
+            simd,
+            values: vector.to_vec(),
+        }
+    }
+
+    pub(crate) fn from_code(measure: Measure, simd: Simd, code: &[u8]) -> ExactQuery {
+        let values = code
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&bytes| f32::from_ne_bytes(bytes))
+            .collect();
+        ExactQuery {
+            measure,
+            simd,
+            values,
+        }
+    }
+
+    pub(crate) fn distance(&self, code: &[u8]) -> f32 {
+        let sum = self.sum(self.measure, code);
+        if self.measure == Measure::InnerProduct {
+            -sum
+        } else {
+            sum
+        }
+    }
+
+    /// The error is what adding up floats in another order may change.
+    pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {
+        let distance = self.distance(code);
+        let size = match self.measure {
+            Measure::InnerProduct => self.simd.run(Sum {
+                query: &self.values,
+                code,
+                term: |a: f32, b: f32| (a * b).abs(),
+            }),
+            Measure::L2 | Measure::L1 => distance,
+        };
+        (distance, size * f32::EPSILON * self.values.len() as f32)
+    }
+
+    fn sum(&self, measure: Measure, code: &[u8]) -> f32 {
+        let query = &self.values;
+        let sum = match measure {
+            Measure::L2 => self.simd.run(Sum {
+                query,
+                code,
+                term: |a: f32, b: f32| (a - b) * (a - b),
+            }),
+            Measure::InnerProduct => self.simd.run(Sum {
+                query,
+                code,
+                term: |a: f32, b: f32| a * b,
+            }),
+            Measure::L1 => self.simd.run(Sum {
+                query,
+                code,
+                term: |a: f32, b: f32| (a - b).abs(),
+            }),
+        };
+        // Infinite sums of both signs make a NaN, which has no place in an order.
+        if sum.is_nan() {
+            f32::MAX
+        } else {
+            sum.clamp(f32::MIN, f32::MAX)
+        }
+    }
+}
+
+struct Sum<'a, T: Fn(f32, f32) -> f32> {
+    query: &'a [f32],
+    code: &'a [u8],
+    term: T,
+}
+
+impl<T: Fn(f32, f32) -> f32> Loops for Sum<'_, T> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        let values = self.code.as_chunks().0;
+        sum_pairs(self.query, values, |a, b| {
+            (self.term)(a, f32::from_ne_bytes(b))
+        })
+    }
+}

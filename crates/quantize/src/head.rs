@@ -1,0 +1,61 @@
+//! The first twelve bytes of a code: what an estimate needs besides the levels.
+
+/// Bytes of a head.
+pub(crate) const HEAD: usize = 12;
+
+/// What each field means is for the code's form to say; see `rotated.rs` and `scalar.rs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Head {
+    /// A level's worth.
+    pub(crate) scale: f32,
+    /// Squared norm of a rotated code's vector; the lowest value of a scalar code's.
+    pub(crate) base: f32,
+    /// How far an estimate may be off, per unit of the query's length.
+    pub(crate) error: f32,
+}
+
+impl Head {
+    /// Takes a code apart: head and levels. In the machine's byte order, at any address.
+    #[inline]
+    pub(crate) fn split(code: &[u8]) -> (Head, &[u8]) {
+        let (head, levels) = code.split_at(HEAD);
+        let field =
+            |at: usize| f32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        (
+            Head {
+                scale: field(0),
+                base: field(4),
+                error: field(8),
+            },
+            levels,
+        )
+    }
+
+    pub(crate) fn write(self, code: &mut [u8]) {
+        for (bytes, field) in code
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip([self.scale, self.base, self.error])
+        {
+            *bytes = field.to_ne_bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_as_it_was_written() {
+        let head = Head {
+            scale: 0.5,
+            base: -7.0,
+            error: f32::INFINITY,
+        };
+        let mut bytes = [9; 1 + HEAD + 3];
+        head.write(&mut bytes[1..1 + HEAD]);
+        assert_eq!(Head::split(&bytes[1..]), (head, &[9, 9, 9][..]));
+    }
+}

@@ -1,0 +1,98 @@
+//! What estimates promise: no bias, errors within their bounds, the same codes and distances always.
+
+use quantize::{CodeBits, Codec, Measure};
+
+const MEASURES: [Measure; 3] = [Measure::L2, Measure::InnerProduct, Measure::L1];
+const ALL_BITS: [CodeBits; 5] = [
+    CodeBits::Exact,
+    CodeBits::B8,
+    CodeBits::B4,
+    CodeBits::B2,
+    CodeBits::B1,
+];
+
+/// Vectors that are the same on every run: nearly normal values about a center.
+fn vectors(count: usize, dimensions: usize, center: f32, seed: u64) -> Vec<Vec<f32>> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut uniform = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let mut value = || center + uniform() + uniform() + uniform() + uniform();
+    (0..count)
+        .map(|_| (0..dimensions).map(|_| value()).collect())
+        .collect()
+}
+
+fn exact(measure: Measure, a: &[f32], b: &[f32]) -> f64 {
+    let pairs = a.iter().zip(b).map(|(&a, &b)| (f64::from(a), f64::from(b)));
+    match measure {
+        Measure::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
+        Measure::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f64>(),
+        Measure::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
+    }
+}
+
+fn code(codec: &Codec, vector: &[f32]) -> Vec<u8> {
+    let mut code = vec![0xAA; codec.code_len()];
+    codec.encode(vector, &mut code);
+    code
+}
+
+/// Share of estimates whose error passes its bound, and the mean error over the mean size of an error.
+fn outside_and_bias(codec: &Codec, base: &[Vec<f32>], queries: &[Vec<f32>]) -> (f64, f64) {
+    let (mut outside, mut sum, mut size) = (0, 0.0, 0.0);
+    for vector in base {
+        let code = code(codec, vector);
+        for query in queries {
+            let (distance, error) = codec.query(query).estimate(&code);
+            let off = f64::from(distance) - exact(codec.measure(), query, vector);
+            outside += usize::from(off.abs() > f64::from(error) * 1.0001);
+            sum += off;
+            size += off.abs();
+        }
+    }
+    let count = (base.len() * queries.len()) as f64;
+    (outside as f64 / count, sum / size)
+}
+
+#[test]
+fn errors_keep_their_bounds() {
+    for dimensions in [40, 384] {
+        for center in [0.0, 3.0] {
+            let base = vectors(150, dimensions, center, 1);
+            let queries = vectors(20, dimensions, center, 2);
+            for measure in MEASURES {
+                for bits in ALL_BITS {
+                    let codec = Codec::new(dimensions, bits, measure, 7, None);
+                    let (outside, _) = outside_and_bias(&codec, &base, &queries);
+                    // 1.9 standard deviations leave 5.7 % outside; L1 and exact codes have true bounds.
+                    let is_bound = measure == Measure::L1 || bits == CodeBits::Exact;
+                    let most = if is_bound { 0.0 } else { 0.08 };
+                    assert!(
+                        outside <= most,
+                        "{dimensions} {center} {measure:?} {bits:?}: {outside}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn estimates_have_no_bias() {
+    let (base, queries) = (vectors(60, 128, 3.0, 3), vectors(20, 128, 3.0, 4));
+    for measure in [Measure::L2, Measure::InnerProduct] {
+        for bits in [CodeBits::B8, CodeBits::B4, CodeBits::B2, CodeBits::B1] {
+            // A single rotation's errors go together when all queries point one way.
+            let biases = (0..16).map(|seed| {
+                let codec = Codec::new(128, bits, measure, seed, Some(&[3.0; 128]));
+                outside_and_bias(&codec, &base, &queries).1
+            });
+            let bias = biases.sum::<f64>() / 16.0;
+            assert!(bias.abs() < 0.06, "{measure:?} {bits:?}: {bias}");
+        }
+    }
+}
