@@ -22,7 +22,8 @@ impl<'a> CenterPage<'a> {
         let special = special_of(page, PageKind::Center)?;
         let lower = lower(page);
         let values = &page[PAGE_HEADER..usize::from(lower)];
-        if !values.len().is_multiple_of(VALUE) {
+        // An empty page would let a chain that bites its tail go on for ever.
+        if values.is_empty() || !values.len().is_multiple_of(VALUE) {
             return Err(Corrupt::Used(lower));
         }
         Ok(Self {
@@ -50,11 +51,11 @@ impl<'a> CenterPage<'a> {
 /// Makes `page` a center page with a part of the vector, followed by the part in block `next`.
 ///
 /// # Panics
-/// If there are more than [`CENTER_VALUES`] values.
+/// If there are no values or more than [`CENTER_VALUES`].
 pub fn init_center_page(page: &mut [u8], values: &[f32], next: Option<u32>) {
     assert!(
-        values.len() <= CENTER_VALUES,
-        "a part of the center fits in its page"
+        (1..=CENTER_VALUES).contains(&values.len()),
+        "a part of the center fills its page or less"
     );
     init_page(page, PageKind::Center, 0);
     let bytes: &[u8] = bytemuck::cast_slice(values);

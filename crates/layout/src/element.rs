@@ -83,6 +83,22 @@ impl<'a> ElementPage<'a> {
         })
     }
 
+    /// The same page once more, for as long as it has stayed in its buffer since [`ElementPage::view`] accepted it.
+    ///
+    /// A page never changes its kind, so header and special area, two cache lines far from the slot, need no second look.
+    /// All slots are taken to be in use: one never used is zeroes, whose state is refused. On any other page the slots
+    /// may be nonsense, but reading them is no less safe.
+    ///
+    /// # Errors
+    /// If `page` is not [`PAGE_SIZE`](crate::PAGE_SIZE) long.
+    #[inline]
+    pub fn view_again(page: &'a [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Ok(Self {
+            slots: SlotPage::view_again(page, &geometry.element)?,
+            parts: Parts::of(geometry),
+        })
+    }
+
     /// Slots in use or freed.
     #[inline]
     #[must_use]

@@ -133,7 +133,11 @@ fn read_everything(page: &[u8], geometry: &Geometry) {
             center.next(),
         );
     }
-    if let Ok(elements) = ElementPage::view(page, geometry) {
+    let views = [
+        ElementPage::view(page, geometry),
+        ElementPage::view_again(page, geometry),
+    ];
+    for elements in views.into_iter().flatten() {
         let _ = (elements.special(), elements.find_free());
         for at in (0..=elements.used()).chain([u16::MAX]) {
             let _ = elements.code(at);
@@ -494,6 +498,18 @@ fn what_is_wrong_with_an_element_is_named() {
         (view.slot(40).err(), view.code(40).err()),
         (Some(beyond), Some(beyond))
     );
+    let again = ElementPage::view_again(&page, &geometry).unwrap();
+    assert_eq!(again.code(0), view.code(0));
+    assert_eq!(
+        again.code(40).err(),
+        Some(Corrupt::State(0)),
+        "a slot never used"
+    );
+    let used = geometry.element.per_page;
+    assert_eq!(
+        again.code(used).err(),
+        Some(Corrupt::Slot { slot: used, used })
+    );
     assert_eq!(view.code(4).unwrap().0, SlotState::Dead);
     assert_eq!(view.code(5).unwrap().0, SlotState::Free);
 }
@@ -577,4 +593,6 @@ fn what_is_wrong_with_upper_and_overflow_slots_is_named() {
     }
     let torn = with(center_page(), 12, &425u16.to_ne_bytes());
     assert_eq!(CenterPage::view(&torn).err(), Some(Corrupt::Used(425)));
+    let empty = with(center_page(), 12, &24u16.to_ne_bytes());
+    assert_eq!(CenterPage::view(&empty).err(), Some(Corrupt::Used(24)));
 }

@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn center_pages_are_read_as_written(values in vec(any::<f32>(), 0..=CENTER_VALUES), next in option::of(link())) {
+    fn center_pages_are_read_as_written(values in vec(any::<f32>(), 1..=CENTER_VALUES), next in option::of(link())) {
         let mut page = page();
         init_center_page(&mut page, &values, next);
         let view = CenterPage::view(&page).unwrap();
