@@ -25,7 +25,7 @@ extension_install_privately() {
 # A target folder per server: with another pg_config cargo would rebuild the bindings each time.
 extension_build() {
     target=${CARGO_TARGET_DIR:-$root/target}/$1
-    step "building omendb for PostgreSQL $PG (release; the first time takes minutes)"
+    step "building omendb for PostgreSQL $PG (release$([[ -d $target ]] || echo '; the first time takes minutes'))"
     extension_cargo build --release --package omendb || die "the build failed"
 }
 

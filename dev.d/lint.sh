@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# What can be said about the code without running it.
+
+dev_lint() {
+    pg_prepare
+    target=${CARGO_TARGET_DIR:-$root/target}/pg$PG
+    step "formatting"
+    cargo fmt --all --check || die "cargo fmt --all puts this right"
+    step "clippy on the crates that know no Postgres"
+    CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} \
+        cargo clippy --quiet --workspace --exclude omendb --all-targets -- -D warnings || die "clippy found something"
+    step "clippy on the extension"
+    extension_cargo clippy --quiet --release --package omendb -- -D warnings || die "clippy found something"
+    step "which room uses which"
+    lint_arrows
+    lint_shell
+    say "lint: nothing to complain about"
+}
+
+# The table of ARCHITECTURE.md: a room, then the rooms it must not know.
+lint_arrows() {
+    local broken=0
+    lint_room src/pg 'crate' 'am|build|storage|types|settings|error|inspect'
+    lint_room src/types 'crate' 'am|build|storage'
+    lint_room src/types '' 'hnsw|layout|quantize'
+    lint_room src/storage 'crate' 'am|build|types|settings'
+    lint_room src/build 'crate' 'am|types'
+    lint_room src/settings.rs 'crate' 'am|build|storage|types'
+    lint_room src/error.rs 'crate' 'am|build|storage|types'
+    lint_room src/inspect.rs 'crate' 'am'
+    lint_room crates '' 'pgrx|pg_sys'
+    ((broken == 0)) || die "$broken arrows point the wrong way"
+}
+
+# lint_room WHERE ROOT ROOMS: WHERE may not use ROOT::ROOM, also inside braces.
+lint_room() {
+    local found
+    [[ -e $1 ]] || return 0
+    found=$(grep -rnE --include='*.rs' "(^|[^a-z_:])(use )?${2:+$2::}(\{([^}]*[ ,])?)?($3)::" "$1" |
+        grep -vE '^[^:]+:[0-9]+: *//' || true)
+    [[ -n $found ]] || return 0
+    say "$1 must not know ($3):"
+    say "$found"
+    broken=$((broken + 1))
+}
+
+lint_shell() {
+    if command -v shellcheck >/dev/null; then
+        step "shellcheck"
+        local script scripts=()
+        for script in dev .ci/run dev.d/*.sh benches/*.sh tests/*.sh; do
+            [[ ! -e $script ]] || scripts+=("$script")
+        done
+        shellcheck "${scripts[@]}" || die "shellcheck found something"
+    else
+        say "shellcheck is not installed: the shell scripts were not checked"
+    fi
+}

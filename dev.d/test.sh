@@ -1,0 +1,189 @@
+# shellcheck shell=bash
+# All tests: the pure crates by cargo, what a user types by pg_regress, what takes a server by prove.
+# Regress and TAP run in servers of their own that vanish afterwards, from a copy of the tests in
+# the private folder: the server's user need not be able to read the checkout.
+
+dev_test() {
+    local long='' pgrx='' quick='' name=''
+    test_read_options "$@"
+    pg_prepare
+    data_find
+    passed=0 failed=0
+    if [[ -z $quick && -z $name ]]; then test_pure; fi
+    extension_install_privately
+    test_stage
+    if [[ -z $name && -x tests/symbols.sh ]]; then test_symbols; fi
+    test_regress
+    if [[ -z $quick ]]; then test_tap; fi
+    if [[ $pgrx ]]; then test_pgrx; fi
+    step "all tests on PostgreSQL $PG: $passed passed, $failed failed"
+    ((failed == 0 && passed > 0))
+}
+
+test_read_options() {
+    local option
+    for option in "$@"; do
+        case $option in
+            --long) long=yes ;;
+            --pgrx) pgrx=yes ;;
+            --quick) quick=yes ;;
+            -*) die "test knows --quick, --long and --pgrx, not '$option'" ;;
+            *) name=${option##*/} name=${name%.*} ;;
+        esac
+    done
+    [[ -z $name || -e tests/pg_regress/sql/$name.sql || -e tests/t/$name.pl ]] ||
+        die "there is neither tests/pg_regress/sql/$name.sql nor tests/t/$name.pl"
+}
+
+# Exports DATA_DIR where the large sets are found and can be read by the server's user.
+data_find() {
+    DATA_DIR=${OMENDB_DATA:-$root/../shared/data}
+    if as_server test -r "$DATA_DIR/wordnet_base.f16.npy"; then
+        DATA_DIR=$(cd "$DATA_DIR" && pwd)
+        export DATA_DIR
+    else
+        unset DATA_DIR
+        say "large data sets not found: recall tests on them are skipped (OMENDB_DATA=DIR names their folder)"
+    fi
+}
+
+# test_count WHAT PASSED FAILED: one summary line, and the sums for the last.
+test_count() {
+    say "$1: $2 passed, $3 failed"
+    passed=$((passed + $2)) failed=$((failed + $3))
+}
+
+test_pure() {
+    step "testing the crates that know no Postgres"
+    local log=$home/pure.log status=0 ok bad
+    CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} cargo pure --quiet >"$log" 2>&1 || status=$?
+    ok=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log" | test_sum)
+    bad=$(sed -nE 's/^test result: .* ([0-9]+) failed; .*/\1/p' "$log" | test_sum)
+    if ((status != 0 && bad == 0)); then bad=1; fi
+    ((status == 0)) || cat "$log" >&2
+    test_count 'cargo pure' "$ok" "$bad"
+}
+
+test_sum() { awk '{ sum += $1 } END { print sum + 0 }'; }
+
+test_stage() {
+    stage=$home/test
+    rm -rf "$stage"
+    server_folder "$stage"
+    cp -R tests demo sql omendb.control "$stage/"
+    ! is_root || chown -R postgres:postgres "$stage"
+}
+
+# Every symbol that the SQL names exists, every exported one is declared.
+test_symbols() {
+    step "comparing SQL and exported symbols"
+    if tests/symbols.sh "$target/release/libomendb.so" >&2; then
+        test_count symbols 1 0
+    else
+        test_count symbols 0 1
+    fi
+}
+
+test_regress() {
+    local files=()
+    if [[ $name ]]; then
+        [[ -e tests/pg_regress/sql/$name.sql ]] || return 0
+        files=("$name")
+    else
+        mapfile -t files < <(find tests/pg_regress/sql -name '*.sql' -printf '%f\n' | sed 's/\.sql$//' | sort)
+    fi
+    ((${#files[@]} > 0)) || { say "no regress files yet"; return 0; }
+    test_regress_with '' "${files[@]}"
+    test_regress_with scalar "${files[@]}"
+}
+
+# pg_regress on a cluster of its own. The first argument, if any, lowers the kernels to it.
+test_regress_with() {
+    local simd=$1 out=$stage/regress log=$home/regress.log status=0 ok bad
+    shift
+    rm -rf "$out"
+    server_folder "$out"
+    step "pg_regress${simd:+ with OMENDB_SIMD=$simd}"
+    as_server env ${simd:+OMENDB_SIMD="$simd"} "$(pgxs_test regress)/pg_regress" \
+        --bindir="$bin" --inputdir="$stage/tests/pg_regress" --outputdir="$out" \
+        --temp-instance="$out/cluster" --temp-config="$stage/tests/pg_regress/server.conf" \
+        --no-locale --encoding=UTF8 --load-extension=omendb "$@" >"$log" 2>&1 || status=$?
+    # Before 16 a line is "test name ... ok", from 16 on "ok 1 - name".
+    ok=$(grep -cE '^(test .*\.\.\. ok|ok [0-9])' "$log" || true)
+    bad=$(grep -cE '^(test .*\.\.\. FAILED|not ok)' "$log" || true)
+    if ((status != 0 && bad == 0)); then bad=1; fi
+    test_regress_explain "$status" "$log" "$out"
+    test_count "regress${simd:+ ($simd)}" "$ok" "$bad"
+}
+
+test_regress_explain() {
+    (($1 != 0)) || return 0
+    cat "$2" >&2
+    if [[ -s $3/regression.diffs ]]; then
+        cat "$3/regression.diffs" >&2
+        say "If a new result is right: cp $3/results/NAME.out tests/pg_regress/expected/"
+    elif [[ -e $3/log/postmaster.log ]]; then
+        tail -30 "$3/log/postmaster.log" >&2
+    fi
+}
+
+pgxs_test() { echo "$(dirname "$(dirname "$("$pg_config" --pgxs)")")/test/$1"; }
+
+# The wheels lack Postgres's Perl modules; those of the system's package serve their majors too.
+perl_modules() {
+    local folder
+    for folder in "$(pgxs_test perl)" /usr/lib/postgresql/*/lib/pgxs/src/test/perl; do
+        if [[ -e $folder/PostgreSQL/Test/Cluster.pm ]]; then
+            echo "$folder"
+            return
+        fi
+    done
+}
+
+test_tap() {
+    local files=() modules log=$home/tap.log status=0 ok bad
+    if [[ $name ]]; then files=("tests/t/$name.pl"); else files=(tests/t/*.pl); fi
+    [[ -e ${files[0]} ]] || return 0
+    modules=$(perl_modules)
+    if [[ -z $modules ]]; then
+        say "TAP tests skipped: PostgreSQL's Perl modules are missing (Debian: postgresql-server-dev-15)"
+        return 0
+    fi
+    step "TAP tests"
+    test_prove "$modules" "${files[@]/#/$stage/}" 2>&1 | tee "$log" >&2 || status=$?
+    ok=$(sed -nE 's/^Files=[0-9]+, Tests=([0-9]+),.*/\1/p' "$log" | test_sum)
+    bad=$(sed -nE 's/^.*Failed ([0-9]+)\/[0-9]+ subtests.*/\1/p' "$log" | test_sum)
+    if ((status != 0 && bad == 0)); then bad=1; fi
+    test_count TAP "$((ok - (bad < ok ? bad : ok)))" "$bad"
+}
+
+test_prove() {
+    local modules=$1 out=$stage/tap
+    shift
+    server_folder "$out"
+    as_server env PATH="$bin:$PATH" PERL5LIB="$modules:$stage/tests/t/lib" \
+        TESTDIR="$out" TESTLOGDIR="$out/log" TESTDATADIR="$out/data" TMPDIR=/tmp \
+        PG_REGRESS="$(pgxs_test regress)/pg_regress" PGPORT=65432 \
+        OMENDB_DEMO="$stage/demo" OMENDB_LONG="$long" \
+        prove --timer "$@"
+}
+
+# Units that only a backend can run. cargo-pgrx rebuilds everything with flags of its own.
+test_pgrx() {
+    command -v cargo-pgrx >/dev/null || {
+        say "#[pg_test]s skipped: cargo-pgrx is missing. To install it (some minutes):
+    cargo install --locked cargo-pgrx@0.18.1"
+        return 0
+    }
+    ! is_root || { say "#[pg_test]s skipped: cargo-pgrx does not run as root"; return 0; }
+    step "#[pg_test]s through cargo-pgrx"
+    local log=$home/pgrx.log status=0 ok bad
+    PGRX_HOME=$home/pgrx cargo pgrx init "--pg$PG=$pg_config" >"$log" 2>&1 || die "cargo pgrx init failed: $(tail -3 "$log")"
+    PGRX_HOME=$home/pgrx CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/pgrx$PG \
+        cargo pgrx test "pg$PG" >"$log" 2>&1 || status=$?
+    ok=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log" | test_sum)
+    bad=$(sed -nE 's/^test result: .* ([0-9]+) failed; .*/\1/p' "$log" | test_sum)
+    if ((status != 0 && bad == 0)); then bad=1; fi
+    ((status == 0)) || tail -60 "$log" >&2
+    test_count '#[pg_test]' "$ok" "$bad"
+}
