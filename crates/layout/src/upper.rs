@@ -211,7 +211,8 @@ impl<'a> UpperPageMut<'a> {
     ) -> Result<(), Corrupt> {
         for slot in first..first.saturating_add(levels.into()) {
             let list = self.slot(slot)?;
-            if !list.shared().is_live() || list.shared().element() != element {
+            // A free slot is no element's.
+            if list.shared().element() != element {
                 continue;
             }
             list.clear();

@@ -446,10 +446,12 @@ fn run_upper_steps(
             runs.insert(first, (element, *levels));
         } else if !runs.is_empty() {
             let (&first, &(element, levels)) = runs.iter().nth(which.index(runs.len())).unwrap();
-            // Another element's old link frees nothing.
+            // Another element's old link frees nothing, nor does a second call.
             writer
                 .free_run(first, ElementId(u32::MAX - 1), levels)
                 .unwrap();
+            prop_assert!(writer.shared().slot(first).unwrap().is_live());
+            writer.free_run(first, element, levels).unwrap();
             writer.free_run(first, element, levels).unwrap();
             runs.remove(&first);
         }
@@ -506,6 +508,74 @@ fn a_freed_slot_is_taken_before_the_page_grows() {
     assert_eq!(writer.shared().slot(1).unwrap().version(), 1);
     assert_eq!(writer.shared().find_free(), Some(3));
     assert_eq!(writer.append(&new), Some(5), "appending does not look back");
+}
+
+#[test]
+fn what_lay_behind_the_used_part_does_not_matter() {
+    let geometry = Geometry::new(4, 8).unwrap();
+    let mut page = page();
+    ElementPageMut::init(&mut page, &geometry);
+    page[24..8176].fill(0xAA);
+    let new = NewElement {
+        level: 0,
+        code: &[1; 8],
+        neighbors: &[],
+        tids: &[],
+        upper: None,
+        overflow: None,
+    };
+    ElementPageMut::view(&mut page, &geometry)
+        .unwrap()
+        .append(&new)
+        .unwrap();
+    assert_eq!(
+        ElementPage::view(&page, &geometry)
+            .unwrap()
+            .slot(0)
+            .unwrap()
+            .version(),
+        0
+    );
+    assert!(
+        page[24 + 36..24 + 68].iter().all(|&byte| byte == 0),
+        "unused places of the list"
+    );
+}
+
+#[test]
+fn a_shorter_list_leaves_zeroes_behind() {
+    let geometry = Geometry::new(4, 8).unwrap();
+    let mut page = page();
+    let mut writer = ElementPageMut::init(&mut page, &geometry);
+    let neighbors = [ElementId(u32::MAX / 3); 8];
+    let new = NewElement {
+        level: 0,
+        code: &[1; 8],
+        neighbors: &neighbors,
+        tids: &[],
+        upper: None,
+        overflow: None,
+    };
+    writer.append(&new).unwrap();
+    writer.slot(0).unwrap().set_neighbors(&neighbors[..3]);
+    assert_eq!(page[24 + 36..24 + 48], [0x55; 12]);
+    assert_eq!(page[24 + 48..24 + 68], [0; 20]);
+}
+
+#[test]
+fn an_overflow_slot_is_given_back_once() {
+    let geometry = Geometry::new(4, 8).unwrap();
+    let mut page = page();
+    let mut writer = OverflowPageMut::init(&mut page, &geometry);
+    writer.write(0, ElementId(1), None).unwrap();
+    writer.write(1, ElementId(2), None).unwrap();
+    writer.free(0).unwrap();
+    writer.free(0).unwrap();
+    assert!(!writer.shared().slot(0).unwrap().is_live());
+    assert_eq!(
+        (writer.shared().find_free(), special(&page).unwrap().free()),
+        (Some(0), 60)
+    );
 }
 
 #[test]
