@@ -118,12 +118,13 @@ test_regress_with() {
 
 test_regress_explain() {
     (($1 != 0)) || return 0
-    cat "$2" >&2
+    grep -E '^(test .*FAILED|not ok)' "$2" >&2 || true
     if [[ -s $3/regression.diffs ]]; then
         cat "$3/regression.diffs" >&2
         say "If a new result is right: cp $3/results/NAME.out tests/pg_regress/expected/"
-    elif [[ -e $3/log/postmaster.log ]]; then
-        tail -30 "$3/log/postmaster.log" >&2
+    else
+        cat "$2" >&2
+        [[ ! -e $3/log/postmaster.log ]] || tail -30 "$3/log/postmaster.log" >&2
     fi
 }
 

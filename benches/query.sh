@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# Recall, and milliseconds per query at a recall: `SELECT id ... ORDER BY ... LIMIT 10` in a plpgsql loop.
+
+# shellcheck source=benches/build.sh
+source benches/build.sh
+
+bench_query() {
+    local target_recall ef
+    bench_need_index "$1" "$2"
+    bench_query_functions "$1" "$2"
+    bench_result "$2" 'recall@10 at ef_search 40' "$1" \
+        "$(sql "$1" -c 'SET hnsw.ef_search = 40' -c "SELECT round($2_recall(), 4)")" ''
+    for target_recall in .95 .99; do
+        ef=$(sql "$1" -c "SELECT $2_ef_for($target_recall)")
+        [[ $ef ]] || { say "  recall $target_recall is not reached at any ef_search"; continue; }
+        bench_result "$2" "ef_search for recall $target_recall" "$1" "$ef" ''
+        bench_result "$2" "a query at recall $target_recall" "$1" \
+            "$(sql "$1" -c "SET hnsw.ef_search = $ef" -c "SELECT round($2_milliseconds(3), 3)")" ms
+    done
+}
+
+# Functions with the table and operator written out, so that their plans are cached.
+bench_query_functions() {
+    sql "$1" <<SQL
+CREATE OR REPLACE FUNCTION $2_recall() RETURNS numeric LANGUAGE plpgsql AS \$\$
+DECLARE
+  query record;
+  found int[];
+  hits bigint := 0;
+  asked bigint := 0;
+BEGIN
+  FOR query IN SELECT embedding, nearest FROM $2_query LOOP
+    found := array(SELECT id FROM $2 ORDER BY embedding $(bench_operator "$2") query.embedding LIMIT 10);
+    hits := hits + cardinality(array(SELECT unnest(found) INTERSECT SELECT unnest(query.nearest)));
+    asked := asked + cardinality(query.nearest);
+  END LOOP;
+  RETURN hits / asked::numeric;
+END \$\$;
+
+-- The smallest ef_search, of a grid, whose recall is enough.
+CREATE OR REPLACE FUNCTION $2_ef_for(recall numeric) RETURNS int LANGUAGE plpgsql AS \$\$
+DECLARE
+  ef int;
+BEGIN
+  FOREACH ef IN ARRAY ARRAY[10, 12, 15, 18, 21, 24, 27, 30, 33, 36, 40, 45, 50, 60, 70, 80, 90, 100,
+      120, 140, 160, 180, 200, 250, 300, 400, 500, 600, 800, 1000] LOOP
+    PERFORM set_config('hnsw.ef_search', ef::text, true);
+    IF $2_recall() >= recall THEN RETURN ef; END IF;
+  END LOOP;
+  RETURN NULL;
+END \$\$;
+
+-- The best round over all queries, after one to warm up.
+CREATE OR REPLACE FUNCTION $2_milliseconds(rounds int) RETURNS numeric LANGUAGE plpgsql AS \$\$
+DECLARE
+  queries vector[] := array(SELECT embedding FROM $2_query);
+  query vector;
+  started timestamptz;
+  best interval;
+BEGIN
+  FOR round IN 0..rounds LOOP
+    started := clock_timestamp();
+    FOREACH query IN ARRAY queries LOOP
+      PERFORM id FROM $2 ORDER BY embedding $(bench_operator "$2") query LIMIT 10;
+    END LOOP;
+    IF round > 0 THEN best := least(best, clock_timestamp() - started); END IF;
+  END LOOP;
+  RETURN 1000 * extract(epoch FROM best) / cardinality(queries);
+END \$\$;
+SQL
+}

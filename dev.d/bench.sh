@@ -1,0 +1,121 @@
+# shellcheck shell=bash
+# omendb beside pgvector: one server, one database each, the same tables, the same statements.
+#
+# Each benches/NAME.sh defines bench_NAME ENGINE SET; `./dev bench NAME` runs it for every engine and data
+# set. A measurement is a row of table result in database postgres.
+
+bench_names=(build query insert)
+
+dev_bench() {
+    local names=("$@") name
+    ((${#names[@]} > 0)) || names=("${bench_names[@]}")
+    for name in "${names[@]}"; do
+        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are: $(cd benches && echo ./*.sh)"
+        # shellcheck source=/dev/null
+        source "benches/$name.sh"
+    done
+    PG=${PG:-16}
+    pg_comes_in_wheel || die "PG=$PG: pgvector comes with PostgreSQL 16 and 18 only"
+    pg_prepare
+    data_find
+    [[ -n ${DATA_DIR:-} ]] || die "benches need the large data sets"
+    extension_install_privately
+    bench_server
+    for name in "${names[@]}"; do bench_run "$name"; done
+    bench_report
+}
+
+# ENGINES=omendb and SETS=wordnet narrow a run; the other column then shows what was measured before.
+bench_run() {
+    local set engine
+    for set in ${SETS:-wordnet sift}; do
+        for engine in ${ENGINES:-pgvector omendb}; do
+            step "$1: $set, $engine"
+            bench_load "$engine" "$set"
+            "bench_$1" "$engine" "$set"
+        done
+    done
+}
+
+bench_settings=(shared_buffers=1GB maintenance_work_mem=1GB max_parallel_maintenance_workers=1 jit=off
+    max_parallel_workers_per_gather=0 fsync=off autovacuum=off max_wal_size=16GB checkpoint_timeout=1h)
+
+bench_server() {
+    local settings=("${bench_settings[@]}")
+    # pgvector's parallel build takes maintenance_work_mem from shared memory, which containers may lack.
+    if (($(df -k --output=avail /dev/shm 2>/dev/null | tail -1 || echo 0) < 1500000)); then
+        settings+=(dynamic_shared_memory_type=mmap)
+    fi
+    cluster_start bench "${settings[@]}"
+    sql postgres -c 'CREATE TABLE IF NOT EXISTS result (
+        set text, measure text, engine text, value numeric, unit text, measured timestamptz DEFAULT now(),
+        PRIMARY KEY (set, measure, engine))'
+    bench_database pgvector vector built-with-the-wheel
+    bench_database omendb omendb "$(cksum <sql/omendb.sql)"
+}
+
+# bench_database ENGINE EXTENSION STATE: made anew when the SQL that it was made from has changed.
+bench_database() {
+    local was
+    was=$(sql postgres -c "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '$1'")
+    [[ $was != "$3" ]] || return 0
+    sql postgres -c "DROP DATABASE IF EXISTS $1" -c "CREATE DATABASE $1"
+    sql "$1" -c "CREATE EXTENSION $2"
+    sql postgres -c "COMMENT ON DATABASE $1 IS '$3'"
+}
+
+# bench_load ENGINE SET: its tables, unless they are there.
+bench_load() {
+    local vectors queries dimensions
+    [[ -z $(sql "$1" -c "SELECT to_regclass('$2_query')") ]] || return 0
+    case $2 in
+        wordnet) vectors=wordnet_base.f16.npy queries=wordnet_queries.f32.npy dimensions=384 ;;
+        sift) vectors=sift_base.u8.npy queries=sift_queries.u8.npy dimensions=128 ;;
+        *) die "there is no data set $2; there are wordnet and sift" ;;
+    esac
+    say "loading $2 into $1"
+    sql "$1" -c "DROP TABLE IF EXISTS $2" -c "CREATE TABLE $2 (id int, embedding vector($dimensions))" \
+        -c "CREATE TABLE $2_loading (id int, embedding vector($dimensions), nearest int[])"
+    perl benches/npy_copy.pl "$DATA_DIR/$vectors" | sql "$1" -c "COPY $2 FROM STDIN WITH (FORMAT binary)"
+    perl benches/npy_copy.pl "$DATA_DIR/$queries" "$DATA_DIR/$2_truth_top100.i32.npy" |
+        sql "$1" -c "COPY $2_loading FROM STDIN WITH (FORMAT binary)"
+    sql "$1" -c "ALTER TABLE $2_loading RENAME TO $2_query" -c "VACUUM ANALYZE $2" -c "ANALYZE $2_query"
+}
+
+bench_operator() { if [[ $1 == wordnet ]]; then echo '<=>'; else echo '<->'; fi; }
+
+bench_operator_class() { if [[ $1 == wordnet ]]; then echo vector_cosine_ops; else echo vector_l2_ops; fi; }
+
+# bench_index ENGINE TABLE SET: creates the index, prints the seconds that took.
+bench_index() {
+    sql "$1" -c "DROP INDEX IF EXISTS $2_embedding" -c CHECKPOINT -c '\timing on' -c "
+        CREATE INDEX $2_embedding ON $2 USING hnsw (embedding $(bench_operator_class "$3"))" |
+        sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | tail -1 | awk '{ printf "%.2f\n", $1 / 1000 }'
+}
+
+# bench_result SET MEASURE ENGINE VALUE UNIT
+bench_result() {
+    say "  $2: $4 $5"
+    sql postgres -c "INSERT INTO result VALUES ('$1', '$2', '$3', $4, '$5')
+        ON CONFLICT (set, measure, engine) DO UPDATE SET value = excluded.value, measured = excluded.measured"
+}
+
+bench_report() {
+    local folder=$dev/bench file
+    mkdir -p "$folder"
+    file=$folder/$(date +%Y%m%d-%H%M%S).json
+    run_psql postgres -X -q -P footer=off -c "
+        SELECT set, measure, unit, max(value) FILTER (WHERE engine = 'pgvector') AS pgvector,
+               max(value) FILTER (WHERE engine = 'omendb') AS omendb,
+               round(max(value) FILTER (WHERE engine = 'omendb')
+                   / nullif(max(value) FILTER (WHERE engine = 'pgvector'), 0), 3) AS ratio
+          FROM result GROUP BY set, measure, unit ORDER BY set DESC, min(measured)"
+    sql postgres -c "
+        SELECT json_build_object('measured', now(), 'revision', '$(git rev-parse --short HEAD 2>/dev/null || true)',
+            'server', version(), 'threads', $(nproc), 'processor', '$(bench_processor)',
+            'settings', '${bench_settings[*]}', 'results', json_agg(result ORDER BY set, measure, engine))
+          FROM result" >"$file"
+    say "also written to $file"
+}
+
+bench_processor() { sed -nE 's/^model name\s*: //p' /proc/cpuinfo | head -1 | tr -d "'"; }
