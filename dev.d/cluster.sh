@@ -57,7 +57,7 @@ run_psql() {
 sql() {
     local database=$1
     shift
-    run_psql "$database" -X -q -A -t -v ON_ERROR_STOP=1 "$@"
+    PGOPTIONS='-c client_min_messages=warning' run_psql "$database" -X -q -A -t -v ON_ERROR_STOP=1 "$@"
 }
 
 cluster_running() { as_server "$bin/pg_ctl" status -D "$home/$1" >/dev/null 2>&1; }
