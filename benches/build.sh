@@ -7,7 +7,7 @@ bench_build() {
     rows=$(sql "$1" -c "SELECT count(*) FROM $2")
     bench_result "$2" 'CREATE INDEX' "$1" "$seconds" s
     bench_result "$2" 'vectors a second' "$1" "$(awk "BEGIN { printf \"%.0f\", $rows / $seconds }")" ''
-    bench_result "$2" 'index size' "$1" "$(sql "$1" -c "SELECT round(pg_relation_size('$2_embedding') / 1e6, 1)")" MB
+    bench_result "$2" 'index size' "$1" "$(sql "$1" -c "SELECT round(pg_relation_size('$2_embedding') / 1048576.0, 1)")" MB
     bench_mark_index "$1" "$2"
 }
 

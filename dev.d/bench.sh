@@ -46,6 +46,8 @@ bench_server() {
     if (($(df -k --output=avail /dev/shm 2>/dev/null | tail -1 || echo 0) < 1500000)); then
         settings+=(dynamic_shared_memory_type=mmap)
     fi
+    # Beside the cluster of ./dev up.
+    port=5433
     cluster_start bench "${settings[@]}"
     sql postgres -c 'CREATE TABLE IF NOT EXISTS result (
         set text, measure text, engine text, value numeric, unit text, measured timestamptz DEFAULT now(),

@@ -44,13 +44,13 @@ dev_psql() {
     run_psql postgres "$@"
 }
 
-conninfo() { echo "host=$run port=5432 user=postgres dbname=postgres"; }
+conninfo() { echo "host=$run port=$port user=postgres dbname=postgres"; }
 
 # psql in the running cluster: the first argument is the database unless a later -d names another.
 run_psql() {
     local database=$1
     shift
-    PGHOST=$run PGPORT=5432 PGUSER=postgres PGDATABASE=$database "$bin/psql" "$@"
+    PGHOST=$run PGPORT=$port PGUSER=postgres PGDATABASE=$database "$bin/psql" "$@"
 }
 
 # One statement or script for the scripts' own use: plain output, the first error stops it.
@@ -64,7 +64,7 @@ cluster_running() { as_server "$bin/pg_ctl" status -D "$home/$1" >/dev/null 2>&1
 
 # cluster_start NAME [SETTING=VALUE...]: starts it, or leaves it when it already runs.
 cluster_start() {
-    local name=$1 options="-c listen_addresses='' -c unix_socket_directories='$run' -c port=5432" setting
+    local name=$1 options="-c listen_addresses='' -c unix_socket_directories='$run' -c port=$port" setting
     shift
     cluster_running "$name" && return
     [[ -d $home/$name ]] || cluster_create "$name"

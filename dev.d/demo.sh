@@ -72,8 +72,8 @@ demo_numbers() {
     demo_number 'a query without it' "$without ms" 'every row is measured'
     demo_number 'building the index' "$(awk "BEGIN { printf \"%.2f s\", $build_ms / 1000 }")" "$(nproc) threads"
     demo_number 'size of the index' \
-        "$(sql demo -c "SELECT round(pg_relation_size('wordnet_embedding') / 1e6, 1)") MB" \
-        "the table: $(sql demo -c "SELECT round(pg_table_size('wordnet') / 1e6, 1)") MB"
+        "$(sql demo -c "SELECT round(pg_relation_size('wordnet_embedding') / 1048576.0, 1)") MB" \
+        "the table: $(sql demo -c "SELECT round(pg_table_size('wordnet') / 1048576.0, 1)") MB"
 }
 
 demo_number() { printf '  %-32s %10s   %s\n' "$@"; }

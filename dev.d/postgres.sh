@@ -2,7 +2,7 @@
 # A private PostgreSQL: a copy of the system's package, or one from a wheel. Nothing in /usr is touched.
 #
 # pg_locate sets PG (the major), home (what belongs to that major), server (its prefix), bin, pg_config
-# and run (the socket's folder); pg_prepare also makes sure that the files are there.
+# and run and port (of the socket); pg_prepare also makes sure that the files are there.
 
 # The wheel carries PostgreSQL 16.14 and 18.4 with headers, pgxs and pgvector 0.8.5.
 wheel_version=0.6.0
@@ -26,7 +26,7 @@ pg_locate() {
         *) server=$home/server bin=$server/lib/postgresql/$PG/bin ;;
     esac
     pg_config=$bin/pg_config
-    run=$home/run
+    run=$home/run port=5432
     # A unix socket's path holds at most 107 bytes.
     ((${#run} < 80)) || run=/tmp/omendb-$(path_hash)-$PG
 }
