@@ -30,17 +30,26 @@ fn raise(report: ErrorReport) -> ! {
 
 #[track_caller]
 pub(crate) fn wrong_dimensions(expected: impl Display, found: impl Display) -> ! {
-    fail(Code::ERRCODE_DATA_EXCEPTION, format!("expected {expected} dimensions, not {found}"))
+    fail(
+        Code::ERRCODE_DATA_EXCEPTION,
+        format!("expected {expected} dimensions, not {found}"),
+    )
 }
 
 #[track_caller]
 pub(crate) fn different_dimensions(kind: &str, left: usize, right: usize) -> ! {
-    fail(Code::ERRCODE_DATA_EXCEPTION, format!("different {kind} dimensions {left} and {right}"))
+    fail(
+        Code::ERRCODE_DATA_EXCEPTION,
+        format!("different {kind} dimensions {left} and {right}"),
+    )
 }
 
 #[track_caller]
 pub(crate) fn no_dimensions(kind: &str) -> ! {
-    fail(Code::ERRCODE_DATA_EXCEPTION, format!("{kind} must have at least 1 dimension"))
+    fail(
+        Code::ERRCODE_DATA_EXCEPTION,
+        format!("{kind} must have at least 1 dimension"),
+    )
 }
 
 #[track_caller]
@@ -53,29 +62,44 @@ pub(crate) fn too_many_dimensions(kind: &str, max: usize) -> ! {
 
 #[track_caller]
 pub(crate) fn nan_element(kind: &str) -> ! {
-    fail(Code::ERRCODE_DATA_EXCEPTION, format!("NaN not allowed in {kind}"))
+    fail(
+        Code::ERRCODE_DATA_EXCEPTION,
+        format!("NaN not allowed in {kind}"),
+    )
 }
 
 #[track_caller]
 pub(crate) fn infinite_element(kind: &str) -> ! {
-    fail(Code::ERRCODE_DATA_EXCEPTION, format!("infinite value not allowed in {kind}"))
+    fail(
+        Code::ERRCODE_DATA_EXCEPTION,
+        format!("infinite value not allowed in {kind}"),
+    )
 }
 
 #[track_caller]
 pub(crate) fn overflow() -> ! {
-    fail(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow")
+    fail(
+        Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        "value out of range: overflow",
+    )
 }
 
 #[track_caller]
 pub(crate) fn underflow() -> ! {
-    fail(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow")
+    fail(
+        Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        "value out of range: underflow",
+    )
 }
 
 // Literals and binary values.
 
 #[track_caller]
 pub(crate) fn invalid_literal(kind: &str, literal: &str) -> ! {
-    fail(Code::ERRCODE_INVALID_TEXT_REPRESENTATION, invalid_literal_message(kind, literal))
+    fail(
+        Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
+        invalid_literal_message(kind, literal),
+    )
 }
 
 #[track_caller]
@@ -104,12 +128,15 @@ pub(crate) fn out_of_range(kind: &str, number: &str) -> ! {
 
 #[track_caller]
 pub(crate) fn unused_is_set(unused: i16) -> ! {
-    fail(Code::ERRCODE_DATA_EXCEPTION, format!("expected unused to be 0, not {unused}"))
+    fail(
+        Code::ERRCODE_DATA_EXCEPTION,
+        format!("expected unused to be 0, not {unused}"),
+    )
 }
 
 /// A stored value whose length and dimensions contradict each other.
 #[track_caller]
-pub(crate) fn corrupt_value(kind: &str, bytes: usize, dimensions: i32) -> ! {
+pub(crate) fn corrupt_value(kind: &str, bytes: usize, dimensions: usize) -> ! {
     let message = format!("corrupt {kind} of {bytes} bytes and {dimensions} dimensions");
     fail(Code::ERRCODE_DATA_CORRUPTED, message)
 }
@@ -118,7 +145,10 @@ pub(crate) fn corrupt_value(kind: &str, bytes: usize, dimensions: i32) -> ! {
 
 #[track_caller]
 pub(crate) fn invalid_modifier() -> ! {
-    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, "invalid type modifier")
+    fail(
+        Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        "invalid type modifier",
+    )
 }
 
 #[track_caller]
@@ -142,7 +172,10 @@ pub(crate) fn array_not_flat() -> ! {
 
 #[track_caller]
 pub(crate) fn array_with_nulls() -> ! {
-    fail(Code::ERRCODE_NULL_VALUE_NOT_ALLOWED, "array must not contain nulls")
+    fail(
+        Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+        "array must not contain nulls",
+    )
 }
 
 #[track_caller]
@@ -152,7 +185,10 @@ pub(crate) fn array_type_not_supported() -> ! {
 
 #[track_caller]
 pub(crate) fn not_a_state_array(function: &str) -> ! {
-    fail(Code::ERRCODE_INTERNAL_ERROR, format!("{function}: expected state array"))
+    fail(
+        Code::ERRCODE_INTERNAL_ERROR,
+        format!("{function}: expected state array"),
+    )
 }
 
 // Indexes.
@@ -167,5 +203,82 @@ pub(crate) fn corrupt_page(index: &str, block: u32, what: impl Display) -> ! {
 /// No id is left for another element.
 #[track_caller]
 pub(crate) fn index_full() -> ! {
-    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, "hnsw index cannot hold more elements")
+    fail(
+        Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        "hnsw index cannot hold more elements",
+    )
+}
+
+#[track_caller]
+pub(crate) fn type_not_supported() -> ! {
+    fail(
+        Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+        "type not supported for hnsw index",
+    )
+}
+
+#[track_caller]
+pub(crate) fn column_without_dimensions() -> ! {
+    fail(
+        Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        "column does not have dimensions",
+    )
+}
+
+#[track_caller]
+pub(crate) fn too_many_column_dimensions(max: usize) -> ! {
+    let message = format!("column cannot have more than {max} dimensions for hnsw index");
+    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+#[track_caller]
+pub(crate) fn ef_construction_too_small() -> ! {
+    let message = "ef_construction must be greater than or equal to 2 * m";
+    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+}
+
+/// `m` leaves no room in a page for a code of even one bit a dimension.
+#[track_caller]
+pub(crate) fn element_too_large(m: usize, dimensions: usize) -> ! {
+    let message = format!("hnsw index with m = {m} cannot hold vectors of {dimensions} dimensions");
+    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+#[track_caller]
+pub(crate) fn build_needs_memory(needed: usize, allowed: usize) -> ! {
+    let (needed, allowed) = (needed.div_ceil(1024), allowed.div_ceil(1024));
+    let message =
+        format!("hnsw index build needs {needed} kB, maintenance_work_mem is {allowed} kB");
+    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+#[track_caller]
+pub(crate) fn out_of_memory(bytes: usize) -> ! {
+    let detail = format!("Failed on request of size {bytes}.");
+    fail_with_detail(Code::ERRCODE_OUT_OF_MEMORY, "out of memory", &detail)
+}
+
+/// A thread of a build ended in a way that it never should.
+#[track_caller]
+pub(crate) fn build_failed(what: &str) -> ! {
+    fail(
+        Code::ERRCODE_INTERNAL_ERROR,
+        format!("hnsw index build failed: {what}"),
+    )
+}
+
+#[track_caller]
+pub(crate) fn scan_without_order() -> ! {
+    fail(
+        Code::ERRCODE_INTERNAL_ERROR,
+        "cannot scan hnsw index without order",
+    )
+}
+
+#[track_caller]
+pub(crate) fn non_mvcc_snapshot() -> ! {
+    fail(
+        Code::ERRCODE_INTERNAL_ERROR,
+        "non-MVCC snapshots are not supported with hnsw",
+    )
 }

@@ -2,4 +2,22 @@
 //!
 //! The rooms, from what users write down to Postgres itself, are drawn in ARCHITECTURE.md.
 
+mod am;
+mod build;
+mod error;
+mod pg;
+mod settings;
+mod storage;
+mod types;
+
+use pgrx::pg_guard;
+
 ::pgrx::pg_module_magic!();
+
+/// Called by Postgres when it loads the library.
+#[pg_guard]
+extern "C-unwind" fn _PG_init() {
+    settings::init();
+    am::options::init();
+    pg::relcache::on_change(storage::index::forget);
+}

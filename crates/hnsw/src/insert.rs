@@ -66,12 +66,17 @@ pub(crate) fn find_place<S: Store>(
 }
 
 /// Offers the new element to the neighbors it chose, in the order of their ids: on pages, block after block.
+/// If none of them wants it on layer 0 the nearest has to take it, or no search would ever find it.
 fn link_back<S: StoreMut>(store: &mut S, element: ElementId, neighbors: &[Vec<Candidate>]) {
     for (level, chosen) in (0..).zip(neighbors) {
-        let mut chosen = chosen.clone();
-        chosen.sort_unstable_by_key(|candidate| candidate.element);
-        for neighbor in chosen {
-            store.link(neighbor.element, level, element, neighbor.distance);
+        let mut in_order = chosen.clone();
+        in_order.sort_unstable_by_key(|candidate| candidate.element);
+        let mut linked = false;
+        for neighbor in in_order {
+            linked |= store.link(neighbor.element, level, element, neighbor.distance);
+        }
+        if let (0, false, Some(nearest)) = (level, linked, chosen.first()) {
+            store.force_link(nearest.element, element, nearest.distance);
         }
     }
 }

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod build;
+mod emission;
 mod insert;
 mod memory;
 mod search;
@@ -11,6 +12,7 @@ mod store;
 mod vectors;
 mod visited;
 
+pub use emission::{Emission, Step};
 pub use insert::insert;
 pub use memory::{Insertion, MemoryGraph, View};
 pub use search::{Counters, Search, SearchOptions};

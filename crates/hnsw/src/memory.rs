@@ -172,6 +172,12 @@ impl MemoryGraph {
         write_list(&mut lists[start..start + capacity], neighbors);
     }
 
+    /// Sets the order for pages: every element once.
+    pub(crate) fn set_order(&mut self, order: Vec<u32>) {
+        debug_assert_eq!(order.len(), self.len());
+        self.order = order;
+    }
+
     pub(crate) fn raise_entry_point(&mut self, element: ElementId) {
         let level = self.level(element);
         if self.entry_point.is_none_or(|(_, highest)| level > highest) {
@@ -293,7 +299,7 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         *query
     }
 
-    fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32) {
+    fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32) -> bool {
         let base = self.query(of);
         let neighbors = self.graph.neighbors(of, level);
         let mut candidates: Vec<_> = neighbors.iter().map(|&n| base.measure(n)).collect();
@@ -305,6 +311,18 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         }
         let ids = candidates.iter().map(|c| c.element.0);
         self.graph.set_neighbors(of, level, ids);
+        candidates.iter().any(|c| c.element == new)
+    }
+
+    fn force_link(&mut self, of: ElementId, new: ElementId, distance: f32) {
+        let base = self.query(of);
+        let neighbors = self.graph.neighbors(of, 0);
+        let mut kept: Vec<_> = neighbors.iter().map(|&n| base.measure(n)).collect();
+        kept.sort_unstable();
+        kept.truncate(max_neighbors(self.graph.m, 0) - 1);
+        kept.push(candidate(distance, new.0));
+        let ids = kept.iter().map(|c| c.element.0);
+        self.graph.set_neighbors(of, 0, ids);
     }
 
     fn raise_entry_point(&mut self, element: ElementId, _level: Level) {

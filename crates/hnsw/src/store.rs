@@ -31,8 +31,11 @@ pub trait StoreMut: Store {
     /// Adds the element that `query` stands for, with its neighbors from layer 0 up.
     fn add(&mut self, query: &Self::Query, neighbors: &[Vec<Candidate>]) -> ElementId;
 
-    /// Offers `new` as a neighbor of `of`, which keeps at most `max_neighbors` by Algorithm 4.
-    fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32);
+    /// Offers `new` as a neighbor of `of`, which keeps at most `max_neighbors` by Algorithm 4. True if it keeps `new`.
+    fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32) -> bool;
+
+    /// Has `of` link to `new` on layer 0, in place of its furthest neighbor if its list is full.
+    fn force_link(&mut self, of: ElementId, new: ElementId, distance: f32);
 
     /// Makes the element the entry point if there is none, or one of a lower level.
     fn raise_entry_point(&mut self, element: ElementId, level: Level);

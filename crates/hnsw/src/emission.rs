@@ -1,0 +1,164 @@
+//! From estimates to exact order, measuring as little as possible.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+/// Hands out what a search found in exact order. Each find comes with a lower bound of its distance; it is measured only
+/// when nothing nearer can be told apart from it without.
+#[derive(Debug)]
+pub struct Emission<F, R> {
+    found: BinaryHeap<Reverse<At<F>>>,
+    measured: BinaryHeap<Reverse<At<R>>>,
+    pushed: u64,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq)]
+pub enum Step<F, R> {
+    /// Measure this find, whose distance is at least the bound, and push what it gives.
+    Measure(F, f64),
+    /// Nothing that was found is nearer than this row at this distance.
+    Emit(R, f64),
+    /// All that was found has been handed out.
+    Empty,
+}
+
+/// Something at a distance; among equals the one pushed first.
+#[derive(Debug)]
+struct At<T> {
+    distance: f64,
+    turn: u64,
+    what: T,
+}
+
+impl<T> Ord for At<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.distance.total_cmp(&other.distance).then(self.turn.cmp(&other.turn))
+    }
+}
+
+impl<T> PartialOrd for At<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for At<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<T> Eq for At<T> {}
+
+impl<F, R> Default for Emission<F, R> {
+    fn default() -> Self {
+        Self { found: BinaryHeap::new(), measured: BinaryHeap::new(), pushed: 0 }
+    }
+}
+
+impl<F, R> Emission<F, R> {
+    /// Forgets everything, keeping the memory.
+    pub fn clear(&mut self) {
+        self.found.clear();
+        self.measured.clear();
+        self.pushed = 0;
+    }
+
+    /// Adds a find whose distance is at least `bound`.
+    pub fn push_found(&mut self, what: F, bound: f64) {
+        let at = self.at(what, bound);
+        self.found.push(Reverse(at));
+    }
+
+    /// Adds a row at its exact distance. NaN comes last.
+    pub fn push_measured(&mut self, what: R, distance: f64) {
+        let at = self.at(what, distance);
+        self.measured.push(Reverse(at));
+    }
+
+    /// What to do next.
+    pub fn step(&mut self) -> Step<F, R> {
+        let bound = self.found.peek().map(|Reverse(found)| found.distance);
+        if let Some(Reverse(nearest)) = self.measured.peek()
+            && bound.is_none_or(|bound| nearest.distance <= bound)
+        {
+            let Reverse(row) = self.measured.pop().expect("peeked just now");
+            return Step::Emit(row.what, row.distance);
+        }
+        match self.found.pop() {
+            Some(Reverse(found)) => Step::Measure(found.what, found.distance),
+            None => Step::Empty,
+        }
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.found.capacity() * size_of::<At<F>>() + self.measured.capacity() * size_of::<At<R>>()
+    }
+
+    fn at<T>(&mut self, what: T, distance: f64) -> At<T> {
+        // A negative NaN would sort before everything.
+        let distance = if distance.is_nan() { f64::NAN.abs() } else { distance };
+        self.pushed += 1;
+        At { distance, turn: self.pushed, what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Runs an emission over rows with bounds, measuring when asked; gives the order and how many were measured.
+    fn run(rows: &[(f64, f64)]) -> (Vec<usize>, usize) {
+        let mut emission = Emission::default();
+        for (row, &(bound, _)) in rows.iter().enumerate() {
+            emission.push_found(row, bound);
+        }
+        let (mut order, mut measured) = (Vec::new(), 0);
+        loop {
+            match emission.step() {
+                Step::Measure(row, _) => {
+                    measured += 1;
+                    emission.push_measured(row, rows[row].1);
+                }
+                Step::Emit(row, _) => order.push(row),
+                Step::Empty => return (order, measured),
+            }
+        }
+    }
+
+    #[test]
+    fn rows_come_in_exact_order_though_their_bounds_are_not() {
+        assert_eq!(run(&[(1.0, 5.0), (2.0, 3.0), (2.5, 2.6), (4.0, 4.0)]).0, [2, 1, 3, 0]);
+    }
+
+    #[test]
+    fn a_row_is_emitted_before_one_that_cannot_be_nearer_is_measured() {
+        let mut emission = Emission::<_, ()>::default();
+        emission.push_found("far", 9.0);
+        emission.push_measured((), 9.0);
+        assert_eq!(emission.step(), Step::Emit((), 9.0));
+        assert_eq!(emission.step(), Step::Measure("far", 9.0));
+    }
+
+    #[test]
+    fn nan_comes_last_whatever_its_sign() {
+        assert_eq!(run(&[(0.0, -f64::NAN), (1.0, 7.0), (2.0, f64::INFINITY)]).0, [1, 2, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_emitted_once_in_order(gaps in prop::collection::vec((0.0..10.0, 0.0..5.0), 0..50)) {
+            let rows: Vec<(f64, f64)> = gaps.iter().map(|&(bound, gap)| (bound, bound + gap)).collect();
+            let (order, measured) = run(&rows);
+            prop_assert_eq!(measured, rows.len());
+            prop_assert!(order.is_sorted_by(|&a, &b| rows[a].1 <= rows[b].1));
+            let mut ids = order;
+            ids.sort_unstable();
+            prop_assert!(ids.into_iter().eq(0..rows.len()));
+        }
+    }
+}

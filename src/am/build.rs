@@ -1,0 +1,93 @@
+//! `ambuild`, `ambuildempty`: an index from a table, and an index without rows.
+#![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
+
+use layout::{Frozen, Geometry, MAX_DIMENSIONS, max_code_len};
+use pgrx::{pg_guard, pg_sys};
+
+use super::opclass::OperatorClass;
+use super::{options, vector};
+use crate::pg::Relation;
+use crate::pg::heap::Table;
+use crate::{build, error, storage};
+
+/// Chooses the rotation. The same for every index, so that the same rows make the same index.
+const SEED: u64 = 0x6f6d_656e_6462_0001;
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambuild(
+    heap: pg_sys::Relation,
+    index: pg_sys::Relation,
+    info: *mut pg_sys::IndexInfo,
+) -> *mut pg_sys::IndexBuildResult {
+    // SAFETY: Postgres passes the open table and index and what they have to do with each other.
+    let (index, table) = unsafe {
+        let (heap, index) = (Relation::new(heap), Relation::new(index));
+        (index, Table::new(heap, index, info))
+    };
+    storage::index::forget(Some(index.oid().to_u32()));
+    let class = OperatorClass::of(index);
+    let frozen = frozen(index, &class);
+    let built = build::build(
+        table,
+        frozen,
+        options::params(index).ef_construction,
+        |value, floats| {
+            // SAFETY: the column is of the operator class's type.
+            let vector = unsafe { vector::floats(value) };
+            vector::check_dimensions(frozen.dimensions, vector.len());
+            let prepared = class.prepare(vector);
+            floats.extend_from_slice(prepared.as_deref().unwrap_or_default());
+            prepared.is_some()
+        },
+    );
+    // SAFETY: memory for a result that Postgres frees.
+    unsafe {
+        let result = pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>())
+            .cast::<pg_sys::IndexBuildResult>();
+        (*result).heap_tuples = built.rows;
+        (*result).index_tuples = built.indexed;
+        result
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambuildempty(index: pg_sys::Relation) {
+    // SAFETY: Postgres passes the open index.
+    let index = unsafe { Relation::new(index) };
+    let frozen = frozen(index, &OperatorClass::of(index));
+    build::write_empty(index, &frozen, pg_sys::ForkNumber::INIT_FORKNUM);
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambuildphasename(phase: i64) -> *mut std::ffi::c_char {
+    build::phase_name(phase).map_or(std::ptr::null_mut(), |name| name.as_ptr().cast_mut())
+}
+
+/// Checks what the user asked for and fixes it for the life of the index.
+fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
+    let Ok(dimensions) = usize::try_from(index.first_typmod()) else {
+        error::column_without_dimensions()
+    };
+    if dimensions > MAX_DIMENSIONS {
+        error::too_many_column_dimensions(MAX_DIMENSIONS);
+    }
+    let params = options::params(index);
+    if params.ef_construction < 2 * params.m {
+        error::ef_construction_too_small();
+    }
+    let bits = class
+        .code_bits(dimensions, max_code_len(params.m))
+        .unwrap_or_else(|| error::element_too_large(params.m, dimensions));
+    let geometry = Geometry::new(params.m, bits.code_len(dimensions))
+        .unwrap_or_else(|_| error::element_too_large(params.m, dimensions));
+    Frozen {
+        kind: class.kind,
+        measure: class.measure,
+        code_bits: bits.number(),
+        dimensions: u32::try_from(dimensions).expect("checked above"),
+        seed: SEED,
+        geometry,
+        center_block: None,
+        built_elements: 0,
+    }
+}

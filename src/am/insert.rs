@@ -1,0 +1,42 @@
+//! `aminsert`: a new row.
+
+use pgrx::{pg_guard, pg_sys};
+
+use super::opclass::OperatorClass;
+use super::options;
+use super::vector;
+use crate::pg::{Relation, heap};
+use crate::storage::{self, Index};
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn aminsert(
+    index: pg_sys::Relation,
+    values: *mut pg_sys::Datum,
+    isnull: *mut bool,
+    heap_tid: pg_sys::ItemPointer,
+    _heap: pg_sys::Relation,
+    _check_unique: pg_sys::IndexUniqueCheck::Type,
+    _index_unchanged: bool,
+    _info: *mut pg_sys::IndexInfo,
+) -> bool {
+    // SAFETY: Postgres passes an open index, one value and one null flag per column, and a valid row pointer.
+    let (relation, value, tid) = unsafe {
+        if *isnull {
+            return false;
+        }
+        (Relation::new(index), *values, heap::heap_tid(heap_tid))
+    };
+    let index = Index::open(relation);
+    // SAFETY: the column is of the operator class's type.
+    let floats = unsafe { vector::floats(value) };
+    vector::check_dimensions(index.frozen().dimensions, floats.len());
+    if let Some(prepared) = OperatorClass::of(relation).prepare(floats) {
+        storage::insert::insert(
+            &index,
+            options::params(relation).ef_construction,
+            &prepared,
+            tid,
+        );
+    }
+    false
+}

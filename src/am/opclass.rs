@@ -1,0 +1,130 @@
+//! Which operator class an index has: what its vectors are prepared for, and how they are measured.
+
+use distance::{Cpu, Kernel, Kind, Metric, kernel};
+use layout::{Measure, VectorKind};
+use pgrx::pg_sys;
+use quantize::CodeBits;
+
+use crate::error;
+use crate::pg::Relation;
+
+/// Support functions of an operator class: distance, norm (present where vectors are normalised), type.
+pub(super) const SUPPORT_FUNCTIONS: u16 = 3;
+const DISTANCE: u16 = 1;
+const NORM: u16 = 2;
+
+/// An operator class: a kind of vector and a measure, with the kernel of its operator.
+#[derive(Clone, Copy)]
+pub(super) struct OperatorClass {
+    pub(super) kind: VectorKind,
+    pub(super) measure: Measure,
+    /// Computes what the operator shows, from the contents of two vectors.
+    kernel: Kernel,
+}
+
+unsafe extern "C-unwind" {
+    fn vector_l2_squared_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn vector_negative_inner_product_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+}
+
+type Function = unsafe extern "C-unwind" fn(pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+
+/// Distance functions of operator classes: kind, and measure without and with a norm function.
+const CLASSES: [(Function, VectorKind, Measure, Measure); 3] = [
+    (
+        vector_l2_squared_distance_wrapper,
+        VectorKind::F32,
+        Measure::L2,
+        Measure::L2,
+    ),
+    (
+        vector_negative_inner_product_wrapper,
+        VectorKind::F32,
+        Measure::InnerProduct,
+        Measure::Cosine,
+    ),
+    (
+        l1_distance_wrapper,
+        VectorKind::F32,
+        Measure::L1,
+        Measure::L1,
+    ),
+];
+
+impl OperatorClass {
+    /// The operator class of an index's column, told by its support functions.
+    pub(super) fn of(index: Relation) -> Self {
+        // SAFETY: the relation is an open index; a class without a distance function is an ERROR in core.
+        let (distance, has_norm) = unsafe {
+            let info = pg_sys::index_getprocinfo(index.raw(), 1, DISTANCE);
+            let norm = pg_sys::index_getprocid(index.raw(), 1, NORM);
+            ((*info).fn_addr, norm != pg_sys::InvalidOid)
+        };
+        let known = CLASSES
+            .iter()
+            .find(|class| distance.is_some_and(|f| std::ptr::fn_addr_eq(f, class.0)));
+        let Some(&(_, kind, plain, normed)) = known else {
+            error::type_not_supported()
+        };
+        let measure = if has_norm { normed } else { plain };
+        Self {
+            kind,
+            measure,
+            kernel: kernel(Kind::F32, metric(measure), Cpu::current()),
+        }
+    }
+
+    /// The operator's value for two vectors of equal dimensions, given as the bytes of their floats.
+    pub(super) fn distance(&self, a: &[u8], b: &[u8]) -> f64 {
+        (self.kernel.one)(a, b)
+    }
+
+    /// What an estimate over codes means as the operator's value, as a lower bound.
+    pub(super) fn lower_bound(&self, estimate: f32, error: f32) -> f64 {
+        let bound = f64::from(estimate) - f64::from(error);
+        match self.measure {
+            Measure::L2 => bound.max(0.0).sqrt(),
+            // Of unit vectors: |x - y|^2 = 2 (1 - cos).
+            Measure::Cosine => bound.max(0.0) / 2.0,
+            Measure::InnerProduct => bound,
+            Measure::L1 => bound.max(0.0),
+        }
+    }
+
+    /// Bits per dimension of codes that fit in `max_code_len` bytes; none if not even one does. Codes for L1 are not
+    /// rotated and need more of them.
+    pub(super) fn code_bits(&self, dimensions: usize, max_code_len: usize) -> Option<CodeBits> {
+        let chosen = CodeBits::choose(dimensions, max_code_len)?;
+        if self.measure == Measure::L1 && chosen != CodeBits::Exact {
+            return CodeBits::B8.fit(dimensions, max_code_len);
+        }
+        Some(chosen)
+    }
+
+    /// Prepares a vector for the index; none if the class leaves it out: a zero vector has no direction.
+    pub(super) fn prepare(&self, mut vector: Vec<f32>) -> Option<Vec<f32>> {
+        if self.measure != Measure::Cosine {
+            return Some(vector);
+        }
+        let norm = distance::norm(&vector);
+        if norm == 0.0 {
+            return None;
+        }
+        for x in &mut vector {
+            #[expect(clippy::cast_possible_truncation, reason = "a share of the norm")]
+            let share = (f64::from(*x) / norm) as f32;
+            *x = share;
+        }
+        Some(vector)
+    }
+}
+
+fn metric(measure: Measure) -> Metric {
+    match measure {
+        Measure::L2 => Metric::L2,
+        Measure::InnerProduct => Metric::InnerProduct,
+        Measure::Cosine => Metric::Cosine,
+        Measure::L1 => Metric::L1,
+    }
+}

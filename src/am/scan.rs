@@ -1,0 +1,367 @@
+//! Index scans: walk the graph over codes, measure the nearest rows from the table, hand them out in exact order.
+#![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
+
+use hnsw::{Candidate, Counters, ElementId, Emission, Search, SearchOptions, Step};
+use layout::{HeapTid, OverflowId};
+use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
+use quantize::Query;
+
+use super::opclass::OperatorClass;
+use super::vector;
+use crate::error;
+use crate::pg::heap::{RowFetcher, item_pointer};
+use crate::pg::{Relation, compat, interrupt, setting};
+use crate::settings::{
+    EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER,
+};
+use crate::storage::{Index, PageGraph, rows};
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambeginscan(
+    index: pg_sys::Relation,
+    nkeys: i32,
+    norderbys: i32,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: Postgres passes an open index. The state lives in the scan's memory context and is dropped with it, so that
+    // an error leaks nothing.
+    unsafe {
+        let scan = pg_sys::RelationGetIndexScan(index, nkeys, norderbys);
+        let state = Scan::new(Relation::new(index), pg_sys::CurrentMemoryContext);
+        (*scan).opaque = PgMemoryContexts::CurrentMemoryContext
+            .leak_and_drop_on_delete(state)
+            .cast();
+        scan
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amrescan(
+    scan: pg_sys::IndexScanDesc,
+    keys: pg_sys::ScanKey,
+    _nkeys: i32,
+    orderbys: pg_sys::ScanKey,
+    _norderbys: i32,
+) {
+    // SAFETY: the scan is ours; Postgres passes as many keys as the scan was begun with, or null for the same ones.
+    unsafe {
+        if !keys.is_null() && (*scan).numberOfKeys > 0 {
+            std::ptr::copy(
+                keys,
+                (*scan).keyData,
+                (*scan).numberOfKeys.unsigned_abs() as usize,
+            );
+        }
+        if !orderbys.is_null() && (*scan).numberOfOrderBys > 0 {
+            std::ptr::copy(
+                orderbys,
+                (*scan).orderByData,
+                (*scan).numberOfOrderBys.unsigned_abs() as usize,
+            );
+        }
+        state(scan).restart();
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amgettuple(
+    scan: pg_sys::IndexScanDesc,
+    _direction: pg_sys::ScanDirection::Type,
+) -> bool {
+    // SAFETY: the scan is ours and its keys are set; heap and snapshot are set before the first row is asked for.
+    unsafe {
+        let state = state(scan);
+        if state.query.is_none() {
+            state.begin(scan);
+        }
+        let Some(tid) = state.next() else {
+            return false;
+        };
+        (*scan).xs_heaptid = item_pointer(tid);
+        (*scan).xs_recheck = false;
+        (*scan).xs_recheckorderby = false;
+        true
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: the scan is ours; its state itself is dropped with the memory context.
+    let state = unsafe { state(scan) };
+    if let Some(rows) = state.rows.take() {
+        rows.close();
+    }
+}
+
+/// # Safety
+/// The scan was begun by `ambeginscan`, and no other reference to its state is live.
+unsafe fn state<'a>(scan: pg_sys::IndexScanDesc) -> &'a mut Scan {
+    // SAFETY: the caller's promise.
+    unsafe { &mut *(*scan).opaque.cast::<Scan>() }
+}
+
+/// Something found whose rows are not measured yet.
+#[derive(Debug)]
+enum Found {
+    Element(ElementId),
+    Overflow(ElementId, OverflowId),
+}
+
+/// A scan in progress.
+struct Scan {
+    index: Index,
+    class: OperatorClass,
+    /// Where what must live as long as the scan is allocated.
+    context: pg_sys::MemoryContext,
+    rows: Option<RowFetcher>,
+    /// Set when the first row is asked for.
+    query: Option<Prepared>,
+    search: Search,
+    emission: Emission<Found, HeapTid>,
+    found: Vec<Candidate>,
+    tids: Vec<HeapTid>,
+    /// Whether the walk has begun.
+    walking: bool,
+    /// Distance of the last row handed out.
+    last: f64,
+    limits: Limits,
+}
+
+/// The query, for codes and for rows.
+struct Prepared {
+    codes: Query,
+    exact: Vec<u8>,
+}
+
+/// Settings as they were when the scan began.
+#[derive(Clone, Copy)]
+struct Limits {
+    ef: usize,
+    iterative: IterativeScan,
+    max_visited: u64,
+    max_memory: usize,
+}
+
+impl Limits {
+    fn now() -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a size in bytes, saturating"
+        )]
+        let max_memory = (setting::work_mem() as f64 * SCAN_MEM_MULTIPLIER.get()) as usize;
+        Self {
+            ef: EF_SEARCH.get().unsigned_abs() as usize,
+            iterative: ITERATIVE_SCAN.get(),
+            max_visited: MAX_SCAN_TUPLES.get().unsigned_abs().into(),
+            max_memory,
+        }
+    }
+
+    fn options(&self) -> SearchOptions {
+        SearchOptions {
+            ef: self.ef,
+            keep_discarded: self.iterative != IterativeScan::Off,
+        }
+    }
+}
+
+impl Scan {
+    fn new(index: Relation, context: pg_sys::MemoryContext) -> Self {
+        Self {
+            index: Index::open(index),
+            class: OperatorClass::of(index),
+            context,
+            rows: None,
+            query: None,
+            search: Search::new(),
+            emission: Emission::default(),
+            found: Vec::new(),
+            tids: Vec::new(),
+            walking: false,
+            last: f64::NEG_INFINITY,
+            limits: Limits::now(),
+        }
+    }
+
+    /// Forgets the query and what was found, keeping memory for the next one.
+    fn restart(&mut self) {
+        self.query = None;
+        self.emission.clear();
+        self.walking = false;
+        self.last = f64::NEG_INFINITY;
+        if let Some(rows) = &mut self.rows {
+            rows.reset();
+        }
+    }
+
+    /// Reads the query from the scan's keys.
+    ///
+    /// # Safety
+    /// The scan is this one, and Postgres has set its keys, heap and snapshot.
+    unsafe fn begin(&mut self, scan: pg_sys::IndexScanDesc) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if (*scan).numberOfOrderBys == 0 {
+                error::scan_without_order();
+            }
+            if !is_mvcc((*scan).xs_snapshot) {
+                error::non_mvcc_snapshot();
+            }
+            compat::count_index_scan(scan);
+            self.limits = Limits::now();
+            let key = &*(*scan).orderByData;
+            let null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
+            let query = if null {
+                self.zero()
+            } else {
+                vector::floats(key.sk_argument)
+            };
+            self.query = Some(self.prepare(query));
+            if self.rows.is_none() {
+                self.rows = Some(self.open_rows(scan));
+            }
+        }
+    }
+
+    /// Stands for a null query, to which every row is equally near.
+    fn zero(&self) -> Vec<f32> {
+        vec![0.0; self.index.frozen().dimensions as usize]
+    }
+
+    fn prepare(&self, query: Vec<f32>) -> Prepared {
+        let dimensions = self.index.frozen().dimensions as usize;
+        if query.len() != dimensions {
+            error::different_dimensions("vector", query.len(), dimensions);
+        }
+        let exact = query.iter().flat_map(|x| x.to_ne_bytes()).collect();
+        let codes = match self.class.prepare(query) {
+            Some(prepared) => self.index.codec().query(&prepared),
+            None => self.index.codec().query(&self.zero()),
+        };
+        Prepared { codes, exact }
+    }
+
+    /// # Safety
+    /// As for `begin`.
+    unsafe fn open_rows(&self, scan: pg_sys::IndexScanDesc) -> RowFetcher {
+        // SAFETY: heap and snapshot are set and outlive the scan; so does the memory context.
+        unsafe {
+            let outer = pg_sys::MemoryContextSwitchTo(self.context);
+            let heap = Relation::new((*scan).heapRelation);
+            let rows = RowFetcher::new(heap, self.index.relation(), (*scan).xs_snapshot);
+            pg_sys::MemoryContextSwitchTo(outer);
+            rows
+        }
+    }
+
+    /// The next row in the order of exact distances.
+    fn next(&mut self) -> Option<HeapTid> {
+        loop {
+            interrupt::check();
+            match self.emission.step() {
+                Step::Measure(found, bound) => self.measure(&found, bound),
+                Step::Emit(tid, distance) if self.is_in_order(distance) => {
+                    self.last = distance;
+                    return Some(tid);
+                }
+                Step::Emit(..) => {}
+                Step::Empty if self.find_more() => {}
+                Step::Empty => return None,
+            }
+        }
+    }
+
+    /// In strict order a row that should have come earlier is left out, as in pgvector.
+    fn is_in_order(&self, distance: f64) -> bool {
+        self.limits.iterative != IterativeScan::StrictOrder
+            || distance.total_cmp(&self.last).is_ge()
+    }
+
+    /// Measures the rows of what was found, from the table.
+    fn measure(&mut self, found: &Found, bound: f64) {
+        self.tids.clear();
+        let (element, more) = match *found {
+            Found::Element(element) => {
+                let mut hints = self.index.hints().borrow_mut();
+                let mut graph = PageGraph::new(&self.index, &mut hints);
+                (element, rows::inline(&mut graph, element, &mut self.tids))
+            }
+            Found::Overflow(element, slot) => (
+                element,
+                rows::overflow(&self.index, element, slot, &mut self.tids),
+            ),
+        };
+        if let Some(slot) = more {
+            self.emission
+                .push_found(Found::Overflow(element, slot), bound);
+        }
+        let rows = self.rows.as_mut().expect("opened before the first row");
+        let query = self.query.as_ref().expect("set before the first row");
+        for &tid in &self.tids {
+            // SAFETY: the indexed column is of the operator class's type.
+            let distance = rows.with_value(tid, |value| unsafe {
+                distance_of(&self.class, &query.exact, vector::bytes(value))
+            });
+            if let Some(distance) = distance {
+                self.emission.push_measured(tid, distance);
+            }
+        }
+    }
+
+    /// Walks, or walks on, until something is found; false when the scan has come to its end.
+    fn find_more(&mut self) -> bool {
+        let (options, iterative) = (self.limits.options(), self.limits.iterative);
+        let query = &self.query.as_ref().expect("set before the first row").codes;
+        let mut hints = self.index.hints().borrow_mut();
+        let mut graph = PageGraph::new(&self.index, &mut hints);
+        self.found.clear();
+        if !self.walking {
+            self.walking = true;
+            self.search.start(&mut graph, query, &options);
+            self.search.take_nearest(&mut self.found);
+        } else if iterative != IterativeScan::Off {
+            if self.may_walk_on() {
+                self.search.resume(&mut graph, query, &options);
+                self.search.take_nearest(&mut self.found);
+            } else {
+                // What was measured on the way is handed out before the scan ends.
+                self.found
+                    .extend(std::iter::from_fn(|| self.search.pop_discarded()).take(options.ef));
+            }
+        }
+        for candidate in &self.found {
+            let bound = self.class.lower_bound(candidate.distance, candidate.error);
+            self.emission
+                .push_found(Found::Element(candidate.element), bound);
+        }
+        !self.found.is_empty()
+    }
+
+    fn may_walk_on(&self) -> bool {
+        let Counters { evaluations, .. } = self.search.counters();
+        evaluations < self.limits.max_visited && self.search.memory() < self.limits.max_memory
+    }
+}
+
+fn distance_of(class: &OperatorClass, query: &[u8], row: &[u8]) -> f64 {
+    if query.len() != row.len() {
+        error::different_dimensions(
+            "vector",
+            query.len() / size_of::<f32>(),
+            row.len() / size_of::<f32>(),
+        );
+    }
+    class.distance(row, query)
+}
+
+/// `IsMVCCSnapshot`, a macro in C (utils/snapmgr.h).
+///
+/// # Safety
+/// The snapshot is valid.
+unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
+    // SAFETY: the caller's promise.
+    let kind = unsafe { (*snapshot).snapshot_type };
+    kind == pg_sys::SnapshotType::SNAPSHOT_MVCC
+        || kind == pg_sys::SnapshotType::SNAPSHOT_HISTORIC_MVCC
+}

@@ -1,0 +1,71 @@
+//! `ambulkdelete`, `amvacuumcleanup`: rows that are gone.
+#![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
+
+use layout::HeapTid;
+use pgrx::{pg_guard, pg_sys};
+
+use super::options;
+use crate::pg::{Relation, heap};
+use crate::storage::Index;
+use crate::storage::vacuum::{self, Counts};
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn ambulkdelete(
+    info: *mut pg_sys::IndexVacuumInfo,
+    stats: *mut pg_sys::IndexBulkDeleteResult,
+    callback: pg_sys::IndexBulkDeleteCallback,
+    callback_state: *mut std::ffi::c_void,
+) -> *mut pg_sys::IndexBulkDeleteResult {
+    // SAFETY: Postgres passes an open index and a callback that is never null.
+    unsafe {
+        let relation = Relation::new((*info).index);
+        let callback = callback.expect("vacuum passes a callback");
+        let is_dead = |tid: HeapTid| {
+            let mut tid = heap::item_pointer(tid);
+            pg_sys::ffi::pg_guard_ffi_boundary(|| callback(&raw mut tid, callback_state))
+        };
+        let counts = vacuum::remove_rows(
+            &Index::open(relation),
+            options::params(relation).ef_construction,
+            is_dead,
+        );
+        let stats = if stats.is_null() { new_stats() } else { stats };
+        report(stats, relation, &counts);
+        stats
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn amvacuumcleanup(
+    info: *mut pg_sys::IndexVacuumInfo,
+    stats: *mut pg_sys::IndexBulkDeleteResult,
+) -> *mut pg_sys::IndexBulkDeleteResult {
+    // SAFETY: Postgres passes an open index; stats are null if no row was removed.
+    unsafe {
+        if (*info).analyze_only || stats.is_null() {
+            return stats;
+        }
+        (*stats).num_pages = Relation::new((*info).index).blocks();
+        stats
+    }
+}
+
+/// # Safety
+/// Called in the memory context in which vacuum wants its results.
+unsafe fn new_stats() -> *mut pg_sys::IndexBulkDeleteResult {
+    // SAFETY: a struct of numbers, zeroed.
+    unsafe { pg_sys::palloc0(size_of::<pg_sys::IndexBulkDeleteResult>()).cast() }
+}
+
+/// # Safety
+/// `stats` is valid.
+unsafe fn report(stats: *mut pg_sys::IndexBulkDeleteResult, index: Relation, counts: &Counts) {
+    #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*stats).num_pages = index.blocks();
+        (*stats).estimated_count = false;
+        (*stats).num_index_tuples = counts.rows_kept as f64;
+        (*stats).tuples_removed += counts.rows_removed as f64;
+    }
+}

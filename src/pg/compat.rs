@@ -1,0 +1,113 @@
+//! Every difference between the PostgreSQL versions we support, in one place.
+#![expect(unsafe_code, reason = "raw Postgres structures differ by version")]
+
+use pgrx::pg_sys;
+
+/// `InvalidSubTransactionId`, a macro in C (c.h).
+const INVALID_SUB_TRANSACTION: pg_sys::SubTransactionId = 0;
+
+/// The physical file of a relation.
+#[cfg(feature = "pg15")]
+pub(crate) type FileLocator = pg_sys::RelFileNode;
+/// The physical file of a relation.
+#[cfg(not(feature = "pg15"))]
+pub(crate) type FileLocator = pg_sys::RelFileLocator;
+
+/// # Safety
+/// `relation` is an open relation.
+pub(crate) unsafe fn file_locator(relation: pg_sys::Relation) -> FileLocator {
+    // SAFETY: the caller vouches for the relation.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return (*relation).rd_node;
+        #[cfg(not(feature = "pg15"))]
+        return (*relation).rd_locator;
+    }
+}
+
+/// The number that changes whenever a relation gets a new file.
+pub(crate) fn file_number(locator: &FileLocator) -> u32 {
+    #[cfg(feature = "pg15")]
+    return locator.relNode.to_u32();
+    #[cfg(not(feature = "pg15"))]
+    return locator.relNumber.to_u32();
+}
+
+/// Whether the relation's file was made by the running transaction.
+///
+/// # Safety
+/// `relation` is an open relation.
+pub(crate) unsafe fn file_is_new(relation: pg_sys::Relation) -> bool {
+    // SAFETY: the caller vouches for the relation.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        let first = (*relation).rd_firstRelfilenodeSubid;
+        #[cfg(not(feature = "pg15"))]
+        let first = (*relation).rd_firstRelfilelocatorSubid;
+        (*relation).rd_createSubid != INVALID_SUB_TRANSACTION || first != INVALID_SUB_TRANSACTION
+    }
+}
+
+/// Counts a scan in the index's statistics (`pgstat_count_index_scan`, a macro in C) and for EXPLAIN.
+///
+/// # Safety
+/// `scan` is a scan in progress.
+pub(crate) unsafe fn count_index_scan(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: the caller vouches for the scan; pgstat_info is null when nothing is counted.
+    unsafe {
+        let statistics = (*(*scan).indexRelation).pgstat_info;
+        if !statistics.is_null() {
+            #[cfg(feature = "pg15")]
+            let count = &raw mut (*statistics).t_counts.t_numscans;
+            #[cfg(not(feature = "pg15"))]
+            let count = &raw mut (*statistics).counts.numscans;
+            *count += 1;
+        }
+        #[cfg(feature = "pg18")]
+        if !(*scan).instrument.is_null() {
+            (*(*scan).instrument).nsearches += 1;
+        }
+    }
+}
+
+/// Sleeps as vacuum's cost settings ask, and lets interrupts in; no lock may be held.
+pub(crate) fn vacuum_delay_point() {
+    // SAFETY: called by vacuum's main loop with no content lock held.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        pg_sys::vacuum_delay_point(false);
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::vacuum_delay_point();
+    }
+}
+
+/// Fields of the access method's description that only later versions have.
+pub(crate) fn describe_newer(routine: &mut pg_sys::IndexAmRoutine) {
+    #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+    {
+        routine.amsummarizing = false;
+    }
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    {
+        routine.amcanbuildparallel = false;
+    }
+    #[cfg(feature = "pg15")]
+    let _ = routine;
+}
+
+/// An attribute of a tuple descriptor, counted from 0.
+///
+/// # Safety
+/// `descriptor` is valid and has more than `index` attributes.
+pub(crate) unsafe fn attribute(
+    descriptor: pg_sys::TupleDesc,
+    index: usize,
+) -> *const pg_sys::FormData_pg_attribute {
+    // SAFETY: the caller vouches for both arguments.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        return pg_sys::TupleDescAttr(descriptor, i32::try_from(index).expect("few attributes"));
+        #[cfg(not(feature = "pg18"))]
+        return (*descriptor).attrs.as_ptr().add(index);
+    }
+}

@@ -1,0 +1,317 @@
+//! Rows of the indexed table: all of them for a build, single ones for a scan.
+#![expect(unsafe_code, reason = "calls the table access method")]
+
+use std::ffi::c_void;
+
+use layout::HeapTid;
+use pgrx::{pg_guard, pg_sys};
+
+use super::Relation;
+
+/// Turns Postgres' row pointer into ours.
+///
+/// # Safety
+/// `tid` points to a valid item pointer.
+pub(crate) unsafe fn heap_tid(tid: pg_sys::ItemPointer) -> HeapTid {
+    // SAFETY: the caller vouches for the pointer.
+    let tid = unsafe { *tid };
+    HeapTid {
+        block: u32::from(tid.ip_blkid.bi_hi) << 16 | u32::from(tid.ip_blkid.bi_lo),
+        offset: tid.ip_posid,
+    }
+}
+
+/// Turns our row pointer into Postgres'.
+pub(crate) fn item_pointer(tid: HeapTid) -> pg_sys::ItemPointerData {
+    pg_sys::ItemPointerData {
+        ip_blkid: pg_sys::BlockIdData {
+            bi_hi: (tid.block >> 16) as u16,
+            bi_lo: (tid.block & 0xffff) as u16,
+        },
+        ip_posid: tid.offset,
+    }
+}
+
+/// A table being indexed.
+#[derive(Clone, Copy)]
+pub(crate) struct Table {
+    heap: Relation,
+    index: Relation,
+    info: *mut pg_sys::IndexInfo,
+}
+
+impl Table {
+    /// # Safety
+    /// All three are what Postgres passed to `ambuild`.
+    pub(crate) unsafe fn new(
+        heap: Relation,
+        index: Relation,
+        info: *mut pg_sys::IndexInfo,
+    ) -> Self {
+        Self { heap, index, info }
+    }
+
+    pub(crate) fn heap(self) -> Relation {
+        self.heap
+    }
+
+    pub(crate) fn index(self) -> Relation {
+        self.index
+    }
+
+    /// Shows the indexed value of every row to `each`, with the row's place; rows without a value are left out.
+    /// Gives the number of rows scanned, in the order of the table, so that a build is repeatable.
+    /// Progress is reported under `pg_stat_progress_create_index`.
+    pub(crate) fn scan(self, mut each: impl FnMut(HeapTid, pg_sys::Datum)) -> f64 {
+        // SAFETY: the relations are open and the info belongs to them; `visit` outlives the call.
+        unsafe {
+            let mut visit = Visit {
+                each: &mut each,
+                row_context: row_context(),
+            };
+            let routine = &*(*self.heap.raw()).rd_tableam;
+            let scan = routine
+                .index_build_range_scan
+                .expect("every table access method has it");
+            let (heap, index, info) = (self.heap.raw(), self.index.raw(), self.info);
+            let state = (&raw mut visit).cast::<c_void>();
+            let rows = pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                scan(
+                    heap,
+                    index,
+                    info,
+                    false,
+                    false,
+                    true,
+                    0,
+                    pg_sys::InvalidBlockNumber,
+                    Some(show_row),
+                    state,
+                    std::ptr::null_mut(),
+                )
+            });
+            pg_sys::MemoryContextDelete(visit.row_context);
+            rows
+        }
+    }
+}
+
+/// What the callback of a table scan works with.
+struct Visit<'a> {
+    each: &'a mut dyn FnMut(HeapTid, pg_sys::Datum),
+    /// Holds detoasted values; reset after each row.
+    row_context: pg_sys::MemoryContext,
+}
+
+/// A memory context for what one row needs.
+///
+/// # Safety
+/// Called in the main thread of a backend.
+unsafe fn row_context() -> pg_sys::MemoryContext {
+    // SAFETY: the parent is live, and the name lives forever.
+    unsafe {
+        pg_sys::AllocSetContextCreateInternal(
+            pg_sys::CurrentMemoryContext,
+            c"omendb row".as_ptr(),
+            pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+        )
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn show_row(
+    _index: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    values: *mut pg_sys::Datum,
+    isnull: *mut bool,
+    _alive: bool,
+    state: *mut c_void,
+) {
+    // SAFETY: an index has at least one column, and `state` is the closure that `scan` passed.
+    unsafe {
+        if !*isnull {
+            let visit = &mut *state.cast::<Visit<'_>>();
+            let outer = pg_sys::MemoryContextSwitchTo(visit.row_context);
+            (visit.each)(heap_tid(tid), *values);
+            pg_sys::MemoryContextSwitchTo(outer);
+            pg_sys::MemoryContextReset(visit.row_context);
+        }
+    }
+}
+
+/// Fetches single rows of a table by their place, to see the indexed value that a snapshot sees.
+///
+/// Everything it holds belongs to the memory context it was made in and to the transaction; `close` gives it back early.
+pub(crate) struct RowFetcher {
+    heap: Relation,
+    snapshot: pg_sys::Snapshot,
+    fetch: *mut pg_sys::IndexFetchTableData,
+    slot: *mut pg_sys::TupleTableSlot,
+    /// Set up only for an expression index.
+    expression: Option<Expression>,
+    /// The indexed column, if it is a plain one.
+    column: i32,
+    /// Holds detoasted values and what expressions allocate; reset before each row.
+    row_context: pg_sys::MemoryContext,
+}
+
+#[derive(Clone, Copy)]
+struct Expression {
+    info: *mut pg_sys::IndexInfo,
+    estate: *mut pg_sys::EState,
+}
+
+impl RowFetcher {
+    /// Made in the current memory context, which must live as long as the scan.
+    ///
+    /// # Safety
+    /// The snapshot outlives the fetcher, and `index` is an index on `heap`.
+    pub(crate) unsafe fn new(heap: Relation, index: Relation, snapshot: pg_sys::Snapshot) -> Self {
+        // SAFETY: the relations are open; all is allocated in the current memory context.
+        unsafe {
+            let begin = (*(*heap.raw()).rd_tableam)
+                .index_fetch_begin
+                .expect("every table access method has it");
+            let raw_heap = heap.raw();
+            let info = pg_sys::BuildIndexInfo(index.raw());
+            let column = i32::from((*info).ii_IndexAttrNumbers[0]);
+            let expression = (column == 0).then(|| Expression {
+                info,
+                estate: pg_sys::CreateExecutorState(),
+            });
+            Self {
+                heap,
+                snapshot,
+                fetch: pg_sys::ffi::pg_guard_ffi_boundary(|| begin(raw_heap)),
+                slot: pg_sys::table_slot_create(raw_heap, std::ptr::null_mut()),
+                expression,
+                column,
+                row_context: row_context(),
+            }
+        }
+    }
+
+    /// Shows the row's indexed value to `measure`, or gives none if the snapshot does not see the row or the value is null.
+    pub(crate) fn with_value<R>(
+        &mut self,
+        tid: HeapTid,
+        measure: impl FnOnce(pg_sys::Datum) -> R,
+    ) -> Option<R> {
+        // SAFETY: the slot and the fetch state are live until `close`.
+        unsafe {
+            pg_sys::MemoryContextReset(self.row_context);
+            if !self.fetch(tid) {
+                return None;
+            }
+            let outer = pg_sys::MemoryContextSwitchTo(self.row_context);
+            let value = self.value().map(measure);
+            pg_sys::MemoryContextSwitchTo(outer);
+            value
+        }
+    }
+
+    /// Brings the version of the row that the snapshot sees into the slot.
+    ///
+    /// # Safety
+    /// The fetcher is not closed.
+    unsafe fn fetch(&mut self, tid: HeapTid) -> bool {
+        let mut tid = item_pointer(tid);
+        let (mut call_again, mut all_dead) = (false, false);
+        let (fetch, snapshot, slot) = (self.fetch, self.snapshot, self.slot);
+        // SAFETY: the pointers are live; `tid` may be changed by the call and is ours.
+        unsafe {
+            let fetch_tuple = (*(*self.heap.raw()).rd_tableam)
+                .index_fetch_tuple
+                .expect("every table access method has it");
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                fetch_tuple(
+                    fetch,
+                    &raw mut tid,
+                    snapshot,
+                    slot,
+                    &raw mut call_again,
+                    &raw mut all_dead,
+                )
+            })
+        }
+    }
+
+    /// The indexed value of the row in the slot.
+    ///
+    /// # Safety
+    /// The slot holds a row.
+    unsafe fn value(&mut self) -> Option<pg_sys::Datum> {
+        // SAFETY: the slot holds a row; values and nulls are valid up to tts_nvalid.
+        unsafe {
+            if let Some(expression) = self.expression {
+                return expression.value(self.slot);
+            }
+            if i32::from((*self.slot).tts_nvalid) < self.column {
+                pg_sys::slot_getsomeattrs_int(self.slot, self.column);
+            }
+            let at = usize::try_from(self.column - 1).expect("an index has no system column");
+            (!*(*self.slot).tts_isnull.add(at)).then(|| *(*self.slot).tts_values.add(at))
+        }
+    }
+
+    /// Lets go of the page of the last row.
+    pub(crate) fn reset(&mut self) {
+        let fetch = self.fetch;
+        // SAFETY: the slot and the fetch state are live until `close`.
+        unsafe {
+            let clear = (*(*self.slot).tts_ops)
+                .clear
+                .expect("every kind of slot has it");
+            pg_sys::ffi::pg_guard_ffi_boundary(|| clear(self.slot));
+            let reset = (*(*self.heap.raw()).rd_tableam)
+                .index_fetch_reset
+                .expect("every table access method has it");
+            pg_sys::ffi::pg_guard_ffi_boundary(|| reset(fetch));
+        }
+    }
+
+    /// Gives everything back.
+    pub(crate) fn close(self) {
+        let fetch = self.fetch;
+        // SAFETY: nothing is used afterwards.
+        unsafe {
+            let end = (*(*self.heap.raw()).rd_tableam)
+                .index_fetch_end
+                .expect("every table access method has it");
+            pg_sys::ffi::pg_guard_ffi_boundary(|| end(fetch));
+            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
+            if let Some(expression) = self.expression {
+                pg_sys::FreeExecutorState(expression.estate);
+            }
+            pg_sys::MemoryContextDelete(self.row_context);
+        }
+    }
+}
+
+impl Expression {
+    /// # Safety
+    /// The slot holds a row of the table.
+    unsafe fn value(self, slot: *mut pg_sys::TupleTableSlot) -> Option<pg_sys::Datum> {
+        let mut values = [pg_sys::Datum::from(0); pg_sys::INDEX_MAX_KEYS as usize];
+        let mut nulls = [true; pg_sys::INDEX_MAX_KEYS as usize];
+        // SAFETY: the executor state is live, and the arrays hold as many entries as an index may have columns.
+        unsafe {
+            let context = match (*self.estate).es_per_tuple_exprcontext {
+                context if context.is_null() => pg_sys::MakePerTupleExprContext(self.estate),
+                context => context,
+            };
+            pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
+            (*context).ecxt_scantuple = slot;
+            pg_sys::FormIndexDatum(
+                self.info,
+                slot,
+                self.estate,
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            );
+        }
+        (!nulls[0]).then_some(values[0])
+    }
+}

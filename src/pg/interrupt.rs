@@ -1,0 +1,30 @@
+//! Cancel and terminate requests.
+#![expect(unsafe_code, reason = "reads Postgres' interrupt flags")]
+
+use pgrx::pg_sys;
+
+/// Whether somebody asked this backend to stop; cheap enough for the hottest loop.
+#[inline]
+pub(crate) fn pending() -> bool {
+    // SAFETY: a flag that signal handlers set; read as C code does.
+    unsafe { (&raw const pg_sys::InterruptPending).read_volatile() != 0 }
+}
+
+/// `CHECK_FOR_INTERRUPTS()`: raises an ERROR when the query was cancelled.
+#[inline]
+pub(crate) fn check() {
+    if pending() {
+        // SAFETY: called with no content lock that the error path would not release.
+        unsafe { pg_sys::ProcessInterrupts() }
+    }
+}
+
+/// Whether the next [`check`] is going to end the statement or the process.
+pub(crate) fn ends_statement() -> bool {
+    // SAFETY: flags that signal handlers set, and counters of this backend; read as C code does.
+    unsafe {
+        let asked = (&raw const pg_sys::QueryCancelPending).read_volatile() != 0
+            || (&raw const pg_sys::ProcDiePending).read_volatile() != 0;
+        asked && pg_sys::InterruptHoldoffCount == 0 && pg_sys::CritSectionCount == 0
+    }
+}

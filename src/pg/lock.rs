@@ -1,0 +1,42 @@
+//! A heavyweight lock on an index's metapage that lets vacuum wait for running inserts.
+#![expect(unsafe_code, reason = "calls the lock manager")]
+
+use pgrx::pg_sys;
+
+use super::Relation;
+
+const BLOCK: pg_sys::BlockNumber = 0;
+
+/// Held by an insert from its search to its last link. An ERROR releases it with the transaction.
+pub(crate) struct InsertLock {
+    index: Relation,
+    mode: i32,
+}
+
+impl InsertLock {
+    /// Beside other inserts.
+    pub(crate) fn share(index: Relation) -> Self {
+        Self::acquire(index, pg_sys::ShareLock.cast_signed())
+    }
+
+    /// Alone: what was running has ended, and nothing starts before the release.
+    pub(crate) fn exclusive(index: Relation) -> Self {
+        Self::acquire(index, pg_sys::ExclusiveLock.cast_signed())
+    }
+
+    fn acquire(index: Relation, mode: i32) -> Self {
+        // SAFETY: the relation is open.
+        unsafe { pg_sys::LockPage(index.raw(), BLOCK, mode) };
+        Self { index, mode }
+    }
+
+    pub(crate) fn release(self) {
+        // SAFETY: the lock was taken in this mode.
+        unsafe { pg_sys::UnlockPage(self.index.raw(), BLOCK, self.mode) }
+    }
+}
+
+/// Waits until every insert that is running now has ended; later ones see what was written before.
+pub(crate) fn wait_for_inserts(index: Relation) {
+    InsertLock::exclusive(index).release();
+}

@@ -1,0 +1,31 @@
+//! Safe names for the few Postgres calls we use.
+
+pub(crate) mod array;
+pub(crate) mod compat;
+pub(crate) mod heap;
+pub(crate) mod interrupt;
+pub(crate) mod lock;
+pub(crate) mod message;
+pub(crate) mod number;
+pub(crate) mod progress;
+pub(crate) mod relation;
+pub(crate) mod relcache;
+pub(crate) mod setting;
+pub(crate) mod signal;
+pub(crate) mod varlena;
+
+pub(crate) use relation::Relation;
+
+/// Makes unknown settings under a prefix an error (`MarkGUCPrefixReserved`).
+#[expect(unsafe_code, reason = "calls Postgres")]
+pub(crate) fn reserve_setting_prefix(prefix: &'static std::ffi::CStr) {
+    // SAFETY: a null-terminated name that lives forever.
+    unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
+}
+
+/// Whether a function was called to advance an aggregate, whose state nobody else looks at.
+#[expect(unsafe_code, reason = "calls Postgres")]
+pub(crate) fn is_aggregate_call(call: pgrx::pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: the call is running; the context itself is not asked for.
+    unsafe { pgrx::pg_sys::AggCheckCallContext(call, std::ptr::null_mut()) != 0 }
+}

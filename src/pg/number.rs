@@ -1,0 +1,54 @@
+//! Numbers as Postgres writes, reads and hashes them.
+#![expect(unsafe_code, reason = "calls functions of Postgres and libc")]
+
+use std::ffi::{CStr, c_char, c_int};
+
+/// The longest text of a float4, with room to spare.
+const FLOAT_TEXT_LEN: usize = 16;
+
+unsafe extern "C" {
+    // Part of every server (common/shortest_dec.h, common/hashfn.h), not among pgrx's bindings. None raises an ERROR.
+    fn float_to_shortest_decimal_bufn(value: f32, text: *mut c_char) -> c_int;
+    fn hash_bytes(bytes: *const u8, len: c_int) -> u32;
+    fn hash_bytes_extended(bytes: *const u8, len: c_int, seed: u64) -> u64;
+}
+
+/// Appends the shortest text that reads back as the same float4, as `real` prints it.
+pub(crate) fn write_float(value: f32, into: &mut Vec<u8>) {
+    into.reserve(FLOAT_TEXT_LEN);
+    // SAFETY: there is room for the longest text, and as many bytes as returned are written.
+    unsafe {
+        let len =
+            float_to_shortest_decimal_bufn(value, into.spare_capacity_mut().as_mut_ptr().cast());
+        into.set_len(into.len() + usize::try_from(len).expect("a length"));
+    }
+}
+
+/// Reads a float4 from the start of a text as `real` does (`strtof`: hexadecimal, `inf` and `nan` too), and says how
+/// many bytes it took: none if there is no number.
+pub(crate) fn read_float(text: &CStr) -> (f32, usize) {
+    let mut end = std::ptr::null_mut();
+    // SAFETY: the text is terminated, so the end lies within it.
+    unsafe {
+        let value = libc::strtof(text.as_ptr(), &raw mut end);
+        let len = end.cast_const().offset_from(text.as_ptr());
+        (
+            value,
+            usize::try_from(len).expect("strtof stops behind its start"),
+        )
+    }
+}
+
+/// The hash of Postgres's own hash operator classes.
+pub(crate) fn hash(bytes: &[u8]) -> u32 {
+    let len = c_int::try_from(bytes.len()).expect("values are smaller than 1 GB");
+    // SAFETY: reads that many bytes.
+    unsafe { hash_bytes(bytes.as_ptr(), len) }
+}
+
+/// The same with a seed and 64 bits; its lower half is [`hash`] when the seed is 0.
+pub(crate) fn hash_extended(bytes: &[u8], seed: u64) -> u64 {
+    let len = c_int::try_from(bytes.len()).expect("values are smaller than 1 GB");
+    // SAFETY: as above.
+    unsafe { hash_bytes_extended(bytes.as_ptr(), len, seed) }
+}

@@ -1,0 +1,86 @@
+//! An open relation, and what we ask of it.
+#![expect(unsafe_code, reason = "reads fields of Postgres' relation descriptor")]
+
+use std::ffi::CStr;
+
+use pgrx::pg_sys;
+
+use super::compat::{self, FileLocator};
+
+/// A relation that Postgres holds open while we are called.
+#[derive(Clone, Copy)]
+pub(crate) struct Relation(pg_sys::Relation);
+
+impl Relation {
+    /// # Safety
+    /// `raw` is an open relation and stays open while the value is used.
+    pub(crate) unsafe fn new(raw: pg_sys::Relation) -> Self {
+        Self(raw)
+    }
+
+    pub(crate) fn raw(self) -> pg_sys::Relation {
+        self.0
+    }
+
+    pub(crate) fn oid(self) -> pg_sys::Oid {
+        // SAFETY: the relation is open (see `new`), here and below.
+        unsafe { (*self.0).rd_id }
+    }
+
+    pub(crate) fn name(self) -> String {
+        // SAFETY: rd_rel is set and relname is a null-terminated name.
+        unsafe { CStr::from_ptr((*(*self.0).rd_rel).relname.data.as_ptr()) }
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    pub(crate) fn locator(self) -> FileLocator {
+        // SAFETY: the relation is open.
+        unsafe { compat::file_locator(self.0) }
+    }
+
+    pub(crate) fn file_number(self) -> u32 {
+        compat::file_number(&self.locator())
+    }
+
+    pub(crate) fn blocks(self) -> u32 {
+        self.fork_blocks(pg_sys::ForkNumber::MAIN_FORKNUM)
+    }
+
+    pub(crate) fn fork_blocks(self, fork: pg_sys::ForkNumber::Type) -> u32 {
+        // SAFETY: the relation is open.
+        unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.0, fork) }
+    }
+
+    /// `RelationNeedsWAL`, a macro in C (utils/rel.h).
+    pub(crate) fn needs_wal(self) -> bool {
+        // SAFETY: the relation is open and rd_rel is set.
+        unsafe {
+            let permanent = (*(*self.0).rd_rel).relpersistence.cast_unsigned()
+                == pg_sys::RELPERSISTENCE_PERMANENT;
+            let wal_is_needed = pg_sys::wal_level
+                >= i32::try_from(pg_sys::WalLevel::WAL_LEVEL_REPLICA).expect("a small enum");
+            permanent && (wal_is_needed || !compat::file_is_new(self.0))
+        }
+    }
+
+    pub(crate) fn is_local(self) -> bool {
+        // SAFETY: the relation is open and rd_rel is set.
+        unsafe { (*(*self.0).rd_rel).relpersistence.cast_unsigned() == pg_sys::RELPERSISTENCE_TEMP }
+    }
+
+    /// The type modifier of an index's first column: its dimensions, or -1.
+    pub(crate) fn first_typmod(self) -> i32 {
+        // SAFETY: an index has at least one attribute.
+        unsafe { (*compat::attribute((*self.0).rd_att, 0)).atttypmod }
+    }
+
+    /// Options of `WITH (...)` as `amoptions` laid them out; none when the user gave none.
+    ///
+    /// # Safety
+    /// `T` is the struct that this relation's `amoptions` fills.
+    pub(crate) unsafe fn options<T: Copy>(self) -> Option<T> {
+        // SAFETY: rd_options is null or points to what amoptions returned.
+        unsafe { (*self.0).rd_options.cast::<T>().as_ref().copied() }
+    }
+}

@@ -1,0 +1,23 @@
+//! Being told that a relation has changed.
+#![expect(unsafe_code, reason = "registers a callback with Postgres")]
+
+use std::cell::Cell;
+
+use pgrx::pg_sys;
+
+thread_local! {
+    static LISTENER: Cell<Option<fn(Option<u32>)>> = const { Cell::new(None) };
+}
+
+/// Has `listener` called with each relation that has changed; with none when all may have. It must not raise errors.
+pub(crate) fn on_change(listener: fn(Option<u32>)) {
+    LISTENER.set(Some(listener));
+    // SAFETY: called once, from _PG_init.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::from(0)) }
+}
+
+unsafe extern "C-unwind" fn changed(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+    if let Some(listener) = LISTENER.get() {
+        listener((relation != pg_sys::InvalidOid).then(|| relation.to_u32()));
+    }
+}

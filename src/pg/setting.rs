@@ -1,0 +1,34 @@
+//! Settings of Postgres that we go by.
+#![expect(unsafe_code, reason = "reads Postgres' settings")]
+
+use pgrx::pg_sys;
+
+use super::Relation;
+
+/// `maintenance_work_mem` in bytes.
+pub(crate) fn maintenance_work_mem() -> usize {
+    // SAFETY: a setting of at least 1 MB, in kB.
+    unsafe { pg_sys::maintenance_work_mem.unsigned_abs() as usize * 1024 }
+}
+
+/// `work_mem` in bytes.
+pub(crate) fn work_mem() -> usize {
+    // SAFETY: a setting of at least 64 kB, in kB.
+    unsafe { pg_sys::work_mem.unsigned_abs() as usize * 1024 }
+}
+
+/// Threads that may work on an index of this table: what the table or the setting allows beside the backend itself, and
+/// no more than the machine has.
+pub(crate) fn build_threads(table: Relation) -> usize {
+    // SAFETY: the options of a table, if it has any, are of this type; the setting is never negative.
+    let allowed = unsafe {
+        let of_table = table
+            .options::<pg_sys::StdRdOptions>()
+            .map(|options| options.parallel_workers);
+        of_table
+            .filter(|&workers| workers >= 0)
+            .unwrap_or(pg_sys::max_parallel_maintenance_workers)
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (allowed.unsigned_abs() as usize + 1).min(cores)
+}

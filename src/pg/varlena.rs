@@ -1,0 +1,113 @@
+//! Values of variable length: read without a copy where possible, or made anew.
+#![expect(unsafe_code, reason = "follows and allocates varlena pointers")]
+
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use pgrx::{pg_sys, set_varsize_4b, varatt_is_4b_u, varsize_4b};
+
+/// A value with a plain 4-byte header. Inline values are borrowed; compressed, short and out-of-line ones are copied,
+/// and the copy is freed with this.
+pub(crate) struct Varlena<'fcx> {
+    start: NonNull<pg_sys::varlena>,
+    copied: bool,
+    lifetime: PhantomData<&'fcx [u8]>,
+}
+
+impl<'fcx> Varlena<'fcx> {
+    /// # Safety
+    /// `datum` is a varlena that stays for `'fcx`.
+    #[inline]
+    pub(crate) unsafe fn detoast(datum: pg_sys::Datum) -> Self {
+        let given = datum.cast_mut_ptr::<pg_sys::varlena>();
+        // SAFETY: the caller vouches for the pointer. A short value is unaligned, so it counts as one to be copied.
+        let plain = unsafe {
+            if varatt_is_4b_u(given) {
+                given
+            } else {
+                pg_sys::pg_detoast_datum(given)
+            }
+        };
+        Self {
+            start: NonNull::new(plain).expect("a datum that is not NULL points somewhere"),
+            copied: plain != given,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// All bytes, header included; they start at a multiple of four.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the header tells how many bytes belong to the value, and they stay while `self` does.
+        unsafe {
+            let len = varsize_4b(self.start.as_ptr());
+            std::slice::from_raw_parts(self.start.as_ptr().cast(), len)
+        }
+    }
+
+    /// Hands the value back to Postgres.
+    pub(crate) fn into_datum(self) -> pg_sys::Datum {
+        let start = self.start;
+        // The copy, if there is one, now belongs to the caller's memory context.
+        std::mem::forget(self);
+        pg_sys::Datum::from(start.as_ptr())
+    }
+
+    /// The value as one that may be changed: itself where it is a copy, or where the caller knows that nobody else
+    /// looks at it (`exclusive`, the state of an aggregate); otherwise a copy.
+    pub(crate) fn into_new(self, exclusive: bool) -> NewVarlena {
+        if self.copied || exclusive {
+            let start = self.start;
+            std::mem::forget(self);
+            return NewVarlena { start };
+        }
+        let mut copy = NewVarlena::zeroed(self.bytes().len());
+        copy.bytes_mut().copy_from_slice(self.bytes());
+        copy
+    }
+}
+
+impl Drop for Varlena<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // While unwinding, the memory context frees it.
+        if self.copied && !std::thread::panicking() {
+            // SAFETY: detoasting allocated it and nobody else has it.
+            unsafe { pg_sys::pfree(self.start.as_ptr().cast()) }
+        }
+    }
+}
+
+/// A value in the making, in the current memory context.
+pub(crate) struct NewVarlena {
+    start: NonNull<pg_sys::varlena>,
+}
+
+impl NewVarlena {
+    /// So many bytes, the 4 of the header included: the header says so, the rest is zero.
+    pub(crate) fn zeroed(len: usize) -> Self {
+        // SAFETY: palloc0 gives that many bytes or raises an ERROR.
+        unsafe {
+            let start = pg_sys::palloc0(len).cast::<pg_sys::varlena>();
+            set_varsize_4b(
+                start,
+                i32::try_from(len).expect("palloc gives less than 1 GB"),
+            );
+            Self {
+                start: NonNull::new_unchecked(start),
+            }
+        }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as `Varlena::bytes`, and this is the only way to the memory.
+        unsafe {
+            let len = varsize_4b(self.start.as_ptr());
+            std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), len)
+        }
+    }
+
+    pub(crate) fn into_datum(self) -> pg_sys::Datum {
+        pg_sys::Datum::from(self.start.as_ptr())
+    }
+}

@@ -1,0 +1,71 @@
+//! Settings: `hnsw.*` as pgvector has them, `omendb.*` for what is ours.
+
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+
+/// What a scan does when the executor asks for more rows than it found at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub(crate) enum IterativeScan {
+    /// Ends: at most `hnsw.ef_search` rows.
+    #[name = c"off"]
+    Off,
+    /// Goes on; rows may come slightly out of order.
+    #[name = c"relaxed_order"]
+    RelaxedOrder,
+    /// Goes on; rows come in the exact order of their distance.
+    #[name = c"strict_order"]
+    StrictOrder,
+}
+
+/// Size of the list of nearest elements kept during a search.
+pub(crate) static EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(40);
+/// Whether scans go on when filters or a large LIMIT ask for more rows.
+pub(crate) static ITERATIVE_SCAN: GucSetting<IterativeScan> =
+    GucSetting::<IterativeScan>::new(IterativeScan::StrictOrder);
+/// Elements a scan may visit before it stops walking on.
+pub(crate) static MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(20_000);
+/// Memory of a scan, in multiples of `work_mem`.
+pub(crate) static SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
+
+/// Registers the settings; called once, when the library is loaded.
+pub(crate) fn init() {
+    GucRegistry::define_int_guc(
+        c"hnsw.ef_search",
+        c"Sets the size of the dynamic candidate list for search",
+        c"A higher value gives better recall at the cost of speed.",
+        &EF_SEARCH,
+        1,
+        10_000,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"hnsw.iterative_scan",
+        c"Sets the mode for iterative scans",
+        c"Whether a scan goes on until enough rows pass the filters and the limit.",
+        &ITERATIVE_SCAN,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"hnsw.max_scan_tuples",
+        c"Sets the max number of tuples to visit for iterative scans",
+        c"Approximate; the initial scan is not limited.",
+        &MAX_SCAN_TUPLES,
+        1,
+        i32::MAX,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_float_guc(
+        c"hnsw.scan_mem_multiplier",
+        c"Sets the multiple of work_mem to use for iterative scans",
+        c"",
+        &SCAN_MEM_MULTIPLIER,
+        1.0,
+        1000.0,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    crate::pg::reserve_setting_prefix(c"hnsw");
+    crate::pg::reserve_setting_prefix(c"omendb");
+}

@@ -1,0 +1,179 @@
+//! Free slots: from the list of pages that have some, or from a page added to the index.
+//!
+//! Each kind of slot page has a list whose head the metapage knows. A page that is found full leaves the list; vacuum
+//! puts pages with freed slots back. So an insert looks at one page, however many pages are full.
+
+use layout::{
+    Corrupt, ElementPage, ElementPageMut, Metapage, OverflowPage, OverflowPageMut, PageKind,
+    Special, UpperPage, UpperPageMut,
+};
+use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
+
+use super::buffer::{Access, Page};
+use super::index::Index;
+use super::metapage::{self, Locked};
+use super::record::{Image, Record};
+use super::rows::check_block;
+
+/// An exclusively locked page with room, and where the room is.
+pub(crate) struct Place {
+    pub(crate) page: Page,
+    pub(crate) slot: u16,
+    kind: PageKind,
+    is_new: bool,
+}
+
+impl Place {
+    pub(crate) fn block(&self) -> u32 {
+        self.page.block()
+    }
+
+    /// Takes the page into a record; a new one is initialised there.
+    pub(crate) fn record(&self, index: &Index, record: &mut Record) -> Image {
+        if !self.is_new {
+            return record.page(&self.page);
+        }
+        let image = record.new_page(&self.page);
+        init(index, self.kind, record.bytes(image));
+        image
+    }
+
+    /// Makes a new page the head of its list, in the record that initialises it. `metapage` is locked and written by the
+    /// caller.
+    pub(crate) fn enlist(&self, record: &mut Record, image: Image, metapage: &mut Metapage) {
+        if self.is_new {
+            let head = head(metapage, self.kind);
+            layout::list_page(record.bytes(image), *head)
+                .expect("the page was initialised in this record");
+            *head = Some(self.block());
+        }
+    }
+
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+}
+
+/// Finds `run` consecutive free slots of a kind.
+pub(crate) fn find(index: &Index, kind: PageKind, run: u8) -> Place {
+    let relation = index.relation();
+    loop {
+        let listed = *head(&mut metapage::read(relation), kind);
+        let Some(block) = listed else {
+            return extend(index, kind);
+        };
+        check_block(index, block);
+        let page = Page::lock(relation, block, Access::Exclusive);
+        let free = free_run(index, kind, page.bytes(), run);
+        match index.expect(block, free) {
+            Room::At(slot) => {
+                return Place {
+                    page,
+                    slot,
+                    kind,
+                    is_new: false,
+                };
+            }
+            Room::TooNarrow => return extend(index, kind),
+            Room::None => leave_list(index, kind, &page),
+        }
+    }
+}
+
+/// Puts a page whose slots were freed at the head of its list, within the record that frees them, unless it is in the list
+/// already. What it gives must be held until that record is committed.
+#[must_use]
+pub(crate) fn relist(
+    index: &Index,
+    kind: PageKind,
+    page: &Page,
+    record: &mut Record,
+    image: Image,
+) -> Option<Locked> {
+    let special = index.expect(page.block(), layout::special(record.bytes(image)));
+    if special.is_listed() {
+        return None;
+    }
+    let mut metapage = Locked::acquire(index.relation());
+    let head = head(&mut metapage.contents, kind);
+    index.expect(page.block(), layout::list_page(record.bytes(image), *head));
+    *head = Some(page.block());
+    metapage.write(record);
+    Some(metapage)
+}
+
+enum Room {
+    At(u16),
+    /// Free slots, but not enough of them side by side.
+    TooNarrow,
+    None,
+}
+
+fn free_run(index: &Index, kind: PageKind, page: &[u8], run: u8) -> Result<Room, Corrupt> {
+    let geometry = index.geometry();
+    let (slot, special): (Option<u16>, Special) = match kind {
+        PageKind::Element => {
+            let view = ElementPage::view(page, geometry)?;
+            (view.find_free(), view.special()?)
+        }
+        PageKind::Upper => {
+            let view = UpperPage::view(page, geometry)?;
+            (view.find_free_run(run), view.special()?)
+        }
+        PageKind::Overflow => {
+            let view = OverflowPage::view(page, geometry)?;
+            (view.find_free(), view.special()?)
+        }
+        PageKind::Meta | PageKind::Center => unreachable!("pages without slots are in no list"),
+    };
+    Ok(match slot {
+        Some(slot) => Room::At(slot),
+        None if special.free() > 0 => Room::TooNarrow,
+        None => Room::None,
+    })
+}
+
+fn extend(index: &Index, kind: PageKind) -> Place {
+    let page = Page::extend(index.relation(), MAIN_FORKNUM);
+    Place {
+        page,
+        slot: 0,
+        kind,
+        is_new: true,
+    }
+}
+
+fn init(index: &Index, kind: PageKind, page: &mut [u8]) {
+    let geometry = index.geometry();
+    match kind {
+        PageKind::Element => drop(ElementPageMut::init(page, geometry)),
+        PageKind::Upper => drop(UpperPageMut::init(page, geometry)),
+        PageKind::Overflow => drop(OverflowPageMut::init(page, geometry)),
+        PageKind::Meta | PageKind::Center => {
+            unreachable!("pages without slots are not allocated here")
+        }
+    }
+}
+
+/// Takes a full page off its list, if it still is the head.
+fn leave_list(index: &Index, kind: PageKind, page: &Page) {
+    let mut metapage = Locked::acquire(index.relation());
+    let head = head(&mut metapage.contents, kind);
+    if *head != Some(page.block()) {
+        return;
+    }
+    let mut record = Record::begin(index.relation());
+    let image = record.page(page);
+    *head = index.expect(page.block(), layout::unlist_page(record.bytes(image)));
+    metapage.write(&mut record);
+    record.commit();
+}
+
+fn head(metapage: &mut Metapage, kind: PageKind) -> &mut Option<u32> {
+    match kind {
+        PageKind::Element => &mut metapage.element_free,
+        PageKind::Upper => &mut metapage.upper_free,
+        PageKind::Overflow => &mut metapage.overflow_free,
+        PageKind::Meta | PageKind::Center => unreachable!("pages without slots are in no list"),
+    }
+}

@@ -1,0 +1,156 @@
+//! An open index: what is frozen about it, and what this backend remembers of it between statements.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use hnsw::Params;
+use layout::{CenterPage, Corrupt, Frozen, Geometry, Measure};
+use quantize::{CodeBits, Codec};
+
+use super::buffer::{Access, Hints, Page};
+use super::metapage;
+use crate::error;
+use crate::pg::Relation;
+
+/// An index that Postgres holds open, with its codec.
+#[derive(Clone)]
+pub(crate) struct Index {
+    relation: Relation,
+    kept: Rc<Kept>,
+}
+
+/// What a backend keeps of an index until it is changed or dropped.
+struct Kept {
+    file_number: u32,
+    frozen: Frozen,
+    codec: Codec,
+    hints: RefCell<Hints>,
+}
+
+thread_local! {
+    static KEPT: RefCell<HashMap<u32, Rc<Kept>>> = RefCell::default();
+}
+
+impl Index {
+    /// Opens an index by its metapage, or by what is remembered of it.
+    pub(crate) fn open(relation: Relation) -> Self {
+        let oid = relation.oid().to_u32();
+        let known = KEPT.with_borrow(|kept| kept.get(&oid).cloned());
+        if let Some(kept) = known.filter(|kept| kept.file_number == relation.file_number()) {
+            return Self { relation, kept };
+        }
+        let kept = Rc::new(Kept::read(relation));
+        KEPT.with_borrow_mut(|all| all.insert(oid, Rc::clone(&kept)));
+        Self { relation, kept }
+    }
+
+    pub(crate) fn relation(&self) -> Relation {
+        self.relation
+    }
+
+    pub(crate) fn frozen(&self) -> &Frozen {
+        &self.kept.frozen
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.kept.frozen.geometry
+    }
+
+    pub(crate) fn codec(&self) -> &Codec {
+        &self.kept.codec
+    }
+
+    pub(crate) fn hints(&self) -> &RefCell<Hints> {
+        &self.kept.hints
+    }
+
+    /// `m` as frozen, with the effort of construction that the options say now.
+    pub(crate) fn params(&self, ef_construction: usize) -> Params {
+        Params {
+            m: self.geometry().m.into(),
+            ef_construction,
+        }
+    }
+
+    /// What was read from a block, or the error that it is damaged.
+    pub(crate) fn expect<T>(&self, block: u32, read: Result<T, Corrupt>) -> T {
+        read.unwrap_or_else(|what| self.corrupt(block, what))
+    }
+
+    /// Reports a damaged page and ends the statement.
+    pub(crate) fn corrupt(&self, block: u32, what: Corrupt) -> ! {
+        corrupt(self.relation, block, what)
+    }
+}
+
+/// Forgets an index, or all of them: Postgres says that something about it has changed.
+pub(crate) fn forget(oid: Option<u32>) {
+    // A borrow is never held across a call into Postgres, so this cannot fail; an invalidation must not raise errors.
+    KEPT.with(|kept| {
+        if let Ok(mut kept) = kept.try_borrow_mut() {
+            match oid {
+                Some(oid) => drop(kept.remove(&oid)),
+                None => kept.clear(),
+            }
+        }
+    });
+}
+
+impl Kept {
+    fn read(relation: Relation) -> Self {
+        let frozen = metapage::read(relation).frozen;
+        let center = frozen
+            .center_block
+            .map(|block| read_center(relation, block, frozen.dimensions as usize));
+        Self {
+            file_number: relation.file_number(),
+            codec: codec(&frozen, center.as_deref()),
+            frozen,
+            hints: RefCell::default(),
+        }
+    }
+}
+
+/// The codec that an index's frozen options describe.
+pub(crate) fn codec(frozen: &Frozen, center: Option<&[f32]>) -> Codec {
+    let measure = match frozen.measure {
+        Measure::L2 | Measure::Cosine => quantize::Measure::L2,
+        Measure::InnerProduct => quantize::Measure::InnerProduct,
+        Measure::L1 => quantize::Measure::L1,
+    };
+    let bits = CodeBits::of_number(frozen.code_bits).expect("the metapage is checked when read");
+    Codec::new(
+        frozen.dimensions as usize,
+        bits,
+        measure,
+        frozen.seed,
+        center,
+    )
+}
+
+/// The vector that is subtracted before encoding, from its chain of pages.
+fn read_center(relation: Relation, first: u32, dimensions: usize) -> Vec<f32> {
+    let mut center = Vec::with_capacity(dimensions);
+    let mut next = Some(first);
+    while let Some(block) = next {
+        let page = Page::lock(relation, block, Access::Share);
+        let view =
+            CenterPage::view(page.bytes()).unwrap_or_else(|what| corrupt(relation, block, what));
+        center.extend(view.values());
+        next = view.next().filter(|_| center.len() < dimensions);
+    }
+    if center.len() != dimensions {
+        corrupt(
+            relation,
+            first,
+            Corrupt::Dimensions(u32::try_from(center.len()).unwrap_or(u32::MAX)),
+        );
+    }
+    center
+}
+
+/// Reports a damaged page and ends the statement.
+pub(crate) fn corrupt(relation: Relation, block: u32, what: Corrupt) -> ! {
+    error::corrupt_page(&relation.name(), block, what)
+}

@@ -1,0 +1,54 @@
+//! Block 0: reading and changing what it says.
+
+use layout::Metapage;
+
+use super::buffer::{Access, Page};
+use super::index::corrupt;
+use super::record::{Image, Record};
+use crate::pg::Relation;
+
+/// The block of the metapage.
+pub(crate) const METAPAGE: u32 = 0;
+
+/// Reads the metapage.
+pub(crate) fn read(index: Relation) -> Metapage {
+    let page = Page::lock(index, METAPAGE, Access::Share);
+    decode(index, page.bytes())
+}
+
+/// The metapage, exclusively locked: the last lock of any operation.
+pub(crate) struct Locked {
+    index: Relation,
+    page: Page,
+    pub(crate) contents: Metapage,
+}
+
+impl Locked {
+    pub(crate) fn acquire(index: Relation) -> Self {
+        let page = Page::lock(index, METAPAGE, Access::Exclusive);
+        let contents = decode(index, page.bytes());
+        Self {
+            index,
+            page,
+            contents,
+        }
+    }
+
+    /// Puts the changed contents into a record.
+    pub(crate) fn write(&self, record: &mut Record) -> Image {
+        let image = record.page(&self.page);
+        self.contents.write(record.bytes(image));
+        image
+    }
+
+    /// Writes the changed contents in a record of their own.
+    pub(crate) fn commit(self) {
+        let mut record = Record::begin(self.index);
+        self.write(&mut record);
+        record.commit();
+    }
+}
+
+fn decode(index: Relation, bytes: &[u8]) -> Metapage {
+    Metapage::read(bytes).unwrap_or_else(|what| corrupt(index, METAPAGE, what))
+}

@@ -1,0 +1,15 @@
+//! On which page: the graph in an index's pages. README.md tells of page kinds, lock order, WAL and vacuum.
+
+pub(crate) mod allocate;
+pub(crate) mod buffer;
+mod codes;
+pub(crate) mod index;
+pub(crate) mod insert;
+pub(crate) mod metapage;
+pub(crate) mod page_graph;
+pub(crate) mod record;
+pub(crate) mod rows;
+pub(crate) mod vacuum;
+
+pub(crate) use index::Index;
+pub(crate) use page_graph::PageGraph;

@@ -1,0 +1,280 @@
+//! Pass 2: nothing may link to tombstones, and something must link to every other element.
+
+use hnsw::{ElementId, Level, Search, SearchOptions, Store, max_neighbors};
+use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
+
+use super::{ElementSet, for_each_page};
+use crate::pg::compat;
+use crate::storage::codes::Codes;
+use crate::storage::index::Index;
+use crate::storage::insert::{force_link, replace_list};
+use crate::storage::metapage::{self, Locked};
+use crate::storage::page_graph::PageGraph;
+
+/// Replacements offered for each dead neighbor.
+const PER_DEAD: usize = 3;
+/// A list may change between its reading and its writing; then it is repaired anew.
+const TRIES: usize = 4;
+
+/// Takes the tombstones out of all neighbor lists, and links again what nothing links to.
+pub(super) fn relink(index: &Index, ef_construction: usize, dead: &ElementSet) {
+    let mut relink = Relink {
+        index,
+        ef: ef_construction,
+        dead,
+        search: Search::new(),
+    };
+    relink.replace_entry_point();
+    relink.repair_ground();
+    relink.repair_upper();
+    relink.link_orphans();
+}
+
+struct Relink<'a> {
+    index: &'a Index,
+    ef: usize,
+    dead: &'a ElementSet,
+    search: Search,
+}
+
+impl Relink<'_> {
+    /// Moves the entry point away from a tombstone, to a live element of the highest level.
+    fn replace_entry_point(&self) {
+        let relation = self.index.relation();
+        let old = metapage::read(relation).entry_point;
+        if !old.is_some_and(|entry| self.dead.contains(entry.element)) {
+            return;
+        }
+        let new = self.highest_live();
+        let mut metapage = Locked::acquire(relation);
+        // An insert that met the tombstone may have taken its place by now.
+        if metapage.contents.entry_point == old {
+            metapage.contents.entry_point = new;
+            metapage.commit();
+        }
+    }
+
+    fn highest_live(&self) -> Option<EntryPoint> {
+        let mut highest: Option<EntryPoint> = None;
+        let find = |block: u32, bytes: &[u8]| {
+            let view = self
+                .index
+                .expect(block, ElementPage::view(bytes, self.index.geometry()));
+            for number in 0..view.used() {
+                let slot = self.index.expect(block, view.slot(number));
+                let level = slot.level();
+                if slot.is_live() && highest.is_none_or(|highest| level > highest.level) {
+                    let element = self.index.geometry().element.join(block, number);
+                    highest = element
+                        .map(|element| EntryPoint { element, level })
+                        .or(highest);
+                }
+            }
+        };
+        for_each_page(self.index, PageKind::Element, find, |_, ()| ());
+        highest
+    }
+
+    /// Repairs the lists of layer 0.
+    fn repair_ground(&mut self) {
+        let (index, dead) = (self.index, self.dead);
+        let find = |block: u32, bytes: &[u8]| {
+            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
+            let slots = (0..view.used()).map(|slot| (slot, index.expect(block, view.slot(slot))));
+            slots
+                .filter(|(_, slot)| {
+                    slot.is_live() && slot.neighbors().any(|neighbor| dead.contains(neighbor))
+                })
+                .filter_map(|(slot, _)| index.geometry().element.join(block, slot))
+                .collect()
+        };
+        for_each_page(
+            index,
+            PageKind::Element,
+            find,
+            |_, elements: Vec<ElementId>| {
+                elements
+                    .into_iter()
+                    .for_each(|element| self.repair(element, 0));
+            },
+        );
+    }
+
+    /// Repairs the lists of the layers above.
+    fn repair_upper(&mut self) {
+        let (index, dead) = (self.index, self.dead);
+        let find = |block: u32, bytes: &[u8]| {
+            let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
+            let lists = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
+            lists
+                .filter(|list| list.is_live() && !dead.contains(list.element()))
+                .filter(|list| list.neighbors().any(|neighbor| dead.contains(neighbor)))
+                .map(|list| (list.element(), list.level()))
+                .collect()
+        };
+        for_each_page(
+            index,
+            PageKind::Upper,
+            find,
+            |_, lists: Vec<(ElementId, Level)>| {
+                lists
+                    .into_iter()
+                    .for_each(|(element, level)| self.repair(element, level));
+            },
+        );
+    }
+
+    /// Repairs one list.
+    fn repair(&mut self, element: ElementId, level: Level) {
+        for _ in 0..TRIES {
+            compat::vacuum_delay_point();
+            let mut old = Vec::new();
+            let mut hints = self.index.hints().borrow_mut();
+            let mut graph = PageGraph::new(self.index, &mut hints);
+            graph.neighbors(element, level, &mut old);
+            let Some(new) = self.repaired(&mut graph, element, level, &old) else {
+                return;
+            };
+            drop(hints);
+            if replace_list(self.index, element, level, &old, &new) {
+                return;
+            }
+        }
+    }
+
+    /// What a list should be: its live neighbors, completed from the neighbors of the dead ones, or by a search if few are
+    /// left. None if the element itself is gone.
+    fn repaired(
+        &mut self,
+        graph: &mut PageGraph<'_>,
+        element: ElementId,
+        level: Level,
+        old: &[ElementId],
+    ) -> Option<Vec<ElementId>> {
+        let (gone, kept): (Vec<ElementId>, Vec<ElementId>) = old
+            .iter()
+            .partition(|&&neighbor| self.dead.contains(neighbor));
+        if gone.is_empty() {
+            return None;
+        }
+        let max = max_neighbors(self.index.geometry().m.into(), level);
+        let mut offered = Vec::new();
+        gone.iter()
+            .for_each(|&neighbor| graph.neighbors(neighbor, level, &mut offered));
+        let new = self.complete(
+            graph,
+            element,
+            &kept,
+            offered,
+            max.min(kept.len() + PER_DEAD * gone.len()),
+        )?;
+        if new.len() >= max / 4 || level > 0 {
+            return Some(new);
+        }
+        let found = self.find_near(graph, element)?;
+        self.complete(graph, element, &new, found, max)
+    }
+
+    /// Adds to the neighbors kept those offered that Algorithm 4 accepts beside them.
+    fn complete(
+        &self,
+        graph: &mut PageGraph<'_>,
+        element: ElementId,
+        kept: &[ElementId],
+        mut offered: Vec<ElementId>,
+        max: usize,
+    ) -> Option<Vec<ElementId>> {
+        offered.sort_unstable();
+        offered.dedup();
+        offered.retain(|&other| {
+            other != element && !self.dead.contains(other) && !kept.contains(&other)
+        });
+        let codes = Codes::read(graph, &[&[element], kept, &offered].concat());
+        let base = codes.query(element)?;
+        let kept = codes.candidates(&base, kept.iter().copied());
+        let offered = codes.candidates(&base, offered.into_iter());
+        Some(
+            codes
+                .complete(&kept, &offered, max)
+                .iter()
+                .map(|neighbor| neighbor.element)
+                .collect(),
+        )
+    }
+
+    /// The elements nearest to an element, by a search from the entry point.
+    fn find_near(
+        &mut self,
+        graph: &mut PageGraph<'_>,
+        element: ElementId,
+    ) -> Option<Vec<ElementId>> {
+        let query = Codes::read(graph, &[element]).query(element)?;
+        self.search.start(
+            graph,
+            &query,
+            &SearchOptions {
+                ef: self.ef,
+                keep_discarded: false,
+            },
+        );
+        let mut found = Vec::new();
+        self.search.take_nearest(&mut found);
+        Some(
+            found
+                .iter()
+                .map(|candidate| candidate.element)
+                .filter(|&other| other != element)
+                .collect(),
+        )
+    }
+
+    /// Links live elements to which no neighbor list of layer 0 links: their only links were from tombstones, or a crash
+    /// came before the first.
+    fn link_orphans(&mut self) {
+        let index = self.index;
+        let mut linked = ElementSet::new(&index.geometry().element, index.relation().blocks());
+        let mark = |block: u32, bytes: &[u8]| {
+            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
+            let slots = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
+            slots
+                .filter(layout::ElementSlot::is_live)
+                .flat_map(|slot| slot.neighbors())
+                .for_each(|to| linked.insert(to));
+        };
+        for_each_page(index, PageKind::Element, mark, |_, ()| ());
+        let entry = metapage::read(index.relation())
+            .entry_point
+            .map(|entry| entry.element);
+        let find = |block: u32, bytes: &[u8]| {
+            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
+            (0..view.used())
+                .filter(|&slot| index.expect(block, view.slot(slot)).is_live())
+                .filter_map(|slot| index.geometry().element.join(block, slot))
+                .filter(|&element| !linked.contains(element) && Some(element) != entry)
+                .collect()
+        };
+        for_each_page(
+            index,
+            PageKind::Element,
+            find,
+            |_, orphans: Vec<ElementId>| {
+                orphans
+                    .into_iter()
+                    .for_each(|orphan| self.link_orphan(orphan));
+            },
+        );
+    }
+
+    /// Has the nearest element that a search reaches link to an orphan.
+    fn link_orphan(&mut self, orphan: ElementId) {
+        compat::vacuum_delay_point();
+        let mut hints = self.index.hints().borrow_mut();
+        let mut graph = PageGraph::new(self.index, &mut hints);
+        let nearest = self
+            .find_near(&mut graph, orphan)
+            .and_then(|found| found.first().copied());
+        if let Some(nearest) = nearest {
+            force_link(&mut graph, nearest, orphan);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Dense vectors as stored: a varlena header, `int16` dimensions, `int16` unused, then the elements.
+#![expect(unsafe_code, reason = "varlena access")]
+
+use std::cmp::Ordering;
+use std::marker::PhantomData;
+
+use distance::{Kernel, Metric};
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::{Datum, FromDatum};
+use pgrx::pg_sys;
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
+
+use crate::error;
+use crate::pg::varlena::{NewVarlena, Varlena};
+
+/// Bytes before the elements.
+const HEADER: usize = 8;
+
+/// Most dimensions of a dense vector.
+pub(super) const MAX_DIMENSIONS: usize = 16_000;
+
+/// What a dense vector is made of.
+///
+/// # Safety
+/// Any bytes are a valid value, and the alignment is at most 4.
+pub(crate) unsafe trait Scalar: Copy + 'static {
+    /// The SQL type of its vectors, as error messages name it.
+    const TYPE: &'static str;
+    /// Rounds to the nearest; what is too large becomes infinite.
+    fn from_f32(value: f32) -> Self;
+    fn to_f32(self) -> f32;
+    /// Appends the bytes in network order.
+    fn send(self, into: &mut Vec<u8>);
+    /// Reads `size_of::<Self>()` bytes in network order.
+    fn receive(bytes: &[u8]) -> Self;
+    /// The kernel of this process for a metric.
+    fn kernel(metric: Metric) -> Kernel;
+}
+
+/// A dense vector that Postgres hands us.
+pub(crate) struct Dense<'fcx, S> {
+    varlena: Varlena<'fcx>,
+    scalar: PhantomData<S>,
+}
+
+impl<'fcx, S: Scalar> Dense<'fcx, S> {
+    /// # Safety
+    /// `datum` is a value of the SQL type `S::TYPE` that stays for `'fcx`.
+    #[inline]
+    pub(crate) unsafe fn from_raw(datum: pg_sys::Datum) -> Self {
+        // SAFETY: the caller vouches for the datum.
+        let varlena = unsafe { Varlena::detoast(datum) };
+        let len = varlena.bytes().len();
+        let vector = Self {
+            varlena,
+            scalar: PhantomData,
+        };
+        let dimensions = vector.dimensions();
+        if len != HEADER + dimensions * size_of::<S>() || dimensions == 0 {
+            error::corrupt_value(S::TYPE, len, dimensions);
+        }
+        vector
+    }
+
+    /// As the header says; zero for a header that cannot be.
+    #[inline]
+    pub(crate) fn dimensions(&self) -> usize {
+        match self.varlena.bytes() {
+            [_, _, _, _, low, high, ..] => {
+                usize::try_from(i16::from_ne_bytes([*low, *high])).unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The elements as bytes in the machine's order, as kernels take them.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.varlena.bytes()[HEADER..]
+    }
+
+    #[inline]
+    pub(crate) fn values(&self) -> &[S] {
+        let bytes = self.bytes();
+        // SAFETY: any bytes are elements, and a detoasted value is aligned to four, as its header of eight keeps.
+        unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<S>()) }
+    }
+
+    /// Element by element, then the shorter first: as arrays compare.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        let pairs = self.values().iter().zip(other.values());
+        let differing = pairs.map(|(a, b)| {
+            a.to_f32()
+                .partial_cmp(&b.to_f32())
+                .unwrap_or(Ordering::Equal)
+        });
+        let first = differing.into_iter().find(|order| order.is_ne());
+        first.unwrap_or_else(|| self.dimensions().cmp(&other.dimensions()))
+    }
+}
+
+impl<S: Scalar> FromDatum for Dense<'_, S> {
+    #[inline]
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        _type: pg_sys::Oid,
+    ) -> Option<Self> {
+        // SAFETY: the caller vouches for the type.
+        (!is_null).then(|| unsafe { Self::from_raw(datum) })
+    }
+}
+
+// SAFETY: the SQL file declares these arguments with the type of `S`.
+unsafe impl<'fcx, S: Scalar> ArgAbi<'fcx> for Dense<'fcx, S> {
+    #[inline]
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as above.
+        unsafe { arg.unbox_arg_using_from_datum().expect("declared strict") }
+    }
+}
+
+// SAFETY: the same value goes back.
+unsafe impl<S: Scalar> BoxRet for Dense<'_, S> {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: an argument lives as long as its call, a copy in the memory context of the call.
+        unsafe { fcinfo.return_raw_datum(self.varlena.into_datum()) }
+    }
+}
+
+// SAFETY: our SQL is written by hand; this only satisfies the macro.
+unsafe impl<S: Scalar> SqlTranslatable for Dense<'_, S> {
+    const TYPE_IDENT: &'static str = S::TYPE;
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal(S::TYPE));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
+        Ok(ReturnsRef::One(SqlMappingRef::literal(S::TYPE)));
+}
+
+/// A dense vector in the making.
+pub(crate) struct NewDense<S> {
+    varlena: NewVarlena,
+    scalar: PhantomData<S>,
+}
+
+impl<S: Scalar> NewDense<S> {
+    /// All elements zero. A number of dimensions that the type does not allow is an ERROR.
+    pub(crate) fn zeroed(dimensions: usize) -> Self {
+        check_dimensions::<S>(dimensions);
+        let mut varlena = NewVarlena::zeroed(HEADER + dimensions * size_of::<S>());
+        let stored = i16::try_from(dimensions).expect("checked above");
+        varlena.bytes_mut()[4..6].copy_from_slice(&stored.to_ne_bytes());
+        Self {
+            varlena,
+            scalar: PhantomData,
+        }
+    }
+
+    pub(crate) fn from_values(values: impl ExactSizeIterator<Item = S>) -> Self {
+        let mut vector = Self::zeroed(values.len());
+        for (place, value) in vector.values_mut().iter_mut().zip(values) {
+            *place = value;
+        }
+        vector
+    }
+
+    pub(crate) fn values_mut(&mut self) -> &mut [S] {
+        let bytes = &mut self.varlena.bytes_mut()[HEADER..];
+        // SAFETY: any bytes are elements, and palloc aligns to eight.
+        unsafe {
+            std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len() / size_of::<S>())
+        }
+    }
+}
+
+// SAFETY: the datum has the layout of the SQL type `S::TYPE`.
+unsafe impl<S: Scalar> BoxRet for NewDense<S> {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: the vector lives in the memory context of the call.
+        unsafe { fcinfo.return_raw_datum(self.varlena.into_datum()) }
+    }
+}
+
+// SAFETY: our SQL is written by hand; this only satisfies the macro.
+unsafe impl<S: Scalar> SqlTranslatable for NewDense<S> {
+    const TYPE_IDENT: &'static str = S::TYPE;
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Err(ArgumentError::Datum);
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
+        Ok(ReturnsRef::One(SqlMappingRef::literal(S::TYPE)));
+}
+
+/// Dimensions that the type allows.
+pub(super) fn check_dimensions<S: Scalar>(dimensions: usize) {
+    if dimensions == 0 {
+        error::no_dimensions(S::TYPE);
+    }
+    if dimensions > MAX_DIMENSIONS {
+        error::too_many_dimensions(S::TYPE, MAX_DIMENSIONS);
+    }
+}

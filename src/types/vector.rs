@@ -1,0 +1,254 @@
+//! The type `vector`: 4-byte floats. What SQL calls, a line each.
+#![expect(
+    unsafe_code,
+    reason = "SQL-callable functions and the layout of the type"
+)]
+
+use std::ffi::{CStr, CString};
+use std::sync::LazyLock;
+
+use distance::{Cpu, Kernel, Kind, Metric};
+use pgrx::{pg_extern, pg_sys};
+
+use super::bit::NewBits;
+use super::datum::{Dense, NewDense, Scalar};
+use super::{aggregate, dense, text};
+use crate::pg;
+use crate::pg::array::{Array, NewArray};
+use crate::pg::message::Message;
+
+/// A vector that Postgres hands us.
+pub(crate) type Vector<'fcx> = Dense<'fcx, f32>;
+/// A vector in the making.
+pub(crate) type NewVector = NewDense<f32>;
+
+// SAFETY: any four bytes are an f32.
+unsafe impl Scalar for f32 {
+    const TYPE: &'static str = "vector";
+
+    #[inline]
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+
+    #[inline]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    fn send(self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&self.to_be_bytes());
+    }
+
+    fn receive(bytes: &[u8]) -> Self {
+        f32::from_be_bytes(bytes.try_into().expect("four bytes"))
+    }
+
+    #[inline]
+    fn kernel(metric: Metric) -> Kernel {
+        static KERNELS: LazyLock<[Kernel; Metric::ALL.len()]> = LazyLock::new(|| {
+            Metric::ALL.map(|metric| distance::kernel(Kind::F32, metric, Cpu::current()))
+        });
+        KERNELS[metric as usize]
+    }
+}
+
+// Input and output.
+
+#[pg_extern(sql = "")]
+fn vector_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewVector {
+    text::parse(literal, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn vector_out(vector: Vector<'_>) -> CString {
+    text::format(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn vector_typmod_in(modifiers: Array<'_>) -> i32 {
+    dense::modifier::<f32>(&modifiers)
+}
+
+#[pg_extern(sql = "")]
+fn vector_recv(mut message: Message<'_>, _type: pg_sys::Oid, modifier: i32) -> NewVector {
+    dense::receive(&mut message, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn vector_send(vector: Vector<'_>) -> Vec<u8> {
+    dense::send(&vector)
+}
+
+// Casts.
+
+#[pg_extern(sql = "")]
+fn vector<'fcx>(vector: Vector<'fcx>, modifier: i32, _explicit: bool) -> Vector<'fcx> {
+    dense::enforce_modifier(vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn array_to_vector(array: Array<'_>, modifier: i32, _explicit: bool) -> NewVector {
+    dense::from_array(&array, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn vector_to_float4(vector: Vector<'_>, _modifier: i32, _explicit: bool) -> NewArray<f32> {
+    dense::to_array(&vector)
+}
+
+// Distances.
+
+#[pg_extern(sql = "")]
+fn l2_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
+    dense::distance(Metric::L2, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn vector_l2_squared_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
+    dense::distance(Metric::L2Squared, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn inner_product(a: Vector<'_>, b: Vector<'_>) -> f64 {
+    dense::inner_product(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn vector_negative_inner_product(a: Vector<'_>, b: Vector<'_>) -> f64 {
+    dense::distance(Metric::InnerProduct, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn cosine_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
+    dense::distance(Metric::Cosine, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn vector_spherical_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
+    dense::spherical_distance(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn l1_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
+    dense::distance(Metric::L1, &a, &b)
+}
+
+// Functions and arithmetic.
+
+#[pg_extern(sql = "")]
+fn vector_dims(vector: Vector<'_>) -> i32 {
+    i32::try_from(vector.dimensions()).expect("at most 16,000")
+}
+
+#[pg_extern(sql = "")]
+fn vector_norm(vector: Vector<'_>) -> f64 {
+    dense::norm(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn l2_normalize(vector: Vector<'_>) -> NewVector {
+    dense::normalize(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn binary_quantize(vector: Vector<'_>) -> NewBits {
+    dense::binary_quantize(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn subvector(vector: Vector<'_>, start: i32, count: i32) -> NewVector {
+    dense::part(&vector, start, count)
+}
+
+#[pg_extern(sql = "")]
+fn vector_add(a: Vector<'_>, b: Vector<'_>) -> NewVector {
+    dense::add(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn vector_sub(a: Vector<'_>, b: Vector<'_>) -> NewVector {
+    dense::subtract(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn vector_mul(a: Vector<'_>, b: Vector<'_>) -> NewVector {
+    dense::multiply(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn vector_concat(a: Vector<'_>, b: Vector<'_>) -> NewVector {
+    dense::concatenate(&a, &b)
+}
+
+// Order and hash.
+
+#[pg_extern(sql = "")]
+fn vector_lt(a: Vector<'_>, b: Vector<'_>) -> bool {
+    dense::order(&a, &b) < 0
+}
+
+#[pg_extern(sql = "")]
+fn vector_le(a: Vector<'_>, b: Vector<'_>) -> bool {
+    dense::order(&a, &b) <= 0
+}
+
+#[pg_extern(sql = "")]
+fn vector_eq(a: Vector<'_>, b: Vector<'_>) -> bool {
+    dense::order(&a, &b) == 0
+}
+
+#[pg_extern(sql = "")]
+fn vector_ne(a: Vector<'_>, b: Vector<'_>) -> bool {
+    dense::order(&a, &b) != 0
+}
+
+#[pg_extern(sql = "")]
+fn vector_ge(a: Vector<'_>, b: Vector<'_>) -> bool {
+    dense::order(&a, &b) >= 0
+}
+
+#[pg_extern(sql = "")]
+fn vector_gt(a: Vector<'_>, b: Vector<'_>) -> bool {
+    dense::order(&a, &b) > 0
+}
+
+#[pg_extern(sql = "")]
+fn vector_cmp(a: Vector<'_>, b: Vector<'_>) -> i32 {
+    dense::order(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn vector_hash(vector: Vector<'_>) -> i32 {
+    dense::hash(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn vector_hash_extended(vector: Vector<'_>, seed: i64) -> i64 {
+    dense::hash_extended(&vector, seed)
+}
+
+// Aggregates.
+
+#[pg_extern(sql = "")]
+fn vector_accum(
+    state: Array<'_>,
+    vector: Vector<'_>,
+    call: pg_sys::FunctionCallInfo,
+) -> NewArray<f64> {
+    aggregate::accumulate(state, &vector, pg::is_aggregate_call(call), "vector_accum")
+}
+
+#[pg_extern(sql = "")]
+fn vector_combine(
+    left: Array<'_>,
+    right: Array<'_>,
+    call: pg_sys::FunctionCallInfo,
+) -> NewArray<f64> {
+    aggregate::combine(left, right, pg::is_aggregate_call(call), "vector_combine")
+}
+
+#[pg_extern(sql = "")]
+fn vector_avg(state: Array<'_>) -> Option<NewVector> {
+    aggregate::average(&state, "vector_avg")
+}
