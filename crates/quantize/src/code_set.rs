@@ -209,6 +209,15 @@ impl CodeSet {
         facts_a.distance(self.measure, facts_b, dot)
     }
 
+    /// Adds a vector, as its code has it, to sums of one value a dimension.
+    pub fn add_to(&self, id: u32, sums: &mut [f32]) {
+        let scale = self.facts(id).scale;
+        let levels = self.row(id).iter().flat_map(|line| &line.0);
+        for (sum, &level) in sums.iter_mut().zip(levels) {
+            *sum += f32::from(level) * scale;
+        }
+    }
+
     /// Asks the CPU to bring a vector's code nearer, for a distance soon to be measured.
     #[inline]
     pub fn prefetch(&self, id: u32) {

@@ -138,6 +138,36 @@ impl Columns {
         }
     }
 
+    /// The columns nearest to each of these vectors, nearest first: `count` of them a vector, and no more than there
+    /// are. `distances` is scratch memory.
+    pub fn nearest(
+        &self,
+        codes: &CodeSet,
+        rows: &[u32],
+        count: usize,
+        distances: &mut Vec<f32>,
+        into: &mut [u32],
+    ) {
+        assert!(0 < count && count <= self.count);
+        distances.resize(rows.len() * self.width(), 0.0);
+        self.measure(codes, rows, 0, distances, self.width());
+        let mut nearest = Vec::with_capacity(count + 1);
+        for (distances, into) in distances.chunks(self.width()).zip(into.chunks_mut(count)) {
+            nearest.clear();
+            self.simd.run(Nearest {
+                distances,
+                count,
+                nearest: &mut nearest,
+            });
+            // Infinite distances are nobody's nearest: where they are all there is, any column will do.
+            let others = (0..).filter(|column| nearest.iter().all(|(_, found)| found != column));
+            let found = nearest.iter().map(|&(_, column)| column).chain(others);
+            into.iter_mut()
+                .zip(found)
+                .for_each(|(into, column)| *into = column);
+        }
+    }
+
     /// Up to eight rows against all columns.
     fn measure_strip(
         &self,
@@ -203,6 +233,48 @@ impl Loops for Finish<'_> {
                     sum: 0,
                 };
                 distances[column] = row.distance(self.measure, facts, dots[column]);
+            }
+        }
+    }
+}
+
+/// Lanes that are compared at once.
+const LANES: usize = 16;
+
+/// Finds the few nearest columns of a row.
+struct Nearest<'a> {
+    distances: &'a [f32],
+    count: usize,
+    nearest: &'a mut Vec<(f32, u32)>,
+}
+
+impl Loops for Nearest<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let mut furthest = f32::INFINITY;
+        for (block, distances) in self.distances.as_chunks::<LANES>().0.iter().enumerate() {
+            if !distances
+                .iter()
+                .fold(false, |any, &distance| any | (distance < furthest))
+            {
+                continue;
+            }
+            for (lane, &distance) in distances.iter().enumerate() {
+                if distance < furthest {
+                    let place = self
+                        .nearest
+                        .partition_point(|&(before, _)| before <= distance);
+                    self.nearest
+                        .insert(place, (distance, (block * LANES + lane) as u32));
+                    self.nearest.truncate(self.count);
+                    furthest = if self.nearest.len() < self.count {
+                        f32::INFINITY
+                    } else {
+                        self.nearest[self.count - 1].0
+                    };
+                }
             }
         }
     }
@@ -485,6 +557,36 @@ impl AllPairs {
         }
     }
 
+    /// The `count` vectors nearest to one of them, nearest first; ties by place.
+    ///
+    /// A sample of the row tells about where the `count`-th lies, so that only few need sorting.
+    pub fn nearest(&self, i: usize, count: usize, into: &mut Vec<(f32, u32)>) {
+        into.clear();
+        let row = self.row(i);
+        if row.len() > 4 * count {
+            self.columns.simd.run(Collect {
+                row,
+                threshold: threshold(row, count),
+                into,
+            });
+        }
+        if into.len() < count {
+            into.clear();
+            into.extend(
+                row.iter()
+                    .copied()
+                    .zip(0..)
+                    .filter(|(distance, _)| *distance < f32::INFINITY),
+            );
+        }
+        let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if into.len() > count {
+            into.select_nth_unstable_by(count - 1, order);
+            into.truncate(count);
+        }
+        into.sort_unstable_by(order);
+    }
+
     /// Vectors measured.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -502,6 +604,46 @@ impl AllPairs {
     #[must_use]
     pub fn row(&self, i: usize) -> &[f32] {
         &self.distances[i * self.stride..][..self.columns.count]
+    }
+}
+
+/// A distance that somewhat more than `count` of a row are within, judged by a sample of it.
+fn threshold(row: &[f32], count: usize) -> f32 {
+    const SAMPLE: usize = 128;
+    let mut sample = [0.0; SAMPLE];
+    for (i, sample) in sample.iter_mut().enumerate() {
+        *sample = row[i * row.len() / SAMPLE];
+    }
+    let expected = SAMPLE * count / row.len();
+    *sample
+        .select_nth_unstable_by(expected + expected / 4 + 2, f32::total_cmp)
+        .1
+}
+
+/// Collects what lies within a threshold, with its place.
+struct Collect<'a> {
+    row: &'a [f32],
+    threshold: f32,
+    into: &'a mut Vec<(f32, u32)>,
+}
+
+impl Loops for Collect<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (block, distances) in self.row.chunks(LANES).enumerate() {
+            if distances
+                .iter()
+                .fold(false, |any, &distance| any | (distance <= self.threshold))
+            {
+                for (lane, &distance) in distances.iter().enumerate() {
+                    if distance <= self.threshold && distance < f32::INFINITY {
+                        self.into.push((distance, (block * LANES + lane) as u32));
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -577,6 +719,44 @@ mod tests {
                 "{simd:?} {}",
                 distances[1]
             );
+        }
+    }
+
+    #[test]
+    fn the_nearest_columns_are_found() {
+        let codes = set(300, 48, Measure::L2, Simd::current());
+        let ids: Vec<u32> = (0..300).collect();
+        let mut columns = Columns::new(Measure::L2);
+        columns.pack(&codes, &ids[..77]);
+        let mut found = vec![0; 300 * 5];
+        columns.nearest(&codes, &ids, 5, &mut Vec::new(), &mut found);
+        for (id, found) in ids.iter().zip(found.chunks(5)) {
+            let mut sorted = ids[..77].to_vec();
+            sorted.sort_by(|&a, &b| codes.distance(*id, a).total_cmp(&codes.distance(*id, b)));
+            assert_eq!(found, &sorted[..5]);
+        }
+    }
+
+    #[test]
+    fn the_nearest_of_a_row_are_found_in_order() {
+        for (vectors, count) in [(1, 5), (40, 48), (90, 48), (700, 48), (700, 1), (700, 170)] {
+            let codes = set(vectors, 20, Measure::InnerProduct, Simd::current());
+            let ids: Vec<u32> = (0..vectors as u32).collect();
+            let mut pairs = AllPairs::new(Measure::InnerProduct);
+            pairs.measure(&codes, &ids);
+            let mut found = Vec::new();
+            for i in (0..vectors).step_by(13) {
+                let others = pairs
+                    .row(i)
+                    .iter()
+                    .copied()
+                    .zip(0..)
+                    .filter(|other| other.1 != i as u32);
+                let mut sorted: Vec<(f32, u32)> = others.collect();
+                sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                pairs.nearest(i, count, &mut found);
+                assert_eq!(found, sorted[..count.min(sorted.len())]);
+            }
         }
     }
 

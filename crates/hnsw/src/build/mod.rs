@@ -2,10 +2,17 @@
 
 mod batched;
 mod connect;
+mod groups;
+mod leaf;
+mod merge;
+mod partition;
+mod per_thread;
+mod segments;
 
 pub use crate::vectors::Vectors;
 pub use batched::batched;
 pub(crate) use connect::connect;
+pub use segments::segments;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -47,4 +54,12 @@ impl From<std::collections::TryReserveError> for Stopped {
     fn from(_: std::collections::TryReserveError) -> Self {
         Stopped::OutOfMemory
     }
+}
+
+/// A list of equal items, or an error where a `vec!` would end the process.
+fn try_filled<T: Clone>(len: usize, item: T) -> Result<Vec<T>, Stopped> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(len)?;
+    items.resize(len, item);
+    Ok(items)
 }

@@ -1,0 +1,122 @@
+//! The second step of a build by segments: neighbors within a leaf, from the distances of all its pairs.
+//!
+//! One task a leaf, and each writes its own part of `Chosen` alone. A chosen neighbor is written as how many rows it
+//! lies ahead of or behind the vector that chose it, which takes two bytes instead of the eight of an id and a
+//! distance; the distance is measured again when the choices of a vector's leaves come together.
+
+use super::partition::Leaves;
+use super::per_thread::PerThread;
+use super::{Stopped, Watch, try_filled};
+use crate::Candidate;
+use crate::select_neighbors;
+use crate::vectors::candidate;
+use quantize::{AllPairs, CodeSet};
+use rayon::prelude::*;
+
+/// How many neighbors a leaf looks at, and how many it may propose, for each of its vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) nearest: usize,
+    pub(super) kept: usize,
+}
+
+/// What each row has chosen, in the order of the rows of all leaves.
+pub(super) struct Chosen {
+    kept: usize,
+    /// From a row to its neighbors; zero where there is none.
+    steps: Vec<i16>,
+}
+
+impl Chosen {
+    /// The neighbors that a row has chosen, as rows.
+    #[inline]
+    pub(super) fn neighbors(&self, row: u32) -> impl Iterator<Item = u32> {
+        let steps = &self.steps[row as usize * self.kept..(row as usize + 1) * self.kept];
+        steps
+            .iter()
+            .take_while(|step| **step != 0)
+            .map(move |&step| row.wrapping_add_signed(i32::from(step)))
+    }
+}
+
+/// Lets every leaf choose. `done` is told of the rows of each.
+pub(super) fn choose_in_leaves(
+    codes: &CodeSet,
+    leaves: &Leaves,
+    choice: &Choice,
+    watch: &Watch,
+    done: impl Fn(usize) + Sync,
+) -> Result<Chosen, Stopped> {
+    let mut steps = try_filled(leaves.ids.len() * choice.kept, 0)?;
+    let scratch = PerThread::new(|| Scratch::new(codes));
+    let mut tasks = Vec::new();
+    let mut rest = steps.as_mut_slice();
+    for leaf in leaves.iter() {
+        let (mine, others) = rest.split_at_mut(leaf.len() * choice.kept);
+        tasks.push((leaf, mine));
+        rest = others;
+    }
+    tasks.into_par_iter().try_for_each(|(leaf, steps)| {
+        scratch.mine().choose(codes, leaf, choice, steps, watch)?;
+        done(leaf.len());
+        Ok::<_, Stopped>(())
+    })?;
+    Ok(Chosen {
+        kept: choice.kept,
+        steps,
+    })
+}
+
+struct Scratch {
+    pairs: AllPairs,
+    nearest: Vec<(f32, u32)>,
+    candidates: Vec<Candidate>,
+    kept: Vec<Candidate>,
+}
+
+impl Scratch {
+    fn new(codes: &CodeSet) -> Self {
+        Self {
+            pairs: AllPairs::new(codes.measure()),
+            nearest: Vec::new(),
+            candidates: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    fn choose(
+        &mut self,
+        codes: &CodeSet,
+        leaf: &[u32],
+        choice: &Choice,
+        steps: &mut [i16],
+        watch: &Watch,
+    ) -> Result<(), Stopped> {
+        watch.check()?;
+        self.pairs.measure(codes, leaf);
+        watch.check()?;
+        for (row, steps) in steps.chunks_exact_mut(choice.kept).enumerate() {
+            self.select(row, choice);
+            for (step, kept) in steps.iter_mut().zip(&self.kept) {
+                *step = (i64::from(kept.element.0) - row as i64) as i16;
+            }
+        }
+        Ok(())
+    }
+
+    /// Algorithm 4 for one row of the leaf; distances between candidates are looked up.
+    fn select(&mut self, row: usize, choice: &Choice) {
+        self.pairs.nearest(row, choice.nearest, &mut self.nearest);
+        self.candidates.clear();
+        self.candidates.extend(
+            self.nearest
+                .iter()
+                .map(|&(distance, place)| candidate(distance, place)),
+        );
+        self.kept.clear();
+        let between = |i: usize, j: usize| {
+            self.pairs.row(self.nearest[i].1 as usize)[self.nearest[j].1 as usize]
+        };
+        select_neighbors(&self.candidates, choice.kept, between, &mut self.kept);
+    }
+}

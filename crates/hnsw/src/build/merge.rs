@@ -1,0 +1,221 @@
+//! The third step of a build by segments: what the leaves have chosen becomes one list for each element.
+//!
+//! Elements are visited in the order of their leaves, so that the codes they are measured by are still in the caches.
+//! A place is an element's position in that order.
+
+use super::groups::Groups;
+use super::leaf::Chosen;
+use super::partition::Leaves;
+use super::per_thread::PerThread;
+use super::segments::Effort;
+use super::{Stopped, Watch, try_filled};
+use crate::memory::write_list;
+use crate::vectors::{ElementQuery, candidate, select_among};
+use crate::visited::Visited;
+use crate::{Candidate, ElementId};
+use quantize::CodeSet;
+use rayon::prelude::*;
+
+/// A neighbor and how far away it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Near {
+    pub(super) element: u32,
+    pub(super) distance: f32,
+}
+
+/// Lists of neighbors by place, nearest first, `width` entries each.
+pub(super) struct Lists {
+    width: usize,
+    entries: Vec<Near>,
+    lengths: Vec<u16>,
+}
+
+impl Lists {
+    #[inline]
+    fn list(&self, place: usize) -> &[Near] {
+        &self.entries[place * self.width..][..usize::from(self.lengths[place])]
+    }
+}
+
+/// Elements that one task visits.
+const TASK: usize = 64;
+
+struct Scratch {
+    seen: Visited,
+    ids: Vec<u32>,
+    candidates: Vec<Candidate>,
+    selected: Vec<Candidate>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            seen: Visited::new(),
+            ids: Vec::new(),
+            candidates: Vec::new(),
+            selected: Vec::new(),
+        }
+    }
+}
+
+/// Brings together what the leaves of each element have chosen, and chooses up to `m` neighbors from the nearest of it.
+pub(super) fn choose_forward(
+    codes: &CodeSet,
+    leaves: &Leaves,
+    chosen: &Chosen,
+    order: &[u32],
+    effort: &Effort,
+    watch: &Watch,
+) -> Result<Lists, Stopped> {
+    let rows: Groups<u32> = Groups::collect(order.len(), || leaves.ids.iter().copied().zip(0..))?;
+    let mut lists = Lists {
+        width: effort.m,
+        entries: try_filled(order.len() * effort.m, Near::default())?,
+        lengths: try_filled(order.len(), 0)?,
+    };
+    let scratch = PerThread::new(Scratch::default);
+    let tasks = order
+        .par_chunks(TASK)
+        .zip(lists.entries.par_chunks_mut(TASK * effort.m))
+        .zip(lists.lengths.par_chunks_mut(TASK));
+    tasks.try_for_each(|((elements, entries), lengths)| {
+        watch.check()?;
+        let scratch = &mut *scratch.mine();
+        for ((&element, entries), length) in elements
+            .iter()
+            .zip(entries.chunks_mut(effort.m))
+            .zip(lengths)
+        {
+            scratch.gather(leaves, chosen, element, rows.group(element as usize));
+            scratch.select(codes, element, effort);
+            for (entry, selected) in entries.iter_mut().zip(&scratch.selected) {
+                *entry = Near {
+                    element: selected.element.0,
+                    distance: selected.distance,
+                };
+            }
+            *length = scratch.selected.len() as u16;
+        }
+        watch.add_done(elements.len());
+        Ok::<_, Stopped>(())
+    })?;
+    Ok(lists)
+}
+
+impl Scratch {
+    /// All that the rows of an element have chosen, each once.
+    fn gather(&mut self, leaves: &Leaves, chosen: &Chosen, element: u32, rows: &[u32]) {
+        self.ids.clear();
+        self.seen.clear();
+        self.seen.insert(ElementId(element));
+        for &row in rows {
+            let ids = chosen.neighbors(row).map(|row| leaves.ids[row as usize]);
+            self.ids
+                .extend(ids.filter(|&id| self.seen.insert(ElementId(id))));
+        }
+    }
+
+    /// Algorithm 4 over the nearest of them. The nearest by distance and id do not depend on the order of the leaves.
+    fn select(&mut self, codes: &CodeSet, element: u32, effort: &Effort) {
+        for &id in &self.ids {
+            codes.prefetch(id);
+        }
+        let query = ElementQuery {
+            vectors: codes,
+            element,
+        };
+        self.candidates.clear();
+        self.candidates
+            .extend(self.ids.iter().map(|&id| query.measure(id)));
+        self.candidates.sort_unstable();
+        self.candidates.truncate(effort.reservoir);
+        self.selected.clear();
+        select_among(codes, &self.candidates, effort.m, &mut self.selected);
+    }
+}
+
+/// Gives every list those who chose its element as well, cuts it to its capacity and writes it into the graph.
+pub(super) fn link_back(
+    codes: &CodeSet,
+    forward: &Lists,
+    order: &[u32],
+    members: Option<&[u32]>,
+    lists: Vec<&mut [u32]>,
+    capacity: usize,
+    watch: &Watch,
+) -> Result<(), Stopped> {
+    let mut places = try_filled(order.len(), 0)?;
+    for (place, &element) in (0..).zip(order) {
+        places[element as usize] = place;
+    }
+    let places = &places;
+    let back = Groups::collect(order.len(), || {
+        order.iter().enumerate().flat_map(|(place, &element)| {
+            let near = forward.list(place).iter();
+            near.map(move |near| {
+                (
+                    places[near.element as usize],
+                    Near {
+                        element,
+                        distance: near.distance,
+                    },
+                )
+            })
+        })
+    })?;
+    let mut lists: Vec<Option<&mut [u32]>> = lists.into_iter().map(Some).collect();
+    let mut tasks: Vec<_> = order
+        .iter()
+        .enumerate()
+        .map(|(place, &element)| {
+            (
+                place,
+                lists[element as usize]
+                    .take()
+                    .expect("an element is visited once"),
+            )
+        })
+        .collect();
+    let scratch = PerThread::new(Scratch::default);
+    tasks.par_chunks_mut(TASK).try_for_each(|tasks| {
+        watch.check()?;
+        let scratch = &mut *scratch.mine();
+        for (place, list) in tasks {
+            scratch.join(forward.list(*place), back.group(*place));
+            let selected = scratch.cut(codes, capacity);
+            write_list(
+                list,
+                selected
+                    .iter()
+                    .map(|c| members.map_or(c.element.0, |m| m[c.element.0 as usize])),
+            );
+        }
+        Ok(())
+    })
+}
+
+impl Scratch {
+    /// Candidates from both directions, each once, nearest first.
+    fn join(&mut self, forward: &[Near], back: &[Near]) {
+        let new = back
+            .iter()
+            .filter(|back| forward.iter().all(|near| near.element != back.element));
+        self.candidates.clear();
+        self.candidates.extend(
+            forward
+                .iter()
+                .chain(new)
+                .map(|near| candidate(near.distance, near.element)),
+        );
+        self.candidates.sort_unstable();
+    }
+
+    fn cut(&mut self, codes: &CodeSet, capacity: usize) -> &[Candidate] {
+        if self.candidates.len() <= capacity {
+            return &self.candidates;
+        }
+        self.selected.clear();
+        select_among(codes, &self.candidates, capacity, &mut self.selected);
+        &self.selected
+    }
+}
