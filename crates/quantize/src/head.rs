@@ -3,41 +3,33 @@
 /// Bytes of a head.
 pub(crate) const HEAD: usize = 12;
 
-/// What each field means is for the code's form to say; see `rotated.rs` and `scalar.rs`.
+/// What the fields mean is for the code's form to say; see `rotated.rs` and `scalar.rs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Head {
     /// A level's worth.
     pub(crate) scale: f32,
-    /// Squared norm of a rotated code's vector; the lowest value of a scalar code's.
+    /// The code's own part of a distance, or of a value.
     pub(crate) base: f32,
-    /// How far an estimate may be off, per unit of the query's length.
-    pub(crate) error: f32,
+    /// How far an estimate may be off.
+    pub(crate) slack: u32,
 }
 
 impl Head {
     /// Takes a code apart: head and levels. In the machine's byte order, at any address.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn split(code: &[u8]) -> (Head, &[u8]) {
         let (head, levels) = code.split_at(HEAD);
         let field =
-            |at: usize| f32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        (
-            Head {
-                scale: field(0),
-                base: field(4),
-                error: field(8),
-            },
-            levels,
-        )
+            |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let scale = f32::from_bits(field(0));
+        let base = f32::from_bits(field(4));
+        let slack = field(8);
+        (Head { scale, base, slack }, levels)
     }
 
     pub(crate) fn write(self, code: &mut [u8]) {
-        for (bytes, field) in code
-            .as_chunks_mut()
-            .0
-            .iter_mut()
-            .zip([self.scale, self.base, self.error])
-        {
+        let fields = [self.scale.to_bits(), self.base.to_bits(), self.slack];
+        for (bytes, field) in code.as_chunks_mut().0.iter_mut().zip(fields) {
             *bytes = field.to_ne_bytes();
         }
     }
@@ -51,8 +43,8 @@ mod tests {
     fn a_head_is_read_as_it_was_written() {
         let head = Head {
             scale: 0.5,
-            base: -7.0,
-            error: f32::INFINITY,
+            base: f32::NEG_INFINITY,
+            slack: 77,
         };
         let mut bytes = [9; 1 + HEAD + 3];
         head.write(&mut bytes[1..1 + HEAD]);

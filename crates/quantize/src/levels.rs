@@ -1,6 +1,10 @@
 //! Levels for the values of a rotated vector, and how well they keep its direction.
 
 use crate::lanes::{largest, sums};
+use crate::slack::Slack;
+
+/// The longest vector we can measure.
+pub(crate) const MAX_LENGTH: f64 = 1e18;
 
 /// What a vector's levels say about it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +35,27 @@ impl Facts {
             tangent: (squares * level_squares / (product * product) - 1.0)
                 .max(0.0)
                 .sqrt(),
+        }
+    }
+
+    /// Squares of longer vectors leave f32: they are coded as if they had this length, with no bound on the error.
+    #[inline(always)]
+    pub(crate) fn bounded(self) -> Facts {
+        let length = self.squared_norm.sqrt();
+        if length <= MAX_LENGTH {
+            return self;
+        }
+        Facts {
+            scale: self.scale * (MAX_LENGTH / length),
+            squared_norm: MAX_LENGTH * MAX_LENGTH,
+            tangent: f64::INFINITY,
+        }
+    }
+
+    pub(crate) fn slack(self) -> Slack {
+        Slack {
+            tangent: self.tangent as f32,
+            length: self.squared_norm.sqrt() as f32,
         }
     }
 }

@@ -13,6 +13,7 @@ mod rotated;
 mod rotation;
 mod scalar;
 mod simd;
+mod slack;
 mod tile;
 
 pub use code_set::{CodeSet, EncodedRow};

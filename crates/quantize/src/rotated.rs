@@ -1,25 +1,24 @@
 //! Codes for L2 and inner product: a rotated vector in symmetric levels of b bits, in the manner of RaBitQ
 //! (arXiv 2405.12497) and its extension (2409.09913).
 //!
-//! A vector x less the center, rotated, has the levels u; v = u - (2^b - 1) / 2 points in about its direction. The code
-//! keeps f = |x|² / (v · x), so that f (v · q) estimates x · q without bias, |x|², and how far estimates may be off.
-//! The step between levels is the one that brings v nearest to the direction of x.
+//! A vector x less the center c, rotated, has the levels u; v = u - (2^b - 1) / 2 points in about its direction. The code
+//! keeps f = |x - c|² / (v · (x - c)), so that f (v · (q - c)) estimates (x - c) · (q - c) without bias. The step between
+//! levels is the one that brings v nearest to the direction of x - c. A distance is then the sum of a part that the
+//! code keeps, a part that the query keeps, and that product:
+//!
+//! squared L2: |x - c|² + |q - c|² - 2 (x - c) · (q - c);
+//! negative inner product: -(x - c) · c - c · q - (x - c) · (q - c).
 
 use crate::Measure;
 use crate::dot::Line;
 use crate::head::{HEAD, Head};
 use crate::kernels::{self, Dot};
-use crate::lanes::{largest, sums};
-use crate::levels::{Facts, Levels};
+use crate::lanes::{largest, sum_pairs, sums};
+use crate::levels::{Facts, Levels, MAX_LENGTH};
 use crate::planes::Planes;
 use crate::rotation::Rotation;
 use crate::simd::{Loops, Simd};
-
-/// Standard deviations that an error bound covers; 1.9 is the value RaBitQ's authors recommend.
-const EPSILON: f64 = 1.9;
-
-/// Longer vectors are coded as if they had this length, with no bound on the error: their squares leave f32.
-const MAX_LENGTH: f64 = 1e18;
+use crate::slack::{QuerySlack, Slack};
 
 /// The highest level of a query.
 const QUERY_MAX: f32 = 127.0;
@@ -39,7 +38,7 @@ pub(crate) struct Rotated {
 struct Center {
     plain: Vec<f32>,
     rotated: Vec<f32>,
-    length: f32,
+    squared_length: f32,
 }
 
 /// A query against such codes.
@@ -49,24 +48,20 @@ pub(crate) struct RotatedQuery {
     levels: Vec<Line>,
     /// The sum of the query's levels times the highest level of a code: what makes the code's levels symmetric.
     levels_sum: i32,
-    /// Half a level's worth, doubled for L2.
+    /// Half a level's worth, times how often a distance counts the product.
     scale: f32,
-    /// The part that all distances have in common.
+    /// The query's own part of a distance.
     base: f32,
-    /// The least a distance can be.
-    least: f32,
-    /// One for L2, where the code's squared norm is part of the distance.
-    norm_weight: f32,
-    error: QueryError,
+    is_l2: bool,
+    slack: QuerySlack,
 }
 
-/// The query's part in the error of an estimate.
-#[derive(Clone, Copy, Debug, Default)]
-struct QueryError {
-    length: f32,
-    /// What its own levels add, per unit of the code's length; and a length that is added to the code's.
-    own: f32,
-    center_length: f32,
+/// What makes a query besides its levels.
+struct Source {
+    /// A level's worth.
+    scale: f32,
+    base: f32,
+    slack: Slack,
 }
 
 impl Rotated {
@@ -90,153 +85,117 @@ impl Rotated {
 
     pub(crate) fn encode(&self, vector: &[f32], code: &mut [u8]) {
         let (head, levels) = code.split_at_mut(HEAD);
-        let facts = self.simd.run(Encode {
+        let Encoded {
+            facts,
+            product_with_center,
+        } = self.simd.run(Encode {
             codec: self,
             vector,
             levels,
         });
-        self.head(facts).write(head);
-    }
-
-    fn head(&self, facts: Facts) -> Head {
-        let length = facts.squared_norm.sqrt();
-        if length > MAX_LENGTH {
-            let scale = facts.scale * (MAX_LENGTH / length);
-            return Head {
-                scale: scale as f32,
-                base: (MAX_LENGTH * MAX_LENGTH) as f32,
-                error: f32::INFINITY,
-            };
-        }
+        let base = match self.measure {
+            Measure::InnerProduct => -finite(product_with_center),
+            Measure::L2 | Measure::L1 => facts.squared_norm as f32,
+        };
         Head {
             scale: facts.scale as f32,
-            base: facts.squared_norm as f32,
-            error: self.error(facts),
+            base,
+            slack: facts.slack().to_bits(),
         }
-    }
-
-    /// How far an estimate may be off, per unit of the other vector's length.
-    fn error(&self, facts: Facts) -> f32 {
-        let spread = (self.planes.dimensions.max(2) - 1) as f64;
-        let length = facts.squared_norm.sqrt();
-        (EPSILON * f64::from(self.product_weight()) * length * facts.tangent / spread.sqrt()) as f32
-    }
-
-    /// How often an inner product counts in a distance.
-    fn product_weight(&self) -> f32 {
-        match self.measure {
-            Measure::L2 => 2.0,
-            Measure::InnerProduct | Measure::L1 => 1.0,
-        }
+        .write(head);
     }
 
     pub(crate) fn query(&self, vector: &[f32]) -> RotatedQuery {
-        // x · q = center · q + (x - center) · q: with inner products q itself meets the codes.
-        let (center, base) = match (self.measure, &self.center) {
-            (Measure::InnerProduct, Some(center)) => (None, -product(&center.plain, vector)),
-            (_, center) => (center.as_ref(), 0.0),
-        };
         let mut values = vec![0.0; vector.len()];
-        let unit = self.simd.run(Turn {
+        let turn = Turn {
             rotation: &self.rotation,
             vector,
-            center,
+            center: self.center.as_ref(),
             values: &mut values,
-        });
-        self.query_of_values(&values, unit, base)
+        };
+        let unit = self.simd.run(turn);
+        let (levels, facts) = self.quantize(&values, unit);
+        let base = match (self.measure, &self.center) {
+            (Measure::InnerProduct, Some(center)) => -center.product(vector),
+            (Measure::InnerProduct, None) => 0.0,
+            (Measure::L2 | Measure::L1, _) => facts.squared_norm as f32,
+        };
+        self.assemble(
+            levels,
+            Source {
+                scale: facts.scale as f32,
+                base,
+                slack: facts.slack(),
+            },
+        )
     }
 
     /// A code's vector as a query.
     pub(crate) fn query_from_code(&self, code: &[u8]) -> RotatedQuery {
-        let (head, levels) = Head::split(code);
-        match (self.measure, &self.center) {
-            (Measure::InnerProduct, Some(center)) => self.query_from_centered(head, levels, center),
-            _ if self.planes.bits == 8 => self.query_from_bytes(head, levels),
-            _ => self.query_from_levels(head, levels),
+        let (head, bytes) = Head::split(code);
+        let base = match (self.measure, &self.center) {
+            // c · q is c · c + (q - c) · c, and the code has the second.
+            (Measure::InnerProduct, Some(center)) => head.base - center.squared_length,
+            _ => head.base,
+        };
+        let slack = Slack::from_bits(head.slack);
+        if self.planes.bits == 8 {
+            let (levels, facts) = self.quantize(&self.directions(bytes), head.scale.into());
+            let tangent = slack.tangent.hypot(facts.tangent as f32);
+            let source = Source {
+                scale: facts.scale as f32,
+                base,
+                slack: Slack { tangent, ..slack },
+            };
+            return self.assemble(levels, source);
         }
-    }
-
-    /// Up to four bits, a code's levels are a query's: nothing is lost, and the distance of two codes is symmetric.
-    fn query_from_levels(&self, head: Head, bytes: &[u8]) -> RotatedQuery {
+        // Up to four bits, a code's levels are a query's: nothing is lost, and the distance of two codes is symmetric.
         let max = self.planes.max_level() as i8;
         let mut levels = self.planes.query();
         self.planes
             .query_of_code(bytes, |level| 2 * level as i8 - max, &mut levels);
-        self.assemble(levels, 0.5 * head.scale, head, 0.0)
-    }
-
-    fn query_from_bytes(&self, head: Head, bytes: &[u8]) -> RotatedQuery {
-        let query = self.query_of_values(&self.decode(head, bytes), 1.0, 0.0);
-        let own = head.error.hypot(query.error.own);
-        // What was measured when the code was made is nearer the truth than the length of the code.
-        RotatedQuery {
-            base: head.base * query.norm_weight,
-            error: QueryError {
-                length: head.base.sqrt(),
-                own,
-                center_length: 0.0,
+        self.assemble(
+            levels,
+            Source {
+                scale: 0.5 * head.scale,
+                base,
+                slack,
             },
-            ..query
-        }
+        )
     }
 
-    fn query_from_centered(&self, head: Head, bytes: &[u8], center: &Center) -> RotatedQuery {
-        let mut values = self.decode(head, bytes);
-        for (value, center) in values.iter_mut().zip(&center.rotated) {
-            *value += center;
-        }
-        let query = self.query_of_values(&values, 1.0, -product(&center.rotated, &values));
-        let own = head.error.hypot(query.error.own);
-        RotatedQuery {
-            error: QueryError {
-                own,
-                center_length: center.length,
-                ..query.error
-            },
-            ..query
-        }
-    }
-
-    /// The values that a code stands for, less the center, rotated.
-    fn decode(&self, head: Head, bytes: &[u8]) -> Vec<f32> {
+    /// The symmetric levels of a code.
+    fn directions(&self, bytes: &[u8]) -> Vec<f32> {
         let middle = 0.5 * f32::from(self.planes.max_level());
         let mut values = vec![0.0; self.planes.dimensions];
-        self.planes.unpack(
-            bytes,
-            |level| head.scale * (f32::from(level) - middle),
-            &mut values,
-        );
+        self.planes.unpack(bytes, |level| f32::from(level) - middle, &mut values);
         values
     }
 
-    fn query_of_values(&self, values: &[f32], unit: f64, base: f32) -> RotatedQuery {
+    fn quantize(&self, values: &[f32], unit: f64) -> (Vec<Line>, Facts) {
         let mut levels = self.planes.query();
-        let facts = self.simd.run(Quantize {
+        let quantize = Quantize {
             planes: self.planes,
             values,
             unit,
             levels: &mut levels,
-        });
-        let head = self.head(facts);
-        self.assemble(levels, head.scale, head, base)
+        };
+        let facts = self.simd.run(quantize);
+        (levels, facts)
     }
 
-    fn assemble(&self, levels: Vec<Line>, scale: f32, head: Head, base: f32) -> RotatedQuery {
+    fn assemble(&self, levels: Vec<Line>, source: Source) -> RotatedQuery {
         let is_l2 = self.measure == Measure::L2;
+        let weight = if is_l2 { 2.0 } else { 1.0 };
         let levels_sum: i32 = levels.iter().flat_map(|line| line.0).map(i32::from).sum();
         RotatedQuery {
             dot: kernels::dot(self.simd, self.planes.bits),
             levels,
             levels_sum: levels_sum * i32::from(self.planes.max_level()),
-            scale: 0.5 * self.product_weight() * scale,
-            base: if is_l2 { head.base } else { base },
-            least: if is_l2 { 0.0 } else { f32::MIN },
-            norm_weight: if is_l2 { 1.0 } else { 0.0 },
-            error: QueryError {
-                length: head.base.sqrt(),
-                own: head.error,
-                center_length: 0.0,
-            },
+            scale: 0.5 * weight * source.scale,
+            base: source.base,
+            is_l2,
+            slack: QuerySlack::new(source.slack, weight, self.planes.dimensions),
         }
     }
 }
@@ -245,55 +204,71 @@ impl RotatedQuery {
     #[inline]
     pub(crate) fn distance(&self, code: &[u8]) -> f32 {
         let (head, levels) = Head::split(code);
-        self.distance_of(head, levels)
+        self.distance_less(head, self.product(head, levels))
     }
 
     #[inline]
     pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {
         let (head, levels) = Head::split(code);
-        (self.distance_of(head, levels), self.error.with(head))
+        let product = self.product(head, levels);
+        let Slack { tangent, length } = Slack::from_bits(head.slack);
+        let squared_length = if self.is_l2 {
+            head.base
+        } else {
+            length * length
+        };
+        let others = head.base.abs() + self.base.abs();
+        let error = self.slack.error(squared_length, tangent, product, others);
+        (self.distance_less(head, product), error)
     }
 
+    /// The product's part of the distance. Multiplied in this order, so that the distance of two codes is the same
+    /// either way.
     #[inline]
-    fn distance_of(&self, head: Head, levels: &[u8]) -> f32 {
+    fn product(&self, head: Head, levels: &[u8]) -> f32 {
         let twice_dot = 2 * self.dot.of(levels, &self.levels) - self.levels_sum;
-        // In this order, so that the distance of two codes is the same either way.
-        let common = head.base * self.norm_weight + self.base;
-        (common - (head.scale * self.scale) * twice_dot as f32).max(self.least)
+        (head.scale * self.scale) * twice_dot as f32
     }
-}
 
-impl QueryError {
     #[inline]
-    fn with(self, code: Head) -> f32 {
-        let of_code = f64::from(code.error) * f64::from(self.length);
-        let of_query = f64::from(self.own) * f64::from(code.base.sqrt() + self.center_length);
-        let error = (of_code * of_code + of_query * of_query).sqrt() as f32;
-        // No bound times no length is still no bound.
-        if error.is_nan() { f32::INFINITY } else { error }
+    fn distance_less(&self, head: Head, product: f32) -> f32 {
+        let distance = head.base + self.base - product;
+        if self.is_l2 {
+            distance.max(0.0)
+        } else {
+            distance
+        }
     }
 }
 
 impl Center {
     fn new(center: &[f32], rotation: &Rotation) -> Center {
-        let mut rotated = center.to_vec();
+        // A center far outside what can be measured would be none; any other vector serves as well.
+        let most = 1e15;
+        let plain: Vec<f32> = center
+            .iter()
+            .map(|value| value.clamp(-most, most))
+            .collect();
+        let mut rotated = plain.clone();
         rotation.rotate(&mut rotated);
-        Center {
-            plain: center.to_vec(),
+        let mut center = Center {
+            plain,
             rotated,
-            length: product(center, center).sqrt(),
-        }
+            squared_length: 0.0,
+        };
+        center.squared_length = center.product(&center.plain);
+        center
+    }
+
+    fn product(&self, vector: &[f32]) -> f32 {
+        let pairs = self.plain.iter().zip(vector);
+        finite(pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum())
     }
 }
 
-/// An inner product that huge values cannot make infinite.
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    let sum: f64 = a
-        .iter()
-        .zip(b)
-        .map(|(&a, &b)| f64::from(a) * f64::from(b))
-        .sum();
-    sum.clamp(-MAX_LENGTH * MAX_LENGTH, MAX_LENGTH * MAX_LENGTH) as f32
+/// Cut to what may stand in a distance.
+fn finite(product: f64) -> f32 {
+    product.clamp(-MAX_LENGTH * MAX_LENGTH, MAX_LENGTH * MAX_LENGTH) as f32
 }
 
 struct Encode<'a> {
@@ -302,11 +277,17 @@ struct Encode<'a> {
     levels: &'a mut [u8],
 }
 
+#[derive(Default)]
+struct Encoded {
+    facts: Facts,
+    product_with_center: f64,
+}
+
 impl Loops for Encode<'_> {
-    type Output = Facts;
+    type Output = Encoded;
 
     #[inline(always)]
-    fn run(self) -> Facts {
+    fn run(self) -> Encoded {
         let Rotated {
             planes,
             rotation,
@@ -324,11 +305,19 @@ impl Loops for Encode<'_> {
         let [squares] = sums(&values, |value| [value * value]);
         if squares == 0.0 {
             self.levels.fill(0);
-            return Facts::default();
+            return Encoded::default();
         }
         let levels = Levels::fit(&values, squares, planes.bits);
         planes.pack(&values, |value| levels.of(value), self.levels);
-        Facts::new(squares, levels.sums(&values), unit)
+        let product_with_center = match center {
+            Some(center) => f64::from(sum_pairs(&values, &center.rotated, |a, b| a * b)) * unit,
+            None => 0.0,
+        };
+        let facts = Facts::new(squares, levels.sums(&values), unit).bounded();
+        Encoded {
+            facts,
+            product_with_center,
+        }
     }
 }
 
@@ -396,6 +385,6 @@ impl Loops for Quantize<'_> {
         let level_sums = sums(self.values, |value| {
             [level(value) * value, level(value) * level(value)]
         });
-        Facts::new(squares, level_sums, self.unit)
+        Facts::new(squares, level_sums, self.unit).bounded()
     }
 }

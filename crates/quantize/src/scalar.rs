@@ -57,7 +57,7 @@ impl Scalar {
         Head {
             scale,
             base: least,
-            error,
+            slack: error.to_bits(),
         }
         .write(head);
     }
@@ -78,7 +78,7 @@ impl Scalar {
         ScalarQuery {
             codec: *self,
             values,
-            error: head.error,
+            error: f32::from_bits(head.slack),
         }
     }
 }
@@ -99,7 +99,7 @@ impl ScalarQuery {
         // Room for the rounding of the sum itself.
         (
             distance,
-            head.error + self.error + distance * f32::EPSILON * LANES as f32,
+            f32::from_bits(head.slack) + self.error + distance * f32::EPSILON * LANES as f32,
         )
     }
 }

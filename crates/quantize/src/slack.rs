@@ -1,0 +1,129 @@
+//! How far a rotated code's estimates may be off.
+//!
+//! A code v has the angle a to its vector x. By the choice of its scale it is exact along x; across, its error lies in a
+//! random direction. So an inner product with q is off by |x| tan a times the part of q across x, spread over the d - 1
+//! dimensions there are across: a query near x is met more exactly than one far away, and that is where it matters.
+//! The query's own levels add their part in the same way.
+
+/// Standard deviations that a bound covers; 1.9 is the value RaBitQ's authors recommend.
+const EPSILON: f64 = 1.9;
+
+/// Room for the rounding of f32 sums.
+const ROUNDING: f32 = 4.0 * f32::EPSILON;
+
+/// What a code keeps of it: two floats of 16 bits each, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Slack {
+    /// Of the angle between vector and code; infinite when there is no bound.
+    pub(crate) tangent: f32,
+    pub(crate) length: f32,
+}
+
+impl Slack {
+    pub(crate) fn to_bits(self) -> u32 {
+        let upper_half = |value: f32| (value.to_bits() + 0xFFFF) >> 16;
+        upper_half(self.tangent) << 16 | upper_half(self.length)
+    }
+
+    #[inline]
+    pub(crate) fn from_bits(bits: u32) -> Slack {
+        Slack {
+            tangent: f32::from_bits(bits & 0xFFFF_0000),
+            length: f32::from_bits(bits << 16),
+        }
+    }
+}
+
+/// A query's part in the error of its estimates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuerySlack {
+    squared_tangent: f32,
+    /// What the distance's product of x and q is multiplied with to give the part of x along q.
+    along: f32,
+    /// What the part of x across q counts.
+    across: f32,
+}
+
+impl QuerySlack {
+    /// For a query of this length and angle, in distances that count products `weight` times.
+    pub(crate) fn new(slack: Slack, weight: f32, dimensions: usize) -> QuerySlack {
+        let directions = (dimensions.max(2) - 1) as f64;
+        let along = if slack.length > 0.0 {
+            1.0 / (weight * slack.length)
+        } else {
+            0.0
+        };
+        let across = EPSILON / directions.sqrt() * f64::from(weight) * f64::from(slack.length);
+        QuerySlack {
+            squared_tangent: slack.tangent * slack.tangent,
+            along,
+            across: across as f32,
+        }
+    }
+
+    /// How far a distance may be off, from the code's squared length and tangent, the distance's product of vectors, and
+    /// the size of its other terms.
+    #[inline]
+    pub(crate) fn error(self, squared_length: f32, tangent: f32, product: f32, others: f32) -> f32 {
+        let along = product * self.along;
+        let squared_across = (squared_length - along * along).max(0.0);
+        let squared_tangent = tangent * tangent;
+        let of_each = (squared_tangent + self.squared_tangent) * squared_across;
+        let of_both = squared_tangent * self.squared_tangent * squared_length;
+        let error = self.across * (of_each + of_both).sqrt() + ROUNDING * (others + product.abs());
+        // No bound times no length is still no bound.
+        if error.is_nan() { f32::INFINITY } else { error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slack_is_never_rounded_down() {
+        for (tangent, length) in [(0.0, 0.0), (0.1, 3.7), (1.0, 1e18), (f32::INFINITY, 1e-30)] {
+            let kept = Slack::from_bits(Slack { tangent, length }.to_bits());
+            assert!(kept.tangent >= tangent && kept.length >= length, "{kept:?}");
+            assert!(
+                kept.tangent <= tangent * 1.008 && kept.length <= length * 1.008,
+                "{kept:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_query_along_the_vector_is_met_more_exactly() {
+        let query = QuerySlack::new(
+            Slack {
+                tangent: 0.01,
+                length: 2.0,
+            },
+            2.0,
+            100,
+        );
+        let error = |cosine: f32| query.error(9.0, 0.1, 2.0 * 3.0 * 2.0 * cosine, 13.0);
+        assert!(error(1.0) < 0.02 * error(0.0));
+        assert!(error(0.9) < error(0.5) && error(0.5) < error(0.0));
+    }
+
+    #[test]
+    fn nothing_known_of_either_side_means_no_bound() {
+        let known = Slack {
+            tangent: 0.1,
+            length: 1.0,
+        };
+        let none = Slack {
+            tangent: f32::INFINITY,
+            length: 0.0,
+        };
+        assert_eq!(
+            QuerySlack::new(none, 2.0, 100).error(1.0, 0.1, 0.0, 1.0),
+            f32::INFINITY
+        );
+        assert_eq!(
+            QuerySlack::new(known, 2.0, 100).error(0.0, f32::INFINITY, 0.0, 1.0),
+            f32::INFINITY
+        );
+    }
+}
