@@ -3,18 +3,22 @@
 #![warn(missing_docs)]
 
 pub mod build;
+mod check;
 mod emission;
 mod insert;
 mod memory;
+mod repair;
 mod search;
 mod select;
 mod store;
 mod vectors;
 mod visited;
 
+pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use emission::{Emission, Step};
 pub use insert::insert;
 pub use memory::{Insertion, MemoryGraph, View};
+pub use repair::repair_neighbors;
 pub use search::{Counters, Search, SearchOptions};
 pub use select::select_neighbors;
 pub use store::{Store, StoreMut};

@@ -213,6 +213,14 @@ pub struct View<'g, Q> {
     query: PhantomData<fn(&Q)>,
 }
 
+impl<'g, Q> View<'g, Q> {
+    /// The graph seen.
+    #[must_use]
+    pub fn graph(&self) -> &'g MemoryGraph {
+        self.graph
+    }
+}
+
 impl<Q: Query> Store for View<'_, Q> {
     type Query = Q;
 

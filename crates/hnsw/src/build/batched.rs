@@ -5,6 +5,7 @@
 //! batch do not find each other; as a batch is a small share of the graph before it and a random sample of all
 //! elements, that costs next to nothing.
 
+use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
 use crate::insert::find_place;
 use crate::memory::{filled, write_list};
@@ -14,7 +15,6 @@ use crate::{
 };
 use rayon::prelude::*;
 use std::cmp::Reverse;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A batch is at most this share of the elements before it.
 const SHARE: usize = 16;
@@ -37,9 +37,7 @@ pub fn batched<V: Vectors>(
         vectors,
         params,
         watch,
-        scratch: (0..rayon::current_num_threads())
-            .map(|_| Mutex::default())
-            .collect(),
+        scratch: PerThread::new(Scratch::default),
     };
     let mut done = 0;
     while done < order.len() {
@@ -66,8 +64,7 @@ struct Builder<'a, V> {
     vectors: &'a V,
     params: &'a Params,
     watch: &'a Watch,
-    /// One for each thread, so nobody waits.
-    scratch: Vec<Mutex<Scratch>>,
+    scratch: PerThread<Scratch>,
 }
 
 #[derive(Default)]
@@ -145,7 +142,7 @@ impl<V: Vectors> Builder<'_, V> {
             selected
         };
         let level = graph.level(element);
-        let search = &mut self.scratch().search;
+        let search = &mut self.scratch.mine().search;
         let place = find_place(
             &mut graph.view(),
             search,
@@ -201,7 +198,7 @@ impl<V: Vectors> Builder<'_, V> {
             candidates,
             selected,
             ..
-        } = &mut *self.scratch();
+        } = &mut *self.scratch.mine();
         let base = ElementQuery {
             vectors: self.vectors,
             element: links[0].of.0,
@@ -218,15 +215,6 @@ impl<V: Vectors> Builder<'_, V> {
         select_among(self.vectors, candidates, list.len(), selected);
         write_list(list, selected.iter().map(|c| c.element.0));
         Ok(())
-    }
-
-    /// The scratch memory of this thread.
-    fn scratch(&self) -> MutexGuard<'_, Scratch> {
-        let thread = rayon::current_thread_index().unwrap_or(0);
-        // Nothing in it outlives a task, so what a panic left behind does no harm.
-        self.scratch[thread]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,0 +1,380 @@
+//! The invariants of a graph, as a function.
+
+use crate::{ElementId, Level, MemoryGraph, Query, Store, View, max_neighbors};
+
+/// A store that can name all its elements.
+pub trait Inspect: Store {
+    /// Neighbors an element chooses; layer 0 keeps up to twice as many.
+    fn m(&self) -> usize;
+
+    /// Appends all elements, in any order.
+    fn members(&mut self, into: &mut Vec<Member>);
+}
+
+/// An element that a store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub element: ElementId,
+    /// The highest layer it is on.
+    pub level: Level,
+    /// False if its rows are all gone.
+    pub live: bool,
+}
+
+/// What may be wrong with a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flaw {
+    /// There are live elements, but no entry point among the members that has the level it should.
+    EntryPoint,
+    /// A list is longer than it may be.
+    Overfull,
+    /// An element is its own neighbor.
+    SelfLink,
+    /// An element has a neighbor twice.
+    Repeated,
+    /// A neighbor is not there.
+    Dangling,
+    /// A neighbor is not on this layer.
+    TooLow,
+    /// A neighbor is not live. Until the next vacuum that is as it should be.
+    Dead,
+    /// No way leads from the entry point to this live element, over the links of this layer.
+    Unreachable,
+}
+
+/// A flaw, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong.
+    pub flaw: Flaw,
+    /// With which element.
+    pub element: ElementId,
+    /// On which layer.
+    pub level: Level,
+    /// The neighbor concerned, if the flaw is a link's.
+    pub neighbor: Option<ElementId>,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Members, live or not.
+    pub elements: u64,
+    /// Of these, not live.
+    pub dead: u64,
+    /// Links of all layers.
+    pub links: u64,
+}
+
+/// Looks at all elements and links of a graph, and tells `found` of every flaw.
+pub fn check<S: Inspect>(store: &mut S, mut found: impl FnMut(Finding)) -> Extent {
+    let mut members = Vec::new();
+    store.members(&mut members);
+    members.sort_unstable_by_key(|member| member.element);
+    let mut check = Check {
+        members: &members,
+        reached: vec![false; members.len()],
+        found: &mut found,
+    };
+    check.check_entry_point(store);
+    let links = members
+        .iter()
+        .map(|member| check.check_links(store, member))
+        .sum();
+    check.check_reachability(store);
+    Extent {
+        elements: members.len() as u64,
+        dead: members.iter().filter(|member| !member.live).count() as u64,
+        links,
+    }
+}
+
+struct Check<'a, F> {
+    /// Sorted by element.
+    members: &'a [Member],
+    /// Members that can be reached on the layer at hand.
+    reached: Vec<bool>,
+    found: &'a mut F,
+}
+
+impl<F: FnMut(Finding)> Check<'_, F> {
+    fn place_of(&self, element: ElementId) -> Option<usize> {
+        self.members
+            .binary_search_by_key(&element, |member| member.element)
+            .ok()
+    }
+
+    fn report(&mut self, flaw: Flaw, of: &Member, level: Level, neighbor: Option<ElementId>) {
+        let element = of.element;
+        (self.found)(Finding {
+            flaw,
+            element,
+            level,
+            neighbor,
+        });
+    }
+
+    /// The entry point is a member, on no lower a layer than any live one.
+    fn check_entry_point<S: Inspect>(&mut self, store: &mut S) {
+        let live = self.members.iter().filter(|member| member.live);
+        let Some(&highest) = live.max_by_key(|member| member.level) else {
+            return;
+        };
+        let is_sound = store.entry_point().is_some_and(|(element, level)| {
+            let place = self.place_of(element);
+            place.is_some_and(|place| self.members[place].level == level) && level >= highest.level
+        });
+        if !is_sound {
+            self.report(Flaw::EntryPoint, &highest, highest.level, None);
+        }
+    }
+
+    /// Checks the lists of one member; returns how many links they have.
+    fn check_links<S: Inspect>(&mut self, store: &mut S, of: &Member) -> u64 {
+        let mut links = 0;
+        let mut neighbors = Vec::new();
+        for level in 0..=of.level {
+            neighbors.clear();
+            store.neighbors(of.element, level, &mut neighbors);
+            links += neighbors.len() as u64;
+            if neighbors.len() > max_neighbors(store.m(), level) {
+                self.report(Flaw::Overfull, of, level, None);
+            }
+            neighbors.sort_unstable();
+            for (i, &neighbor) in neighbors.iter().enumerate() {
+                if i > 0 && neighbors[i - 1] == neighbor {
+                    self.report(Flaw::Repeated, of, level, Some(neighbor));
+                } else if let Some(flaw) = self.flaw_of_link(of, level, neighbor) {
+                    self.report(flaw, of, level, Some(neighbor));
+                }
+            }
+        }
+        links
+    }
+
+    fn flaw_of_link(&self, of: &Member, level: Level, neighbor: ElementId) -> Option<Flaw> {
+        if neighbor == of.element {
+            return Some(Flaw::SelfLink);
+        }
+        match self.place_of(neighbor).map(|place| &self.members[place]) {
+            None => Some(Flaw::Dangling),
+            Some(member) if member.level < level => Some(Flaw::TooLow),
+            Some(member) if !member.live && of.live => Some(Flaw::Dead),
+            Some(_) => None,
+        }
+    }
+
+    /// From the entry point all live elements of each layer can be reached; the way may lead over elements not live.
+    fn check_reachability<S: Inspect>(&mut self, store: &mut S) {
+        let Some((entry_point, top)) = store.entry_point() else {
+            return;
+        };
+        for level in 0..=top {
+            self.reached.fill(false);
+            self.walk(store, entry_point, level);
+            for (i, member) in self.members.iter().enumerate() {
+                if member.live && member.level >= level && !self.reached[i] {
+                    self.report(Flaw::Unreachable, member, level, None);
+                }
+            }
+        }
+    }
+
+    fn walk<S: Inspect>(&mut self, store: &mut S, from: ElementId, level: Level) {
+        let mut to_expand = vec![from];
+        let mut neighbors = Vec::new();
+        while let Some(element) = to_expand.pop() {
+            let Some(place) = self.place_of(element) else {
+                continue;
+            };
+            if std::mem::replace(&mut self.reached[place], true)
+                || self.members[place].level < level
+            {
+                continue;
+            }
+            neighbors.clear();
+            store.neighbors(element, level, &mut neighbors);
+            to_expand.append(&mut neighbors);
+        }
+    }
+}
+
+impl<Q: Query> Inspect for View<'_, Q> {
+    fn m(&self) -> usize {
+        self.graph().m()
+    }
+
+    fn members(&mut self, into: &mut Vec<Member>) {
+        let elements = (0..self.graph().len() as u32).map(ElementId);
+        into.extend(elements.map(|element| Member {
+            element,
+            level: self.graph().level(element),
+            live: true,
+        }));
+    }
+}
+
+impl MemoryGraph {
+    /// All flaws of the graph: none, if its builder keeps what it promises.
+    #[must_use]
+    pub fn flaws(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        check(&mut self.view::<fn(u32) -> f32>(), |finding| {
+            findings.push(finding);
+        });
+        findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use crate::Candidate;
+
+    /// A graph written down by hand.
+    #[derive(Clone)]
+    struct Drawn {
+        entry_point: Option<(ElementId, Level)>,
+        levels: Vec<(Level, bool)>,
+        lists: BTreeMap<(u32, Level), Vec<u32>>,
+    }
+
+    impl Store for Drawn {
+        type Query = ();
+
+        fn entry_point(&mut self) -> Option<(ElementId, Level)> {
+            self.entry_point
+        }
+
+        fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+            into.extend(
+                self.lists
+                    .get(&(of.0, level))
+                    .into_iter()
+                    .flatten()
+                    .copied()
+                    .map(ElementId),
+            );
+        }
+
+        fn measure(&mut self, (): &(), _: &[ElementId], _: &mut Vec<Candidate>) {}
+    }
+
+    impl Inspect for Drawn {
+        fn m(&self) -> usize {
+            2
+        }
+
+        fn members(&mut self, into: &mut Vec<Member>) {
+            into.extend(
+                self.levels
+                    .iter()
+                    .zip(0..)
+                    .map(|(&(level, live), id)| Member {
+                        element: ElementId(id),
+                        level,
+                        live,
+                    }),
+            );
+        }
+    }
+
+    /// Six elements in a ring; 0 and 3 are on layer 1 too, 5 is not live and has been unlinked.
+    fn sound() -> Drawn {
+        let ground = [[1, 4], [2, 0], [3, 1], [4, 2], [0, 3], [0, 4]];
+        let mut lists: BTreeMap<_, _> = (0..)
+            .zip(ground)
+            .map(|(e, list)| ((e, 0), list.to_vec()))
+            .collect();
+        lists.insert((0, 1), vec![3]);
+        lists.insert((3, 1), vec![0]);
+        Drawn {
+            entry_point: Some((ElementId(0), 1)),
+            levels: vec![
+                (1, true),
+                (0, true),
+                (0, true),
+                (1, true),
+                (0, true),
+                (0, false),
+            ],
+            lists,
+        }
+    }
+
+    fn flaws(mut graph: Drawn) -> Vec<(Flaw, u32, Level)> {
+        let mut flaws = Vec::new();
+        check(&mut graph, |finding| {
+            flaws.push((finding.flaw, finding.element.0, finding.level));
+        });
+        flaws
+    }
+
+    /// What is wrong after one list has been replaced.
+    fn flaws_with(element: u32, level: Level, list: &[u32]) -> Vec<(Flaw, u32, Level)> {
+        let mut graph = sound();
+        graph.lists.insert((element, level), list.to_vec());
+        flaws(graph)
+    }
+
+    #[test]
+    fn a_sound_graph_has_no_flaws() {
+        let extent = check(&mut sound(), |finding| panic!("{finding:?}"));
+        assert_eq!(
+            extent,
+            Extent {
+                elements: 6,
+                dead: 1,
+                links: 14
+            }
+        );
+    }
+
+    #[test]
+    fn every_flaw_of_a_list_is_found() {
+        assert_eq!(
+            flaws_with(1, 0, &[2, 0, 3, 4, 5]),
+            [(Flaw::Overfull, 1, 0), (Flaw::Dead, 1, 0)]
+        );
+        assert_eq!(flaws_with(1, 0, &[2, 0, 1]), [(Flaw::SelfLink, 1, 0)]);
+        assert_eq!(flaws_with(1, 0, &[2, 0, 2]), [(Flaw::Repeated, 1, 0)]);
+        assert_eq!(flaws_with(1, 0, &[2, 0, 77]), [(Flaw::Dangling, 1, 0)]);
+        assert_eq!(flaws_with(0, 1, &[3, 2]), [(Flaw::TooLow, 0, 1)]);
+        assert_eq!(flaws_with(1, 0, &[2, 5]), [(Flaw::Dead, 1, 0)]);
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_found_on_its_layer() {
+        assert_eq!(flaws_with(0, 1, &[]), [(Flaw::Unreachable, 3, 1)]);
+        let mut graph = sound();
+        graph.lists.insert((0, 0), vec![1]);
+        graph.lists.insert((2, 0), vec![1]);
+        assert_eq!(
+            flaws(graph),
+            [(Flaw::Unreachable, 3, 0), (Flaw::Unreachable, 4, 0)]
+        );
+    }
+
+    #[test]
+    fn the_entry_point_must_be_a_highest_member() {
+        for entry_point in [
+            None,
+            Some((ElementId(1), 0)),
+            Some((ElementId(3), 2)),
+            Some((ElementId(9), 1)),
+        ] {
+            let mut graph = sound();
+            graph.entry_point = entry_point;
+            assert_eq!(flaws(graph)[0].0, Flaw::EntryPoint);
+        }
+        let empty = Drawn {
+            entry_point: None,
+            levels: vec![(0, false)],
+            lists: BTreeMap::new(),
+        };
+        assert!(flaws(empty).is_empty());
+    }
+}
