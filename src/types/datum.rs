@@ -35,6 +35,8 @@ pub(crate) unsafe trait Scalar: Copy + 'static {
     fn send(self, into: &mut Vec<u8>);
     /// Reads `size_of::<Self>()` bytes in network order.
     fn receive(bytes: &[u8]) -> Self;
+    /// The Euclidean norm, in f64 throughout: large and tiny vectors have one, too.
+    fn norm(values: &[Self]) -> f64;
     /// The kernel of this process for a metric.
     fn kernel(metric: Metric) -> Kernel;
 }

@@ -95,15 +95,14 @@ impl<'a, S: Scalar> Reader<'a, S> {
         value
     }
 
-    /// A decimal number, as nearly all are: read by the standard library, faster than by `strtof`.
+    /// A decimal number, as nearly all are: read by a library that is three times as fast as `strtof`.
     fn plain_number(&self) -> Option<(f32, usize)> {
         let rest = self.rest();
-        let len = rest
-            .iter()
-            .position(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E'))?;
-        let ends = matches!(rest[len], b',' | b']') || is_space(rest[len]);
-        let text = str::from_utf8(&rest[..len]).ok().filter(|_| ends)?;
-        text.parse().ok().map(|number| (number, len))
+        let (number, len) = fast_float2::parse_partial::<f32, _>(rest).ok()?;
+        let ends = rest
+            .get(len)
+            .is_some_and(|byte| matches!(byte, b',' | b']') || is_space(*byte));
+        (number.is_finite() && ends).then_some((number, len))
     }
 
     /// Anything else that `real` takes.

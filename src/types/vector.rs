@@ -44,6 +44,10 @@ unsafe impl Scalar for f32 {
         f32::from_be_bytes(bytes.try_into().expect("four bytes"))
     }
 
+    fn norm(values: &[Self]) -> f64 {
+        distance::norm(values)
+    }
+
     #[inline]
     fn kernel(metric: Metric) -> Kernel {
         static KERNELS: LazyLock<[Kernel; Metric::ALL.len()]> = LazyLock::new(|| {
