@@ -41,9 +41,9 @@ pub(crate) fn find_place<S: Store>(
     let mut neighbors = vec![Vec::new(); usize::from(level) + 1];
     let mut entry = Vec::new();
     let mut nearest = Vec::new();
-    if let Some((first, top)) = search.descend(store, query, level) {
-        entry.push(first);
-        for layer in (0..=level.min(top)).rev() {
+    if let Some(descent) = search.descend(store, query, level) {
+        entry.push(descent.nearest);
+        for layer in (0..=level.min(descent.top)).rev() {
             search.layer(
                 store,
                 query,

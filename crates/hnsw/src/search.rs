@@ -14,6 +14,17 @@ pub struct SearchOptions {
     pub keep_discarded: bool,
 }
 
+/// Where a greedy descent led.
+#[derive(Clone, Copy, Debug)]
+pub struct Descent {
+    /// Where it began.
+    pub entry_point: Candidate,
+    /// The level of the entry point.
+    pub top: Level,
+    /// Where it ended: the nearest that it met.
+    pub nearest: Candidate,
+}
+
 /// What a search has cost since its last `start`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -64,12 +75,17 @@ impl Search {
     /// Algorithm 5: descends greedily to layer 1, then searches layer 0. Forgets what an earlier search left.
     pub fn start<S: Store>(&mut self, store: &mut S, query: &S::Query, options: &SearchOptions) {
         self.counters = Counters::default();
-        let entry = self.descend(store, query, 0);
+        let descent = self.descend(store, query, 0);
         self.clear();
-        if let Some((entry, _)) = entry {
-            self.enter(&[entry]);
-            self.search_layer(store, query, 0, options);
+        let Some(descent) = descent else {
+            return;
+        };
+        self.enter(&[descent.nearest]);
+        if options.keep_discarded {
+            // All elements can be reached from the entry point, not from everywhere.
+            self.enter(&[descent.entry_point]);
         }
+        self.search_layer(store, query, 0, options);
     }
 
     /// Goes on from the nearest discarded candidates, up to `ef` of them; false when nothing is left.
@@ -130,14 +146,15 @@ impl Search {
     }
 
     /// The greedy part of Algorithms 1 and 5: from the entry point down to the layer above `level`, always on to the
-    /// nearest element. Returns that element, and the level of the entry point.
+    /// nearest element. None in an empty graph.
     pub fn descend<S: Store>(
         &mut self,
         store: &mut S,
         query: &S::Query,
         level: Level,
-    ) -> Option<(Candidate, Level)> {
-        let (mut nearest, top) = self.measure_entry_point(store, query)?;
+    ) -> Option<Descent> {
+        let (entry_point, top) = self.measure_entry_point(store, query)?;
+        let mut nearest = entry_point;
         // Kept from layer to layer: what was measured above is no nearer than the nearest.
         self.visited.clear();
         self.visited.insert(nearest.element);
@@ -150,7 +167,11 @@ impl Search {
                 }
             }
         }
-        Some((nearest, top))
+        Some(Descent {
+            entry_point,
+            top,
+            nearest,
+        })
     }
 
     /// Bytes of scratch memory held.

@@ -3,7 +3,7 @@
 use crate::ElementId;
 
 const NONE: u32 = u32::MAX;
-const SMALLEST: usize = 1 << 10;
+const SMALLEST: usize = 1 << 12;
 
 /// Elements seen by a search: an open-addressed table, kept from one search to the next.
 ///
@@ -28,7 +28,7 @@ impl Visited {
     /// or each of them would pay for wiping it.
     pub(crate) fn clear(&mut self) {
         let size = self.slots.len();
-        if size > SMALLEST && self.used < size / 8 {
+        if size > SMALLEST && self.used < size / 64 {
             self.slots.truncate(size / 2);
             self.shift += 1;
         }

@@ -113,8 +113,8 @@ fn reached_near<V: Vectors>(
     let mut search = Search::new();
     let mut view = graph.view();
     let mut near = Vec::new();
-    if let Some((entry, _)) = search.descend(&mut view, &query, level) {
-        search.layer(&mut view, &query, &[entry], level, EF, &mut near);
+    if let Some(descent) = search.descend(&mut view, &query, level) {
+        search.layer(&mut view, &query, &[descent.nearest], level, EF, &mut near);
     }
     let mut near: Vec<_> = near
         .iter()
