@@ -46,7 +46,7 @@ SELECT vector_dims('[1,2,3]'::vector);
 SELECT v, vector_norm(v::vector), l2_norm(v::vector) FROM (VALUES ('[3,4]'), ('[0,1]'), ('[0]'), ('[3e37,4e37]'), ('[3e-37,4e-37]'), ('[1e-45]')) AS t (v);
 SELECT round(vector_norm('[3e37,4e37]')::numeric / 5e37, 6), vector_norm(NULL);
 SELECT v, l2_normalize(v::vector) FROM (VALUES ('[3,4]'), ('[3,0]'), ('[0,0.1]'), ('[0,0]'), ('[-0]'), ('[3e38]'), ('[1e-45]')) AS t (v);
-SELECT abs(vector_norm(l2_normalize('[3e38,-3e38,1]')) - 1) < 1e-6 AS unit;
+SELECT abs(vector_norm(l2_normalize('[3e38,-3e38,1]'::vector)) - 1) < 1e-6 AS unit;
 
 -- bits
 SELECT binary_quantize('[1,0,-1]'::vector), binary_quantize('[0,0.1,-0.2,-0.3,0.4,0.5,0.6,-0.7,0.8,-0.9,1]'::vector), binary_quantize('[-0,1e-45]'::vector);
@@ -75,7 +75,7 @@ FROM (VALUES ('[1,2,3]', '[1,2,3]'), ('[1,2,3]', '[0,0,0]'), ('[0,0,0]', '[1,2,3
 	('[1,2]', '[2,3,4]'), ('[2,3]', '[1,2,3]'), ('[0]', '[-0]'), ('[-0,1]', '[0]')) AS v (a, b);
 
 -- operators as the planner sees them
-SELECT oprname, oprcode, oprcom::regoperator, oprnegate::regoperator, oprrest, oprjoin, oprcanmerge, oprcanhash
+SELECT oprname, oprcode::regprocedure, oprcom::regoperator, oprnegate::regoperator, oprrest, oprjoin, oprcanmerge, oprcanhash
 FROM pg_operator WHERE oprleft = 'vector'::regtype AND oprright = 'vector'::regtype ORDER BY oprname COLLATE "C";
 
 -- every function is immutable, strict and safe in parallel
