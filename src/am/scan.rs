@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use hnsw::{Candidate, Counters, ElementId, Emission, Search, SearchOptions, Step};
-use layout::{HeapTid, OverflowId};
+use layout::HeapTid;
 use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
 use quantize::Query;
 
@@ -14,7 +14,8 @@ use crate::pg::{Relation, compat, interrupt, setting};
 use crate::settings::{
     EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER,
 };
-use crate::storage::{Index, PageGraph, rows};
+use crate::storage::rows::{self, Chain};
+use crate::storage::{Index, PageGraph};
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambeginscan(
@@ -100,10 +101,10 @@ unsafe fn state<'a>(scan: pg_sys::IndexScanDesc) -> &'a mut Scan {
 }
 
 /// Something found whose rows are not measured yet.
-#[derive(Debug)]
 enum Found {
     Element(ElementId),
-    Overflow(ElementId, OverflowId),
+    /// Further rows of an element.
+    Rows(Chain),
 }
 
 /// A scan in progress.
@@ -260,7 +261,7 @@ impl Scan {
         loop {
             interrupt::check();
             match self.emission.step() {
-                Step::Measure(found, bound) => self.measure(&found, bound),
+                Step::Measure(found, bound) => self.measure(found, bound),
                 Step::Emit(tid, distance) if self.is_in_order(distance) => {
                     self.last = distance;
                     return Some(tid);
@@ -279,23 +280,9 @@ impl Scan {
     }
 
     /// Measures the rows of what was found, from the table.
-    fn measure(&mut self, found: &Found, bound: f64) {
-        self.tids.clear();
-        let (element, more) = match *found {
-            Found::Element(element) => {
-                let mut hints = self.index.hints().borrow_mut();
-                let mut graph = PageGraph::new(&self.index, &mut hints);
-                (element, rows::inline(&mut graph, element, &mut self.tids))
-            }
-            Found::Overflow(element, slot) => (
-                element,
-                rows::overflow(&self.index, element, slot, &mut self.tids),
-            ),
-        };
-        if let Some(slot) = more {
-            self.emission
-                .push_found(Found::Overflow(element, slot), bound);
-        }
+    fn measure(&mut self, found: Found, bound: f64) {
+        let more = self.read_rows(found);
+        let mut saw_row = false;
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
         for &tid in &self.tids {
@@ -304,8 +291,25 @@ impl Scan {
                 distance_of(&self.class, &query.exact, vector::bytes(value))
             });
             if let Some(distance) = distance {
+                saw_row = true;
                 self.emission.push_measured(tid, distance);
             }
+        }
+        if let Some(chain) = more {
+            let chain = if saw_row { chain.saw_row() } else { chain };
+            self.emission.push_found(Found::Rows(chain), bound);
+        }
+    }
+
+    /// Reads row pointers into `self.tids`; gives where the element has more.
+    fn read_rows(&mut self, found: Found) -> Option<Chain> {
+        self.tids.clear();
+        // Not held while rows are measured: an index expression may run a query over this very index.
+        let mut hints = self.index.hints().borrow_mut();
+        let mut graph = PageGraph::new(&self.index, &mut hints);
+        match found {
+            Found::Element(element) => rows::inline(&mut graph, element, &mut self.tids),
+            Found::Rows(chain) => chain.read(&mut graph, &mut self.tids),
         }
     }
 

@@ -127,7 +127,7 @@ fn construct(
                 &params,
                 &watch,
             ),
-            _ => hnsw::build::batched(&elements.set, &params, &watch),
+            _ => hnsw::build::segments(&elements.set, &params, &watch),
         };
         (elements, graph)
     });

@@ -9,7 +9,7 @@ use layout::{CenterPage, Corrupt, Frozen, Geometry, Measure};
 use quantize::{CodeBits, Codec};
 
 use super::buffer::{Access, Hints, Page};
-use super::metapage;
+use super::metapage::{self, METAPAGE};
 use crate::error;
 use crate::pg::Relation;
 
@@ -103,9 +103,25 @@ impl Kept {
         let center = frozen
             .center_block
             .map(|block| read_center(relation, block, frozen.dimensions as usize));
+        let codec = codec(&frozen, center.as_deref());
+        let Geometry {
+            m,
+            code_len,
+            element,
+            ..
+        } = frozen.geometry;
+        if codec.code_len() != code_len {
+            let in_page = |len| u32::try_from(len).unwrap_or(u32::MAX);
+            let contradiction = Corrupt::Geometry {
+                m,
+                code_len: in_page(code_len),
+                slot_len: in_page(element.len),
+            };
+            corrupt(relation, METAPAGE, contradiction);
+        }
         Self {
             file_number: relation.file_number(),
-            codec: codec(&frozen, center.as_deref()),
+            codec,
             frozen,
             hints: RefCell::default(),
         }

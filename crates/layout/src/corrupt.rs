@@ -85,6 +85,8 @@ pub enum Corrupt {
         /// The stored length of a slot.
         slot_len: u32,
     },
+    /// The overflow slots of an element are linked in a ring.
+    EndlessOverflow,
     /// The entry point is no element's id, or has a level without being there.
     EntryPoint(u32),
 }
@@ -127,6 +129,7 @@ impl Display for Corrupt {
             Self::Reserved => write!(f, "reserved bytes are not zero"),
             Self::Slot { slot, used } => write!(f, "slot {slot} on a page with {used} slots"),
             Self::NoSuchBlock(block) => write!(f, "link to block {block}, which does not exist"),
+            Self::EndlessOverflow => write!(f, "overflow slots are linked in a ring"),
             Self::State(found) => write!(f, "slot state is {found}"),
             Self::Level(found) => write!(f, "level is {found}"),
             Self::Count { count, capacity } => {

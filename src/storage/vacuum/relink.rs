@@ -24,8 +24,8 @@ pub(super) fn relink(index: &Index, ef_construction: usize, dead: &ElementSet) {
         dead,
         search: Search::new(),
     };
-    relink.replace_entry_point();
-    relink.repair_ground();
+    let highest = relink.repair_ground();
+    relink.replace_entry_point(highest);
     relink.repair_upper();
     relink.link_orphans();
 }
@@ -38,66 +38,59 @@ struct Relink<'a> {
 }
 
 impl Relink<'_> {
-    /// Moves the entry point away from a tombstone, to a live element of the highest level.
-    fn replace_entry_point(&self) {
+    /// Moves the entry point away from a tombstone, or up to a higher element: an insert that met a tombstone there made
+    /// itself the entry point, whatever its level.
+    fn replace_entry_point(&self, highest: Option<EntryPoint>) {
         let relation = self.index.relation();
         let old = metapage::read(relation).entry_point;
-        if !old.is_some_and(|entry| self.dead.contains(entry.element)) {
+        let stays = old.is_some_and(|old| {
+            !self.dead.contains(old.element)
+                && highest.is_none_or(|highest| highest.level <= old.level)
+        });
+        if stays || old == highest {
             return;
         }
-        let new = self.highest_live();
         let mut metapage = Locked::acquire(relation);
-        // An insert that met the tombstone may have taken its place by now.
+        // An insert may have been faster.
         if metapage.contents.entry_point == old {
-            metapage.contents.entry_point = new;
+            metapage.contents.entry_point = highest;
             metapage.commit();
         }
     }
 
-    fn highest_live(&self) -> Option<EntryPoint> {
+    /// Repairs the lists of layer 0. Gives the highest live element, which is fit to be the entry point.
+    fn repair_ground(&mut self) -> Option<EntryPoint> {
+        let (index, dead) = (self.index, self.dead);
         let mut highest: Option<EntryPoint> = None;
         let find = |block: u32, bytes: &[u8]| {
-            let view = self
-                .index
-                .expect(block, ElementPage::view(bytes, self.index.geometry()));
+            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
+            let mut broken = Vec::new();
             for number in 0..view.used() {
-                let slot = self.index.expect(block, view.slot(number));
+                let slot = index.expect(block, view.slot(number));
+                let Some(element) = index
+                    .geometry()
+                    .element
+                    .join(block, number)
+                    .filter(|_| slot.is_live())
+                else {
+                    continue;
+                };
+                if slot.neighbors().any(|neighbor| dead.contains(neighbor)) {
+                    broken.push(element);
+                }
                 let level = slot.level();
-                if slot.is_live() && highest.is_none_or(|highest| level > highest.level) {
-                    let element = self.index.geometry().element.join(block, number);
-                    highest = element
-                        .map(|element| EntryPoint { element, level })
-                        .or(highest);
+                if highest.is_none_or(|highest| level > highest.level) {
+                    highest = Some(EntryPoint { element, level });
                 }
             }
+            broken
         };
-        for_each_page(self.index, PageKind::Element, find, |_, ()| ());
+        for_each_page(index, PageKind::Element, find, |_, broken| {
+            broken
+                .into_iter()
+                .for_each(|element| self.repair(element, 0));
+        });
         highest
-    }
-
-    /// Repairs the lists of layer 0.
-    fn repair_ground(&mut self) {
-        let (index, dead) = (self.index, self.dead);
-        let find = |block: u32, bytes: &[u8]| {
-            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-            let slots = (0..view.used()).map(|slot| (slot, index.expect(block, view.slot(slot))));
-            slots
-                .filter(|(_, slot)| {
-                    slot.is_live() && slot.neighbors().any(|neighbor| dead.contains(neighbor))
-                })
-                .filter_map(|(slot, _)| index.geometry().element.join(block, slot))
-                .collect()
-        };
-        for_each_page(
-            index,
-            PageKind::Element,
-            find,
-            |_, elements: Vec<ElementId>| {
-                elements
-                    .into_iter()
-                    .for_each(|element| self.repair(element, 0));
-            },
-        );
     }
 
     /// Repairs the lists of the layers above.

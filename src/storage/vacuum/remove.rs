@@ -12,7 +12,7 @@ use crate::storage::allocate;
 use crate::storage::buffer::{Access, Page};
 use crate::storage::index::Index;
 use crate::storage::record::Record;
-use crate::storage::rows::check_block;
+use crate::storage::rows::{Steps, check_block};
 
 /// Drops dead rows and makes tombstones of elements that have none left. Gives all tombstones, those of earlier vacuums too.
 pub(super) fn remove(
@@ -159,7 +159,9 @@ fn unlink_empty_overflow(index: &Index, element_page: &Page, slot: u16) {
     );
     let mut before: Option<OverflowId> = None;
     let mut next = element.overflow();
+    let mut steps = Steps::of(index);
     while let Some(at) = next {
+        steps.take(index, block);
         let (is_empty, after) = read_overflow(index, at);
         if is_empty {
             unlink(index, element_page, slot, before, at, after);
