@@ -54,5 +54,19 @@ SELECT meaning, receive(bytes, :'file') FROM (VALUES
 ) AS v (meaning, bytes);
 SELECT * FROM received;
 
+-- a damaged value, as a broken page might hold it: dimensions that its length does not bear out
+CREATE CAST (bytea AS vector) WITHOUT FUNCTION;
+SELECT meaning, failure(format('SELECT vector_out(%L::bytea::vector)', bytes)) FROM (VALUES
+	('[1]', '\x010000000000803f'::bytea),
+	('two dimensions, one element', '\x020000000000803f'),
+	('no dimensions, one element', '\x000000000000803f'),
+	('negative dimensions', '\xffff00000000803f'),
+	('half an element', '\x010000000000'),
+	('only dimensions', '\x0100'),
+	('nothing', '\x')
+) AS v (meaning, bytes);
+SELECT '\x020000000000803f'::bytea::vector <-> '[1,2]';
+DROP CAST (bytea AS vector);
+
 DROP TABLE source, target, received;
 DROP FUNCTION receive, failure;
