@@ -14,6 +14,6 @@ bench_insert() {
             INSERT INTO $2_insert VALUES (fresh.id, fresh.embedding);
           END LOOP;
         END \$\$" | sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | awk '{ print $1 / 1000 }')
-    bench_result "$2" 'INSERT' "$1" "$(awk "BEGIN { printf \"%.0f\", $rows / $seconds }")" rows/s
+    bench_result "$2" 'INSERT' "$1" "$(bench_calculate "$rows / $seconds" %.0f)" rows/s
     sql "$1" -c "DROP TABLE $2_insert"
 }

@@ -14,9 +14,19 @@ bench_query() {
         ef=$(sql "$1" -c "SELECT $2_ef_for($target_recall)")
         [[ $ef ]] || { say "  recall $target_recall is not reached at any ef_search"; continue; }
         bench_result "$2" "ef_search for recall $target_recall" "$1" "$ef" ''
-        bench_result "$2" "a query at recall $target_recall" "$1" \
-            "$(sql "$1" -c "SET hnsw.ef_search = $ef" -c "SELECT round($2_milliseconds(3), 3)")" ms
+        bench_query_time "$1" "$2" "$target_recall" "$ef"
     done
+}
+
+# bench_query_time ENGINE SET RECALL EF
+bench_query_time() {
+    local rounds=3 before queries
+    queries=$(sql "$1" -c "SELECT count(*) FROM $2_query")
+    before=$(bench_processor_time)
+    bench_result "$2" "a query at recall $3" "$1" \
+        "$(sql "$1" -c "SET hnsw.ef_search = $4" -c "SELECT round($2_milliseconds($rounds), 3)")" ms
+    bench_result "$2" "a query at recall $3, processor time" "$1" \
+        "$(bench_calculate "1000 * ($(bench_processor_time) - $before) / ($queries * ($rounds + 1))" %.3f)" ms
 }
 
 # Functions with the table and operator written out, so that their plans are cached.

@@ -29,5 +29,5 @@ bench_types_time() {
     rows=$(sql "$1" -c "SELECT count(*) FROM $2")
     best=$(sql "$1" -c '\timing on' -c "$4" -c "$4" -c "$4" -c "$4" |
         sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | tail -3 | sort -n | head -1)
-    bench_result "$2" "$3" "$1" "$(awk "BEGIN { printf \"%.0f\", 1000 * $rows / $best }")" rows/s
+    bench_result "$2" "$3" "$1" "$(bench_calculate "1000 * $rows / $best" %.0f)" rows/s
 }

@@ -21,6 +21,7 @@ dev_bench() {
     [[ -n ${DATA_DIR:-} ]] || die "benches need the large data sets"
     extension_install_privately
     bench_server
+    bench_warn_if_busy
     for name in "${names[@]}"; do bench_run "$name"; done
     bench_report
 }
@@ -35,6 +36,14 @@ bench_run() {
             "bench_$1" "$engine" "$set"
         done
     done
+}
+
+bench_warn_if_busy() {
+    local load
+    read -r load _ </proc/loadavg
+    if ((${load%.*} > 0)); then
+        say "this machine is busy (load $load on $(nproc) processors): trust ratios and processor time only"
+    fi
 }
 
 bench_settings=(shared_buffers=1GB maintenance_work_mem=1GB max_parallel_maintenance_workers=1 jit=off
@@ -94,6 +103,18 @@ bench_index() {
         CREATE INDEX $2_embedding ON $2 USING hnsw (embedding $(bench_operator_class "$3"))" |
         sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | tail -1 | awk '{ printf "%.2f\n", $1 / 1000 }'
 }
+
+# The processor time that finished sessions have used, in seconds: what a busy machine does not distort.
+bench_processor_time() {
+    local postmaster
+    postmaster=$(head -1 "$home/bench/postmaster.pid")
+    # A session's time counts once the postmaster has seen it end.
+    sleep 0.2
+    awk -v ticks="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($14 + $15) / ticks }' "/proc/$postmaster/stat"
+}
+
+# bench_calculate EXPRESSION [FORMAT]
+bench_calculate() { awk "BEGIN { printf \"${2:-%.2f}\", $1 }"; }
 
 # bench_result SET MEASURE ENGINE VALUE UNIT
 bench_result() {

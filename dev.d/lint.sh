@@ -11,6 +11,9 @@ dev_lint() {
         cargo clippy --quiet --workspace --exclude omendb --all-targets -- -D warnings || die "clippy found something"
     step "clippy on the extension"
     extension_cargo clippy --quiet --release --package omendb -- -D warnings || die "clippy found something"
+    step "documentation"
+    CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} RUSTDOCFLAGS='-D warnings' \
+        cargo doc --quiet --no-deps --workspace --exclude omendb || die "rustdoc found something"
     step "which room uses which"
     lint_arrows
     lint_shell
