@@ -4,32 +4,71 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use layout::HeapTid;
+use layout::{Frozen, HeapTid};
 use quantize::{CodeBits, CodeSet, Codec, EncodedRow, Measure, Rotation};
 
 use super::budget::Budget;
 use super::workers::{Pending, Workers};
 use crate::error;
+use crate::storage::index::codec;
 
 /// Rows handed to the pool at a time.
 const CHUNK_ROWS: usize = 256;
 /// Rows whose codes lie in one piece of memory.
 const BLOCK_ROWS: usize = 4096;
+/// Rows by whose mean vectors are centered, in bytes.
+const SAMPLE_BYTES: usize = 8 << 20;
 /// What the table of known codes takes for each element: hash, place and slack.
 const KNOWN_BYTES: usize = 36;
 
 /// Makes codes: those that pages hold and, where the graph is built on them, those of the build.
 pub(super) struct Encoder {
     codec: Codec,
+    /// What codes leave out of every vector.
+    center: Option<Vec<f32>>,
     /// None for short vectors and L1, whose graph is built on the codes that pages hold.
     rotation: Option<Rotation>,
 }
 
 impl Encoder {
-    pub(super) fn new(codec: Codec, seed: u64) -> Self {
-        let rotated = codec.bits() != CodeBits::Exact && codec.measure() != Measure::L1;
-        let rotation = rotated.then(|| Rotation::new(codec.dimensions(), seed));
-        Self { codec, rotation }
+    /// Codes as an index with these options has them. The center is the mean of the sample where that helps: codes of
+    /// what is left of a vector are finer than codes of all of it.
+    fn new(frozen: &Frozen, sample: &[f32]) -> Self {
+        let plain = codec(frozen, None);
+        let dimensions = plain.dimensions();
+        if plain.bits() == CodeBits::Exact || plain.measure() == Measure::L1 {
+            return Self {
+                codec: plain,
+                center: None,
+                rotation: None,
+            };
+        }
+        let center = mean(sample, dimensions);
+        let rotation = Some(Rotation::new(dimensions, frozen.seed));
+        Self {
+            codec: codec(frozen, center.as_deref()),
+            center,
+            rotation,
+        }
+    }
+
+    /// The code of a vector for the build. Distances do not change when all vectors are moved; inner products do.
+    fn encode_for_build(
+        &self,
+        rotation: &Rotation,
+        vector: &[f32],
+        moved: &mut [f32],
+        row: &mut EncodedRow,
+    ) {
+        moved.copy_from_slice(vector);
+        if let (Measure::L2, Some(center)) = (self.codec.measure(), &self.center) {
+            moved
+                .iter_mut()
+                .zip(center)
+                .for_each(|(x, center)| *x -= center);
+        }
+        rotation.rotate(moved);
+        row.encode(moved);
     }
 
     fn encode(&self, chunk: Chunk) -> Encoded {
@@ -41,7 +80,7 @@ impl Encoder {
             tids: chunk.tids,
         };
         let mut row = EncodedRow::new();
-        let mut rotated = vec![0.0; dimensions];
+        let mut moved = vec![0.0; dimensions];
         let codes = encoded.codes.chunks_exact_mut(code_len);
         for (vector, code) in chunk.floats.chunks_exact(dimensions).zip(codes) {
             self.codec.encode(vector, code);
@@ -49,14 +88,30 @@ impl Encoder {
                 .hashes
                 .push(BuildHasherDefault::<DefaultHasher>::default().hash_one(&*code));
             if let Some(rotation) = &self.rotation {
-                rotated.copy_from_slice(vector);
-                rotation.rotate(&mut rotated);
-                row.encode(&rotated);
+                self.encode_for_build(rotation, vector, &mut moved, &mut row);
                 encoded.set.push(&row);
             }
         }
         encoded
     }
+}
+
+/// The mean of vectors; none of no vectors, or where sums overflow.
+fn mean(vectors: &[f32], dimensions: usize) -> Option<Vec<f32>> {
+    let mut sums = vec![0.0_f64; dimensions];
+    for vector in vectors.chunks_exact(dimensions) {
+        sums.iter_mut()
+            .zip(vector)
+            .for_each(|(sum, &x)| *sum += f64::from(x));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
+    let count = (vectors.len() / dimensions) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a mean of f32 is in their range"
+    )]
+    let center: Vec<f32> = sums.into_iter().map(|sum| (sum / count) as f32).collect();
+    center.iter().all(|x| x.is_finite()).then_some(center)
 }
 
 /// Rows as they were read.
@@ -118,7 +173,10 @@ impl Codes {
 /// Takes rows in the order of the table and makes elements of them.
 pub(super) struct Feed<'w> {
     workers: &'w mut Workers,
-    encoder: Arc<Encoder>,
+    frozen: Frozen,
+    /// None while the first rows are collected, by whose mean vectors are centered.
+    encoder: Option<Arc<Encoder>>,
+    sample_rows: usize,
     chunk: Chunk,
     pending: VecDeque<Pending<Encoded>>,
     max_pending: usize,
@@ -126,27 +184,23 @@ pub(super) struct Feed<'w> {
     known: HashMap<u64, u32>,
     /// Elements whose memory is charged already.
     charged: usize,
-    bytes_per_block: usize,
 }
 
 impl<'w> Feed<'w> {
-    pub(super) fn new(workers: &'w mut Workers, threads: usize, encoder: Encoder) -> Self {
-        let (dimensions, code_len) = (encoder.codec.dimensions(), encoder.codec.code_len());
-        let of_set = if encoder.rotation.is_some() {
-            CodeSet::bytes_needed(BLOCK_ROWS, dimensions)
-        } else {
-            0
-        };
-        let per_row = code_len + size_of::<HeapTid>() + KNOWN_BYTES;
+    pub(super) fn new(workers: &'w mut Workers, threads: usize, frozen: &Frozen) -> Self {
+        let plain = codec(frozen, None);
         Self {
             workers,
+            frozen: *frozen,
+            encoder: None,
+            sample_rows: (SAMPLE_BYTES / size_of::<f32>() / plain.dimensions()).max(CHUNK_ROWS),
             chunk: Chunk::default(),
             pending: VecDeque::new(),
             max_pending: 2 * threads,
             elements: Elements {
-                set: CodeSet::new(dimensions, encoder.codec.measure()),
+                set: CodeSet::new(plain.dimensions(), plain.measure()),
                 codes: Codes {
-                    len: code_len,
+                    len: plain.code_len(),
                     blocks: Vec::new(),
                 },
                 tids: Vec::new(),
@@ -154,8 +208,6 @@ impl<'w> Feed<'w> {
             },
             known: HashMap::new(),
             charged: 0,
-            bytes_per_block: of_set + BLOCK_ROWS * per_row,
-            encoder: Arc::new(encoder),
         }
     }
 
@@ -170,36 +222,65 @@ impl<'w> Feed<'w> {
             return;
         }
         self.chunk.tids.push(tid);
-        if self.chunk.tids.len() == CHUNK_ROWS {
-            self.submit(budget);
+        let enough = if self.encoder.is_some() {
+            CHUNK_ROWS
+        } else {
+            self.sample_rows
+        };
+        if self.chunk.tids.len() >= enough {
+            self.submit_all(budget);
         }
     }
 
-    /// Waits for what is under way and gives all elements.
-    pub(super) fn finish(mut self, budget: &mut Budget) -> Elements {
-        self.submit(budget);
+    /// Waits for what is under way; gives all elements and how they were encoded.
+    pub(super) fn finish(mut self, budget: &mut Budget) -> (Elements, Codec, Option<Vec<f32>>) {
+        self.submit_all(budget);
         while let Some(first) = self.pending.pop_front() {
             self.take_in(budget, &first);
         }
-        budget.release(self.known.len() * KNOWN_BYTES);
+        budget.release(self.charged * KNOWN_BYTES);
         self.elements.more.sort_by_key(|&(element, _)| element);
-        self.elements
+        let encoder = self.encoder();
+        (self.elements, encoder.codec.clone(), encoder.center.clone())
     }
 
-    fn submit(&mut self, budget: &mut Budget) {
+    /// The encoder, made from the rows at hand when it is first needed.
+    fn encoder(&mut self) -> Arc<Encoder> {
+        let make = || Arc::new(Encoder::new(&self.frozen, &self.chunk.floats));
+        Arc::clone(self.encoder.get_or_insert_with(make))
+    }
+
+    fn submit_all(&mut self, budget: &mut Budget) {
+        let (encoder, chunk) = (self.encoder(), std::mem::take(&mut self.chunk));
+        let dimensions = encoder.codec.dimensions();
+        let pieces = chunk
+            .floats
+            .chunks(CHUNK_ROWS * dimensions)
+            .zip(chunk.tids.chunks(CHUNK_ROWS));
+        for (floats, tids) in pieces {
+            self.submit(
+                budget,
+                Chunk {
+                    floats: floats.to_vec(),
+                    tids: tids.to_vec(),
+                },
+            );
+        }
+    }
+
+    fn submit(&mut self, budget: &mut Budget, chunk: Chunk) {
         if self.pending.len() == self.max_pending {
             let first = self.pending.pop_front().expect("the queue is full");
             self.take_in(budget, &first);
         }
-        let (chunk, encoder) = (std::mem::take(&mut self.chunk), Arc::clone(&self.encoder));
-        self.chunk.floats.reserve(chunk.floats.len());
+        let encoder = self.encoder();
         self.pending
             .push_back(self.workers.submit(move || encoder.encode(chunk)));
     }
 
     fn take_in(&mut self, budget: &mut Budget, pending: &Pending<Encoded>) {
         let encoded = self.workers.wait(pending, || {});
-        let code_len = self.encoder.codec.code_len();
+        let code_len = self.elements.codes.len;
         for (row, &tid) in encoded.tids.iter().enumerate() {
             let code = &encoded.codes[row * code_len..][..code_len];
             match self.known.get(&encoded.hashes[row]) {
@@ -222,7 +303,7 @@ impl<'w> Feed<'w> {
     ) {
         let element = self.elements.len();
         if element == self.charged {
-            budget.charge(self.bytes_per_block);
+            budget.charge(self.block_bytes());
             self.charged += BLOCK_ROWS;
             self.reserve_block();
         }
@@ -239,19 +320,35 @@ impl<'w> Feed<'w> {
         self.known.entry(encoded.hashes[row]).or_insert(element);
     }
 
+    fn is_rotated(&self) -> bool {
+        self.encoder
+            .as_ref()
+            .is_some_and(|encoder| encoder.rotation.is_some())
+    }
+
+    /// What a block of elements takes.
+    fn block_bytes(&self) -> usize {
+        let of_set = if self.is_rotated() {
+            CodeSet::bytes_needed(BLOCK_ROWS, self.elements.set.dimensions())
+        } else {
+            0
+        };
+        of_set + BLOCK_ROWS * (self.elements.codes.len + size_of::<HeapTid>() + KNOWN_BYTES)
+    }
+
     /// Takes the memory of the next block of elements, which is charged.
     fn reserve_block(&mut self) {
-        let elements = &mut self.elements;
-        let of_set = if self.encoder.rotation.is_some() {
-            elements.set.try_reserve(BLOCK_ROWS)
+        let bytes = self.block_bytes();
+        let of_set = if self.is_rotated() {
+            self.elements.set.try_reserve(BLOCK_ROWS)
         } else {
             Ok(())
         };
         let taken = of_set
-            .and_then(|()| elements.tids.try_reserve(BLOCK_ROWS))
+            .and_then(|()| self.elements.tids.try_reserve(BLOCK_ROWS))
             .and_then(|()| self.known.try_reserve(BLOCK_ROWS));
         if taken.is_err() {
-            error::out_of_memory(self.bytes_per_block);
+            error::out_of_memory(bytes);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use hnsw::{ElementId, Level, MemoryGraph};
 use layout::{
-    ElementPageMut, EntryPoint, Frozen, HeapTid, INLINE_TIDS, Metapage, NewElement, OVERFLOW_TIDS,
-    OverflowId, OverflowPageMut, SlotId, Slots, UpperId, UpperPageMut,
+    CENTER_VALUES, ElementPageMut, EntryPoint, Frozen, HeapTid, INLINE_TIDS, Metapage, NewElement,
+    OVERFLOW_TIDS, OverflowId, OverflowPageMut, SlotId, Slots, UpperId, UpperPageMut,
 };
 use pgrx::pg_sys::ForkNumber::{self, INIT_FORKNUM, MAIN_FORKNUM};
 
@@ -23,8 +23,15 @@ pub(crate) fn write_empty(index: Relation, frozen: &Frozen, fork: ForkNumber::Ty
 
 /// Writes all pages of an index.
 pub(super) fn write(index: Relation, frozen: &Frozen, elements: &Elements, graph: &MemoryGraph) {
-    let plan = Plan::new(frozen, elements, graph);
+    let center_pages = center.map_or(0, |center| center.len().div_ceil(CENTER_VALUES));
+    let first_block = METAPAGE + 1 + u32::try_from(center_pages).expect("a center takes few pages");
+    let frozen = Frozen {
+        center_block: center.map(|_| METAPAGE + 1),
+        ..*frozen
+    };
+    let plan = Plan::new(&frozen, first_block, elements, graph);
     write_metapage(index, MAIN_FORKNUM, &plan.metapage());
+    write_center(index, center.unwrap_or_default(), first_block);
     plan.write_elements(index);
     plan.write_upper(index);
     plan.write_overflow(index);
@@ -52,6 +59,19 @@ fn write_metapage(index: Relation, fork: ForkNumber::Type, metapage: &Metapage) 
     );
     metapage.init(page.bytes_mut());
     page.mark_dirty();
+}
+
+/// Writes the center in a chain of pages that ends before `end`.
+fn write_center(index: Relation, center: &[f32], end: u32) {
+    for (block, values) in (METAPAGE + 1..end).zip(center.chunks(CENTER_VALUES)) {
+        let mut page = extend(index, block);
+        layout::init_center_page(
+            page.bytes_mut(),
+            values,
+            (block + 1 < end).then_some(block + 1),
+        );
+        page.mark_dirty();
+    }
 }
 
 /// Which element goes where. Elements lie in the graph's page order, then upper lists, then overflow slots.
@@ -121,9 +141,14 @@ impl<Id: SlotId> Run<Id> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(frozen: &'a Frozen, elements: &'a Elements, graph: &'a MemoryGraph) -> Self {
+    fn new(
+        frozen: &'a Frozen,
+        first_block: u32,
+        elements: &'a Elements,
+        graph: &'a MemoryGraph,
+    ) -> Self {
         let geometry = &frozen.geometry;
-        let mut element_pages = Run::new(geometry.element, METAPAGE + 1);
+        let mut element_pages = Run::new(geometry.element, first_block);
         element_pages.taken = u32::try_from(elements.len()).unwrap_or_else(|_| error::index_full());
         let mut position = vec![0; elements.len()];
         for (place, &element) in (0..).zip(graph.order()) {

@@ -19,9 +19,8 @@ use crate::error;
 use crate::pg::heap::Table;
 use crate::pg::progress::{self, Counter};
 use crate::pg::setting;
-use crate::storage::index::codec;
 use budget::Budget;
-use feed::{Elements, Encoder, Feed};
+use feed::{Elements, Feed};
 use workers::Workers;
 
 pub(crate) use flush::write_empty;
@@ -68,15 +67,10 @@ pub(crate) fn build(
     let mut budget = Budget::new(setting::maintenance_work_mem());
     let mut workers = Workers::start(threads);
     enter(Phase::Loading);
-    let codec = codec(&frozen, None);
-    let mut feed = Feed::new(
-        &mut workers,
-        threads,
-        Encoder::new(codec.clone(), frozen.seed),
-    );
+    let mut feed = Feed::new(&mut workers, threads, &frozen);
     let rows =
         table.scan(|tid: HeapTid, value| feed.add(&mut budget, tid, |floats| fill(value, floats)));
-    let elements = feed.finish(&mut budget);
+    let (elements, codec, center) = feed.finish(&mut budget);
     let params = Params {
         m: frozen.geometry.m.into(),
         ef_construction,
@@ -84,7 +78,7 @@ pub(crate) fn build(
     let (elements, graph) = construct(&mut workers, &mut budget, elements, &codec, params);
     drop(workers);
     enter(Phase::Writing);
-    flush::write(table.index(), &frozen, &elements, &graph);
+    flush::write(table.index(), &frozen, center.as_deref(), &elements, &graph);
     #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
     let indexed = (elements.len() + elements.more.len()) as f64;
     Built { rows, indexed }
