@@ -309,7 +309,7 @@ impl<'w> Feed<'w> {
         }
         self.elements.codes.push(element, code);
         self.elements.tids.push(tid);
-        if self.encoder.rotation.is_some() {
+        if self.is_rotated() {
             self.elements
                 .set
                 .push_from(&encoded.set, u32::try_from(row).expect("a chunk is small"));

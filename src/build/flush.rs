@@ -22,7 +22,13 @@ pub(crate) fn write_empty(index: Relation, frozen: &Frozen, fork: ForkNumber::Ty
 }
 
 /// Writes all pages of an index.
-pub(super) fn write(index: Relation, frozen: &Frozen, elements: &Elements, graph: &MemoryGraph) {
+pub(super) fn write(
+    index: Relation,
+    frozen: &Frozen,
+    center: Option<&[f32]>,
+    elements: &Elements,
+    graph: &MemoryGraph,
+) {
     let center_pages = center.map_or(0, |center| center.len().div_ceil(CENTER_VALUES));
     let first_block = METAPAGE + 1 + u32::try_from(center_pages).expect("a center takes few pages");
     let frozen = Frozen {
