@@ -42,7 +42,7 @@ fn distances(criterion: &mut Criterion) {
             let (codes, query) = (codes(&codec), codec.query(&vector(dimensions, 0)));
             let id = BenchmarkId::new(format!("{measure:?} {bits:?}"), dimensions);
             group.bench_function(id, |bencher| {
-                bencher.iter(|| sum_of_distances(&query, black_box(&codes)))
+                bencher.iter(|| sum_of_distances(&query, black_box(&codes)));
             });
         }
     }
@@ -50,7 +50,7 @@ fn distances(criterion: &mut Criterion) {
     let (codes, query) = (codes(&codec), codec.query(&vector(32, 0)));
     let id = BenchmarkId::new("L2 Exact", 32);
     group.bench_function(id, |bencher| {
-        bencher.iter(|| sum_of_distances(&query, black_box(&codes)))
+        bencher.iter(|| sum_of_distances(&query, black_box(&codes)));
     });
     group.finish();
 }

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect::<Result<_, _>>()?;
     let all = [CodeBits::B8, CodeBits::B4, CodeBits::B2, CodeBits::B1];
     println!(
-        "set      measure       bits center | recall@10 of the nearest {RERANKED:?} | rows read | outside bound: all, near | ns/encode ns/distance"
+        "set      measure       bits center | recall@10 of the nearest {RERANKED:?} | rows read | below bound: all, near | ns/encode ns/distance"
     );
     for (name, base, queries, truth) in SETS {
         let set = Set::read(Path::new(&folder), [base, queries, truth])?;

@@ -269,8 +269,9 @@ impl Query {
         }
     }
 
-    /// The estimated distance, and how far the true one may lie from it: a bound for L1 and exact codes, for rotated
-    /// ones nearly always. An infinite error says that the estimate is worth nothing.
+    /// The estimated distance, and how much nearer the true one may be: always for L1 and exact codes, for rotated ones
+    /// in 97 of 100 cases and more where code and query are near. An infinite error says that the estimate is worth
+    /// nothing.
     ///
     /// # Panics
     /// When the code is not as long as the codec's.
@@ -283,5 +284,63 @@ impl Query {
             QueryForm::Exact(query) => query.estimate(code),
             QueryForm::Scalar(query) => query.estimate(code),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(dimensions: usize, seed: usize) -> Vec<f32> {
+        (0..dimensions)
+            .map(|i| ((i * i * 7 + i * seed * 3) % 101) as f32 - 37.0)
+            .collect()
+    }
+
+    /// Codes are kept for good and compared byte by byte, and graphs built on one machine are searched on another.
+    #[test]
+    fn every_cpu_gives_the_same_codes_distances_and_errors() {
+        for dimensions in [1, 17, 33, 100, 128, 384, 1000, 4001] {
+            let center = vector(dimensions, 9);
+            for measure in [Measure::L2, Measure::InnerProduct, Measure::L1] {
+                for bits in CodeBits::ALL {
+                    for center in [None, Some(&center[..])] {
+                        let results = |simd| {
+                            results(&Codec::with_simd(
+                                dimensions, bits, measure, 1, center, simd,
+                            ))
+                        };
+                        let expected = results(Simd::Scalar);
+                        for simd in Simd::available() {
+                            assert_eq!(
+                                results(simd),
+                                expected,
+                                "{dimensions} {measure:?} {bits:?} {simd:?}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Codes of two vectors, and bits of all distances and errors among them.
+    fn results(codec: &Codec) -> (Vec<Vec<u8>>, Vec<u32>) {
+        let vectors = [1, 2].map(|seed| vector(codec.dimensions(), seed));
+        let codes: Vec<Vec<u8>> = vectors.iter().map(|vector| code(codec, vector)).collect();
+        let queries = [codec.query(&vectors[0]), codec.query_from_code(&codes[0])];
+        let pairs = queries
+            .iter()
+            .flat_map(|query| codes.iter().map(|code| query.estimate(code)));
+        let numbers = pairs
+            .flat_map(|(distance, error)| [distance.to_bits(), error.to_bits()])
+            .collect();
+        (codes, numbers)
+    }
+
+    fn code(codec: &Codec, vector: &[f32]) -> Vec<u8> {
+        let mut code = vec![0; codec.code_len()];
+        codec.encode(vector, &mut code);
+        code
     }
 }

@@ -14,7 +14,8 @@ pub(crate) struct ExactQuery {
 
 pub(crate) fn encode(vector: &[f32], code: &mut [u8]) {
     for (bytes, value) in code.as_chunks_mut().0.iter_mut().zip(vector) {
-        *bytes = value.to_ne_bytes();
+        // The zeros of both signs are equal, so their codes are.
+        *bytes = (value + 0.0).to_ne_bytes();
     }
 }
 

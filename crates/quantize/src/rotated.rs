@@ -85,16 +85,13 @@ impl Rotated {
 
     pub(crate) fn encode(&self, vector: &[f32], code: &mut [u8]) {
         let (head, levels) = code.split_at_mut(HEAD);
-        let Encoded {
-            facts,
-            product_with_center,
-        } = self.simd.run(Encode {
+        let Encoded { facts, center_part } = self.simd.run(Encode {
             codec: self,
             vector,
             levels,
         });
         let base = match self.measure {
-            Measure::InnerProduct => -finite(product_with_center),
+            Measure::InnerProduct => finite(center_part),
             Measure::L2 | Measure::L1 => facts.squared_norm as f32,
         };
         Head {
@@ -168,7 +165,8 @@ impl Rotated {
     fn directions(&self, bytes: &[u8]) -> Vec<f32> {
         let middle = 0.5 * f32::from(self.planes.max_level());
         let mut values = vec![0.0; self.planes.dimensions];
-        self.planes.unpack(bytes, |level| f32::from(level) - middle, &mut values);
+        self.planes
+            .unpack(bytes, |level| f32::from(level) - middle, &mut values);
         values
     }
 
@@ -280,7 +278,8 @@ struct Encode<'a> {
 #[derive(Default)]
 struct Encoded {
     facts: Facts,
-    product_with_center: f64,
+    /// -(x - c) · c
+    center_part: f64,
 }
 
 impl Loops for Encode<'_> {
@@ -309,15 +308,12 @@ impl Loops for Encode<'_> {
         }
         let levels = Levels::fit(&values, squares, planes.bits);
         planes.pack(&values, |value| levels.of(value), self.levels);
-        let product_with_center = match center {
-            Some(center) => f64::from(sum_pairs(&values, &center.rotated, |a, b| a * b)) * unit,
+        let center_part = match center {
+            Some(center) => -f64::from(sum_pairs(&values, &center.rotated, |a, b| a * b)) * unit,
             None => 0.0,
         };
         let facts = Facts::new(squares, levels.sums(&values), unit).bounded();
-        Encoded {
-            facts,
-            product_with_center,
-        }
+        Encoded { facts, center_part }
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::f32::consts::FRAC_1_SQRT_2;
 
-use crate::lanes::LANES;
 use crate::simd::{Loops, Simd};
 
 const ROUNDS: usize = 4;
@@ -78,13 +77,14 @@ impl Rotation {
         if self.dimensions == 0 {
             return;
         }
+        let mut scratch = vec![0.0; piece(self.dimensions, 0).len()];
         for (round, signs) in self.signs.chunks_exact(self.dimensions).enumerate() {
             for (value, sign) in vector.iter_mut().zip(signs) {
                 *value *= sign;
             }
             let piece = piece(self.dimensions, round);
             let is_all = piece.len() == self.dimensions;
-            transform(&mut vector[piece]);
+            transform(&mut vector[piece], &mut scratch);
             if !is_all {
                 mix_halves(vector);
             }
@@ -118,16 +118,18 @@ fn piece(dimensions: usize, round: usize) -> std::ops::Range<usize> {
     start..start + len
 }
 
-/// The Hadamard transform without its factor.
+/// The Hadamard transform without its factor, and with its results in another order: sums and differences over each bit
+/// of the index, once. `scratch` is as long.
 #[inline(always)]
-fn transform(values: &mut [f32]) {
-    let mut half = 1;
-    if values.len() >= LANES {
-        for chunk in values.as_chunks_mut::<LANES>().0 {
-            transform_chunk(chunk);
-        }
-        half = LANES;
+fn transform(values: &mut [f32], scratch: &mut [f32]) {
+    // Pairs within a register are slow to reach. These steps instead move the highest bit of the index to the lowest,
+    // so that after four of them all others stand above a register's sixteen lanes.
+    let shuffled = 4.min(values.len().ilog2() / 2 * 2);
+    for _ in 0..shuffled / 2 {
+        cross_halves(values, scratch);
+        cross_halves(scratch, values);
     }
+    let mut half = 1 << shuffled;
     while half < values.len() {
         for block in values.chunks_exact_mut(2 * half) {
             let (front, back) = block.split_at_mut(half);
@@ -139,21 +141,12 @@ fn transform(values: &mut [f32]) {
     }
 }
 
-/// The first four steps, inside a register.
+/// Sums and differences of the two halves, side by side.
 #[inline(always)]
-fn transform_chunk(chunk: &mut [f32; LANES]) {
-    cross_lanes::<1>(chunk);
-    cross_lanes::<2>(chunk);
-    cross_lanes::<4>(chunk);
-    cross_lanes::<8>(chunk);
-}
-
-#[inline(always)]
-fn cross_lanes<const HALF: usize>(chunk: &mut [f32; LANES]) {
-    let from = *chunk;
-    for lane in 0..LANES {
-        let sign = if lane & HALF == 0 { 1.0 } else { -1.0 };
-        chunk[lane] = from[lane ^ HALF] + sign * from[lane];
+fn cross_halves(from: &[f32], to: &mut [f32]) {
+    let (front, back) = from.split_at(from.len() / 2);
+    for (pair, (a, b)) in to.as_chunks_mut().0.iter_mut().zip(front.iter().zip(back)) {
+        *pair = [a + b, a - b];
     }
 }
 

@@ -1,9 +1,12 @@
-//! How far a rotated code's estimates may be off.
+//! How much nearer a rotated code's vector may be than its estimated distance.
 //!
 //! A code v has the angle a to its vector x. By the choice of its scale it is exact along x; across, its error lies in a
 //! random direction. So an inner product with q is off by |x| tan a times the part of q across x, spread over the d - 1
 //! dimensions there are across: a query near x is met more exactly than one far away, and that is where it matters.
 //! The query's own levels add their part in the same way.
+//!
+//! The part across is itself known from the estimated product. Where that is too large the bound comes out too small,
+//! but then the distance was taken for too short and lies above its lower bound anyway.
 
 /// Standard deviations that a bound covers; 1.9 is the value RaBitQ's authors recommend.
 const EPSILON: f64 = 1.9;
@@ -61,7 +64,7 @@ impl QuerySlack {
         }
     }
 
-    /// How far a distance may be off, from the code's squared length and tangent, the distance's product of vectors, and
+    /// How much nearer than estimated it may be, from the code's squared length and tangent, the distance's product of vectors, and
     /// the size of its other terms.
     #[inline]
     pub(crate) fn error(self, squared_length: f32, tangent: f32, product: f32, others: f32) -> f32 {

@@ -41,15 +41,16 @@ fn code(codec: &Codec, vector: &[f32]) -> Vec<u8> {
     code
 }
 
-/// Share of estimates whose error passes its bound, and the mean error over the mean size of an error.
+/// Share of true distances below their lower bound, and the mean error over the mean size of an error.
 fn outside_and_bias(codec: &Codec, base: &[Vec<f32>], queries: &[Vec<f32>]) -> (f64, f64) {
+    let asked: Vec<_> = queries.iter().map(|query| codec.query(query)).collect();
     let (mut outside, mut sum, mut size) = (0, 0.0, 0.0);
     for vector in base {
         let code = code(codec, vector);
-        for query in queries {
-            let (distance, error) = codec.query(query).estimate(&code);
+        for (query, asked) in queries.iter().zip(&asked) {
+            let (distance, error) = asked.estimate(&code);
             let off = f64::from(distance) - exact(codec.measure(), query, vector);
-            outside += usize::from(off.abs() > f64::from(error) * 1.0001);
+            outside += usize::from(off > f64::from(error));
             sum += off;
             size += off.abs();
         }
@@ -59,18 +60,23 @@ fn outside_and_bias(codec: &Codec, base: &[Vec<f32>], queries: &[Vec<f32>]) -> (
 }
 
 #[test]
-fn errors_keep_their_bounds() {
+fn true_distances_keep_above_their_lower_bounds() {
     for dimensions in [40, 384] {
         for center in [0.0, 3.0] {
-            let base = vectors(150, dimensions, center, 1);
-            let queries = vectors(20, dimensions, center, 2);
+            let (base, queries) = (
+                vectors(60, dimensions, center, 1),
+                vectors(10, dimensions, center, 2),
+            );
             for measure in MEASURES {
                 for bits in ALL_BITS {
-                    let codec = Codec::new(dimensions, bits, measure, 7, None);
-                    let (outside, _) = outside_and_bias(&codec, &base, &queries);
-                    // 1.9 standard deviations leave 5.7 % outside; L1 and exact codes have true bounds.
+                    // Far from the center all vectors are alike, and so are their errors under one rotation.
+                    let outside = mean_over_seeds(|seed| {
+                        let codec = Codec::new(dimensions, bits, measure, seed, None);
+                        outside_and_bias(&codec, &base, &queries).0
+                    });
+                    // 1.9 standard deviations leave 2.9 % on one side; L1 and exact codes have true bounds.
                     let is_bound = measure == Measure::L1 || bits == CodeBits::Exact;
-                    let most = if is_bound { 0.0 } else { 0.08 };
+                    let most = if is_bound { 0.0 } else { 0.05 };
                     assert!(
                         outside <= most,
                         "{dimensions} {center} {measure:?} {bits:?}: {outside}"
@@ -86,13 +92,15 @@ fn estimates_have_no_bias() {
     let (base, queries) = (vectors(60, 128, 3.0, 3), vectors(20, 128, 3.0, 4));
     for measure in [Measure::L2, Measure::InnerProduct] {
         for bits in [CodeBits::B8, CodeBits::B4, CodeBits::B2, CodeBits::B1] {
-            // A single rotation's errors go together when all queries point one way.
-            let biases = (0..16).map(|seed| {
+            let bias = mean_over_seeds(|seed| {
                 let codec = Codec::new(128, bits, measure, seed, Some(&[3.0; 128]));
                 outside_and_bias(&codec, &base, &queries).1
             });
-            let bias = biases.sum::<f64>() / 16.0;
             assert!(bias.abs() < 0.06, "{measure:?} {bits:?}: {bias}");
         }
     }
+}
+
+fn mean_over_seeds(of_seed: impl Fn(u64) -> f64) -> f64 {
+    (0..16).map(of_seed).sum::<f64>() / 16.0
 }

@@ -1,0 +1,57 @@
+//! A walk measures thousands of codes: none of them may cost an allocation.
+#![expect(unsafe_code, reason = "an allocator that counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use quantize::{CodeBits, Codec, Measure};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: it is the system's allocator, but for a count.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn distances_allocate_nothing() {
+    let vector: Vec<f32> = (0..384).map(|i| (i % 7) as f32).collect();
+    for measure in [Measure::L2, Measure::InnerProduct, Measure::L1] {
+        for bits in [
+            CodeBits::Exact,
+            CodeBits::B8,
+            CodeBits::B4,
+            CodeBits::B2,
+            CodeBits::B1,
+        ] {
+            let codec = Codec::new(384, bits, measure, 1, None);
+            let mut code = vec![0; codec.code_len()];
+            codec.encode(&vector, &mut code);
+            let queries = [codec.query(&vector), codec.query_from_code(&code)];
+            let before = ALLOCATIONS.get();
+            let sum: f32 = queries
+                .iter()
+                .map(|query| query.distance(&code) + query.estimate(&code).1)
+                .sum();
+            assert_eq!(ALLOCATIONS.get(), before, "{measure:?} {bits:?}");
+            assert!(sum.is_finite());
+        }
+    }
+    assert!(ALLOCATIONS.get() > 0, "the count counts");
+}
