@@ -141,14 +141,8 @@ pub(super) fn spherical_distance<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) 
     inner_product(a, b).clamp(-1.0, 1.0).acos() / std::f64::consts::PI
 }
 
-/// In f64 throughout: large and tiny vectors have a norm, too.
 pub(super) fn norm<S: Scalar>(vector: &Dense<'_, S>) -> f64 {
-    vector
-        .values()
-        .iter()
-        .map(|value| f64::from(value.to_f32()).powi(2))
-        .sum::<f64>()
-        .sqrt()
+    S::norm(vector.values())
 }
 
 // Arithmetic.
