@@ -136,6 +136,7 @@ struct Prepared {
 /// Settings as they were when the scan began.
 #[derive(Clone, Copy)]
 struct Limits {
+    /// `hnsw.ef_search`.
     ef: usize,
     iterative: IterativeScan,
     max_visited: u64,
@@ -159,9 +160,11 @@ impl Limits {
         }
     }
 
+    /// Codes are estimates: with a quarter more elements than asked for, the walk finds as many of the nearest as one over
+    /// full vectors does.
     fn options(&self) -> SearchOptions {
         SearchOptions {
-            ef: self.ef,
+            ef: self.ef + self.ef.div_ceil(4),
             keep_discarded: self.iterative != IterativeScan::Off,
         }
     }
@@ -324,6 +327,9 @@ impl Scan {
             self.walking = true;
             self.search.start(&mut graph, query, &options);
             self.search.take_nearest(&mut self.found);
+            if iterative == IterativeScan::Off {
+                self.found.truncate(self.limits.ef);
+            }
         } else if iterative != IterativeScan::Off {
             if self.may_walk_on() {
                 self.search.resume(&mut graph, query, &options);
