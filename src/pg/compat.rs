@@ -105,9 +105,15 @@ pub(crate) unsafe fn attribute(
 ) -> *const pg_sys::FormData_pg_attribute {
     // SAFETY: the caller vouches for both arguments.
     unsafe {
+        // From 18 on the full attributes follow the compact ones.
         #[cfg(feature = "pg18")]
-        return pg_sys::TupleDescAttr(descriptor, i32::try_from(index).expect("few attributes"));
+        let first = (*descriptor)
+            .compact_attrs
+            .as_ptr()
+            .add(usize::try_from((*descriptor).natts).expect("a count"))
+            .cast::<pg_sys::FormData_pg_attribute>();
         #[cfg(not(feature = "pg18"))]
-        return (*descriptor).attrs.as_ptr().add(index);
+        let first = (*descriptor).attrs.as_ptr();
+        first.add(index)
     }
 }
