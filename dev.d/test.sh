@@ -128,7 +128,8 @@ test_regress_explain() {
     fi
 }
 
-pgxs_test() { echo "$(dirname "$(dirname "$("$pg_config" --pgxs)")")/test/$1"; }
+# The wheel's pg_regress for 18 does not start; that for 16 beside it drives any major.
+pgxs_test() { echo "$(dirname "$(dirname "$("${pg_config/pginstall18/pginstall}" --pgxs)")")/test/$1"; }
 
 # The wheels lack Postgres's Perl modules; those of the system's package serve their majors too.
 perl_modules() {
