@@ -14,8 +14,8 @@ use crate::storage::index::codec;
 
 /// Rows handed to the pool at a time.
 const CHUNK_ROWS: usize = 256;
-/// Rows whose codes lie in one piece of memory.
-const BLOCK_ROWS: usize = 4096;
+/// Codes lie in pieces of memory of about this size.
+const BLOCK_BYTES: usize = 1 << 18;
 /// Rows by whose mean vectors are centered, in bytes.
 const SAMPLE_BYTES: usize = 8 << 20;
 /// What the table of known codes takes for each element: hash, place and slack.
@@ -149,19 +149,31 @@ impl Elements {
 /// Codes as pages hold them, by element.
 pub(super) struct Codes {
     len: usize,
+    rows_per_block: usize,
     blocks: Vec<Vec<u8>>,
 }
 
 impl Codes {
+    fn new(len: usize) -> Self {
+        Self {
+            len,
+            rows_per_block: (BLOCK_BYTES / len).max(1),
+            blocks: Vec::new(),
+        }
+    }
+
     pub(super) fn get(&self, element: u32) -> &[u8] {
-        let (block, row) = (element as usize / BLOCK_ROWS, element as usize % BLOCK_ROWS);
+        let (block, row) = (
+            element as usize / self.rows_per_block,
+            element as usize % self.rows_per_block,
+        );
         &self.blocks[block][row * self.len..][..self.len]
     }
 
     /// Appends the code of element number `element`.
     fn push(&mut self, element: usize, code: &[u8]) {
-        if element.is_multiple_of(BLOCK_ROWS) {
-            self.blocks.push(reserve(BLOCK_ROWS * self.len));
+        if element.is_multiple_of(self.rows_per_block) {
+            self.blocks.push(reserve(self.rows_per_block * self.len));
         }
         self.blocks
             .last_mut()
@@ -199,10 +211,7 @@ impl<'w> Feed<'w> {
             max_pending: 2 * threads,
             elements: Elements {
                 set: CodeSet::new(plain.dimensions(), plain.measure()),
-                codes: Codes {
-                    len: plain.code_len(),
-                    blocks: Vec::new(),
-                },
+                codes: Codes::new(plain.code_len()),
                 tids: Vec::new(),
                 more: Vec::new(),
             },
@@ -304,7 +313,7 @@ impl<'w> Feed<'w> {
         let element = self.elements.len();
         if element == self.charged {
             budget.charge(self.block_bytes());
-            self.charged += BLOCK_ROWS;
+            self.charged += self.elements.codes.rows_per_block;
             self.reserve_block();
         }
         self.elements.codes.push(element, code);
@@ -328,25 +337,26 @@ impl<'w> Feed<'w> {
 
     /// What a block of elements takes.
     fn block_bytes(&self) -> usize {
+        let rows = self.elements.codes.rows_per_block;
         let of_set = if self.is_rotated() {
-            CodeSet::bytes_needed(BLOCK_ROWS, self.elements.set.dimensions())
+            CodeSet::bytes_needed(rows, self.elements.set.dimensions())
         } else {
             0
         };
-        of_set + BLOCK_ROWS * (self.elements.codes.len + size_of::<HeapTid>() + KNOWN_BYTES)
+        of_set + rows * (self.elements.codes.len + size_of::<HeapTid>() + KNOWN_BYTES)
     }
 
     /// Takes the memory of the next block of elements, which is charged.
     fn reserve_block(&mut self) {
-        let bytes = self.block_bytes();
+        let (bytes, rows) = (self.block_bytes(), self.elements.codes.rows_per_block);
         let of_set = if self.is_rotated() {
-            self.elements.set.try_reserve(BLOCK_ROWS)
+            self.elements.set.try_reserve(rows)
         } else {
             Ok(())
         };
         let taken = of_set
-            .and_then(|()| self.elements.tids.try_reserve(BLOCK_ROWS))
-            .and_then(|()| self.known.try_reserve(BLOCK_ROWS));
+            .and_then(|()| self.elements.tids.try_reserve(rows))
+            .and_then(|()| self.known.try_reserve(rows));
         if taken.is_err() {
             error::out_of_memory(bytes);
         }
