@@ -30,12 +30,10 @@ impl Scalar {
     }
 
     pub(crate) fn encode(&self, vector: &[f32], code: &mut [u8]) {
-        let values: Vec<f32> = vector
-            .iter()
-            .map(|value| value.clamp(-MAX_VALUE, MAX_VALUE))
-            .collect();
-        // A sum with zero makes one of the two zeros.
-        let least = 0.0 + values.iter().copied().fold(f32::INFINITY, f32::min);
+        // Adding zero makes one of the two zeros, which are equal and must have equal codes.
+        let cut = |value: &f32| value.clamp(-MAX_VALUE, MAX_VALUE) + 0.0;
+        let values: Vec<f32> = vector.iter().map(cut).collect();
+        let least = values.iter().copied().fold(f32::INFINITY, f32::min);
         let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let max_level = f32::from(self.planes.max_level());
         let scale = (greatest - least) / max_level;
