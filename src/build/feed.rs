@@ -338,8 +338,9 @@ impl<'w> Feed<'w> {
     /// What a block of elements takes.
     fn block_bytes(&self) -> usize {
         let rows = self.elements.codes.rows_per_block;
+        let set_of = |rows| CodeSet::bytes_needed(rows, self.elements.set.dimensions());
         let of_set = if self.is_rotated() {
-            CodeSet::bytes_needed(rows, self.elements.set.dimensions())
+            set_of(self.charged + rows) - set_of(self.charged)
         } else {
             0
         };
