@@ -107,8 +107,8 @@ struct Tally {
     found: [f64; RERANKED.len()],
     rows_read: f64,
     estimates: f64,
-    outside: f64,
-    outside_near: f64,
+    below: f64,
+    below_near: f64,
 }
 
 struct Estimate {
@@ -131,7 +131,7 @@ impl Tally {
                 error,
             });
         }
-        self.count_outside(&estimates, exact);
+        self.count_below(&estimates, exact);
         estimates.select_nth_unstable_by(1000, |a, b| a.distance.total_cmp(&b.distance));
         estimates.truncate(1000);
         estimates.sort_by(|a, b| a.distance.total_cmp(&b.distance));
@@ -151,14 +151,14 @@ impl Tally {
         let near = estimates
             .iter()
             .filter(|estimate| truth.contains(&estimate.row));
-        self.outside_near += near
+        self.below_near += near
             .filter(|near| exact(near.row) < f64::from(near.distance - near.error))
             .count() as f64;
         self.rows_read += rows_read(&estimates, exact) as f64;
         self.queries += 1.0;
     }
 
-    fn count_outside(&mut self, estimates: &[Estimate], exact: impl Fn(usize) -> f64) {
+    fn count_below(&mut self, estimates: &[Estimate], exact: impl Fn(usize) -> f64) {
         for Estimate {
             row,
             distance,
@@ -166,8 +166,7 @@ impl Tally {
         } in estimates.iter().step_by(97)
         {
             self.estimates += 1.0;
-            self.outside +=
-                f64::from((f64::from(*distance) - exact(*row)).abs() > f64::from(*error));
+            self.below += f64::from(exact(*row) < f64::from(distance - error));
         }
     }
 }
@@ -206,12 +205,12 @@ impl std::fmt::Display for Tally {
         for found in self.found {
             write!(f, "{:.4} ", found / self.queries)?;
         }
-        let near = self.outside_near / self.queries / K as f64;
+        let near = self.below_near / self.queries / K as f64;
         write!(
             f,
             "| {:5.1} | {:.4} {near:.4}",
             self.rows_read / self.queries,
-            self.outside / self.estimates
+            self.below / self.estimates
         )
     }
 }
