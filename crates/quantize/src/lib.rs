@@ -1,5 +1,6 @@
 //! In how few bits: codes, estimators and their error bounds.
 
+mod all_pairs;
 mod code_set;
 mod codec;
 mod dot;
@@ -16,10 +17,11 @@ mod simd;
 mod slack;
 mod tile;
 
+pub use all_pairs::AllPairs;
 pub use code_set::{CodeSet, EncodedRow};
 pub use codec::{CodeBits, Codec, Query};
 pub use rotation::Rotation;
-pub use tile::{AllPairs, Columns};
+pub use tile::Columns;
 
 /// Which distance codes estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

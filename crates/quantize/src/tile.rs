@@ -12,10 +12,10 @@ use crate::dot::{LINE, Line};
 use crate::simd::{Loops, Simd};
 
 /// Rows of a tile.
-const ROWS: usize = 8;
+pub(crate) const ROWS: usize = 8;
 
 /// Columns of a tile.
-const COLUMNS: usize = 32;
+pub(crate) const COLUMNS: usize = 32;
 
 /// Levels multiplied and added up in one step.
 const GROUP: usize = 4;
@@ -23,8 +23,8 @@ const GROUP: usize = 4;
 /// Columns packed side by side.
 const PACKED: usize = LINE / GROUP;
 
-/// Inner products of 8 rows with 32 columns.
-type Tile = [[i32; COLUMNS]; ROWS];
+/// Inner products or distances of 8 rows and 32 columns.
+pub(crate) type Tile<T> = [[T; COLUMNS]; ROWS];
 
 /// Vectors packed to be measured against, many at once.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Columns {
         Columns::with_simd(measure, Simd::current())
     }
 
-    fn with_simd(measure: Measure, simd: Simd) -> Columns {
+    pub(crate) fn with_simd(measure: Measure, simd: Simd) -> Columns {
         assert_ne!(measure, Measure::L1, "L1 has no tiles");
         Columns {
             measure,
@@ -90,12 +90,10 @@ impl Columns {
         self.packed
             .resize(self.width() / PACKED * lines, Line::ZERO);
         for (packed, ids) in self.packed.chunks_exact_mut(lines).zip(ids.chunks(PACKED)) {
-            for (place, &id) in ids.iter().enumerate() {
-                for (packed, line) in packed.chunks_exact_mut(PACKED).zip(codes.row(id)) {
-                    for (packed, group) in packed.iter_mut().zip(line.0.as_chunks::<GROUP>().0) {
-                        packed.0.as_chunks_mut::<GROUP>().0[place] =
-                            group.map(|level| level ^ flip);
-                    }
+            for (part, packed) in packed.as_chunks_mut::<PACKED>().0.iter_mut().enumerate() {
+                for (column, &id) in ids.iter().enumerate() {
+                    let line = Line(codes.row(id)[part].0.map(|level| level ^ flip));
+                    scatter(&line, packed, column);
                 }
             }
         }
@@ -119,22 +117,19 @@ impl Columns {
         self.count.next_multiple_of(COLUMNS)
     }
 
-    /// Measures vectors of a set of the same dimensions against the columns from `first` on, rounded down to a whole
-    /// tile. `distances` has a row of `stride` for each vector, of which the first `width` are written; those that are
-    /// no vectors are infinite.
-    pub fn measure(
-        &self,
-        codes: &CodeSet,
-        rows: &[u32],
-        first: usize,
-        distances: &mut [f32],
-        stride: usize,
-    ) {
-        for (rows, distances) in rows.chunks(ROWS).zip(distances.chunks_mut(ROWS * stride)) {
-            self.measure_strip(codes, rows, first, distances, stride);
+    /// Measures vectors of a set of the same dimensions against all columns: a row of `width` for each vector.
+    /// Columns that are no vectors are infinitely far away.
+    pub fn measure(&self, codes: &CodeSet, rows: &[u32], distances: &mut [f32]) {
+        let width = self.width();
+        for (rows, distances) in rows.chunks(ROWS).zip(distances.chunks_mut(ROWS * width)) {
+            self.each_tile(codes, rows, 0, |first, tile| {
+                for (distances, row) in distances.chunks_exact_mut(width).zip(tile) {
+                    distances[first..first + COLUMNS].copy_from_slice(row);
+                }
+            });
         }
-        for distances in distances.chunks_mut(stride).take(rows.len()) {
-            distances[self.count..self.width()].fill(f32::INFINITY);
+        for distances in distances.chunks_exact_mut(width.max(1)) {
+            distances[self.count..].fill(f32::INFINITY);
         }
     }
 
@@ -150,7 +145,7 @@ impl Columns {
     ) {
         assert!(0 < count && count <= self.count);
         distances.resize(rows.len() * self.width(), 0.0);
-        self.measure(codes, rows, 0, distances, self.width());
+        self.measure(codes, rows, distances);
         let mut nearest = Vec::with_capacity(count + 1);
         for (distances, into) in distances.chunks(self.width()).zip(into.chunks_mut(count)) {
             nearest.clear();
@@ -168,51 +163,52 @@ impl Columns {
         }
     }
 
-    /// Up to eight rows against all columns.
-    fn measure_strip(
+    /// Measures one to eight vectors against all columns from the tile of `first` on. Hands out a tile after the
+    /// other, with its first column; rows and columns that are no vectors have distances of no meaning.
+    pub(crate) fn each_tile(
         &self,
         codes: &CodeSet,
         rows: &[u32],
         first: usize,
-        distances: &mut [f32],
-        stride: usize,
+        mut take: impl FnMut(usize, &Tile<f32>),
     ) {
-        // Missing rows are measured as copies of the last one and thrown away.
         let id = |row: usize| rows[row.min(rows.len() - 1)];
         let lines: [&[Line]; ROWS] = std::array::from_fn(|row| codes.row(id(row)));
         let facts: [Facts; ROWS] = std::array::from_fn(|row| codes.facts(id(row)));
-        let mut tile = [[0; COLUMNS]; ROWS];
+        let (mut dots, mut distances) = ([[0; COLUMNS]; ROWS], [[0.0; COLUMNS]; ROWS]);
         let lines_per_tile = codes.lines_per_row() * COLUMNS;
         for number in first / COLUMNS..self.width() / COLUMNS {
             let packed = &self.packed[number * lines_per_tile..(number + 1) * lines_per_tile];
-            multiply(self.simd, &lines, &facts, packed, &mut tile);
-            let columns = number * COLUMNS..(number + 1) * COLUMNS;
+            multiply(self.simd, &lines, &facts, packed, &mut dots);
             self.simd.run(Finish {
                 measure: self.measure,
-                tile: &tile,
-                rows: &facts[..rows.len()],
-                scales: self.scales[columns.clone()]
-                    .as_array()
-                    .expect("a tile's columns"),
-                squared_norms: self.squared_norms[columns.clone()]
-                    .as_array()
-                    .expect("a tile's columns"),
-                distances: &mut distances[columns.start..],
-                stride,
+                dots: &dots,
+                rows: &facts,
+                scales: &self.scales.as_chunks().0[number],
+                squared_norms: &self.squared_norms.as_chunks().0[number],
+                distances: &mut distances,
             });
+            take(number * COLUMNS, &distances);
         }
+    }
+}
+
+/// Lays the groups of a line into one column of a packed line each.
+#[inline(always)]
+fn scatter(line: &Line, packed: &mut [Line; PACKED], column: usize) {
+    for (group, packed) in line.0.as_chunks::<GROUP>().0.iter().zip(packed) {
+        packed.0.as_chunks_mut::<GROUP>().0[column] = *group;
     }
 }
 
 /// Turns a tile of inner products into distances.
 struct Finish<'a> {
     measure: Measure,
-    tile: &'a Tile,
-    rows: &'a [Facts],
+    dots: &'a Tile<i32>,
+    rows: &'a [Facts; ROWS],
     scales: &'a [f32; COLUMNS],
     squared_norms: &'a [f32; COLUMNS],
-    distances: &'a mut [f32],
-    stride: usize,
+    distances: &'a mut Tile<f32>,
 }
 
 impl Loops for Finish<'_> {
@@ -220,19 +216,14 @@ impl Loops for Finish<'_> {
 
     #[inline(always)]
     fn run(self) {
-        for ((dots, row), distances) in self
-            .tile
-            .iter()
-            .zip(self.rows)
-            .zip(self.distances.chunks_mut(self.stride))
-        {
+        for ((dots, row), distances) in self.dots.iter().zip(self.rows).zip(self.distances) {
             for column in 0..COLUMNS {
-                let facts = Facts {
+                let column_facts = Facts {
                     scale: self.scales[column],
                     squared_norm: self.squared_norms[column],
                     sum: 0,
                 };
-                distances[column] = row.distance(self.measure, facts, dots[column]);
+                distances[column] = row.distance(self.measure, column_facts, dots[column]);
             }
         }
     }
@@ -298,7 +289,7 @@ fn multiply(
     rows: &[&[Line]; ROWS],
     facts: &[Facts; ROWS],
     packed: &[Line],
-    into: &mut Tile,
+    into: &mut Tile<i32>,
 ) {
     let (left, right) = packed.split_at(packed.len() / 2);
     assert!(
@@ -320,7 +311,7 @@ fn multiply(
 }
 
 /// What the others must equal.
-fn scalar(rows: &[&[Line]; ROWS], left: &[Line], right: &[Line], into: &mut Tile) {
+fn scalar(rows: &[&[Line]; ROWS], left: &[Line], right: &[Line], into: &mut Tile<i32>) {
     for (row, into) in rows.iter().zip(into) {
         let groups = || row.iter().flat_map(|line| line.0.as_chunks::<GROUP>().0);
         for (packed, into) in [left, right].iter().zip(into.as_chunks_mut::<PACKED>().0) {
@@ -352,7 +343,7 @@ mod x86_64 {
         facts: &[Facts; ROWS],
         left: &[Line],
         right: &[Line],
-        into: &mut Tile,
+        into: &mut Tile<i32>,
     ) {
         let rows = rows.map(|row| row.as_ptr().cast::<i32>());
         // The columns have 128 added to each level: take it off before.
@@ -390,7 +381,7 @@ mod x86_64 {
         rows: &[&[Line]; ROWS],
         left: &[Line],
         right: &[Line],
-        into: &mut Tile,
+        into: &mut Tile<i32>,
     ) {
         let rows = rows.map(|row| row.as_ptr().cast::<i32>());
         for pass in 0..COLUMNS / PASS_COLUMNS {
@@ -410,7 +401,7 @@ mod x86_64 {
         rows: &[*const i32; ROWS],
         packed: &[Line],
         half: usize,
-        into: &mut Tile,
+        into: &mut Tile<i32>,
         first: usize,
     ) {
         let ones = _mm256_set1_epi16(1);
@@ -450,7 +441,7 @@ mod aarch64 {
         rows: &[&[Line]; ROWS],
         left: &[Line],
         right: &[Line],
-        into: &mut Tile,
+        into: &mut Tile<i32>,
     ) {
         for first in (0..COLUMNS).step_by(REGISTER) {
             let packed = if first < PACKED { left } else { right };
@@ -498,160 +489,6 @@ mod aarch64 {
     }
 }
 
-/// The distances of all pairs of a few vectors.
-#[derive(Debug)]
-pub struct AllPairs {
-    columns: Columns,
-    distances: Vec<f32>,
-    stride: usize,
-}
-
-impl AllPairs {
-    /// Nothing yet.
-    #[must_use]
-    pub fn new(measure: Measure) -> AllPairs {
-        AllPairs {
-            columns: Columns::new(measure),
-            distances: Vec::new(),
-            stride: 0,
-        }
-    }
-
-    /// Bytes that all pairs of `count` vectors take.
-    #[must_use]
-    pub fn bytes_needed(count: usize, dimensions: usize) -> usize {
-        let rows = count.next_multiple_of(ROWS);
-        Columns::bytes_needed(count, dimensions) + rows * stride(count) * size_of::<f32>()
-    }
-
-    /// Measures all pairs of these vectors, in place of those before.
-    pub fn measure(&mut self, codes: &CodeSet, ids: &[u32]) {
-        self.columns.pack(codes, ids);
-        self.stride = stride(ids.len());
-        self.distances
-            .resize(ids.len().next_multiple_of(ROWS) * self.stride, 0.0);
-        // Only from the diagonal on: the rest is its mirror.
-        for (strip, rows) in ids.chunks(ROWS).enumerate() {
-            let distances = &mut self.distances[strip * ROWS * self.stride..];
-            self.columns
-                .measure(codes, rows, strip * ROWS, distances, self.stride);
-        }
-        self.mirror();
-        for i in 0..ids.len() {
-            self.distances[i * self.stride + i] = f32::INFINITY;
-        }
-    }
-
-    fn mirror(&mut self) {
-        for block in (0..self.columns.count).step_by(COLUMNS) {
-            for row in block + COLUMNS..self.columns.count {
-                let (above, below) = self.distances.split_at_mut(row * self.stride);
-                let above = above[block * self.stride + row..]
-                    .iter()
-                    .step_by(self.stride);
-                below[block..block + COLUMNS]
-                    .iter_mut()
-                    .zip(above)
-                    .for_each(|(below, above)| *below = *above);
-            }
-        }
-    }
-
-    /// The `count` vectors nearest to one of them, nearest first; ties by place.
-    ///
-    /// A sample of the row tells about where the `count`-th lies, so that only few need sorting.
-    pub fn nearest(&self, i: usize, count: usize, into: &mut Vec<(f32, u32)>) {
-        into.clear();
-        let row = self.row(i);
-        if row.len() > 4 * count {
-            self.columns.simd.run(Collect {
-                row,
-                threshold: threshold(row, count),
-                into,
-            });
-        }
-        if into.len() < count {
-            into.clear();
-            into.extend(
-                row.iter()
-                    .copied()
-                    .zip(0..)
-                    .filter(|(distance, _)| *distance < f32::INFINITY),
-            );
-        }
-        let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        if into.len() > count {
-            into.select_nth_unstable_by(count - 1, order);
-            into.truncate(count);
-        }
-        into.sort_unstable_by(order);
-    }
-
-    /// Vectors measured.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.columns.len()
-    }
-
-    /// True when there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.columns.is_empty()
-    }
-
-    /// Distances of a vector to all others, and infinity to itself.
-    #[inline]
-    #[must_use]
-    pub fn row(&self, i: usize) -> &[f32] {
-        &self.distances[i * self.stride..][..self.columns.count]
-    }
-}
-
-/// A distance that somewhat more than `count` of a row are within, judged by a sample of it.
-fn threshold(row: &[f32], count: usize) -> f32 {
-    const SAMPLE: usize = 128;
-    let mut sample = [0.0; SAMPLE];
-    for (i, sample) in sample.iter_mut().enumerate() {
-        *sample = row[i * row.len() / SAMPLE];
-    }
-    let expected = SAMPLE * count / row.len();
-    *sample
-        .select_nth_unstable_by(expected + expected / 4 + 2, f32::total_cmp)
-        .1
-}
-
-/// Collects what lies within a threshold, with its place.
-struct Collect<'a> {
-    row: &'a [f32],
-    threshold: f32,
-    into: &'a mut Vec<(f32, u32)>,
-}
-
-impl Loops for Collect<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for (block, distances) in self.row.chunks(LANES).enumerate() {
-            if distances
-                .iter()
-                .fold(false, |any, &distance| any | (distance <= self.threshold))
-            {
-                for (lane, &distance) in distances.iter().enumerate() {
-                    if distance <= self.threshold && distance < f32::INFINITY {
-                        self.into.push((distance, (block * LANES + lane) as u32));
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// An odd number of lines, so that the same column of many rows does not fall into the same few places of a cache.
-fn stride(count: usize) -> usize {
-    count.next_multiple_of(COLUMNS) + LINE / size_of::<f32>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -680,7 +517,7 @@ mod tests {
                     let mut columns = Columns::with_simd(measure, simd);
                     columns.pack(&codes, &ids);
                     let mut distances = vec![0.0; count * columns.width()];
-                    columns.measure(&codes, &ids, 0, &mut distances, columns.width());
+                    columns.measure(&codes, &ids, &mut distances);
                     for (a, row) in ids.iter().zip(distances.chunks(columns.width())) {
                         for (b, distance) in ids.iter().zip(row) {
                             assert_eq!(*distance, codes.distance(*a, *b), "{simd:?} {a} {b}");
@@ -708,7 +545,7 @@ mod tests {
             let mut columns = Columns::with_simd(Measure::InnerProduct, simd);
             columns.pack(&codes, &[0, 1]);
             let mut distances = vec![0.0; 2 * columns.width()];
-            columns.measure(&codes, &[0, 1], 0, &mut distances, columns.width());
+            columns.measure(&codes, &[0, 1], &mut distances);
             assert!(
                 (distances[0] + 16_000.0).abs() < 1.0,
                 "{simd:?} {}",
@@ -734,49 +571,6 @@ mod tests {
             let mut sorted = ids[..77].to_vec();
             sorted.sort_by(|&a, &b| codes.distance(*id, a).total_cmp(&codes.distance(*id, b)));
             assert_eq!(found, &sorted[..5]);
-        }
-    }
-
-    #[test]
-    fn the_nearest_of_a_row_are_found_in_order() {
-        for (vectors, count) in [(1, 5), (40, 48), (90, 48), (700, 48), (700, 1), (700, 170)] {
-            let codes = set(vectors, 20, Measure::InnerProduct, Simd::current());
-            let ids: Vec<u32> = (0..vectors as u32).collect();
-            let mut pairs = AllPairs::new(Measure::InnerProduct);
-            pairs.measure(&codes, &ids);
-            let mut found = Vec::new();
-            for i in (0..vectors).step_by(13) {
-                let others = pairs
-                    .row(i)
-                    .iter()
-                    .copied()
-                    .zip(0..)
-                    .filter(|other| other.1 != i as u32);
-                let mut sorted: Vec<(f32, u32)> = others.collect();
-                sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                pairs.nearest(i, count, &mut found);
-                assert_eq!(found, sorted[..count.min(sorted.len())]);
-            }
-        }
-    }
-
-    #[test]
-    fn all_pairs_are_measured_once_each_way() {
-        for count in [0, 1, 2, 8, 31, 32, 33, 100, 257] {
-            let codes = set(count, 96, Measure::L2, Simd::current());
-            let ids: Vec<u32> = (0..count as u32).collect();
-            let mut pairs = AllPairs::new(Measure::L2);
-            pairs.measure(&codes, &ids);
-            for a in 0..count {
-                for b in 0..count {
-                    let expected = if a == b {
-                        f32::INFINITY
-                    } else {
-                        codes.distance(a as u32, b as u32)
-                    };
-                    assert_eq!(pairs.row(a)[b], expected, "{a} {b} of {count}");
-                }
-            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The second step of a build by segments: neighbors within a leaf, from the distances of all its pairs.
+//! The second step of a build by segments: neighbors within a leaf, chosen from the distances of all its pairs.
 //!
 //! One task a leaf, and each writes its own part of `Chosen` alone. A chosen neighbor is written as how many rows it
 //! lies ahead of or behind the vector that chose it, which takes two bytes instead of the eight of an id and a
@@ -7,9 +7,6 @@
 use super::partition::Leaves;
 use super::per_thread::PerThread;
 use super::{Stopped, Watch, try_filled};
-use crate::Candidate;
-use crate::select_neighbors;
-use crate::vectors::candidate;
 use quantize::{AllPairs, CodeSet};
 use rayon::prelude::*;
 
@@ -48,7 +45,10 @@ pub(super) fn choose_in_leaves(
     done: impl Fn(usize) + Sync,
 ) -> Result<Chosen, Stopped> {
     let mut steps = try_filled(leaves.ids.len() * choice.kept, 0)?;
-    let scratch = PerThread::new(|| Scratch::new(codes));
+    let scratch = PerThread::new(|| Scratch {
+        pairs: AllPairs::new(codes.measure()),
+        neighbors: Vec::new(),
+    });
     let mut tasks = Vec::new();
     let mut rest = steps.as_mut_slice();
     for leaf in leaves.iter() {
@@ -69,21 +69,10 @@ pub(super) fn choose_in_leaves(
 
 struct Scratch {
     pairs: AllPairs,
-    nearest: Vec<(f32, u32)>,
-    candidates: Vec<Candidate>,
-    kept: Vec<Candidate>,
+    neighbors: Vec<u32>,
 }
 
 impl Scratch {
-    fn new(codes: &CodeSet) -> Self {
-        Self {
-            pairs: AllPairs::new(codes.measure()),
-            nearest: Vec::new(),
-            candidates: Vec::new(),
-            kept: Vec::new(),
-        }
-    }
-
     fn choose(
         &mut self,
         codes: &CodeSet,
@@ -96,27 +85,12 @@ impl Scratch {
         self.pairs.measure(codes, leaf);
         watch.check()?;
         for (row, steps) in steps.chunks_exact_mut(choice.kept).enumerate() {
-            self.select(row, choice);
-            for (step, kept) in steps.iter_mut().zip(&self.kept) {
-                *step = (i64::from(kept.element.0) - row as i64) as i16;
+            self.pairs
+                .choose(row, choice.nearest, choice.kept, &mut self.neighbors);
+            for (step, &neighbor) in steps.iter_mut().zip(&self.neighbors) {
+                *step = (i64::from(neighbor) - row as i64) as i16;
             }
         }
         Ok(())
-    }
-
-    /// Algorithm 4 for one row of the leaf; distances between candidates are looked up.
-    fn select(&mut self, row: usize, choice: &Choice) {
-        self.pairs.nearest(row, choice.nearest, &mut self.nearest);
-        self.candidates.clear();
-        self.candidates.extend(
-            self.nearest
-                .iter()
-                .map(|&(distance, place)| candidate(distance, place)),
-        );
-        self.kept.clear();
-        let between = |i: usize, j: usize| {
-            self.pairs.row(self.nearest[i].1 as usize)[self.nearest[j].1 as usize]
-        };
-        select_neighbors(&self.candidates, choice.kept, between, &mut self.kept);
     }
 }

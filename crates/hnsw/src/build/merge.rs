@@ -58,7 +58,7 @@ impl Default for Scratch {
     }
 }
 
-/// Brings together what the leaves of each element have chosen, and chooses up to `m` neighbors from the nearest of it.
+/// Brings together what the leaves of each element have chosen, and chooses up to `m` neighbors from it.
 pub(super) fn choose_forward(
     codes: &CodeSet,
     leaves: &Leaves,
@@ -115,7 +115,7 @@ impl Scratch {
         }
     }
 
-    /// Algorithm 4 over the nearest of them. The nearest by distance and id do not depend on the order of the leaves.
+    /// Algorithm 4 over them. Sorted by distance and id, they do not depend on the order of the leaves.
     fn select(&mut self, codes: &CodeSet, element: u32, effort: &Effort) {
         for &id in &self.ids {
             codes.prefetch(id);
@@ -128,7 +128,6 @@ impl Scratch {
         self.candidates
             .extend(self.ids.iter().map(|&id| query.measure(id)));
         self.candidates.sort_unstable();
-        self.candidates.truncate(effort.reservoir);
         self.selected.clear();
         select_among(codes, &self.candidates, effort.m, &mut self.selected);
     }

@@ -6,7 +6,7 @@
 //!
 //! 1. `partition`: leaders by k-means, each vector in the leaves of its nearest leaders.
 //! 2. `leaf`: all pairs of a leaf, and for each of its vectors Algorithm 4 over the nearest, by looking distances up.
-//! 3. `merge`: what the leaves of a vector have chosen comes together, the nearest of it go through Algorithm 4 again.
+//! 3. `merge`: what the leaves of a vector have chosen comes together and goes through Algorithm 4 again.
 //!    Then links back: each list takes those in who chose it, and is cut to its capacity.
 //! 4. The layers above by the same steps, over the elements that reach them.
 //! 5. `connect`: whatever cannot be reached from the entry point is linked to something that can.
@@ -26,8 +26,6 @@ use quantize::CodeSet;
 pub(super) struct Effort {
     pub(super) division: Division,
     pub(super) choice: Choice,
-    /// Candidates of an element, after its leaves have come together.
-    pub(super) reservoir: usize,
     pub(super) m: usize,
 }
 
@@ -44,7 +42,6 @@ impl Effort {
                 nearest: 3 * kept,
                 kept,
             },
-            reservoir: 4 * kept,
             m: params.m,
         }
     }

@@ -1,0 +1,667 @@
+//! All pairs of a few hundred vectors, and the neighbors that each of them chooses.
+//!
+//! Neighbors are chosen by Algorithm 4 of the HNSW paper: from the nearest on, a candidate is kept if it is nearer to
+//! the base than to every one kept before it. No distance is computed for that: the row of a kept candidate holds its
+//! distances to all others, and strikes out those that are nearer to it than to the base.
+//!
+//! Distances are compared a hundred times for every time they are computed, so the matrix has to lie near the CPU: it
+//! keeps 16 bits of each, a key that orders as the distance does and is as exact as the codes are.
+#![expect(unsafe_code, reason = "kernels for CPU features found at run time")]
+
+use crate::Measure;
+use crate::code_set::CodeSet;
+use crate::simd::{Loops, Simd};
+use crate::tile::{COLUMNS, Columns, ROWS, Tile};
+
+/// Keys in a cache line, which is also a register.
+const LANES: usize = 32;
+
+/// A line of keys.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Lanes([u16; LANES]);
+
+/// The key of a vector to itself and of what is no vector: further away than all others.
+const FURTHEST: u16 = u16::MAX;
+
+/// The distances of all pairs of a few vectors.
+#[derive(Debug)]
+pub struct AllPairs {
+    simd: Simd,
+    measure: Measure,
+    columns: Columns,
+    /// A row for each vector.
+    keys: Vec<Lanes>,
+    lines_per_row: usize,
+    candidates: Vec<Candidate>,
+}
+
+/// A key and, below it, its column: the least is the nearest.
+type Candidate = u32;
+
+fn column(candidate: Candidate) -> usize {
+    (candidate & 0xffff) as usize
+}
+
+impl AllPairs {
+    /// No more vectors than this are measured at once.
+    pub const LARGEST: usize = 1 << 15;
+
+    /// Nothing yet; distances will be of this measure.
+    #[must_use]
+    pub fn new(measure: Measure) -> AllPairs {
+        AllPairs::with_simd(measure, Simd::current())
+    }
+
+    fn with_simd(measure: Measure, simd: Simd) -> AllPairs {
+        let columns = Columns::with_simd(measure, simd);
+        AllPairs {
+            simd,
+            measure,
+            columns,
+            keys: Vec::new(),
+            lines_per_row: 0,
+            candidates: Vec::new(),
+        }
+    }
+
+    /// Bytes that all pairs of `count` vectors take.
+    #[must_use]
+    pub fn bytes_needed(count: usize, dimensions: usize) -> usize {
+        let candidates = (count + LANES) * size_of::<Candidate>();
+        Columns::bytes_needed(count, dimensions) + lines(count) * size_of::<Lanes>() + candidates
+    }
+
+    /// Measures all pairs of these vectors, in place of those before.
+    pub fn measure(&mut self, codes: &CodeSet, ids: &[u32]) {
+        assert!(ids.len() <= AllPairs::LARGEST);
+        self.columns.pack(codes, ids);
+        self.lines_per_row = lines_per_row(ids.len());
+        self.keys.resize(lines(ids.len()), Lanes([FURTHEST; LANES]));
+        let scale = KeyScale::new(self.measure, codes, ids);
+        // From the diagonal on; the rest is its mirror.
+        for (strip, rows) in ids.chunks(ROWS).enumerate() {
+            let mut matrix = Matrix {
+                keys: flat_mut(&mut self.keys),
+                stride: self.lines_per_row * LANES,
+            };
+            self.columns
+                .each_tile(codes, rows, strip * ROWS, |first, tile| {
+                    let keys = self.simd.run(Keys { scale, tile });
+                    matrix.enter(strip * ROWS, first, &keys);
+                    matrix.enter(first, strip * ROWS, &mirror(self.simd, &keys));
+                });
+        }
+        for i in 0..ids.len() {
+            let row = self.row_mut(i);
+            row[i] = FURTHEST;
+            row[ids.len()..].fill(FURTHEST);
+        }
+    }
+
+    /// Vectors measured.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// True when there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    fn lines(&self, i: usize) -> &[Lanes] {
+        &self.keys[i * self.lines_per_row..][..self.columns.width() / LANES]
+    }
+
+    fn row_mut(&mut self, i: usize) -> &mut [u16] {
+        let lines = self.columns.width() / LANES;
+        flat_mut(&mut self.keys[i * self.lines_per_row..][..lines])
+    }
+
+    /// Algorithm 4 for one of the vectors: up to `max` neighbors, nearest first, among about the `nearest`. (How many
+    /// these are exactly matters little, so the row is not sorted for it.)
+    pub fn choose(&mut self, i: usize, nearest: usize, max: usize, into: &mut Vec<u32>) {
+        into.clear();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        let row = self.lines(i);
+        let threshold = if self.len() <= 2 * nearest {
+            FURTHEST - 1
+        } else {
+            self.simd.run(Threshold { row, nearest })
+        };
+        match self.simd {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Simd` of this kind exists only where the CPU has its features; candidates are columns of this
+            // matrix, whose rows are followed by another line.
+            Simd::Avx512 => unsafe {
+                avx512::collect(row, threshold, &mut candidates);
+                avx512::select(&self.keys, self.lines_per_row, &mut candidates, max, into);
+            },
+            _ => {
+                collect(row, threshold, &mut candidates);
+                self.select(&mut candidates, max, into);
+            }
+        }
+        self.candidates = candidates;
+    }
+
+    fn select(&self, candidates: &mut Vec<Candidate>, max: usize, into: &mut Vec<u32>) {
+        while into.len() < max
+            && let Some(&kept) = candidates.iter().min()
+        {
+            into.push(column(kept) as u32);
+            let row = flat(self.lines(column(kept)));
+            candidates.retain(|&candidate| candidate != kept && is_nearer_to_base(candidate, row));
+        }
+    }
+}
+
+/// Whether a candidate is nearer to the base than to the one whose row this is.
+fn is_nearer_to_base(candidate: Candidate, row: &[u16]) -> bool {
+    ((candidate >> 16) as u16) < row[column(candidate)]
+}
+
+/// What of a row lies within a threshold.
+fn collect(row: &[Lanes], threshold: u16, into: &mut Vec<Candidate>) {
+    into.clear();
+    let keys = (0..).zip(flat(row));
+    into.extend(
+        keys.filter(|(_, key)| **key <= threshold)
+            .map(|(column, key)| u32::from(*key) << 16 | column),
+    );
+}
+
+/// An odd number, so that a column of many rows does not fall into the same few places of a cache.
+fn lines_per_row(count: usize) -> usize {
+    (count.next_multiple_of(COLUMNS) / LANES) | 1
+}
+
+/// All lines: mirrored tiles have rows that are no vectors, and two bytes more are read than the last key.
+fn lines(count: usize) -> usize {
+    count.next_multiple_of(COLUMNS) * lines_per_row(count) + 1
+}
+
+fn flat(lines: &[Lanes]) -> &[u16] {
+    // SAFETY: a line is 32 keys and nothing else.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) }
+}
+
+fn flat_mut(lines: &mut [Lanes]) -> &mut [u16] {
+    // SAFETY: a line is 32 keys and nothing else.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
+}
+
+/// The keys as rows of numbers.
+struct Matrix<'a> {
+    keys: &'a mut [u16],
+    stride: usize,
+}
+
+impl Matrix<'_> {
+    #[inline]
+    fn enter<const WIDTH: usize>(&mut self, row: usize, column: usize, keys: &[[u16; WIDTH]]) {
+        for (row, keys) in (row..).zip(keys) {
+            let start = row * self.stride + column;
+            self.keys[start..start + WIDTH].copy_from_slice(keys);
+        }
+    }
+}
+
+/// How distances become keys: the upper bits of a float order as it does. Of its 8 bits of exponent only the least are
+/// kept, counted down from that of the greatest distance there can be; what is less than the least of them is zero.
+#[derive(Clone, Copy, Debug)]
+struct KeyScale {
+    /// Bits of the fraction that are dropped: 11 or 10 are left.
+    dropped: u32,
+    /// The upper bits of the least distance that is not zero.
+    least: u32,
+    /// The key of zero.
+    zero: u32,
+}
+
+impl KeyScale {
+    fn new(measure: Measure, codes: &CodeSet, ids: &[u32]) -> KeyScale {
+        let norms = ids.iter().map(|&id| codes.facts(id).squared_norm);
+        let greatest_norm = norms.fold(0.0, f32::max);
+        // Inner products are up to a squared norm, L2 up to four; twice that, as codes are inexact.
+        let (greatest, dropped, zero) = match measure {
+            Measure::InnerProduct => (2.0 * greatest_norm, 13, 1 << 15),
+            Measure::L2 | Measure::L1 => (8.0 * greatest_norm, 12, 0),
+        };
+        let positive_keys = u32::from(FURTHEST) - 1 - zero;
+        let least = (greatest.to_bits() >> dropped).saturating_sub(positive_keys);
+        KeyScale {
+            dropped,
+            least,
+            zero,
+        }
+    }
+
+    #[inline(always)]
+    fn key(self, distance: f32) -> u16 {
+        let upper = (distance.to_bits() & 0x7fff_ffff) >> self.dropped;
+        let size = upper
+            .saturating_sub(self.least)
+            .min(u32::from(FURTHEST) - 1 - self.zero);
+        let key = if distance < 0.0 {
+            self.zero.saturating_sub(size)
+        } else {
+            self.zero + size
+        };
+        key as u16
+    }
+}
+
+/// Turns a tile of distances into keys.
+struct Keys<'a> {
+    scale: KeyScale,
+    tile: &'a Tile<f32>,
+}
+
+impl Loops for Keys<'_> {
+    type Output = Tile<u16>;
+
+    #[inline(always)]
+    fn run(self) -> Tile<u16> {
+        let mut keys = [[0; COLUMNS]; ROWS];
+        for (keys, distances) in keys.iter_mut().zip(self.tile) {
+            for (key, &distance) in keys.iter_mut().zip(distances) {
+                *key = self.scale.key(distance);
+            }
+        }
+        keys
+    }
+}
+
+/// A tile with rows and columns exchanged.
+type Mirrored = [[u16; ROWS]; COLUMNS];
+
+fn mirror(simd: Simd, keys: &Tile<u16>) -> Mirrored {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Simd` of this kind exists only where the CPU has its features.
+        Simd::Avx512 => unsafe { avx512::mirror(keys) },
+        _ => std::array::from_fn(|column| std::array::from_fn(|row| keys[row][column])),
+    }
+}
+
+/// Finds a key that about `nearest` of a row are within: the median over the lanes of a lane's second least. (The
+/// second least of a lane is within it for one half of the 32 lanes. If keys fall into lanes at random, that is so
+/// when 1.7 fall into one on average: 54 in all.)
+struct Threshold<'a> {
+    row: &'a [Lanes],
+    nearest: usize,
+}
+
+/// About how many of the lines looked at are within the threshold.
+const WITHIN: usize = 48;
+
+impl Loops for Threshold<'_> {
+    type Output = u16;
+
+    #[inline(always)]
+    fn run(self) -> u16 {
+        let (mut least, mut second) = ([FURTHEST; LANES], [FURTHEST; LANES]);
+        // Twice as many as `WITHIN` are within the median over every other line.
+        for line in self.row.iter().step_by((self.nearest / WITHIN).max(1)) {
+            for lane in 0..LANES {
+                second[lane] = second[lane].min(line.0[lane].max(least[lane]));
+                least[lane] = least[lane].min(line.0[lane]);
+            }
+        }
+        median(&second).min(FURTHEST - 1)
+    }
+}
+
+#[inline(always)]
+fn median(keys: &[u16; LANES]) -> u16 {
+    let mut less = [0_u16; LANES];
+    for &other in keys {
+        for lane in 0..LANES {
+            less[lane] += u16::from(other < keys[lane]);
+        }
+    }
+    let mut median = 0;
+    for lane in 0..LANES {
+        let in_lower_half = usize::from(less[lane]) < LANES / 2;
+        median = if in_lower_half {
+            keys[lane].max(median)
+        } else {
+            median
+        };
+    }
+    median
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::{Candidate, LANES, Lanes, Mirrored, column};
+    use crate::tile::{COLUMNS, ROWS, Tile};
+    use std::arch::x86_64::*;
+
+    /// Candidates in a register.
+    const WIDTH: usize = 16;
+
+    /// # Safety
+    /// The CPU has AVX-512 F and BW.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) unsafe fn collect(row: &[Lanes], threshold: u16, into: &mut Vec<Candidate>) {
+        into.clear();
+        into.reserve(row.len() * LANES + WIDTH);
+        let threshold = _mm512_set1_epi16(threshold.cast_signed());
+        let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let mut count = 0;
+        for (number, line) in row.iter().enumerate() {
+            // SAFETY: a line is 64 bytes, aligned to 64.
+            let keys = unsafe { _mm512_load_si512((&raw const *line).cast()) };
+            let within = _mm512_cmple_epu16_mask(keys, threshold);
+            if within == 0 {
+                continue;
+            }
+            let halves = [
+                (_mm512_castsi512_si256(keys), within as u16, 0),
+                (
+                    _mm512_extracti64x4_epi64::<1>(keys),
+                    (within >> WIDTH) as u16,
+                    WIDTH,
+                ),
+            ];
+            for (keys, within, first) in halves {
+                let columns =
+                    _mm512_add_epi32(lanes, _mm512_set1_epi32((number * LANES + first) as i32));
+                let candidates = _mm512_or_si512(
+                    _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(keys)),
+                    columns,
+                );
+                let packed = _mm512_maskz_compress_epi32(within, candidates);
+                // SAFETY: no more were collected than keys were looked at, and room for a register more was reserved.
+                unsafe { _mm512_storeu_si512(into.as_mut_ptr().add(count).cast(), packed) };
+                count += within.count_ones() as usize;
+            }
+        }
+        // SAFETY: so many were written, and reserved for.
+        unsafe { into.set_len(count) };
+    }
+
+    /// Rows are interleaved three times, by one, two and four keys: then 16 bytes are a column.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512 F and BW.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) unsafe fn mirror(keys: &Tile<u16>) -> Mirrored {
+        // SAFETY: a row of a tile is 64 bytes.
+        let row = |row: usize| unsafe { _mm512_loadu_si512((&raw const keys[row]).cast()) };
+        let pairs = |rows: usize| {
+            let (even, odd) = (row(rows), row(rows + 1));
+            (
+                _mm512_unpacklo_epi16(even, odd),
+                _mm512_unpackhi_epi16(even, odd),
+            )
+        };
+        let pairs = [pairs(0), pairs(2), pairs(4), pairs(6)];
+        let (low, high) = (pairs.map(|pair| pair.0), pairs.map(|pair| pair.1));
+        let mut mirrored = [[0; ROWS]; COLUMNS];
+        for (half, [a, b, c, d]) in [low, high].into_iter().enumerate() {
+            let fours = [
+                (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d)),
+                (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d)),
+            ];
+            for (pair, (upper, lower)) in fours.into_iter().enumerate() {
+                let first = half * 4 + pair * 2;
+                lay(_mm512_unpacklo_epi64(upper, lower), first, &mut mirrored);
+                lay(
+                    _mm512_unpackhi_epi64(upper, lower),
+                    first + 1,
+                    &mut mirrored,
+                );
+            }
+        }
+        mirrored
+    }
+
+    /// Lays a register of four columns down, eight apart.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn lay(columns: __m512i, first: usize, into: &mut Mirrored) {
+        let mut four = [[0_u16; ROWS]; 4];
+        // SAFETY: four columns of 16 bytes.
+        unsafe { _mm512_storeu_si512((&raw mut four).cast(), columns) };
+        for (into, column) in into[first..].iter_mut().step_by(8).zip(four) {
+            *into = column;
+        }
+    }
+
+    /// As `AllPairs::select`.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512 F; candidates are columns of `keys`, and have room for a register; after each row that they
+    /// name there is another line.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn select(
+        keys: &[Lanes],
+        lines_per_row: usize,
+        candidates: &mut Vec<Candidate>,
+        max: usize,
+        into: &mut Vec<u32>,
+    ) {
+        debug_assert!(candidates.capacity() >= candidates.len() + WIDTH);
+        let start = candidates.as_mut_ptr();
+        let mut count = candidates.len();
+        // SAFETY: candidates are followed by room for a register.
+        let mut nearest = unsafe { least(start, count) };
+        while count > 0 && into.len() < max {
+            into.push(column(nearest) as u32);
+            let row = keys[column(nearest) * lines_per_row..].as_ptr();
+            // SAFETY: as promised by the caller.
+            (count, nearest) = unsafe { strike(start, count, nearest, row) };
+        }
+        candidates.truncate(count);
+    }
+
+    /// The lanes of a register that hold candidates.
+    fn live(left: usize) -> __mmask16 {
+        if left >= WIDTH { !0 } else { (1 << left) - 1 }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn least(candidates: *const Candidate, count: usize) -> Candidate {
+        let mut least = _mm512_set1_epi32(-1);
+        for first in (0..count).step_by(WIDTH) {
+            // SAFETY: the caller's candidates are followed by room for a register.
+            let some = unsafe { _mm512_loadu_si512(candidates.add(first).cast()) };
+            least = _mm512_mask_min_epu32(least, live(count - first), least, some);
+        }
+        _mm512_reduce_min_epu32(least)
+    }
+
+    /// Takes out the one kept and all that are not nearer to the base than to it. Returns how many are left, and the
+    /// nearest of them.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn strike(
+        candidates: *mut Candidate,
+        count: usize,
+        kept: Candidate,
+        row: *const Lanes,
+    ) -> (usize, Candidate) {
+        let (mut left, mut least) = (0, _mm512_set1_epi32(-1));
+        let kept = _mm512_set1_epi32(kept.cast_signed());
+        for first in (0..count).step_by(WIDTH) {
+            let live = live(count - first);
+            // SAFETY: the caller's candidates are followed by room for a register.
+            let some = unsafe { _mm512_loadu_si512(candidates.add(first).cast()) };
+            let columns = _mm512_and_si512(some, _mm512_set1_epi32(0xffff));
+            // SAFETY: columns of the row, two bytes each; the row is followed by another line.
+            let keys =
+                unsafe { _mm512_mask_i32gather_epi32::<2>(columns, live, columns, row.cast()) };
+            // A key is the lower half of what was read. Above a candidate's column it compares as with its key.
+            let to_kept = _mm512_slli_epi32::<16>(keys);
+            let nearer = _mm512_mask_cmpgt_epu32_mask(live, to_kept, some);
+            let stay = _mm512_mask_cmpneq_epi32_mask(nearer, some, kept);
+            // SAFETY: what stays is written over what was read already.
+            unsafe {
+                _mm512_storeu_si512(
+                    candidates.add(left).cast(),
+                    _mm512_maskz_compress_epi32(stay, some),
+                );
+            }
+            least = _mm512_mask_min_epu32(least, stay, least, some);
+            left += stay.count_ones() as usize;
+        }
+        (left, _mm512_reduce_min_epu32(least))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EncodedRow;
+
+    fn set(count: usize, measure: Measure) -> CodeSet {
+        let mut set = CodeSet::new(20, measure);
+        let mut row = EncodedRow::new();
+        for vector in 0..count {
+            let value = |d: usize| {
+                ((vector * 7919 + d * 104_729 + vector * d) % 2003) as f32 / 1001.0 - 1.0
+            };
+            row.encode(&(0..20).map(value).collect::<Vec<_>>());
+            set.push(&row);
+        }
+        set
+    }
+
+    fn pairs(codes: &CodeSet, simd: Simd) -> AllPairs {
+        let ids: Vec<u32> = (0..codes.len() as u32).collect();
+        let mut pairs = AllPairs::with_simd(codes.measure(), simd);
+        // What an earlier leaf left behind does not matter.
+        pairs.measure(codes, &ids[..ids.len() / 2]);
+        pairs.measure(codes, &ids);
+        pairs
+    }
+
+    #[test]
+    fn keys_order_as_distances_do() {
+        for measure in [Measure::L2, Measure::InnerProduct] {
+            for count in [0, 1, 2, 8, 31, 32, 33, 100, 257] {
+                let codes = set(count, measure);
+                let pairs = pairs(&codes, Simd::current());
+                let mut distances = Vec::new();
+                for a in 0..count {
+                    let row = flat(pairs.lines(a));
+                    assert_eq!(row[a], FURTHEST);
+                    assert!(row[count..].iter().all(|key| *key == FURTHEST));
+                    let others = (0..count).filter(|b| *b != a);
+                    distances.extend(others.map(|b| (codes.distance(a as u32, b as u32), row[b])));
+                }
+                distances.sort_by(|a, b| a.0.total_cmp(&b.0));
+                assert!(
+                    distances.is_sorted_by_key(|(_, key)| *key),
+                    "{measure:?} {count}"
+                );
+                let different = distances.chunk_by(|a, b| a.1 == b.1).count();
+                assert!(
+                    different >= count.saturating_sub(1).min(100),
+                    "{different} keys of {count} vectors"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_giant_among_them_does_not_make_all_keys_equal() {
+        for measure in [Measure::L2, Measure::InnerProduct] {
+            let mut codes = set(100, measure);
+            let mut row = EncodedRow::new();
+            row.encode(&[100.0; 20]);
+            codes.push(&row);
+            let pairs = pairs(&codes, Simd::current());
+            let mut keys = flat(pairs.lines(0))[..100].to_vec();
+            keys.sort_unstable();
+            keys.dedup();
+            assert!(keys.len() > 90, "{measure:?} {}", keys.len());
+        }
+    }
+
+    /// Algorithm 4 as the paper has it.
+    fn select(pairs: &AllPairs, base: usize, max: usize) -> Vec<u32> {
+        let to_base = &flat(pairs.lines(base))[..pairs.len()];
+        let mut candidates: Vec<usize> = (0..to_base.len()).filter(|&c| c != base).collect();
+        candidates.sort_by_key(|&c| to_base[c]);
+        let mut kept: Vec<u32> = Vec::new();
+        for candidate in candidates {
+            let to_kept = |kept: &u32| flat(pairs.lines(*kept as usize))[candidate];
+            if kept.len() < max && kept.iter().all(|k| to_base[candidate] < to_kept(k)) {
+                kept.push(candidate as u32);
+            }
+        }
+        kept
+    }
+
+    #[test]
+    fn neighbors_are_chosen_by_algorithm_4_from_all_if_they_are_few() {
+        for measure in [Measure::L2, Measure::InnerProduct] {
+            for count in [1, 2, 20, 90] {
+                let codes = set(count, measure);
+                for simd in Simd::available() {
+                    let mut pairs = pairs(&codes, simd);
+                    let mut chosen = Vec::new();
+                    for i in 0..count {
+                        pairs.choose(i, 48, 10, &mut chosen);
+                        assert_eq!(chosen, select(&pairs, i, 10), "{simd:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn neighbors_are_the_same_on_every_cpu_and_begin_with_the_nearest() {
+        for measure in [Measure::L2, Measure::InnerProduct] {
+            let codes = set(700, measure);
+            let mut oracle = pairs(&codes, Simd::Scalar);
+            for simd in Simd::available() {
+                let mut pairs = pairs(&codes, simd);
+                let (mut expected, mut chosen) = (Vec::new(), Vec::new());
+                for i in 0..codes.len() {
+                    pairs.choose(i, 48, 16, &mut chosen);
+                    oracle.choose(i, 48, 16, &mut expected);
+                    assert_eq!(chosen, expected, "{simd:?}");
+                    assert_eq!(chosen, select(&pairs, i, 700)[..chosen.len()]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn about_as_many_candidates_are_looked_at_as_asked_for() {
+        let codes = set(900, Measure::L2);
+        let pairs = pairs(&codes, Simd::current());
+        for nearest in [48, 96, 200] {
+            let within = |i: usize| {
+                let row = pairs.lines(i);
+                let threshold = Simd::current().run(Threshold { row, nearest });
+                flat(row).iter().filter(|key| **key <= threshold).count()
+            };
+            let mean = (0..900).map(within).sum::<usize>() / 900;
+            assert!(
+                (nearest * 9 / 10..nearest * 3 / 2).contains(&mean),
+                "{mean} instead of {nearest}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_vectors_that_are_all_alike_one_is_chosen() {
+        let mut codes = CodeSet::new(20, Measure::L2);
+        let mut row = EncodedRow::new();
+        row.encode(&[0.5; 20]);
+        (0..300).for_each(|_| codes.push(&row));
+        let mut pairs = pairs(&codes, Simd::current());
+        let mut chosen = Vec::new();
+        pairs.choose(7, 48, 16, &mut chosen);
+        assert_eq!(chosen, [0]);
+    }
+}
