@@ -15,6 +15,22 @@ pub(crate) fn connect<V: Vectors>(
     vectors: &V,
     watch: &Watch,
 ) -> Result<(), Stopped> {
+    connect_by(graph, watch, |graph, reached, element, level| {
+        reached_near(graph, vectors, reached, element, level)
+    })
+}
+
+/// The same without vectors: what is near to an element is found over its own links.
+pub(crate) fn connect_by_links(graph: &mut MemoryGraph, watch: &Watch) -> Result<(), Stopped> {
+    connect_by(graph, watch, reached_over_links)
+}
+
+/// `near` finds elements reached, nearest first; never none.
+fn connect_by(
+    graph: &mut MemoryGraph,
+    watch: &Watch,
+    near: impl Fn(&MemoryGraph, &Reached, ElementId, Level) -> Vec<ElementId>,
+) -> Result<(), Stopped> {
     let Some((entry_point, top)) = graph.entry_point() else {
         return Ok(());
     };
@@ -25,7 +41,8 @@ pub(crate) fn connect<V: Vectors>(
         for element in (0..graph.len() as u32).map(ElementId) {
             if graph.level(element) >= level && !reached.contains(element) {
                 watch.check()?;
-                link(graph, vectors, &reached, element, level);
+                let near = near(graph, &reached, element, level);
+                link(graph, &near, element, level);
                 reached.walk(graph, element, level);
             }
         }
@@ -73,14 +90,7 @@ impl Reached {
 }
 
 /// Gives `element` to the nearest reached element with room, or else to the nearest reached of all.
-fn link<V: Vectors>(
-    graph: &mut MemoryGraph,
-    vectors: &V,
-    reached: &Reached,
-    element: ElementId,
-    level: Level,
-) {
-    let near = reached_near(graph, vectors, reached, element, level);
+fn link(graph: &mut MemoryGraph, near: &[ElementId], element: ElementId, level: Level) {
     let capacity = max_neighbors(graph.m(), level);
     let roomy = near
         .iter()
@@ -125,6 +135,34 @@ fn reached_near<V: Vectors>(
         near.extend(graph.entry_point().map(|(element, _)| element));
     }
     near
+}
+
+/// Elements reached, fewest links away from `element` first; never empty.
+fn reached_over_links(
+    graph: &MemoryGraph,
+    reached: &Reached,
+    element: ElementId,
+    level: Level,
+) -> Vec<ElementId> {
+    let mut found = vec![element];
+    let mut next = 0;
+    while next < found.len() && found.len() < EF {
+        for neighbor in graph
+            .neighbors(found[next], level)
+            .iter()
+            .map(|&n| ElementId(n))
+        {
+            if !found.contains(&neighbor) {
+                found.push(neighbor);
+            }
+        }
+        next += 1;
+    }
+    found.retain(|&e| reached.contains(e));
+    if found.is_empty() {
+        found.extend(graph.entry_point().map(|(element, _)| element));
+    }
+    found
 }
 
 /// Adds a neighbor; a full list gives up its last. That is the list of an element that was not reached before, so no

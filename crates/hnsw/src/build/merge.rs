@@ -31,8 +31,12 @@ pub(super) struct Lists {
 }
 
 impl Lists {
+    pub(super) fn bytes_needed(count: usize, width: usize) -> usize {
+        count * (width * size_of::<Near>() + size_of::<u16>())
+    }
+
     #[inline]
-    fn list(&self, place: usize) -> &[Near] {
+    pub(super) fn list(&self, place: usize) -> &[Near] {
         &self.entries[place * self.width..][..usize::from(self.lengths[place])]
     }
 }
@@ -66,6 +70,7 @@ pub(super) fn choose_forward(
     order: &[u32],
     effort: &Effort,
     watch: &Watch,
+    done: impl Fn(usize) + Sync,
 ) -> Result<Lists, Stopped> {
     let rows: Groups<u32> = Groups::collect(order.len(), || leaves.ids.iter().copied().zip(0..))?;
     let mut lists = Lists {
@@ -96,7 +101,7 @@ pub(super) fn choose_forward(
             }
             *length = scratch.selected.len() as u16;
         }
-        watch.add_done(elements.len());
+        done(elements.len());
         Ok::<_, Stopped>(())
     })?;
     Ok(lists)

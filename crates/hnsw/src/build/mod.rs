@@ -1,6 +1,7 @@
 //! Builds of a whole graph at once, in parallel, the same for any number of threads.
 
 mod batched;
+pub mod cells;
 mod connect;
 mod groups;
 mod leaf;
@@ -11,8 +12,8 @@ mod segments;
 
 pub use crate::vectors::Vectors;
 pub use batched::batched;
-pub(crate) use connect::connect;
-pub use segments::segments;
+pub(crate) use connect::{connect, connect_by_links};
+pub use segments::{bytes_needed as segments_bytes_needed, segments};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -27,6 +27,9 @@ const ROUNDS: usize = 2;
 /// Vectors of the sample for each leader.
 const SAMPLE: usize = 30;
 
+/// Vectors of the sample at least, as far as there are as many.
+const SMALLEST_SAMPLE: usize = 4096;
+
 /// Divisions of divisions, before vectors are taken for too alike to be told apart.
 const DEEPEST: usize = 8;
 
@@ -74,15 +77,44 @@ impl Leaves {
     }
 }
 
+/// So many vectors are divided into leaves at once: with more, finding the nearest of so many leaders would cost more
+/// than all the rest. They are divided into cells before, each vector in two of them.
+const AT_ONCE: usize = 1 << 19;
+
 /// Divides all vectors of a set into leaves. Every vector is in one at least, and in none twice.
 pub(super) fn partition(
     codes: &CodeSet,
     division: &Division,
     watch: &Watch,
 ) -> Result<Leaves, Stopped> {
+    partition_in_cells(codes, division, AT_ONCE, watch)
+}
+
+fn partition_in_cells(
+    codes: &CodeSet,
+    division: &Division,
+    at_once: usize,
+    watch: &Watch,
+) -> Result<Leaves, Stopped> {
     let mut ids = try_filled(codes.len(), 0)?;
     ids.iter_mut().zip(0..).for_each(|(id, i)| *id = i);
-    Leaves::new(&divide(codes, ids, division, 0, watch)?)
+    if ids.len() <= at_once {
+        return Leaves::new(&divide(codes, ids, division, 0, watch)?);
+    }
+    let cells = Division {
+        fanout: 2,
+        target: at_once / 2,
+        largest: at_once,
+    };
+    let in_cell = Division {
+        fanout: division.fanout.div_ceil(cells.fanout),
+        ..*division
+    };
+    let mut leaves = Vec::new();
+    for cell in divide(codes, ids, &cells, 0, watch)? {
+        leaves.extend(divide(codes, cell, &in_cell, 0, watch)?);
+    }
+    Leaves::new(&leaves)
 }
 
 fn divide(
@@ -154,7 +186,7 @@ impl Leaders {
         count: usize,
         watch: &Watch,
     ) -> Result<Self, Stopped> {
-        let sample = sample(ids, count * SAMPLE)?;
+        let sample = sample(ids, (count * SAMPLE).max(SMALLEST_SAMPLE))?;
         let count = count.min(sample.len());
         let first = sample
             .iter()
@@ -333,6 +365,16 @@ mod tests {
             assert_eq!(without_repeats(order.clone()).len(), codes.len());
             assert_eq!(order.len(), codes.len());
         }
+    }
+
+    #[test]
+    fn cells_leave_no_vector_out() {
+        let codes = set(3000, Measure::L2, noise);
+        let leaves = partition_in_cells(&codes, &DIVISION, 700, &Watch::default()).unwrap();
+        assert_eq!(leaves.order(3000).unwrap().len(), 3000);
+        assert!(leaves.iter().all(|leaf| leaf.len() <= DIVISION.largest));
+        let rows = leaves.ids.len();
+        assert!((2 * 3000..=4 * 3000).contains(&rows), "{rows}");
     }
 
     #[test]

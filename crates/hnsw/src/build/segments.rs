@@ -12,14 +12,16 @@
 //! 5. `connect`: whatever cannot be reached from the entry point is linked to something that can.
 //!
 //! Tasks share nothing that is written: each writes a part of an array that is cut up before. The result is the same
-//! for any number of threads.
+//! for any number of threads. When the codes do not fit in memory, steps 1 to 3 run for one cell of them at a time
+//! (`cells`).
 
 use super::leaf::{Choice, choose_in_leaves};
-use super::merge::{choose_forward, link_back};
+use super::merge::{Lists, choose_forward, link_back};
 use super::partition::{Division, partition};
 use super::{Stopped, Watch, connect};
 use crate::{ElementId, Level, MemoryGraph, Params, max_neighbors};
-use quantize::CodeSet;
+use quantize::{AllPairs, CodeSet};
+use std::sync::atomic::Ordering;
 
 /// How much work is put into a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +32,13 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    fn new(params: &Params) -> Self {
+    /// `ef_construction` is how many leaves an element joins: 6 at 64, 10 at 128.
+    pub(super) fn new(params: &Params) -> Self {
         let kept = params.m.max(16);
+        let fanout = 2 + params.ef_construction / 16;
         Self {
             division: Division {
-                fanout: 2 + params.ef_construction / 16,
+                fanout,
                 target: 768,
                 largest: 1536,
             },
@@ -54,55 +58,154 @@ impl Effort {
 pub fn segments(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<MemoryGraph, Stopped> {
     let mut graph = MemoryGraph::try_new(codes.len(), params.m)?;
     let effort = Effort::new(params);
-    let order = build_layer(codes, &effort, &mut graph, 0, None, watch)?;
-    graph.set_order(order);
-    build_upper_layers(codes, &effort, &mut graph, watch)?;
+    let before = watch.done.load(Ordering::Relaxed);
+    let forward = Forward::choose(codes, &effort, codes.len(), watch)?;
+    forward.link_back(
+        codes,
+        &effort,
+        layer_lists(&mut graph, 0, None),
+        None,
+        0,
+        watch,
+    )?;
+    graph.set_order(forward.order);
+    let members = upper_members(&graph)?;
+    let upper = subset(codes, &members)?;
+    build_upper_layers(&upper, &members, &effort, &mut graph, watch)?;
     connect(&mut graph, codes, watch)?;
+    watch
+        .done
+        .store(before + codes.len() as u64, Ordering::Relaxed);
     Ok(graph)
 }
 
-fn build_upper_layers(
+/// Bytes that a build takes at most, beside the codes and in this rayon pool, the graph included.
+#[must_use]
+pub fn bytes_needed(n: usize, dimensions: usize, params: &Params) -> usize {
+    let upper = n.div_ceil(params.m.max(2) - 1);
+    let graph = MemoryGraph::bytes_needed(n, params.m);
+    let ground = bytes_of_layer(n, params);
+    let above = CodeSet::bytes_needed(upper, dimensions) + bytes_of_layer(upper, params);
+    graph + ground.max(above) + bytes_of_threads(n, dimensions, params)
+}
+
+/// Bytes that a layer of `n` elements takes while it is built.
+pub(super) fn bytes_of_layer(n: usize, params: &Params) -> usize {
+    let effort = Effort::new(params);
+    let number = size_of::<u32>();
+    // Pooled leaves and those divided again have a vector no more often.
+    let rows = n * effort.division.fanout.min(n / effort.division.largest + 1);
+    let leaves = rows * number;
+    let order = n * number;
+    let chosen = rows * effort.choice.kept * size_of::<i16>();
+    let lists = Lists::bytes_needed(n, params.m);
+    // The leaders of each vector, grouped; then copied leaf by leaf, then into one list.
+    let dividing = order + 3 * leaves;
+    let choosing = leaves + order + chosen + leaves + 2 * order + lists;
+    let linking = lists + 3 * order + n * params.m * 2 * number + n * 40;
+    dividing.max(choosing).max(linking)
+}
+
+/// Bytes that the threads of this rayon pool take for their leaves.
+pub(super) fn bytes_of_threads(n: usize, dimensions: usize, params: &Params) -> usize {
+    let largest = Effort::new(params).division.largest.min(n);
+    rayon::current_num_threads() * AllPairs::bytes_needed(largest, dimensions)
+}
+
+/// What the elements of a layer have chosen, before links back: lists by place in the order of the leaves.
+pub(super) struct Forward {
+    pub(super) order: Vec<u32>,
+    pub(super) lists: Lists,
+}
+
+impl Forward {
+    /// Steps 1 to 3. Adds up to `share` to what the watch counts as done.
+    pub(super) fn choose(
+        codes: &CodeSet,
+        effort: &Effort,
+        share: usize,
+        watch: &Watch,
+    ) -> Result<Self, Stopped> {
+        let leaves = partition(codes, &effort.division, watch)?;
+        let order = leaves.order(codes.len())?;
+        // Leaves take about three times as long as what follows.
+        let rows = leaves.ids.len().max(1);
+        let chosen = choose_in_leaves(codes, &leaves, &effort.choice, watch, |done| {
+            watch.add_done(done * share * 3 / 4 / rows);
+        })?;
+        let lists = choose_forward(codes, &leaves, &chosen, &order, effort, watch, |done| {
+            watch.add_done(done * share / 4 / order.len());
+        })?;
+        Ok(Self { order, lists })
+    }
+
+    /// The end of step 3: `lists` are those of the graph, by element.
+    fn link_back(
+        &self,
+        codes: &CodeSet,
+        effort: &Effort,
+        lists: Vec<&mut [u32]>,
+        members: Option<&[u32]>,
+        level: Level,
+        watch: &Watch,
+    ) -> Result<(), Stopped> {
+        let capacity = max_neighbors(effort.m, level);
+        link_back(
+            codes,
+            &self.lists,
+            &self.order,
+            members,
+            lists,
+            capacity,
+            watch,
+        )
+    }
+}
+
+/// The elements of the layers above the ground, which have codes of their own.
+pub(super) fn upper_members(graph: &MemoryGraph) -> Result<Vec<u32>, Stopped> {
+    let is_upper = |element: &u32| graph.level(ElementId(*element)) > 0;
+    let mut members = Vec::new();
+    members.try_reserve_exact((0..graph.len() as u32).filter(is_upper).count())?;
+    members.extend((0..graph.len() as u32).filter(is_upper));
+    Ok(members)
+}
+
+fn subset(codes: &CodeSet, ids: &[u32]) -> Result<CodeSet, Stopped> {
+    let mut subset = CodeSet::new(codes.dimensions(), codes.measure());
+    subset.try_reserve(ids.len())?;
+    ids.iter().for_each(|&id| subset.push_from(codes, id));
+    Ok(subset)
+}
+
+/// Step 4: `codes` are those of `elements`, all that have upper layers, in ascending order.
+pub(super) fn build_upper_layers(
     codes: &CodeSet,
+    elements: &[u32],
     effort: &Effort,
     graph: &mut MemoryGraph,
     watch: &Watch,
 ) -> Result<(), Stopped> {
-    for element in (0..graph.len() as u32).map(ElementId) {
-        graph.raise_entry_point(element);
+    if elements.is_empty() && !graph.is_empty() {
+        graph.raise_entry_point(ElementId(0));
+    }
+    for &element in elements {
+        graph.raise_entry_point(ElementId(element));
     }
     let top = graph.entry_point().map_or(0, |(_, level)| level);
     for level in 1..=top {
-        let members: Vec<u32> = (0..graph.len() as u32)
-            .filter(|&e| graph.level(ElementId(e)) >= level)
-            .collect();
-        let mut subset = CodeSet::new(codes.dimensions(), codes.measure());
-        subset.try_reserve(members.len())?;
-        members
+        let is_member = |place: &u32| graph.level(ElementId(elements[*place as usize])) >= level;
+        let places: Vec<u32> = (0..elements.len() as u32).filter(is_member).collect();
+        let members: Vec<u32> = places
             .iter()
-            .for_each(|&member| subset.push_from(codes, member));
-        build_layer(&subset, effort, graph, level, Some(&members), watch)?;
+            .map(|&place| elements[place as usize])
+            .collect();
+        let subset = subset(codes, &places)?;
+        let forward = Forward::choose(&subset, effort, 0, watch)?;
+        let lists = layer_lists(graph, level, Some(&members));
+        forward.link_back(&subset, effort, lists, Some(&members), level, watch)?;
     }
     Ok(())
-}
-
-/// Builds one layer: all elements, or `members`, whose codes these are. Returns them in the order of their leaves.
-fn build_layer(
-    codes: &CodeSet,
-    effort: &Effort,
-    graph: &mut MemoryGraph,
-    level: Level,
-    members: Option<&[u32]>,
-    watch: &Watch,
-) -> Result<Vec<u32>, Stopped> {
-    let leaves = partition(codes, &effort.division, watch)?;
-    let order = leaves.order(codes.len())?;
-    let chosen = choose_in_leaves(codes, &leaves, &effort.choice, watch, |_| ())?;
-    let forward = choose_forward(codes, &leaves, &chosen, &order, effort, watch)?;
-    drop((leaves, chosen));
-    let capacity = max_neighbors(effort.m, level);
-    let lists = layer_lists(graph, level, members);
-    link_back(codes, &forward, &order, members, lists, capacity, watch)?;
-    Ok(order)
 }
 
 /// The lists of a layer's elements, to be written side by side.
