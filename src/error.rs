@@ -36,6 +36,14 @@ pub(crate) fn wrong_dimensions(expected: impl Display, found: impl Display) -> !
     )
 }
 
+/// An index holds vectors of one dimension only. The column's type sees to that, but not for expressions.
+#[track_caller]
+pub(crate) fn check_dimensions(expected: u32, found: usize) {
+    if expected as usize != found {
+        wrong_dimensions(expected, found);
+    }
+}
+
 #[track_caller]
 pub(crate) fn different_dimensions(kind: &str, left: usize, right: usize) -> ! {
     fail(

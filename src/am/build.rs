@@ -5,9 +5,10 @@ use layout::{Frozen, Geometry, MAX_DIMENSIONS, max_code_len};
 use pgrx::{pg_guard, pg_sys};
 
 use super::opclass::OperatorClass;
-use super::{options, vector};
+use super::options;
 use crate::pg::Relation;
 use crate::pg::heap::Table;
+use crate::types::vector::Vector;
 use crate::{build, error, storage};
 
 /// Chooses the rotation. The same for every index, so that the same rows make the same index.
@@ -33,8 +34,8 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
         options::params(index).ef_construction,
         |value, floats| {
             // SAFETY: the column is of the operator class's type.
-            let vector = unsafe { vector::floats(value) };
-            vector::check_dimensions(frozen.dimensions, vector.len());
+            let vector = unsafe { Vector::from_raw(value).values().to_vec() };
+            error::check_dimensions(frozen.dimensions, vector.len());
             let prepared = class.prepare(vector);
             floats.extend_from_slice(prepared.as_deref().unwrap_or_default());
             prepared.is_some()

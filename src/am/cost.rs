@@ -4,7 +4,7 @@
 use pgrx::{pg_guard, pg_sys};
 
 use super::options;
-use crate::pg::Relation;
+use crate::pg::{Relation, compat};
 use crate::settings::EF_SEARCH;
 
 /// Share of the pages visited by a walk that is charged as random reads: upper layers and hubs stay in memory.
@@ -26,6 +26,7 @@ pub(super) unsafe extern "C-unwind" fn amcostestimate(
     // SAFETY: Postgres passes a path over one of our indexes and room for the results.
     unsafe {
         let estimate = if (*path).indexorderbys.is_null() {
+            compat::disable_path(path);
             Estimate::UNUSABLE
         } else {
             Estimate::of(root, path, loop_count)

@@ -4,9 +4,10 @@ use pgrx::{pg_guard, pg_sys};
 
 use super::opclass::OperatorClass;
 use super::options;
-use super::vector;
+use crate::error;
 use crate::pg::{Relation, heap};
 use crate::storage::{self, Index};
+use crate::types::vector::Vector;
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn aminsert(
@@ -28,8 +29,8 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
     };
     let index = Index::open(relation);
     // SAFETY: the column is of the operator class's type.
-    let floats = unsafe { vector::floats(value) };
-    vector::check_dimensions(index.frozen().dimensions, floats.len());
+    let floats = unsafe { Vector::from_raw(value).values().to_vec() };
+    error::check_dimensions(index.frozen().dimensions, floats.len());
     if let Some(prepared) = OperatorClass::of(relation).prepare(floats) {
         storage::insert::insert(
             &index,

@@ -9,7 +9,6 @@ pub(crate) mod options;
 mod scan;
 mod vacuum;
 mod validate;
-mod vector;
 
 use pgrx::{pg_guard, pg_sys};
 

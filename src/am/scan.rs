@@ -7,7 +7,6 @@ use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
 use quantize::Query;
 
 use super::opclass::OperatorClass;
-use super::vector;
 use crate::error;
 use crate::pg::heap::{RowFetcher, item_pointer};
 use crate::pg::{Relation, compat, interrupt, setting};
@@ -16,6 +15,7 @@ use crate::settings::{
 };
 use crate::storage::rows::{self, Chain};
 use crate::storage::{Index, PageGraph};
+use crate::types::vector::Vector;
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambeginscan(
@@ -75,6 +75,8 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
             state.begin(scan);
         }
         let Some(tid) = state.next() else {
+            // An idle cursor at its end pins no page of the table.
+            state.rows.iter_mut().for_each(RowFetcher::reset);
             return false;
         };
         (*scan).xs_heaptid = item_pointer(tid);
@@ -88,6 +90,10 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
 pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     // SAFETY: the scan is ours; its state itself is dropped with the memory context.
     let state = unsafe { state(scan) };
+    // A query over many partitions ends many scans long before that context goes.
+    state.search = Search::new();
+    state.emission = Emission::default();
+    (state.found, state.tids) = (Vec::new(), Vec::new());
     if let Some(rows) = state.rows.take() {
         rows.close();
     }
@@ -219,7 +225,7 @@ impl Scan {
             let query = if null {
                 self.zero()
             } else {
-                vector::floats(key.sk_argument)
+                Vector::from_raw(key.sk_argument).values().to_vec()
             };
             self.query = Some(self.prepare(query));
             if self.rows.is_none() {
@@ -284,35 +290,33 @@ impl Scan {
 
     /// Measures the rows of what was found, from the table.
     fn measure(&mut self, found: Found, bound: f64) {
-        let more = self.read_rows(found);
-        let mut saw_row = false;
+        if let Some(chain) = self.read_rows(found) {
+            self.emission.push_found(Found::Rows(chain), bound);
+        }
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
         for &tid in &self.tids {
             // SAFETY: the indexed column is of the operator class's type.
             let distance = rows.with_value(tid, |value| unsafe {
-                distance_of(&self.class, &query.exact, vector::bytes(value))
+                distance_of(&self.class, &query.exact, Vector::from_raw(value).bytes())
             });
             if let Some(distance) = distance {
-                saw_row = true;
                 self.emission.push_measured(tid, distance);
             }
-        }
-        if let Some(chain) = more {
-            let chain = if saw_row { chain.saw_row() } else { chain };
-            self.emission.push_found(Found::Rows(chain), bound);
         }
     }
 
     /// Reads row pointers into `self.tids`; gives where the element has more.
     fn read_rows(&mut self, found: Found) -> Option<Chain> {
         self.tids.clear();
-        // Not held while rows are measured: an index expression may run a query over this very index.
-        let mut hints = self.index.hints().borrow_mut();
-        let mut graph = PageGraph::new(&self.index, &mut hints);
         match found {
-            Found::Element(element) => rows::inline(&mut graph, element, &mut self.tids),
-            Found::Rows(chain) => chain.read(&mut graph, &mut self.tids),
+            Found::Element(element) => {
+                // Not held while rows are measured: an index expression may run a query over this very index.
+                let mut hints = self.index.hints().borrow_mut();
+                let mut graph = PageGraph::new(&self.index, &mut hints);
+                rows::inline(&mut graph, element, &mut self.tids)
+            }
+            Found::Rows(chain) => chain.read(&self.index, &mut self.tids),
         }
     }
 

@@ -184,7 +184,7 @@ impl Codes {
 
 /// Takes rows in the order of the table and makes elements of them.
 pub(super) struct Feed<'w> {
-    workers: &'w mut Workers,
+    workers: &'w Workers,
     frozen: Frozen,
     /// None while the first rows are collected, by whose mean vectors are centered.
     encoder: Option<Arc<Encoder>>,
@@ -199,7 +199,7 @@ pub(super) struct Feed<'w> {
 }
 
 impl<'w> Feed<'w> {
-    pub(super) fn new(workers: &'w mut Workers, threads: usize, frozen: &Frozen) -> Self {
+    pub(super) fn new(workers: &'w Workers, threads: usize, frozen: &Frozen) -> Self {
         let plain = codec(frozen, None);
         Self {
             workers,

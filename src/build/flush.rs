@@ -276,15 +276,16 @@ impl<'a> Plan<'a> {
                 beyond
                     .chunks(OVERFLOW_TIDS)
                     .enumerate()
-                    .map(move |(at, rows)| (at == 0, at == last, rows))
+                    .map(move |(at, rows)| (at == 0, last - at, rows))
             });
         lists
             .zip(0..)
-            .map(|((is_first, is_last, rows), slot)| OverflowSlotPlan {
+            .map(|((is_first, serial, rows), slot)| OverflowSlotPlan {
                 element: rows[0].0,
                 id: self.overflow_pages.id(slot),
                 is_first,
-                next: (!is_last).then(|| self.overflow_pages.id(slot + 1)),
+                next: (serial > 0).then(|| self.overflow_pages.id(slot + 1)),
+                serial: u32::try_from(serial).unwrap_or_else(|_| error::index_full()),
                 rows,
             })
     }
@@ -299,10 +300,10 @@ impl<'a> Plan<'a> {
             };
             let (block, slot) = geometry.upper.split(upper);
             if open.as_ref().is_none_or(|(opened, _)| *opened != block) {
-                interrupt::check();
                 if let Some((_, page)) = open.take() {
                     finish(page, self.upper_pages.with_room());
                 }
+                interrupt::check();
                 let mut page = extend(index, block);
                 drop(UpperPageMut::init(page.bytes_mut(), geometry));
                 open = Some((block, page));
@@ -335,7 +336,7 @@ impl<'a> Plan<'a> {
             while let Some(plan) = slots.next_if(|plan| geometry.overflow.split(plan.id).0 == block)
             {
                 let slot = geometry.overflow.split(plan.id).1;
-                view.write(slot, plan.element_id(self), plan.next)
+                view.write(slot, plan.element_id(self), plan.next, plan.serial)
                     .expect("the plan gave this slot to this element");
                 let mut written = view.slot(slot).expect("written above");
                 for &(_, tid) in plan.rows {
@@ -356,6 +357,8 @@ struct OverflowSlotPlan<'a> {
     id: OverflowId,
     is_first: bool,
     next: Option<OverflowId>,
+    /// Goes down along the chain, to 0.
+    serial: u32,
     rows: &'a [(u32, HeapTid)],
 }
 

@@ -65,9 +65,9 @@ pub(crate) fn build(
 ) -> Built {
     let threads = setting::build_threads(table.heap());
     let mut budget = Budget::new(setting::maintenance_work_mem());
-    let mut workers = Workers::start(threads);
+    let workers = Workers::start(threads);
     enter(Phase::Loading);
-    let mut feed = Feed::new(&mut workers, threads, &frozen);
+    let mut feed = Feed::new(&workers, threads, &frozen);
     let rows =
         table.scan(|tid: HeapTid, value| feed.add(&mut budget, tid, |floats| fill(value, floats)));
     let (elements, codec, center) = feed.finish(&mut budget);
@@ -75,7 +75,7 @@ pub(crate) fn build(
         m: frozen.geometry.m.into(),
         ef_construction,
     };
-    let (elements, graph) = construct(&mut workers, &mut budget, elements, &codec, params);
+    let (elements, graph) = construct(&workers, &mut budget, elements, &codec, params);
     drop(workers);
     enter(Phase::Writing);
     flush::write(table.index(), &frozen, center.as_deref(), &elements, &graph);
@@ -90,7 +90,7 @@ fn enter(phase: Phase) {
 
 /// Constructs the graph in the pool, while this thread reports progress and stays interruptible.
 fn construct(
-    workers: &mut Workers,
+    workers: &Workers,
     budget: &mut Budget,
     elements: Elements,
     codec: &Codec,

@@ -70,6 +70,20 @@ pub(crate) unsafe fn count_index_scan(scan: pg_sys::IndexScanDesc) {
     }
 }
 
+/// Has the planner take any other path: from 18 on an infinite cost alone does not say so.
+///
+/// # Safety
+/// `path` is a path that the planner is costing.
+pub(crate) unsafe fn disable_path(path: *mut pg_sys::IndexPath) {
+    #[cfg(feature = "pg18")]
+    // SAFETY: the caller's promise. Two is more than any enable_ setting gives.
+    unsafe {
+        (*path).path.disabled_nodes = 2;
+    }
+    #[cfg(not(feature = "pg18"))]
+    let _ = path;
+}
+
 /// Sleeps as vacuum's cost settings ask, and lets interrupts in; no lock may be held.
 pub(crate) fn vacuum_delay_point() {
     // SAFETY: called by vacuum's main loop with no content lock held.

@@ -18,13 +18,3 @@ pub(crate) fn check() {
         unsafe { pg_sys::ProcessInterrupts() }
     }
 }
-
-/// Whether the next [`check`] is going to end the statement or the process.
-pub(crate) fn ends_statement() -> bool {
-    // SAFETY: flags that signal handlers set, and counters of this backend; read as C code does.
-    unsafe {
-        let asked = (&raw const pg_sys::QueryCancelPending).read_volatile() != 0
-            || (&raw const pg_sys::ProcDiePending).read_volatile() != 0;
-        asked && pg_sys::InterruptHoldoffCount == 0 && pg_sys::CritSectionCount == 0
-    }
-}

@@ -5,7 +5,7 @@
 
 use layout::{
     Corrupt, ElementPage, ElementPageMut, Metapage, OverflowPage, OverflowPageMut, PageKind,
-    Special, UpperPage, UpperPageMut,
+    SlotId, Slots, Special, UpperPage, UpperPageMut,
 };
 use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
 
@@ -28,6 +28,13 @@ impl Place {
         self.page.block()
     }
 
+    /// The id of the first slot.
+    pub(crate) fn id<Id: SlotId>(&self, slots: &Slots<Id>) -> Id {
+        slots
+            .join(self.block(), self.slot)
+            .unwrap_or_else(|| crate::error::index_full())
+    }
+
     /// Takes the page into a record; a new one is initialised there.
     pub(crate) fn record(&self, index: &Index, record: &mut Record) -> Image {
         if !self.is_new {
@@ -37,21 +44,22 @@ impl Place {
         init(index, self.kind, record.bytes(image));
         image
     }
+}
 
-    /// Makes a new page the head of its list, in the record that initialises it. `metapage` is locked and written by the
-    /// caller.
-    pub(crate) fn enlist(&self, record: &mut Record, image: Image, metapage: &mut Metapage) {
-        if self.is_new {
-            let head = head(metapage, self.kind);
-            layout::list_page(record.bytes(image), *head)
-                .expect("the page was initialised in this record");
-            *head = Some(self.block());
-        }
+/// Commits a record that fills places; new pages become heads of their lists in the same record.
+pub(crate) fn commit(index: &Index, mut record: Record, places: &[(&Place, Image)]) {
+    if places.iter().all(|(place, _)| !place.is_new) {
+        return record.commit();
     }
-
-    pub(crate) fn is_new(&self) -> bool {
-        self.is_new
+    let mut metapage = Locked::acquire(index.relation());
+    for (place, image) in places.iter().filter(|(place, _)| place.is_new) {
+        let head = head(&mut metapage.contents, place.kind);
+        layout::list_page(record.bytes(*image), *head)
+            .expect("the page was initialised in this record");
+        *head = Some(place.block());
     }
+    metapage.write(&mut record);
+    record.commit();
 }
 
 /// Finds `run` consecutive free slots of a kind.

@@ -138,17 +138,24 @@ pub(crate) fn log_all_pages(index: Relation, fork: pg_sys::ForkNumber::Type) {
 /// Above this block no hints are kept: 16 MB of them address 32 GB of index.
 const MAX_HINTS: usize = 1 << 22;
 
+/// One visit in so many goes through the shared buffer table though its hint is right: only that way does Postgres count
+/// how often a page is used, and keeps it in memory.
+const COUNTED: u32 = 16;
+
 /// Which buffer held which block when last seen: right most of the time, verified always.
 #[derive(Default)]
-pub(crate) struct Hints(Vec<pg_sys::Buffer>);
+pub(crate) struct Hints {
+    buffers: Vec<pg_sys::Buffer>,
+    visits: u32,
+}
 
 impl Hints {
     fn of(&self, block: u32) -> pg_sys::Buffer {
-        self.0.get(block as usize).copied().unwrap_or(0)
+        self.buffers.get(block as usize).copied().unwrap_or(0)
     }
 
     fn remember(&mut self, block: u32, buffer: pg_sys::Buffer) {
-        if let Some(hint) = self.0.get_mut(block as usize) {
+        if let Some(hint) = self.buffers.get_mut(block as usize) {
             *hint = buffer;
         }
     }
@@ -156,8 +163,13 @@ impl Hints {
     /// Makes room for hints of so many blocks.
     fn grow(&mut self, blocks: u32) {
         let wanted = (blocks as usize).min(MAX_HINTS);
-        if wanted > self.0.len() && self.0.try_reserve(wanted - self.0.len()).is_ok() {
-            self.0.resize(wanted, 0);
+        if wanted > self.buffers.len()
+            && self
+                .buffers
+                .try_reserve(wanted - self.buffers.len())
+                .is_ok()
+        {
+            self.buffers.resize(wanted, 0);
         }
     }
 }
@@ -240,7 +252,7 @@ impl<'h> Reader<'h> {
 
 /// Buffer calls without an error boundary of their own: the caller has one around the whole group.
 mod raw {
-    use super::{Hints, MAIN, pg_sys};
+    use super::{COUNTED, Hints, MAIN, pg_sys};
     use crate::pg::compat::FileLocator;
 
     unsafe extern "C-unwind" {
@@ -266,9 +278,11 @@ mod raw {
         hints: &mut Hints,
     ) -> pg_sys::Buffer {
         let hint = hints.of(block);
+        hints.visits = hints.visits.wrapping_add(1);
+        let counted = hints.visits.is_multiple_of(COUNTED);
         // SAFETY: ReadRecentBuffer checks under the buffer's header lock that the buffer holds this block.
         unsafe {
-            if hint != 0 && ReadRecentBuffer(*locator, MAIN, block, hint) {
+            if hint != 0 && !counted && ReadRecentBuffer(*locator, MAIN, block, hint) {
                 return hint;
             }
             let buffer = ReadBuffer(relation, block);

@@ -6,6 +6,7 @@ mod codes;
 pub(crate) mod index;
 pub(crate) mod insert;
 pub(crate) mod metapage;
+mod neighbors;
 pub(crate) mod page_graph;
 pub(crate) mod record;
 pub(crate) mod rows;

@@ -1,83 +1,28 @@
 //! The rows of an element: heap TIDs in its slot, and further ones in a chain of overflow slots.
+//!
+//! The chain grows at its head; vacuum takes out slots that are empty, which may come back at the head. Serials go down along
+//! the chain, so that a reader who lets go of all locks between two slots finds its place again by the serial of the slot
+//! that it read last.
 
 use hnsw::ElementId;
-use layout::{Corrupt, HeapTid, OverflowId, OverflowPage};
+use layout::{
+    Corrupt, ElementPage, ElementPageMut, HeapTid, INLINE_TIDS, OverflowId, OverflowPage,
+    OverflowPageMut, OverflowSlot, PageKind,
+};
 
+use super::allocate;
 use super::buffer::{Access, Page};
 use super::index::Index;
 use super::page_graph::PageGraph;
+use super::record::Record;
 
 /// A reader's place in the chain of an element's further rows.
-///
-/// Vacuum may take any slot out of the chain that has no rows left. It cannot take the anchor: a row there is visible to
-/// the reader's snapshot. So a reader that finds itself on a slot that was taken away goes on behind the anchor, and reads
-/// again only rows that it did not see.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
-    pub(crate) element: ElementId,
-    anchor: Option<OverflowId>,
-    /// The slot read last.
-    last: Option<OverflowId>,
+    element: ElementId,
     next: OverflowId,
-    steps: Steps,
-}
-
-/// Slots that a walk along a chain may still visit before it must be a ring.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Steps(u64);
-
-impl Steps {
-    pub(super) fn of(index: &Index) -> Self {
-        // Slots can be taken away and given back while the chain is read, so twice as many as there are.
-        let pages = u64::from(index.relation().blocks());
-        Self(2 * pages * u64::from(index.geometry().overflow.per_page))
-    }
-
-    pub(super) fn take(&mut self, index: &Index, block: u32) {
-        self.0 = self
-            .0
-            .checked_sub(1)
-            .unwrap_or_else(|| index.corrupt(block, Corrupt::EndlessOverflow));
-    }
-}
-
-impl Chain {
-    /// Says that the snapshot saw a row of the slot read last.
-    pub(crate) fn saw_row(self) -> Self {
-        Self {
-            anchor: self.last.or(self.anchor),
-            ..self
-        }
-    }
-
-    /// Appends the rows of the next slot; gives the place after it.
-    pub(crate) fn read(
-        mut self,
-        graph: &mut PageGraph<'_>,
-        into: &mut Vec<HeapTid>,
-    ) -> Option<Self> {
-        let index = graph.index();
-        self.steps
-            .take(index, index.geometry().overflow.split(self.next).0);
-        let next = match read_slot(index, self.element, self.next, into) {
-            Some(next) => {
-                self.last = Some(self.next);
-                next
-            }
-            None => self.behind_anchor(graph),
-        };
-        next.map(|next| Self { next, ..self })
-    }
-
-    /// Where the chain goes on behind the anchor, or where it starts.
-    fn behind_anchor(&self, graph: &mut PageGraph<'_>) -> Option<OverflowId> {
-        match self.anchor {
-            Some(anchor) => {
-                read_slot(graph.index(), self.element, anchor, &mut Vec::new()).flatten()
-            }
-            None => first_overflow(graph, self.element, &mut Vec::new()),
-        }
-    }
+    /// The serial of the slot read last: what has this one or a higher was read, or came later.
+    below: u64,
 }
 
 /// Appends the rows kept in a live element itself; gives where further ones are.
@@ -86,53 +31,188 @@ pub(crate) fn inline(
     element: ElementId,
     into: &mut Vec<HeapTid>,
 ) -> Option<Chain> {
-    let next = first_overflow(graph, element, into)?;
-    let steps = Steps::of(graph.index());
-    Some(Chain {
-        element,
-        anchor: None,
-        last: None,
-        next,
-        steps,
-    })
-}
-
-fn first_overflow(
-    graph: &mut PageGraph<'_>,
-    element: ElementId,
-    into: &mut Vec<HeapTid>,
-) -> Option<OverflowId> {
-    let mut overflow = None;
+    let mut first = None;
     graph.visit_elements(&[element], |_, page, slot| {
         let element = page.slot(slot)?;
         if element.is_live() {
             into.extend(element.heap_tids());
-            overflow = element.overflow();
+            first = element.overflow();
         }
         Ok(())
     });
-    overflow
+    first.map(|next| Chain {
+        element,
+        next,
+        below: u64::MAX,
+    })
 }
 
-/// Appends the rows of a slot; gives where the chain goes on, or none if the slot is not this element's any more.
-fn read_slot(
+impl Chain {
+    /// Appends the rows of the next slot; gives the place after it.
+    pub(crate) fn read(self, index: &Index, into: &mut Vec<HeapTid>) -> Option<Self> {
+        let mut after = None;
+        let found = with_slot(index, self.next, |slot| self.take(slot, &mut after, into));
+        if !found {
+            self.find_place(index, &mut after, into);
+        }
+        after
+    }
+
+    /// Takes the rows of a slot if it is the element's and lies behind the place; false if not.
+    fn take(
+        self,
+        slot: &OverflowSlot<'_>,
+        after: &mut Option<Self>,
+        into: &mut Vec<HeapTid>,
+    ) -> bool {
+        let below = u64::from(slot.serial());
+        if !slot.is_live() || slot.element() != self.element || below >= self.below {
+            return false;
+        }
+        into.extend(slot.heap_tids());
+        *after = slot.next().map(|next| Self {
+            next,
+            below,
+            ..self
+        });
+        true
+    }
+
+    /// Walks the chain from its head to the first slot behind the place, and takes its rows. The element is locked
+    /// meanwhile, so that nobody changes the chain.
+    fn find_place(self, index: &Index, after: &mut Option<Self>, into: &mut Vec<HeapTid>) {
+        let (block, slot) = index.geometry().element.split(self.element);
+        let page = Page::lock(index.relation(), block, Access::Share);
+        let view = ElementPage::view(page.bytes(), index.geometry());
+        let element = index.expect(block, view.and_then(|view| view.slot(slot)));
+        let mut next = element.overflow().filter(|_| element.is_live());
+        let mut below = u64::MAX;
+        while let Some(at) = next {
+            let found = with_slot(index, at, |slot| {
+                check_descent(index, at, slot, &mut below);
+                next = slot.next();
+                self.take(slot, after, into)
+            });
+            if found {
+                return;
+            }
+        }
+    }
+}
+
+/// Serials that do not go down along a chain mean that it is a ring.
+pub(super) fn check_descent(
     index: &Index,
-    element: ElementId,
-    slot: OverflowId,
-    into: &mut Vec<HeapTid>,
-) -> Option<Option<OverflowId>> {
-    let (block, slot) = index.geometry().overflow.split(slot);
+    at: OverflowId,
+    slot: &OverflowSlot<'_>,
+    below: &mut u64,
+) {
+    let serial = u64::from(slot.serial());
+    if serial >= *below {
+        index.corrupt(
+            index.geometry().overflow.split(at).0,
+            Corrupt::EndlessOverflow,
+        );
+    }
+    *below = serial;
+}
+
+/// Shows an overflow slot to `read`, share-locked.
+pub(super) fn with_slot<R>(
+    index: &Index,
+    at: OverflowId,
+    read: impl FnOnce(&OverflowSlot<'_>) -> R,
+) -> R {
+    let (block, slot) = index.geometry().overflow.split(at);
     check_block(index, block);
     let page = Page::lock(index.relation(), block, Access::Share);
-    let slot = index.expect(
-        block,
-        OverflowPage::view(page.bytes(), index.geometry()).and_then(|view| view.slot(slot)),
-    );
-    if !slot.is_live() || slot.element() != element {
-        return None;
+    let view = OverflowPage::view(page.bytes(), index.geometry());
+    read(&index.expect(block, view.and_then(|view| view.slot(slot))))
+}
+
+/// Adds a row to an element, unless its code is another or vacuum is taking it away. True if it was added.
+pub(super) fn add(index: &Index, element: ElementId, code: &[u8], tid: HeapTid) -> bool {
+    let (block, slot) = index.geometry().element.split(element);
+    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let view = ElementPage::view(page.bytes(), index.geometry());
+    let present = index.expect(block, view.and_then(|view| view.slot(slot)));
+    if !present.is_live() || present.code() != code {
+        return false;
     }
-    into.extend(slot.heap_tids());
-    Some(slot.next())
+    if present.heap_tids().len() == INLINE_TIDS {
+        add_to_chain(index, &page, slot, element, present.overflow(), tid);
+        return true;
+    }
+    let mut record = Record::begin(index.relation());
+    let image = record.page(&page);
+    let added = ElementPageMut::view(record.bytes(image), index.geometry())
+        .and_then(|mut view| view.slot(slot).map(|mut element| element.add_tid(tid)));
+    index.expect(block, added);
+    record.commit();
+    true
+}
+
+/// Adds a row to the chain of an element whose own places are taken. The element's page stays locked meanwhile.
+fn add_to_chain(
+    index: &Index,
+    element_page: &Page,
+    slot: u16,
+    element: ElementId,
+    first: Option<OverflowId>,
+    tid: HeapTid,
+) {
+    let serial = match first.map(|first| add_to_slot(index, first, tid)) {
+        Some(Added::Yes) => return,
+        Some(Added::Full { serial }) => serial
+            .checked_add(1)
+            .unwrap_or_else(|| crate::error::index_full()),
+        None => 0,
+    };
+    let place = allocate::find(index, PageKind::Overflow, 1);
+    let id = place.id(&index.geometry().overflow);
+    let mut record = Record::begin(index.relation());
+    let element_image = record.page(element_page);
+    let image = place.record(index, &mut record);
+    let written =
+        OverflowPageMut::view(record.bytes(image), index.geometry()).and_then(|mut page| {
+            page.write(place.slot, element, first, serial)?;
+            page.slot(place.slot).map(|mut slot| slot.add_tid(tid))
+        });
+    index.expect(place.block(), written);
+    let linked =
+        ElementPageMut::view(record.bytes(element_image), index.geometry()).and_then(|mut page| {
+            page.slot(slot)
+                .map(|mut element| element.set_overflow(Some(id)))
+        });
+    index.expect(element_page.block(), linked);
+    allocate::commit(index, record, &[(&place, image)]);
+}
+
+/// What came of adding a row to an overflow slot.
+enum Added {
+    Yes,
+    Full { serial: u32 },
+}
+
+/// Adds a row to an overflow slot if it has room.
+fn add_to_slot(index: &Index, at: OverflowId, tid: HeapTid) -> Added {
+    let (block, slot) = index.geometry().overflow.split(at);
+    check_block(index, block);
+    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let mut record = Record::begin(index.relation());
+    let image = record.page(&page);
+    let added =
+        OverflowPageMut::view(record.bytes(image), index.geometry()).and_then(|mut view| {
+            let mut slot = view.slot(slot)?;
+            Ok((slot.add_tid(tid), slot.shared().serial()))
+        });
+    match index.expect(block, added) {
+        (true, _) => {
+            record.commit();
+            Added::Yes
+        }
+        (false, serial) => Added::Full { serial },
+    }
 }
 
 /// A link to a block that is not there is damage, to be said before Postgres says it in its own words.

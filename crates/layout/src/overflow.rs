@@ -14,7 +14,7 @@ const HEAD: usize = size_of::<Head>();
 /// Bytes of an overflow slot.
 pub(crate) const OVERFLOW_SLOT: usize = HEAD + OVERFLOW_TIDS * TID_LEN;
 
-const _: () = assert!(OVERFLOW_SLOT == 132);
+const _: () = assert!(OVERFLOW_SLOT == 136);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -24,6 +24,7 @@ struct Head {
     reserved: u16,
     next: u32,
     element: u32,
+    serial: u32,
 }
 
 /// An overflow page, to be read.
@@ -110,6 +111,13 @@ impl<'a> OverflowSlot<'a> {
         ElementId(self.head.element)
     }
 
+    /// Greater than that of every slot that was in the element's chain before: a reader knows by it where it is, though slots
+    /// are taken out of the chain and come back at its head.
+    #[must_use]
+    pub fn serial(&self) -> u32 {
+        self.head.serial
+    }
+
     /// Where the element's rows go on.
     #[must_use]
     pub fn next(&self) -> Option<OverflowId> {
@@ -161,7 +169,8 @@ impl<'a> OverflowPageMut<'a> {
         OverflowSlotMut::view(self.slots.slot_mut(slot)?)
     }
 
-    /// Takes a slot that [`OverflowPage::find_free`] gave for rows of an element, none yet.
+    /// Takes a slot that [`OverflowPage::find_free`] gave for rows of an element, none yet. Along an element's chain
+    /// serials go down.
     ///
     /// # Errors
     /// If the slot cannot be taken.
@@ -170,6 +179,7 @@ impl<'a> OverflowPageMut<'a> {
         slot: u16,
         element: ElementId,
         next: Option<OverflowId>,
+        serial: u32,
     ) -> Result<(), Corrupt> {
         let bytes = self.slots.take(slot)?;
         bytes.fill(0);
@@ -180,6 +190,7 @@ impl<'a> OverflowPageMut<'a> {
             reserved: 0,
             next,
             element: element.0,
+            serial,
         };
         bytes[..HEAD].copy_from_slice(bytemuck::bytes_of(&head));
         Ok(())

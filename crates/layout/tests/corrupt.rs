@@ -60,7 +60,7 @@ fn overflow_page() -> Vec<u8> {
     let mut writer = OverflowPageMut::init(&mut page, &geometry());
     for slot in 0..9 {
         writer
-            .write(slot, ElementId(slot.into()), Some(OverflowId(3)))
+            .write(slot, ElementId(slot.into()), Some(OverflowId(3)), 7)
             .unwrap();
         writer.slot(slot).unwrap().add_tid(HeapTid {
             block: 1,
@@ -250,12 +250,12 @@ fn change_everything(page: &[u8], geometry: &Geometry, slot: u16) {
         }
         let _ = (
             overflow.free(slot),
-            overflow.write(slot, ElementId(0), None),
+            overflow.write(slot, ElementId(0), None, 0),
         );
         let _ = overflow
             .shared()
             .find_free()
-            .map(|slot| overflow.write(slot, ElementId(0), None));
+            .map(|slot| overflow.write(slot, ElementId(0), None, 0));
     }
     read_everything(changed, geometry);
 }

@@ -137,12 +137,12 @@ fn write_upper(page: &mut [u8]) {
 fn write_overflow(page: &mut [u8]) {
     let mut writer = OverflowPageMut::init(page, &geometry());
     writer
-        .write(0, ElementId(0x0102_0304), Some(OverflowId(1)))
+        .write(0, ElementId(0x0102_0304), Some(OverflowId(1)), 0x0506_0708)
         .expect("empty page");
     writer
-        .write(1, ElementId(0x0102_0304), None)
+        .write(1, ElementId(0x0102_0304), None, 3)
         .expect("empty page");
-    writer.write(2, ElementId(6), None).expect("empty page");
+    writer.write(2, ElementId(6), None, 0).expect("empty page");
     for number in 0..20 {
         writer.slot(0).expect("written above").add_tid(tid(number));
     }
@@ -290,6 +290,8 @@ fn v1_overflow_rows_are_read() {
             rows.heap_tids().collect::<Vec<_>>(),
         )
     };
+    let serials = [0, 1].map(|slot| view.slot(slot).unwrap().serial());
+    assert_eq!(serials, [0x0506_0708, 3]);
     assert_eq!(view.used(), 3);
     assert_eq!(
         read(0),

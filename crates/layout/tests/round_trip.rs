@@ -225,13 +225,13 @@ proptest! {
     #[test]
     fn an_overflow_slot_keeps_its_rows(
         rows in vec(tid(), 0..=OVERFLOW_TIDS + 3), doomed in vec(any::<bool>(), OVERFLOW_TIDS + 3),
-        element in link(), next in option::of(link())
+        element in link(), next in option::of(link()), serial in any::<u32>()
     ) {
         let geometry = Geometry::new(16, 12).unwrap();
         let mut page = page();
         let mut writer = OverflowPageMut::init(&mut page, &geometry);
         let first = writer.shared().find_free().unwrap();
-        writer.write(first, ElementId(element), None).unwrap();
+        writer.write(first, ElementId(element), None, serial).unwrap();
         let mut slot = writer.slot(first).unwrap();
         slot.set_next(next.map(OverflowId));
         for (at, row) in rows.iter().enumerate() {
@@ -247,6 +247,7 @@ proptest! {
         let view = OverflowPage::view(&page, &geometry).unwrap().slot(first).unwrap();
         prop_assert_eq!(view.heap_tids().collect::<Vec<_>>(), kept);
         prop_assert_eq!((view.element(), view.next()), (ElementId(element), next.map(OverflowId)));
+        prop_assert_eq!(view.serial(), serial);
     }
 }
 
@@ -567,14 +568,14 @@ fn an_overflow_slot_is_given_back_once() {
     let geometry = Geometry::new(4, 8).unwrap();
     let mut page = page();
     let mut writer = OverflowPageMut::init(&mut page, &geometry);
-    writer.write(0, ElementId(1), None).unwrap();
-    writer.write(1, ElementId(2), None).unwrap();
+    writer.write(0, ElementId(1), None, 0).unwrap();
+    writer.write(1, ElementId(2), None, 0).unwrap();
     writer.free(0).unwrap();
     writer.free(0).unwrap();
     assert!(!writer.shared().slot(0).unwrap().is_live());
     assert_eq!(
         (writer.shared().find_free(), special(&page).unwrap().free()),
-        (Some(0), 60)
+        (Some(0), 58)
     );
 }
 
@@ -632,13 +633,13 @@ fn pages_enter_and_leave_the_free_list() {
     // The free list's link survives changes of the slots.
     OverflowPageMut::view(&mut page, &geometry)
         .unwrap()
-        .write(0, ElementId(1), None)
+        .write(0, ElementId(1), None, 0)
         .unwrap();
     assert_eq!(special(&page).unwrap().next(), Some(12));
     assert_eq!(unlist_page(&mut page), Ok(Some(12)));
     let after = special(&page).unwrap();
     assert!(!after.is_listed() && after.next().is_none());
-    assert_eq!((before.free(), after.free()), (61, 60));
+    assert_eq!((before.free(), after.free()), (59, 58));
 }
 
 #[test]

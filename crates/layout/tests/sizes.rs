@@ -50,11 +50,11 @@ fn upper_lists_of_the_highest_level_fit_in_one_page() {
 }
 
 #[test]
-fn an_overflow_slot_is_132_bytes() {
+fn an_overflow_slot_is_136_bytes() {
     let overflow = Geometry::new(16, 12).unwrap().overflow;
     assert_eq!(
         (overflow.len, overflow.per_page, overflow.bits),
-        (132, 61, 6)
+        (136, 59, 6)
     );
 }
 

@@ -7,14 +7,12 @@ use super::{ElementSet, for_each_page};
 use crate::pg::compat;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
-use crate::storage::insert::{force_link, replace_list};
 use crate::storage::metapage::{self, Locked};
+use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
 
 /// Replacements offered for each dead neighbor.
 const PER_DEAD: usize = 3;
-/// A list may change between its reading and its writing; then it is repaired anew.
-const TRIES: usize = 4;
 
 /// Takes the tombstones out of all neighbor lists, and links again what nothing links to.
 pub(super) fn relink(index: &Index, ef_construction: usize, dead: &ElementSet) {
@@ -119,7 +117,7 @@ impl Relink<'_> {
 
     /// Repairs one list.
     fn repair(&mut self, element: ElementId, level: Level) {
-        for _ in 0..TRIES {
+        for _ in 0..neighbors::TRIES {
             compat::vacuum_delay_point();
             let mut old = Vec::new();
             let mut hints = self.index.hints().borrow_mut();
@@ -129,7 +127,7 @@ impl Relink<'_> {
                 return;
             };
             drop(hints);
-            if replace_list(self.index, element, level, &old, &new) {
+            if neighbors::replace(self.index, element, level, &old, &new) {
                 return;
             }
         }
@@ -267,7 +265,7 @@ impl Relink<'_> {
             .find_near(&mut graph, orphan)
             .and_then(|found| found.first().copied());
         if let Some(nearest) = nearest {
-            force_link(&mut graph, nearest, orphan);
+            neighbors::force_link(&mut graph, nearest, orphan);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::storage::allocate;
 use crate::storage::buffer::{Access, Page};
 use crate::storage::index::Index;
 use crate::storage::record::Record;
-use crate::storage::rows::{Steps, check_block};
+use crate::storage::rows::{check_descent, with_slot};
 
 /// Drops dead rows and makes tombstones of elements that have none left. Gives all tombstones, those of earlier vacuums too.
 pub(super) fn remove(
@@ -159,10 +159,12 @@ fn unlink_empty_overflow(index: &Index, element_page: &Page, slot: u16) {
     );
     let mut before: Option<OverflowId> = None;
     let mut next = element.overflow();
-    let mut steps = Steps::of(index);
+    let mut below = u64::MAX;
     while let Some(at) = next {
-        steps.take(index, block);
-        let (is_empty, after) = read_overflow(index, at);
+        let (is_empty, after) = with_slot(index, at, |slot| {
+            check_descent(index, at, slot, &mut below);
+            (slot.heap_tids().len() == 0, slot.next())
+        });
         if is_empty {
             unlink(index, element_page, slot, before, at, after);
         } else {
@@ -170,17 +172,6 @@ fn unlink_empty_overflow(index: &Index, element_page: &Page, slot: u16) {
         }
         next = after;
     }
-}
-
-fn read_overflow(index: &Index, at: OverflowId) -> (bool, Option<OverflowId>) {
-    let (block, slot) = index.geometry().overflow.split(at);
-    check_block(index, block);
-    let page = Page::lock(index.relation(), block, Access::Share);
-    let slot = index.expect(
-        block,
-        OverflowPage::view(page.bytes(), index.geometry()).and_then(|view| view.slot(slot)),
-    );
-    (slot.heap_tids().len() == 0, slot.next())
 }
 
 /// Links what comes before an overflow slot (the element itself, if none) to what comes after it, and frees it.

@@ -1,0 +1,24 @@
+//! The end of the process, which a FATAL error brings about without unwinding.
+#![expect(unsafe_code, reason = "registers a callback with Postgres")]
+
+use std::cell::Cell;
+
+use pgrx::pg_sys;
+
+thread_local! {
+    static LAST_WISH: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// Has `wish` called before the process ends, whatever ends it. The same one may be registered any number of times.
+pub(crate) fn before_exit(wish: fn()) {
+    if LAST_WISH.replace(Some(wish)).is_none() {
+        // SAFETY: registered once in the life of the process.
+        unsafe { pg_sys::before_shmem_exit(Some(exiting), pg_sys::Datum::from(0)) }
+    }
+}
+
+unsafe extern "C-unwind" fn exiting(_code: i32, _argument: pg_sys::Datum) {
+    if let Some(wish) = LAST_WISH.get() {
+        wish();
+    }
+}

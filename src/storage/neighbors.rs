@@ -1,0 +1,207 @@
+//! Changing neighbor lists on pages: a list is read, decided upon with no page locked, and written if it is still the same.
+
+use hnsw::{ElementId, Level, max_neighbors};
+use layout::{Corrupt, ElementPage, ElementPageMut, UpperId, UpperPage, UpperPageMut};
+
+use super::buffer::{Access, Page};
+use super::codes::Codes;
+use super::index::Index;
+use super::page_graph::PageGraph;
+use super::record::Record;
+
+/// Somebody else may change a list between its reading and its writing; then it is read once more.
+pub(super) const TRIES: usize = 4;
+
+/// Offers `new`, whose code is given, to a list, which takes it in if it has room or by Algorithm 4. True if it did.
+pub(super) fn link(
+    graph: &mut PageGraph<'_>,
+    of: ElementId,
+    level: Level,
+    new: ElementId,
+    code: &[u8],
+) -> bool {
+    let index = graph.index();
+    for _ in 0..TRIES {
+        let full = match push(index, of, level, new) {
+            Push::Done => return true,
+            Push::Gone => return false,
+            Push::Full(list) => list,
+        };
+        match reselect(graph, of, &full, new, code) {
+            Some(kept) if kept.contains(&new) => {
+                if replace(index, of, level, &full, &kept) {
+                    return true;
+                }
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Has `of` link to `new` on layer 0, in place of its furthest neighbor if its list is full.
+pub(super) fn force_link(graph: &mut PageGraph<'_>, of: ElementId, new: ElementId) {
+    let index = graph.index();
+    for _ in 0..TRIES {
+        let Push::Full(full) = push(index, of, 0, new) else {
+            return;
+        };
+        let codes = Codes::read(graph, &[&[of], full.as_slice()].concat());
+        let Some(base) = codes.query(of) else { return };
+        let mut kept: Vec<ElementId> = codes
+            .candidates(&base, full.iter().copied())
+            .iter()
+            .map(|kept| kept.element)
+            .collect();
+        kept.truncate(full.len() - 1);
+        kept.push(new);
+        if replace(index, of, 0, &full, &kept) {
+            return;
+        }
+    }
+    // Too many others want a place in this list. Whoever came last has to go: the new element has no other link.
+    change(index, of, 0, |list| {
+        let (_, others) = list.split_last()?;
+        Some([others, &[new]].concat())
+    });
+}
+
+/// Writes a list if it still is `old`; false if somebody has changed it. A dead element's list is left alone.
+pub(super) fn replace(
+    index: &Index,
+    of: ElementId,
+    level: Level,
+    old: &[ElementId],
+    new: &[ElementId],
+) -> bool {
+    let mut same = true;
+    change(index, of, level, |list| {
+        same = list == old;
+        same.then(|| new.to_vec())
+    });
+    same
+}
+
+/// What came of adding to a list.
+enum Push {
+    Done,
+    Gone,
+    Full(Vec<ElementId>),
+}
+
+/// Adds to a list if it has room.
+fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
+    let max = max_neighbors(index.geometry().m.into(), level);
+    let mut pushed = Push::Gone;
+    change(index, of, level, |list| {
+        pushed = Push::Done;
+        if list.contains(&new) {
+            return None;
+        }
+        if list.len() >= max {
+            pushed = Push::Full(list.to_vec());
+            return None;
+        }
+        Some([list, &[new]].concat())
+    });
+    pushed
+}
+
+/// What `of` keeps of its neighbors and the new one, by Algorithm 4 over codes; none if it is gone.
+fn reselect(
+    graph: &mut PageGraph<'_>,
+    of: ElementId,
+    full: &[ElementId],
+    new: ElementId,
+    code: &[u8],
+) -> Option<Vec<ElementId>> {
+    let codes = Codes::read(graph, &[&[of], full].concat());
+    let base = codes.query(of)?;
+    let codes = codes.with(new, code);
+    let candidates = codes.candidates(&base, full.iter().copied().chain([new]));
+    Some(
+        codes
+            .select(&candidates, full.len())
+            .iter()
+            .map(|kept| kept.element)
+            .collect(),
+    )
+}
+
+/// Shows a live element's list to `decide` under an exclusive lock, and writes what it gives in a record.
+fn change(
+    index: &Index,
+    of: ElementId,
+    level: Level,
+    decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
+) {
+    if level == 0 {
+        change_ground(index, of, decide);
+    } else if let Some(list) = upper_list(index, of, level) {
+        change_upper(index, of, level, list, decide);
+    }
+}
+
+fn change_ground(
+    index: &Index,
+    of: ElementId,
+    decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
+) {
+    let (block, slot) = index.geometry().element.split(of);
+    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let view = ElementPage::view(page.bytes(), index.geometry());
+    let element = index.expect(block, view.and_then(|view| view.slot(slot)));
+    if !element.is_live() {
+        return;
+    }
+    if let Some(new) = decide(&element.neighbors().collect::<Vec<_>>()) {
+        write(index, &page, |bytes| {
+            ElementPageMut::view(bytes, index.geometry())?
+                .slot(slot)
+                .map(|mut slot| slot.set_neighbors(&new))
+        });
+    }
+}
+
+fn change_upper(
+    index: &Index,
+    of: ElementId,
+    level: Level,
+    list: UpperId,
+    decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
+) {
+    let (block, slot) = index.geometry().upper.split(list);
+    super::rows::check_block(index, block);
+    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let view = UpperPage::view(page.bytes(), index.geometry());
+    let list = index.expect(block, view.and_then(|view| view.slot(slot)));
+    if !list.is_live() || list.element() != of || list.level() != level {
+        return;
+    }
+    if let Some(new) = decide(&list.neighbors().collect::<Vec<_>>()) {
+        write(index, &page, |bytes| {
+            UpperPageMut::view(bytes, index.geometry())?
+                .slot(slot)
+                .map(|mut slot| slot.set_neighbors(&new))
+        });
+    }
+}
+
+/// Where a live element's list of a level above 0 is.
+fn upper_list(index: &Index, of: ElementId, level: Level) -> Option<UpperId> {
+    let (block, slot) = index.geometry().element.split(of);
+    let page = Page::lock(index.relation(), block, Access::Share);
+    let view = ElementPage::view(page.bytes(), index.geometry());
+    let element = index.expect(block, view.and_then(|view| view.slot(slot)));
+    let upper = element
+        .upper()
+        .filter(|_| element.is_live() && element.level() >= level);
+    upper.map(|upper| upper.at(level))
+}
+
+fn write(index: &Index, page: &Page, change: impl FnOnce(&mut [u8]) -> Result<(), Corrupt>) {
+    let mut record = Record::begin(index.relation());
+    let image = record.page(page);
+    index.expect(page.block(), change(record.bytes(image)));
+    record.commit();
+}
