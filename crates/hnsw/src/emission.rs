@@ -33,7 +33,9 @@ struct At<T> {
 
 impl<T> Ord for At<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.distance.total_cmp(&other.distance).then(self.turn.cmp(&other.turn))
+        self.distance
+            .total_cmp(&other.distance)
+            .then(self.turn.cmp(&other.turn))
     }
 }
 
@@ -53,7 +55,11 @@ impl<T> Eq for At<T> {}
 
 impl<F, R> Default for Emission<F, R> {
     fn default() -> Self {
-        Self { found: BinaryHeap::new(), measured: BinaryHeap::new(), pushed: 0 }
+        Self {
+            found: BinaryHeap::new(),
+            measured: BinaryHeap::new(),
+            pushed: 0,
+        }
     }
 }
 
@@ -100,9 +106,17 @@ impl<F, R> Emission<F, R> {
 
     fn at<T>(&mut self, what: T, distance: f64) -> At<T> {
         // A negative NaN would sort before everything.
-        let distance = if distance.is_nan() { f64::NAN.abs() } else { distance };
+        let distance = if distance.is_nan() {
+            f64::NAN.abs()
+        } else {
+            distance
+        };
         self.pushed += 1;
-        At { distance, turn: self.pushed, what }
+        At {
+            distance,
+            turn: self.pushed,
+            what,
+        }
     }
 }
 
@@ -132,7 +146,10 @@ mod tests {
 
     #[test]
     fn rows_come_in_exact_order_though_their_bounds_are_not() {
-        assert_eq!(run(&[(1.0, 5.0), (2.0, 3.0), (2.5, 2.6), (4.0, 4.0)]).0, [2, 1, 3, 0]);
+        assert_eq!(
+            run(&[(1.0, 5.0), (2.0, 3.0), (2.5, 2.6), (4.0, 4.0)]).0,
+            [2, 1, 3, 0]
+        );
     }
 
     #[test]
@@ -146,7 +163,10 @@ mod tests {
 
     #[test]
     fn nan_comes_last_whatever_its_sign() {
-        assert_eq!(run(&[(0.0, -f64::NAN), (1.0, 7.0), (2.0, f64::INFINITY)]).0, [1, 2, 0]);
+        assert_eq!(
+            run(&[(0.0, -f64::NAN), (1.0, 7.0), (2.0, f64::INFINITY)]).0,
+            [1, 2, 0]
+        );
     }
 
     proptest! {

@@ -20,7 +20,7 @@ pub use insert::insert;
 pub use memory::{Insertion, MemoryGraph, View};
 pub use repair::repair_neighbors;
 pub use search::{Counters, Descent, Search, SearchOptions};
-pub use select::select_neighbors;
+pub use select::{fill_with_nearest, select_neighbors};
 pub use store::{Store, StoreMut};
 pub use vectors::{ElementQuery, Query, Vectors};
 

@@ -1,6 +1,6 @@
 //! The store of a build: u32 ids, never pointers.
 
-use crate::vectors::{ElementQuery, Query, Vectors, candidate, select_among};
+use crate::vectors::{ElementQuery, Query, Vectors, candidate, choose_among, select_among};
 use crate::{Candidate, ElementId, Level, Store, StoreMut, level_of, max_neighbors};
 use std::collections::TryReserveError;
 use std::marker::PhantomData;
@@ -289,9 +289,7 @@ impl<'a, V: Vectors> Insertion<'a, V> {
 
 impl<V: Vectors> StoreMut for Insertion<'_, V> {
     fn select(&mut self, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
-        let mut selected = Vec::new();
-        select_among(self.vectors, candidates, max, &mut selected);
-        selected
+        choose_among(self.vectors, candidates, max)
     }
 
     /// Equal vectors are merged before a build, not here.
@@ -315,7 +313,8 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         let max = max_neighbors(self.graph.m, level);
         if candidates.len() > max {
             candidates.sort_unstable();
-            candidates = self.select(&candidates, max);
+            let all = std::mem::take(&mut candidates);
+            select_among(self.vectors, &all, max, &mut candidates);
         }
         let ids = candidates.iter().map(|c| c.element.0);
         self.graph.set_neighbors(of, level, ids);

@@ -24,6 +24,21 @@ pub fn select_neighbors(
     into.extend(kept.into_iter().map(|i| candidates[i]));
 }
 
+/// Algorithm 4's `keepPrunedConnections`: fills a selection up to `max` with the nearest that were left out.
+///
+/// For the neighbors that a new element chooses. A list that others push into has better use for its free places.
+pub fn fill_with_nearest(candidates: &[Candidate], max: usize, selected: &mut Vec<Candidate>) {
+    for candidate in candidates {
+        if selected.len() >= max {
+            break;
+        }
+        if !selected.contains(candidate) {
+            selected.push(*candidate);
+        }
+    }
+    selected.sort_unstable();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +81,19 @@ mod tests {
         assert_eq!(select(&[1.0, -1.0], 1), [0]);
         assert!(select(&[1.0, -1.0], 0).is_empty());
         assert!(select(&[], 3).is_empty());
+    }
+
+    #[test]
+    fn a_selection_is_filled_nearest_first_up_to_max() {
+        let candidates = on_a_line(&[1.0, 1.5, -2.0, 3.0]);
+        let filled = |selected: &[usize], max| {
+            let mut selected: Vec<_> = selected.iter().map(|&i| candidates[i]).collect();
+            fill_with_nearest(&candidates, max, &mut selected);
+            selected.iter().map(|c| c.element.0).collect::<Vec<_>>()
+        };
+        assert_eq!(filled(&[0, 2], 3), [0, 1, 2]);
+        assert_eq!(filled(&[0, 2], 9), [0, 1, 2, 3]);
+        assert_eq!(filled(&[0, 2], 1), [0, 2]);
+        assert!(filled(&[], 0).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
 use crate::insert::find_place;
 use crate::memory::{filled, write_list};
-use crate::vectors::{ElementQuery, candidate, select_among};
+use crate::vectors::{ElementQuery, candidate, choose_among, select_among};
 use crate::{
     Candidate, ElementId, Level, MemoryGraph, Params, Search, View, max_neighbors, scramble,
 };
@@ -137,9 +137,7 @@ impl<V: Vectors> Builder<'_, V> {
             element: element.0,
         };
         let select = |_: &mut View<'_, _>, candidates: &[Candidate], max: usize| {
-            let mut selected = Vec::new();
-            select_among(self.vectors, candidates, max, &mut selected);
-            selected
+            choose_among(self.vectors, candidates, max)
         };
         let level = graph.level(element);
         let search = &mut self.scratch.mine().search;
