@@ -77,7 +77,11 @@ impl AllPairs {
         assert!(ids.len() <= AllPairs::LARGEST);
         self.columns.pack(codes, ids);
         self.lines_per_row = lines_per_row(ids.len());
-        self.keys.resize(lines(ids.len()), Lanes([FURTHEST; LANES]));
+        let lines = lines(ids.len());
+        // What an earlier leaf left is written over. Growing by doubling might take twice what was announced.
+        self.keys
+            .reserve_exact(lines.saturating_sub(self.keys.len()));
+        self.keys.resize(lines, Lanes([FURTHEST; LANES]));
         let scale = KeyScale::new(self.measure, codes, ids);
         // From the diagonal on; the rest is its mirror.
         for (strip, rows) in ids.chunks(ROWS).enumerate() {

@@ -67,15 +67,27 @@ impl Columns {
     /// Packs these vectors of a set, in place of the columns before.
     pub fn pack(&mut self, codes: &CodeSet, ids: &[u32]) {
         self.count = ids.len();
-        self.scales.clear();
+        self.make_room(codes);
         self.scales
             .extend(ids.iter().map(|&id| codes.facts(id).scale));
         self.scales.resize(self.width(), 0.0);
-        self.squared_norms.clear();
         self.squared_norms
             .extend(ids.iter().map(|&id| codes.facts(id).squared_norm));
         self.squared_norms.resize(self.width(), 0.0);
         self.pack_levels(codes, ids);
+    }
+
+    /// Exactly as much as announced: growing by doubling might take twice that.
+    fn make_room(&mut self, codes: &CodeSet) {
+        let lines = self.width() / PACKED * codes.lines_per_row() * PACKED;
+        self.packed
+            .reserve_exact(lines.saturating_sub(self.packed.len()));
+        // Columns that are no vectors may keep what was there before: nobody looks at their distances.
+        self.packed.resize(lines, Line::ZERO);
+        self.scales.clear();
+        self.scales.reserve_exact(self.width());
+        self.squared_norms.clear();
+        self.squared_norms.reserve_exact(self.width());
     }
 
     fn pack_levels(&mut self, codes: &CodeSet, ids: &[u32]) {
@@ -86,9 +98,6 @@ impl Columns {
             0
         };
         let lines = codes.lines_per_row() * PACKED;
-        self.packed.clear();
-        self.packed
-            .resize(self.width() / PACKED * lines, Line::ZERO);
         for (packed, ids) in self.packed.chunks_exact_mut(lines).zip(ids.chunks(PACKED)) {
             for (part, packed) in packed.as_chunks_mut::<PACKED>().0.iter_mut().enumerate() {
                 for (column, &id) in ids.iter().enumerate() {

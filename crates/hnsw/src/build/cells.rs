@@ -54,7 +54,8 @@ pub fn plan(n: usize, dimensions: usize, params: &Params, budget: usize) -> Plan
         MemoryGraph::bytes_needed(n, params.m) + upper + bytes_of_threads(n, dimensions, params);
     let some = 1 << 16;
     let per_vector =
-        (CodeSet::bytes_needed(some, dimensions) + bytes_of_layer(some, params)) / some + 1;
+        (CodeSet::bytes_needed(some, dimensions) + bytes_of_layer(some, dimensions, params)) / some
+            + 1;
     let largest_cell =
         (budget.saturating_sub(fixed) / per_vector).clamp(SMALLEST_CELL, n.max(SMALLEST_CELL));
     // Cells come out of different sizes: with room for one half more than the average, few have to be divided again.

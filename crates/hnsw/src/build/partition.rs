@@ -179,6 +179,16 @@ pub(super) struct Leaders {
 }
 
 impl Leaders {
+    /// Bytes that finding `count` leaders takes: those of this round and the last, and what they are made from.
+    pub(super) fn bytes_needed(count: usize, dimensions: usize) -> usize {
+        let leaders =
+            CodeSet::bytes_needed(count, dimensions) + Columns::bytes_needed(count, dimensions);
+        let centroids = count * (dimensions * size_of::<f32>() + size_of::<Vec<f32>>());
+        let sample = 4 * (count * SAMPLE).max(SMALLEST_SAMPLE) * size_of::<u32>();
+        let distances = rayon::current_num_threads() * TASK * count * size_of::<f32>();
+        2 * leaders + centroids + sample + distances
+    }
+
     /// Finds `count` leaders for these vectors of a set.
     pub(super) fn choose(
         codes: &CodeSet,

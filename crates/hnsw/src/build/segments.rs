@@ -16,8 +16,8 @@
 //! (`cells`).
 
 use super::leaf::{Choice, choose_in_leaves};
-use super::merge::{Lists, choose_forward, link_back};
-use super::partition::{Division, partition};
+use super::merge::{Lists, Near, choose_forward, link_back};
+use super::partition::{Division, Leaders, partition};
 use super::{Stopped, Watch, connect};
 use crate::{ElementId, Level, MemoryGraph, Params, max_neighbors};
 use quantize::{AllPairs, CodeSet};
@@ -84,25 +84,35 @@ pub fn segments(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<Memor
 pub fn bytes_needed(n: usize, dimensions: usize, params: &Params) -> usize {
     let upper = n.div_ceil(params.m.max(2) - 1);
     let graph = MemoryGraph::bytes_needed(n, params.m);
-    let ground = bytes_of_layer(n, params);
-    let above = CodeSet::bytes_needed(upper, dimensions) + bytes_of_layer(upper, params);
+    let ground = bytes_of_layer(n, dimensions, params);
+    let above =
+        CodeSet::bytes_needed(upper, dimensions) + bytes_of_layer(upper, dimensions, params);
     graph + ground.max(above) + bytes_of_threads(n, dimensions, params)
 }
 
 /// Bytes that a layer of `n` elements takes while it is built.
-pub(super) fn bytes_of_layer(n: usize, params: &Params) -> usize {
-    let effort = Effort::new(params);
+pub(super) fn bytes_of_layer(n: usize, dimensions: usize, params: &Params) -> usize {
+    let Effort {
+        division,
+        choice,
+        m,
+    } = Effort::new(params);
     let number = size_of::<u32>();
-    // Pooled leaves and those divided again have a vector no more often.
-    let rows = n * effort.division.fanout.min(n / effort.division.largest + 1);
-    let leaves = rows * number;
-    let order = n * number;
-    let chosen = rows * effort.choice.kept * size_of::<i16>();
-    let lists = Lists::bytes_needed(n, params.m);
-    // The leaders of each vector, grouped; then copied leaf by leaf, then into one list.
-    let dividing = order + 3 * leaves;
-    let choosing = leaves + order + chosen + leaves + 2 * order + lists;
-    let linking = lists + 3 * order + n * params.m * 2 * number + n * 40;
+    // Leaves that are pooled or divided again have a vector no more often.
+    let rows = if n > division.largest {
+        n * division.fanout
+    } else {
+        n
+    };
+    let (order, leaves) = (n * number, rows * number);
+    let lists = Lists::bytes_needed(n, m);
+    // The leaders of each vector, then those grouped, then copied leaf by leaf, then into one list.
+    let dividing = order + 3 * leaves + Leaders::bytes_needed(rows / division.target, dimensions);
+    // The leaves, what each row has chosen, and the rows of each vector.
+    let choosing = 2 * leaves + rows * choice.kept * size_of::<i16>() + 3 * order + lists;
+    // The lists and their links back, and where each list is to go.
+    let linking =
+        lists + n * m * size_of::<Near>() + 3 * order + n * size_of::<(usize, &[u32], &[u32])>();
     dividing.max(choosing).max(linking)
 }
 

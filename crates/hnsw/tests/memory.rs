@@ -1,0 +1,69 @@
+//! A build takes no more memory than it announces. (The only test of this binary: it counts all that is allocated.)
+#![expect(unsafe_code, reason = "an allocator that counts")]
+
+mod sets;
+
+use hnsw::Params;
+use hnsw::build::{Watch, segments, segments_bytes_needed};
+use quantize::{CodeSet, EncodedRow, Measure};
+use sets::{Shape, in_pool, made_up};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is done by the system's allocator; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        PEAK.fetch_max(
+            LIVE.fetch_add(layout.size(), Relaxed) + layout.size(),
+            Relaxed,
+        );
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_build_takes_no_more_memory_than_it_announces() {
+    for (n, dimensions, m, ef_construction) in [
+        (3_000, 16, 16, 64),
+        (30_000, 64, 16, 64),
+        (30_000, 16, 8, 128),
+        (20_000, 16, 32, 200),
+    ] {
+        let floats = made_up(Shape::Clusters, n, dimensions, 7);
+        let mut codes = CodeSet::new(dimensions, Measure::L2);
+        let mut row = EncodedRow::new();
+        for i in 0..n as u32 {
+            row.encode(floats.row(i));
+            codes.push(&row);
+        }
+        let params = Params { m, ef_construction };
+        in_pool(2, || {
+            let announced = segments_bytes_needed(n, dimensions, &params);
+            let before = LIVE.load(Relaxed);
+            PEAK.store(before, Relaxed);
+            let graph = segments(&codes, &params, &Watch::default()).unwrap();
+            let taken = PEAK.load(Relaxed) - before;
+            assert_eq!(graph.len(), n);
+            assert!(taken <= announced, "{taken} bytes, {announced} announced");
+            assert!(
+                taken * 2 >= announced,
+                "{taken} bytes, {announced} announced"
+            );
+        });
+    }
+}
