@@ -290,19 +290,29 @@ impl Scan {
 
     /// Measures the rows of what was found, from the table.
     fn measure(&mut self, found: Found, bound: f64) {
-        if let Some(chain) = self.read_rows(found) {
-            self.emission.push_found(Found::Rows(chain), bound);
-        }
+        let more = self.read_rows(found);
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
+        let mut nearest: Option<f64> = None;
+        let mut all_equal = true;
         for &tid in &self.tids {
             // SAFETY: the indexed column is of the operator class's type.
             let distance = rows.with_value(tid, |value| unsafe {
                 distance_of(&self.class, &query.exact, Vector::from_raw(value).bytes())
             });
             if let Some(distance) = distance {
+                all_equal &= nearest.is_none_or(|nearest| nearest.to_bits() == distance.to_bits());
+                nearest = Some(distance);
                 self.emission.push_measured(tid, distance);
             }
+        }
+        if let Some(chain) = more {
+            // Rows of one element that are equally far are taken for equal vectors; then the others need not be measured
+            // before these are handed out, however many there are.
+            let bound = nearest
+                .filter(|_| all_equal)
+                .map_or(bound, |nearest| bound.max(nearest));
+            self.emission.push_found(Found::Rows(chain), bound);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A whole index at once: rows are read and encoded, the graph is constructed in memory by threads, pages are written.
 
+#![forbid(unsafe_code)]
+
 mod budget;
 mod feed;
 mod flush;
@@ -13,6 +15,7 @@ use hnsw::build::{Stopped, Vectors, Watch};
 use hnsw::{MemoryGraph, Params};
 use layout::{Frozen, HeapTid};
 use pgrx::pg_sys::Datum;
+use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
 use quantize::{CodeBits, Codec, Measure};
 
 use crate::error;
@@ -63,6 +66,14 @@ pub(crate) fn build(
     ef_construction: usize,
     mut fill: impl FnMut(Datum, &mut Vec<f32>) -> bool,
 ) -> Built {
+    if table.heap().blocks() == 0 {
+        // A temporary table that is emptied at every commit comes here each time.
+        write_empty(table.index(), &frozen, MAIN_FORKNUM);
+        return Built {
+            rows: 0.0,
+            indexed: 0.0,
+        };
+    }
     let threads = setting::build_threads(table.heap());
     let mut budget = Budget::new(setting::maintenance_work_mem());
     let workers = Workers::start(threads);

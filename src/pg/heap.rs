@@ -218,7 +218,7 @@ impl RowFetcher {
     /// The fetcher is not closed.
     unsafe fn fetch(&mut self, tid: HeapTid) -> bool {
         let mut tid = item_pointer(tid);
-        let (mut call_again, mut all_dead) = (false, false);
+        let mut call_again = false;
         let (fetch, snapshot, slot) = (self.fetch, self.snapshot, self.slot);
         // SAFETY: the pointers are live; `tid` may be changed by the call and is ours.
         unsafe {
@@ -232,7 +232,7 @@ impl RowFetcher {
                     snapshot,
                     slot,
                     &raw mut call_again,
-                    &raw mut all_dead,
+                    std::ptr::null_mut(),
                 )
             })
         }

@@ -14,7 +14,7 @@ pub(crate) fn pending() -> bool {
 #[inline]
 pub(crate) fn check() {
     if pending() {
-        // SAFETY: called with no content lock that the error path would not release.
+        // SAFETY: called in the main thread; with a content lock held it returns at once.
         unsafe { pg_sys::ProcessInterrupts() }
     }
 }

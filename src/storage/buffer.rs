@@ -245,8 +245,27 @@ impl<'h> Reader<'h> {
                 start = end;
             }
         };
+        let _stacks = ErrorStacks::save();
         // SAFETY: the closure owns nothing with a destructor, and one boundary for the group replaces three per page.
         unsafe { pg_sys::ffi::pg_guard_ffi_boundary(&mut run) }
+    }
+}
+
+/// Where Postgres jumps to on an ERROR. Put back when a panic, which never should be, leaves an error boundary in a way that
+/// does not put them back itself.
+struct ErrorStacks(*mut pg_sys::sigjmp_buf, *mut pg_sys::ErrorContextCallback);
+
+impl ErrorStacks {
+    fn save() -> Self {
+        // SAFETY: globals of this backend, read in its main thread.
+        unsafe { Self(pg_sys::PG_exception_stack, pg_sys::error_context_stack) }
+    }
+}
+
+impl Drop for ErrorStacks {
+    fn drop(&mut self) {
+        // SAFETY: globals of this backend; the frames they point to are below this one.
+        unsafe { (pg_sys::PG_exception_stack, pg_sys::error_context_stack) = (self.0, self.1) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Codes of some elements, copied from their pages: neighbor selection compares them with no page locked.
 
-use hnsw::{Candidate, ElementId, select_neighbors};
+use hnsw::{Candidate, ElementId, repair_neighbors, select_neighbors};
 use layout::SlotState;
 use quantize::{Codec, Query};
 
@@ -95,29 +95,16 @@ impl<'a> Codes<'a> {
         selected
     }
 
-    /// The neighbors kept, and of those offered the ones that are nearer to the base than to any neighbor, up to `max`.
+    /// The neighbors kept, completed up to `max` from those offered. Both are sorted nearest first.
     pub(super) fn complete(
         &self,
         kept: &[Candidate],
         offered: &[Candidate],
         max: usize,
     ) -> Vec<Candidate> {
-        let mut neighbors = kept.to_vec();
-        for candidate in offered {
-            if neighbors.len() >= max {
-                break;
-            }
-            let Some(query) = self.query(candidate.element) else {
-                continue;
-            };
-            let is_diverse = neighbors
-                .iter()
-                .filter_map(|neighbor| self.get(neighbor.element))
-                .all(|code| candidate.distance < query.distance(code));
-            if is_diverse {
-                neighbors.push(*candidate);
-            }
-        }
-        neighbors
+        repair_neighbors(kept, offered, max, |offered, neighbor| {
+            let codes = self.query(offered.element).zip(self.get(neighbor.element));
+            codes.map_or(f32::INFINITY, |(query, code)| query.distance(code))
+        })
     }
 }

@@ -43,15 +43,23 @@ pub(crate) fn insert(index: &Index, ef_construction: usize, vector: &[f32], tid:
     lock.release();
 }
 
-/// Many inserts run side by side; the one that finds the index empty runs alone, or two of them would both be first.
+/// Many inserts run side by side; one that finds no live element to start from runs alone, or two of them would both be
+/// first and never hear of each other.
 fn lock(index: &Index) -> InsertLock {
-    let relation = index.relation();
-    let lock = InsertLock::share(relation);
-    if super::metapage::read(relation).entry_point.is_some() {
+    let lock = InsertLock::share(index.relation());
+    if has_live_entry_point(index) {
         return lock;
     }
     lock.release();
-    InsertLock::exclusive(relation)
+    InsertLock::exclusive(index.relation())
+}
+
+fn has_live_entry_point(index: &Index) -> bool {
+    let mut hints = index.hints().borrow_mut();
+    let mut graph = PageGraph::new(index, &mut hints);
+    graph
+        .entry_point()
+        .is_some_and(|(element, _)| graph.is_live(element))
 }
 
 fn level_key(tid: HeapTid) -> u64 {
@@ -68,15 +76,6 @@ struct Insertion<'a> {
 impl<'a> Insertion<'a> {
     fn index(&self) -> &'a Index {
         self.graph.index()
-    }
-
-    fn is_live(&mut self, element: ElementId) -> bool {
-        let mut live = false;
-        self.graph.visit_elements(&[element], |_, page, slot| {
-            live = page.slot(slot)?.is_live();
-            Ok(())
-        });
-        live
     }
 }
 
@@ -159,14 +158,18 @@ impl StoreMut for Insertion<'_> {
         neighbors::link(&mut self.graph, of, level, new, &self.code)
     }
 
-    fn force_link(&mut self, of: ElementId, new: ElementId, _: f32) {
-        neighbors::force_link(&mut self.graph, of, new);
+    fn force_link(&mut self, chosen: &[Candidate], new: ElementId) {
+        neighbors::force_link(
+            &mut self.graph,
+            chosen.iter().map(|chosen| chosen.element),
+            new,
+        );
     }
 
     fn raise_entry_point(&mut self, element: ElementId, level: Level) {
         let relation = self.index().relation();
         let present = super::metapage::read(relation).entry_point;
-        if present.is_some_and(|entry| entry.level >= level && self.is_live(entry.element)) {
+        if present.is_some_and(|entry| entry.level >= level && self.graph.is_live(entry.element)) {
             return;
         }
         let mut metapage = Locked::acquire(relation);

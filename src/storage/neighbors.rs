@@ -8,6 +8,7 @@ use super::codes::Codes;
 use super::index::Index;
 use super::page_graph::PageGraph;
 use super::record::Record;
+use crate::pg::interrupt;
 
 /// Somebody else may change a list between its reading and its writing; then it is read once more.
 pub(super) const TRIES: usize = 4;
@@ -27,7 +28,7 @@ pub(super) fn link(
             Push::Gone => return false,
             Push::Full(list) => list,
         };
-        match reselect(graph, of, &full, new, code) {
+        match reselect(graph, of, level, &full, new, code) {
             Some(kept) if kept.contains(&new) => {
                 if replace(index, of, level, &full, &kept) {
                     return true;
@@ -39,31 +40,79 @@ pub(super) fn link(
     false
 }
 
-/// Has `of` link to `new` on layer 0, in place of its furthest neighbor if its list is full.
-pub(super) fn force_link(graph: &mut PageGraph<'_>, of: ElementId, new: ElementId) {
-    let index = graph.index();
-    for _ in 0..TRIES {
-        let Push::Full(full) = push(index, of, 0, new) else {
-            return;
-        };
-        let codes = Codes::read(graph, &[&[of], full.as_slice()].concat());
-        let Some(base) = codes.query(of) else { return };
-        let mut kept: Vec<ElementId> = codes
-            .candidates(&base, full.iter().copied())
-            .iter()
-            .map(|kept| kept.element)
-            .collect();
-        kept.truncate(full.len() - 1);
-        kept.push(new);
-        if replace(index, of, 0, &full, &kept) {
+/// Has one of the chosen elements, nearest first, link to `new` on layer 0. If all lists are full an element leaves one of
+/// them to which another in that list links; if there is none, whichever is furthest from the first.
+pub(super) fn force_link(
+    graph: &mut PageGraph<'_>,
+    chosen: impl Iterator<Item = ElementId> + Clone,
+    new: ElementId,
+) {
+    for of in chosen.clone() {
+        if let Forced::Done = take_in(graph, of, new, true) {
             return;
         }
     }
-    // Too many others want a place in this list. Whoever came last has to go: the new element has no other link.
-    change(index, of, 0, |list| {
-        let (_, others) = list.split_last()?;
-        Some([others, &[new]].concat())
-    });
+    for of in chosen {
+        // Each lost round is another insert's progress. Where all chosen are gone, the vacuum that took them away waits for
+        // this insert and links the element itself.
+        loop {
+            interrupt::check();
+            match take_in(graph, of, new, false) {
+                Forced::Done => return,
+                Forced::Gone => break,
+                Forced::Changed | Forced::Unwilling => {}
+            }
+        }
+    }
+}
+
+/// What came of forcing a link.
+enum Forced {
+    Done,
+    Gone,
+    /// Somebody else changed the list meanwhile.
+    Changed,
+    /// Every element in the list may have no other link.
+    Unwilling,
+}
+
+/// Puts `new` into a list, in place of the furthest element if it is full: one that something else in the list links to, if
+/// `kindly`.
+fn take_in(graph: &mut PageGraph<'_>, of: ElementId, new: ElementId, kindly: bool) -> Forced {
+    let index = graph.index();
+    let full = match push(index, of, 0, new) {
+        Push::Done => return Forced::Done,
+        Push::Gone => return Forced::Gone,
+        Push::Full(full) => full,
+    };
+    let covered = if kindly {
+        graph.neighbors_of_all(&full)
+    } else {
+        Vec::new()
+    };
+    let codes = Codes::read(graph, &[&[of], full.as_slice()].concat());
+    let Some(base) = codes.query(of) else {
+        return Forced::Gone;
+    };
+    let by_distance = codes.candidates(&base, full.iter().copied());
+    let may_go = |element: &ElementId| !kindly || covered.binary_search(element).is_ok();
+    let furthest = by_distance
+        .iter()
+        .rev()
+        .map(|candidate| candidate.element)
+        .find(may_go);
+    // None of a list is live only while vacuum is at work.
+    let Some(furthest) = furthest.or_else(|| full.first().copied().filter(|_| !kindly)) else {
+        return Forced::Unwilling;
+    };
+    let mut list = full.clone();
+    list.retain(|&element| element != furthest);
+    list.push(new);
+    if replace(index, of, 0, &full, &list) {
+        Forced::Done
+    } else {
+        Forced::Changed
+    }
 }
 
 /// Writes a list if it still is `old`; false if somebody has changed it. A dead element's list is left alone.
@@ -107,10 +156,15 @@ fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
     pushed
 }
 
-/// What `of` keeps of its neighbors and the new one, by Algorithm 4 over codes; none if it is gone.
+/// What `of` keeps of its neighbors and the new one, by Algorithm 4 over codes; none if it is gone, or if it would have to
+/// leave out the new one for others.
+///
+/// On layer 0 a neighbor to which no neighbor that stays links is kept too: it may have no other link, and no search would
+/// find it any more.
 fn reselect(
     graph: &mut PageGraph<'_>,
     of: ElementId,
+    level: Level,
     full: &[ElementId],
     new: ElementId,
     code: &[u8],
@@ -119,13 +173,21 @@ fn reselect(
     let base = codes.query(of)?;
     let codes = codes.with(new, code);
     let candidates = codes.candidates(&base, full.iter().copied().chain([new]));
-    Some(
-        codes
-            .select(&candidates, full.len())
-            .iter()
-            .map(|kept| kept.element)
-            .collect(),
-    )
+    let mut kept: Vec<ElementId> = codes
+        .select(&candidates, full.len())
+        .iter()
+        .map(|kept| kept.element)
+        .collect();
+    if level == 0 && kept.contains(&new) {
+        let stays: Vec<ElementId> = kept.iter().copied().filter(|&kept| kept != new).collect();
+        let covered = graph.neighbors_of_all(&stays);
+        let is_lost = |element: &ElementId| {
+            !kept.contains(element) && covered.binary_search(element).is_err()
+        };
+        let lost: Vec<ElementId> = full.iter().copied().filter(is_lost).collect();
+        kept.extend(lost);
+    }
+    (kept.len() <= full.len()).then_some(kept)
 }
 
 /// Shows a live element's list to `decide` under an exclusive lock, and writes what it gives in a record.

@@ -70,6 +70,28 @@ impl<'a> PageGraph<'a> {
         }
     }
 
+    /// Whether an element has rows.
+    pub(crate) fn is_live(&mut self, element: ElementId) -> bool {
+        let mut live = false;
+        self.visit_elements(&[element], |_, page, slot| {
+            live = page.slot(slot)?.is_live();
+            Ok(())
+        });
+        live
+    }
+
+    /// The neighbors of elements on layer 0, sorted, each once.
+    pub(crate) fn neighbors_of_all(&mut self, elements: &[ElementId]) -> Vec<ElementId> {
+        let mut all = Vec::with_capacity(elements.len() * usize::from(2 * self.index.geometry().m));
+        self.visit_elements(elements, |_, page, slot| {
+            all.extend(page.slot(slot)?.neighbors());
+            Ok(())
+        });
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// A link to a block that is not there is damage, to be said before Postgres says it in its own words.
     fn check_blocks(&mut self) {
         if let (Some(&first), Some(&last)) = (self.blocks.first(), self.blocks.last())

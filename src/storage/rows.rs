@@ -78,43 +78,63 @@ impl Chain {
         true
     }
 
-    /// Walks the chain from its head to the first slot behind the place, and takes its rows. The element is locked
-    /// meanwhile, so that nobody changes the chain.
+    /// Walks the chain from its head to the first slot behind the place, and takes its rows. No two pages are locked at a
+    /// time, so the walk starts again when it comes to a slot that has left the chain under its feet.
     fn find_place(self, index: &Index, after: &mut Option<Self>, into: &mut Vec<HeapTid>) {
-        let (block, slot) = index.geometry().element.split(self.element);
-        let page = Page::lock(index.relation(), block, Access::Share);
-        let view = ElementPage::view(page.bytes(), index.geometry());
-        let element = index.expect(block, view.and_then(|view| view.slot(slot)));
-        let mut next = element.overflow().filter(|_| element.is_live());
-        let mut below = u64::MAX;
-        while let Some(at) = next {
-            let found = with_slot(index, at, |slot| {
-                check_descent(index, at, slot, &mut below);
-                next = slot.next();
-                self.take(slot, after, into)
-            });
-            if found {
+        for _ in 0..WALKS {
+            let mut next = first_slot(index, self.element);
+            let mut descent = Descent::default();
+            let mut unbroken = true;
+            while let Some(at) = next.take().filter(|_| unbroken) {
+                let found = with_slot(index, at, |slot| {
+                    unbroken =
+                        slot.is_live() && slot.element() == self.element && descent.goes_on(slot);
+                    next = slot.next();
+                    unbroken && self.take(slot, after, into)
+                });
+                if found {
+                    return;
+                }
+            }
+            if unbroken {
                 return;
             }
         }
-    }
-}
-
-/// Serials that do not go down along a chain mean that it is a ring.
-pub(super) fn check_descent(
-    index: &Index,
-    at: OverflowId,
-    slot: &OverflowSlot<'_>,
-    below: &mut u64,
-) {
-    let serial = u64::from(slot.serial());
-    if serial >= *below {
         index.corrupt(
-            index.geometry().overflow.split(at).0,
+            index.geometry().element.split(self.element).0,
             Corrupt::EndlessOverflow,
         );
     }
-    *below = serial;
+}
+
+/// Walks along a chain that come to grief before it must be damaged.
+const WALKS: usize = 1000;
+
+/// Serials go down along a chain; if they do not, it has changed meanwhile, or is a ring.
+pub(super) struct Descent(u64);
+
+impl Default for Descent {
+    fn default() -> Self {
+        Self(u64::MAX)
+    }
+}
+
+impl Descent {
+    pub(super) fn goes_on(&mut self, slot: &OverflowSlot<'_>) -> bool {
+        let serial = u64::from(slot.serial());
+        let lower = serial < self.0;
+        self.0 = serial;
+        lower
+    }
+}
+
+/// The head of a live element's chain.
+fn first_slot(index: &Index, element: ElementId) -> Option<OverflowId> {
+    let (block, slot) = index.geometry().element.split(element);
+    let page = Page::lock(index.relation(), block, Access::Share);
+    let view = ElementPage::view(page.bytes(), index.geometry());
+    let element = index.expect(block, view.and_then(|view| view.slot(slot)));
+    element.overflow().filter(|_| element.is_live())
 }
 
 /// Shows an overflow slot to `read`, share-locked.

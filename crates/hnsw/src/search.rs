@@ -80,10 +80,10 @@ impl Search {
         let Some(descent) = descent else {
             return;
         };
-        self.enter(&[descent.nearest]);
+        self.enter(&[descent.nearest], options);
         if options.keep_discarded {
             // All elements can be reached from the entry point, not from everywhere.
-            self.enter(&[descent.entry_point]);
+            self.enter(&[descent.entry_point], options);
         }
         self.search_layer(store, query, 0, options);
     }
@@ -104,7 +104,7 @@ impl Search {
             let Some(Reverse(candidate)) = self.discarded.pop() else {
                 break;
             };
-            self.admit(candidate);
+            self.admit(candidate, options);
         }
         self.search_layer(store, query, 0, options);
         !self.nearest.is_empty()
@@ -140,7 +140,7 @@ impl Search {
             keep_discarded: false,
         };
         self.clear();
-        self.enter(entry);
+        self.enter(entry, &options);
         self.search_layer(store, query, level, &options);
         self.take_nearest(into);
     }
@@ -174,16 +174,12 @@ impl Search {
         })
     }
 
-    /// Bytes of scratch memory held.
+    /// Bytes that the search needs for what it has seen since its last `start`. Memory that an earlier search left does not
+    /// count: it would have later ones stop early.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let held = self.candidates.capacity()
-            + self.nearest.capacity()
-            + self.discarded.capacity()
-            + self.measured.capacity();
-        self.visited.memory()
-            + held * size_of::<Candidate>()
-            + self.neighbors.capacity() * size_of::<ElementId>()
+        let candidates = self.candidates.len() + self.nearest.len() + self.discarded.len();
+        self.visited.memory() + candidates * size_of::<Candidate>()
     }
 
     /// What the search has cost since its last `start`.
@@ -212,11 +208,7 @@ impl Search {
                     self.discard(candidate, options);
                     continue;
                 }
-                self.admit(candidate);
-                if self.nearest.len() > options.ef {
-                    let furthest = self.nearest.pop().expect("more than ef are there");
-                    self.discard(furthest, options);
-                }
+                self.admit(candidate, options);
             }
         }
     }
@@ -232,10 +224,14 @@ impl Search {
 
     /// Makes a measured element a candidate for expansion and, if it is live, for the result.
     #[inline]
-    fn admit(&mut self, candidate: Candidate) {
+    fn admit(&mut self, candidate: Candidate, options: &SearchOptions) {
         self.candidates.push(Reverse(candidate));
         if candidate.live {
             self.nearest.push(candidate);
+        }
+        if self.nearest.len() > options.ef {
+            let furthest = self.nearest.pop().expect("more than ef are there");
+            self.discard(furthest, options);
         }
     }
 
@@ -296,10 +292,10 @@ impl Search {
         self.discarded.clear();
     }
 
-    fn enter(&mut self, entry: &[Candidate]) {
+    fn enter(&mut self, entry: &[Candidate], options: &SearchOptions) {
         for &candidate in entry {
             if self.visited.insert(candidate.element) {
-                self.admit(candidate);
+                self.admit(candidate, options);
             }
         }
     }

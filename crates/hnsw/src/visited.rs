@@ -51,9 +51,9 @@ impl Visited {
         true
     }
 
-    /// Bytes held.
+    /// Bytes that the elements seen take, with the slack that the table keeps.
     pub(crate) fn memory(&self) -> usize {
-        self.slots.capacity() * size_of::<u32>()
+        2 * self.used * size_of::<u32>()
     }
 
     /// Where the element is, or the free slot where it goes.

@@ -79,6 +79,11 @@ impl ElementSet {
             .is_some_and(|word| word >> (element.0 % 64) & 1 == 1)
     }
 
+    /// Whether the set has room for this element: it was there when the set was made.
+    fn has_room_for(&self, element: ElementId) -> bool {
+        element.0 as usize / 64 < self.words.len()
+    }
+
     fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -11,6 +11,8 @@ use crate::storage::metapage::{self, Locked};
 use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
 
+/// Elements that are asked to link to an orphan.
+const OFFERS: usize = 8;
 /// Replacements offered for each dead neighbor.
 const PER_DEAD: usize = 3;
 
@@ -37,20 +39,20 @@ struct Relink<'a> {
 
 impl Relink<'_> {
     /// Moves the entry point away from a tombstone, or up to a higher element: an insert that met a tombstone there made
-    /// itself the entry point, whatever its level.
+    /// itself the entry point, whatever its level. The element given stays live: only this vacuum makes tombstones.
     fn replace_entry_point(&self, highest: Option<EntryPoint>) {
         let relation = self.index.relation();
-        let old = metapage::read(relation).entry_point;
-        let stays = old.is_some_and(|old| {
-            !self.dead.contains(old.element)
-                && highest.is_none_or(|highest| highest.level <= old.level)
-        });
-        if stays || old == highest {
+        let stays = |entry: EntryPoint| {
+            !self.dead.contains(entry.element)
+                && highest.is_none_or(|highest| highest.level <= entry.level)
+        };
+        let present = metapage::read(relation).entry_point;
+        if present.map_or(highest.is_none(), stays) {
             return;
         }
         let mut metapage = Locked::acquire(relation);
         // An insert may have been faster.
-        if metapage.contents.entry_point == old {
+        if !metapage.contents.entry_point.is_some_and(stays) {
             metapage.contents.entry_point = highest;
             metapage.commit();
         }
@@ -241,7 +243,11 @@ impl Relink<'_> {
             (0..view.used())
                 .filter(|&slot| index.expect(block, view.slot(slot)).is_live())
                 .filter_map(|slot| index.geometry().element.join(block, slot))
-                .filter(|&element| !linked.contains(element) && Some(element) != entry)
+                .filter(|&element| {
+                    linked.has_room_for(element)
+                        && !linked.contains(element)
+                        && Some(element) != entry
+                })
                 .collect()
         };
         for_each_page(
@@ -256,16 +262,12 @@ impl Relink<'_> {
         );
     }
 
-    /// Has the nearest element that a search reaches link to an orphan.
+    /// Has one of the nearest elements that a search reaches link to an orphan.
     fn link_orphan(&mut self, orphan: ElementId) {
         compat::vacuum_delay_point();
         let mut hints = self.index.hints().borrow_mut();
         let mut graph = PageGraph::new(self.index, &mut hints);
-        let nearest = self
-            .find_near(&mut graph, orphan)
-            .and_then(|found| found.first().copied());
-        if let Some(nearest) = nearest {
-            neighbors::force_link(&mut graph, nearest, orphan);
-        }
+        let near = self.find_near(&mut graph, orphan).unwrap_or_default();
+        neighbors::force_link(&mut graph, near.into_iter().take(OFFERS), orphan);
     }
 }

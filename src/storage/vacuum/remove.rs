@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use hnsw::ElementId;
 use layout::{
-    ElementPage, ElementPageMut, HeapTid, OverflowId, OverflowPage, OverflowPageMut, PageKind,
-    SlotState,
+    Corrupt, ElementPage, ElementPageMut, HeapTid, OverflowId, OverflowPage, OverflowPageMut,
+    PageKind, SlotState,
 };
 
 use super::{Counts, ElementSet, for_each_page};
@@ -12,7 +13,7 @@ use crate::storage::allocate;
 use crate::storage::buffer::{Access, Page};
 use crate::storage::index::Index;
 use crate::storage::record::Record;
-use crate::storage::rows::{check_descent, with_slot};
+use crate::storage::rows::{Descent, with_slot};
 
 /// Drops dead rows and makes tombstones of elements that have none left. Gives all tombstones, those of earlier vacuums too.
 pub(super) fn remove(
@@ -30,56 +31,77 @@ pub(super) fn remove(
         *count += 1;
         dead
     };
-    remove_from_overflow(index, &mut is_dead);
-    let dead = remove_from_elements(index, &mut is_dead);
+    let owners = remove_from_overflow(index, &mut is_dead);
+    let dead = remove_from_elements(index, &owners, &mut is_dead);
     (counts, dead)
 }
 
-/// Dead rows of overflow slots. Slots left empty stay in their chains until their elements are looked at.
-fn remove_from_overflow(index: &Index, is_dead: &mut impl FnMut(HeapTid) -> bool) {
+/// Drops dead rows of overflow slots. Slots left empty stay in their chains until their elements are looked at: gives those
+/// elements.
+fn remove_from_overflow(
+    index: &Index,
+    is_dead: &mut impl FnMut(HeapTid) -> bool,
+) -> HashSet<ElementId> {
+    let mut owners = HashSet::new();
     let find = |block: u32, bytes: &[u8]| {
         let view = index.expect(block, OverflowPage::view(bytes, index.geometry()));
-        let slots = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
-        let tids = slots
-            .filter(|slot| slot.is_live())
-            .flat_map(|slot| slot.heap_tids().collect::<Vec<_>>());
-        tids.filter(|&tid| is_dead(tid)).collect::<HashSet<_>>()
+        let mut dead = HashSet::new();
+        for number in 0..view.used() {
+            let slot = index.expect(block, view.slot(number));
+            if slot.is_live() {
+                let kept = slot
+                    .heap_tids()
+                    .filter(|&tid| !is_dead(tid) || !dead.insert(tid))
+                    .count();
+                owners.extend((kept == 0).then_some(slot.element()));
+            }
+        }
+        dead
     };
     for_each_page(
         index,
         PageKind::Overflow,
         find,
         |block, dead: HashSet<HeapTid>| {
-            if dead.is_empty() {
-                return;
+            if !dead.is_empty() {
+                remove_from_overflow_page(index, block, &dead);
             }
-            let page = Page::lock(index.relation(), block, Access::Exclusive);
-            let mut record = Record::begin(index.relation());
-            let image = record.page(&page);
-            let mut view = index.expect(
-                block,
-                OverflowPageMut::view(record.bytes(image), index.geometry()),
-            );
-            for slot in 0..view.shared().used() {
-                let mut slot = index.expect(block, view.slot(slot));
-                if slot.shared().is_live() {
-                    slot.remove_tids(|tid| dead.contains(&tid));
-                }
-            }
-            record.commit();
         },
     );
+    owners
+}
+
+fn remove_from_overflow_page(index: &Index, block: u32, dead: &HashSet<HeapTid>) {
+    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let mut record = Record::begin(index.relation());
+    let image = record.page(&page);
+    let mut view = index.expect(
+        block,
+        OverflowPageMut::view(record.bytes(image), index.geometry()),
+    );
+    for slot in 0..view.shared().used() {
+        let mut slot = index.expect(block, view.slot(slot));
+        if slot.shared().is_live() {
+            slot.remove_tids(|tid| dead.contains(&tid));
+        }
+    }
+    record.commit();
 }
 
 /// What one page of elements has for pass 1 to do.
 #[derive(Default)]
 struct Work {
     dead_tids: HashSet<HeapTid>,
-    /// Elements that may be without rows once their dead ones are gone, or that have further rows to look at.
+    /// Elements that have dead rows, or empty slots in their chains.
     slots: Vec<u16>,
 }
 
-fn remove_from_elements(index: &Index, is_dead: &mut impl FnMut(HeapTid) -> bool) -> ElementSet {
+/// Drops dead rows of elements, and the empty slots of the chains of `owners`.
+fn remove_from_elements(
+    index: &Index,
+    owners: &HashSet<ElementId>,
+    is_dead: &mut impl FnMut(HeapTid) -> bool,
+) -> ElementSet {
     let slots = &index.geometry().element;
     let mut tombstones = ElementSet::new(slots, index.relation().blocks());
     let mut old = Vec::new();
@@ -93,7 +115,10 @@ fn remove_from_elements(index: &Index, is_dead: &mut impl FnMut(HeapTid) -> bool
                     let before = work.dead_tids.len();
                     work.dead_tids
                         .extend(slot.heap_tids().filter(|&tid| is_dead(tid)));
-                    if work.dead_tids.len() > before || slot.overflow().is_some() {
+                    let owns_empty = slots
+                        .join(block, number)
+                        .is_some_and(|id| owners.contains(&id));
+                    if work.dead_tids.len() > before || owns_empty {
                         work.slots.push(number);
                     }
                 }
@@ -109,7 +134,12 @@ fn remove_from_elements(index: &Index, is_dead: &mut impl FnMut(HeapTid) -> bool
         }
         let page = Page::lock(index.relation(), block, Access::Exclusive);
         for &slot in &work.slots {
-            unlink_empty_overflow(index, &page, slot);
+            if slots
+                .join(block, slot)
+                .is_some_and(|id| owners.contains(&id))
+            {
+                unlink_empty_overflow(index, &page, slot);
+            }
         }
         for slot in remove_from_page(index, &page, &work) {
             if let Some(element) = slots.join(block, slot) {
@@ -159,10 +189,15 @@ fn unlink_empty_overflow(index: &Index, element_page: &Page, slot: u16) {
     );
     let mut before: Option<OverflowId> = None;
     let mut next = element.overflow();
-    let mut below = u64::MAX;
+    let mut descent = Descent::default();
     while let Some(at) = next {
         let (is_empty, after) = with_slot(index, at, |slot| {
-            check_descent(index, at, slot, &mut below);
+            if !descent.goes_on(slot) {
+                index.corrupt(
+                    index.geometry().overflow.split(at).0,
+                    Corrupt::EndlessOverflow,
+                );
+            }
             (slot.heap_tids().len() == 0, slot.next())
         });
         if is_empty {
@@ -186,29 +221,27 @@ fn unlink(
     let overflow = &index.geometry().overflow;
     let (block, number) = overflow.split(at);
     let page = Page::lock(index.relation(), block, Access::Exclusive);
-    let mut record = Record::begin(index.relation());
-    let image = record.page(&page);
     let before_page = before
         .map(|before| overflow.split(before).0)
         .filter(|&before| before != block)
         .map(|before| Page::lock(index.relation(), before, Access::Exclusive));
-    match before {
-        Some(before) => {
-            let link = before_page.as_ref().map_or(image, |page| record.page(page));
-            let (block, number) = overflow.split(before);
-            let linked = OverflowPageMut::view(record.bytes(link), index.geometry())
-                .and_then(|mut page| page.slot(number).map(|mut slot| slot.set_next(after)));
-            index.expect(block, linked);
-        }
-        None => {
-            let link = record.page(element_page);
-            let linked =
-                ElementPageMut::view(record.bytes(link), index.geometry()).and_then(|mut page| {
-                    page.slot(slot)
-                        .map(|mut element| element.set_overflow(after))
-                });
-            index.expect(element_page.block(), linked);
-        }
+    let mut record = Record::begin(index.relation());
+    if before.is_none() {
+        let link = record.page(element_page);
+        let linked =
+            ElementPageMut::view(record.bytes(link), index.geometry()).and_then(|mut page| {
+                page.slot(slot)
+                    .map(|mut element| element.set_overflow(after))
+            });
+        index.expect(element_page.block(), linked);
+    }
+    let image = record.page(&page);
+    if let Some(before) = before {
+        let link = before_page.as_ref().map_or(image, |page| record.page(page));
+        let (block, number) = overflow.split(before);
+        let linked = OverflowPageMut::view(record.bytes(link), index.geometry())
+            .and_then(|mut page| page.slot(number).map(|mut slot| slot.set_next(after)));
+        index.expect(block, linked);
     }
     let freed = OverflowPageMut::view(record.bytes(image), index.geometry())
         .and_then(|mut page| page.free(number));
