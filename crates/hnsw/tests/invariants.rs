@@ -26,6 +26,11 @@ fn any_params() -> impl Strategy<Value = Params> {
     (2..12_usize, 4..48_usize).prop_map(|(m, ef_construction)| Params { m, ef_construction })
 }
 
+/// One element, a few, more than most sets have.
+fn any_ef() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(1), 2..20_usize, 20..400_usize]
+}
+
 /// A graph in which some elements are not live.
 struct WithDead<'a> {
     graph: &'a MemoryGraph,
@@ -102,7 +107,7 @@ proptest! {
 
     #[test]
     fn a_search_finds_distinct_live_elements_nearest_first(
-        floats in any_floats(), params in any_params(), ef in 1..60_usize, seed: u64, keep_discarded: bool,
+        floats in any_floats(), params in any_params(), ef in any_ef(), seed: u64, keep_discarded: bool,
     ) {
         let graph = build(&floats, &params, 2).unwrap();
         let (dead, query) = draw(&floats, seed);
@@ -122,7 +127,7 @@ proptest! {
 
     #[test]
     fn a_resumed_search_finds_every_live_element_once(
-        floats in any_floats(), params in any_params(), ef in 1..60_usize, seed: u64,
+        floats in any_floats(), params in any_params(), ef in any_ef(), seed: u64,
     ) {
         let graph = build(&floats, &params, 2).unwrap();
         let (dead, query) = draw(&floats, seed);
@@ -148,7 +153,7 @@ proptest! {
 
     #[test]
     fn what_a_stopped_search_set_aside_comes_nearest_first(
-        floats in any_floats(), params in any_params(), ef in 1..20_usize, seed: u64,
+        floats in any_floats(), params in any_params(), ef in any_ef(), seed: u64,
     ) {
         let graph = build(&floats, &params, 2).unwrap();
         let (dead, query) = draw(&floats, seed);
