@@ -61,7 +61,8 @@ impl Facts {
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     lines_per_row: usize,
-    rows_per_block: usize,
+    /// The binary logarithm of the rows of a block: finding a row is a shift and a mask.
+    block_bits: u32,
 }
 
 /// About this many bytes are taken from the system at a time.
@@ -71,19 +72,29 @@ impl Shape {
     fn new(dimensions: usize) -> Shape {
         let lines_per_row = dimensions.div_ceil(LINE).max(1);
         let rows = (BLOCK_BYTES / (lines_per_row * LINE)).max(1);
-        // A power of two, so that finding a row costs a shift and a mask.
         Shape {
             lines_per_row,
-            rows_per_block: 1 << rows.ilog2(),
+            block_bits: rows.ilog2(),
         }
     }
 
+    fn rows_per_block(self) -> usize {
+        1 << self.block_bits
+    }
+
+    /// The block of a row, and its first line there.
+    #[inline(always)]
+    fn place(self, row: usize) -> (usize, usize) {
+        let in_block = row & (self.rows_per_block() - 1);
+        (row >> self.block_bits, in_block * self.lines_per_row)
+    }
+
     fn lines_per_block(self) -> usize {
-        self.lines_per_row * self.rows_per_block
+        self.lines_per_row << self.block_bits
     }
 
     fn blocks(self, rows: usize) -> usize {
-        rows.div_ceil(self.rows_per_block)
+        rows.div_ceil(self.rows_per_block())
     }
 }
 
@@ -154,7 +165,7 @@ impl CodeSet {
     }
 
     fn push_lines(&mut self, lines: &[Line], facts: Facts) {
-        let block = self.len() / self.shape.rows_per_block;
+        let (block, _) = self.shape.place(self.len());
         if block == self.blocks.len() {
             self.blocks
                 .push(Vec::with_capacity(self.shape.lines_per_block()));
@@ -232,11 +243,7 @@ impl CodeSet {
 
     #[inline]
     pub(crate) fn row(&self, id: u32) -> &[Line] {
-        let (block, row) = (
-            id as usize / self.shape.rows_per_block,
-            id as usize % self.shape.rows_per_block,
-        );
-        let start = row * self.shape.lines_per_row;
+        let (block, start) = self.shape.place(id as usize);
         &self.blocks[block][start..start + self.shape.lines_per_row]
     }
 
