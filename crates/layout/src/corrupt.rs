@@ -91,14 +91,6 @@ pub enum Corrupt {
     EntryPoint(u32),
 }
 
-impl Corrupt {
-    /// Whether the page may be intact but of a version this build does not read.
-    #[must_use]
-    pub fn is_unknown_version(self) -> bool {
-        matches!(self, Self::LayoutVersion(_))
-    }
-}
-
 impl Display for Corrupt {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match *self {

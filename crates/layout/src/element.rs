@@ -83,22 +83,6 @@ impl<'a> ElementPage<'a> {
         })
     }
 
-    /// The same page once more, for as long as it has stayed in its buffer since [`ElementPage::view`] accepted it.
-    ///
-    /// A page never changes its kind, so header and special area, two cache lines far from the slot, need no second look.
-    /// All slots are taken to be in use: one never used is zeroes, whose state is refused. On any other page the slots
-    /// may be nonsense, but reading them is no less safe.
-    ///
-    /// # Errors
-    /// If `page` is not [`PAGE_SIZE`](crate::PAGE_SIZE) long.
-    #[inline]
-    pub fn view_again(page: &'a [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
-        Ok(Self {
-            slots: SlotPage::view_again(page, &geometry.element)?,
-            parts: Parts::of(geometry),
-        })
-    }
-
     /// Slots in use or freed.
     #[inline]
     #[must_use]
@@ -408,22 +392,6 @@ impl<'a> ElementSlotMut<'a> {
     pub fn set_neighbors(&mut self, neighbors: &[ElementId]) {
         self.head.count = neighbors::write(self.list(), neighbors);
         self.write_head();
-    }
-
-    /// Adds a neighbor; false if the list is full.
-    pub fn push_neighbor(&mut self, neighbor: ElementId) -> bool {
-        let count = self.head.count;
-        if !neighbors::write_at(self.list(), count, neighbor) {
-            return false;
-        }
-        self.head.count += 1;
-        self.write_head();
-        true
-    }
-
-    /// Puts a neighbor in the place of another; false if the list has no such position.
-    pub fn replace_neighbor(&mut self, position: u16, neighbor: ElementId) -> bool {
-        position < self.head.count && neighbors::write_at(self.list(), position, neighbor)
     }
 
     /// Adds a row; false if the element holds [`INLINE_TIDS`] already.

@@ -35,16 +35,3 @@ pub(crate) fn write(place: &mut [u8], neighbors: &[ElementId]) -> u16 {
     rest.fill([0; ID_LEN]);
     u16::try_from(neighbors.len()).expect("a page holds fewer ids than 16 bits count")
 }
-
-/// Writes one id if `position` is within the capacity.
-pub(crate) fn write_at(place: &mut [u8], position: u16, id: ElementId) -> bool {
-    let Some(place) = place
-        .as_chunks_mut::<ID_LEN>()
-        .0
-        .get_mut(usize::from(position))
-    else {
-        return false;
-    };
-    *place = id.0.to_ne_bytes();
-    true
-}

@@ -13,9 +13,9 @@ pub(crate) const SPECIAL: usize = PAGE_SIZE - size_of::<Special>();
 /// Bytes of contents.
 pub(crate) const CONTENTS: usize = SPECIAL - PAGE_HEADER;
 /// The version of the byte layout that this build reads and writes.
-pub const LAYOUT_VERSION: u32 = 1;
+pub(crate) const LAYOUT_VERSION: u32 = 1;
 /// What a block number says where there is none.
-pub const NO_BLOCK: u32 = u32::MAX;
+pub(crate) const NO_BLOCK: u32 = u32::MAX;
 
 /// The last two bytes of every page, by which tools tell whose it is.
 const PAGE_ID: u16 = 0xFF9D;

@@ -1,7 +1,5 @@
 use crate::geometry::{SlotId, Slots};
-use crate::page::{
-    PAGE_HEADER, PAGE_SIZE, PageKind, init_page, lower, set_free, set_lower, special_of,
-};
+use crate::page::{PAGE_HEADER, PageKind, init_page, lower, set_free, set_lower, special_of};
 use crate::{Corrupt, Special};
 
 /// What a slot holds: the first byte of every slot.
@@ -63,20 +61,6 @@ impl<B: AsRef<[u8]>> SlotPage<B> {
             len: slots.len,
             per_page: slots.per_page,
             used,
-        })
-    }
-
-    /// Checks nothing but the length, and takes every slot to be used.
-    #[inline]
-    pub(crate) fn view_again<Id: SlotId>(page: B, slots: &Slots<Id>) -> Result<Self, Corrupt> {
-        if page.as_ref().len() != PAGE_SIZE {
-            return Err(Corrupt::PageSize(page.as_ref().len()));
-        }
-        Ok(Self {
-            page,
-            len: slots.len,
-            per_page: slots.per_page,
-            used: slots.per_page,
         })
     }
 

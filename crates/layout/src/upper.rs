@@ -254,22 +254,6 @@ impl<'a> UpperSlotMut<'a> {
         self.write_head();
     }
 
-    /// Adds a neighbor; false if the list is full.
-    pub fn push_neighbor(&mut self, neighbor: ElementId) -> bool {
-        if !neighbors::write_at(&mut self.bytes[UPPER_HEAD..], self.head.count, neighbor) {
-            return false;
-        }
-        self.head.count += 1;
-        self.write_head();
-        true
-    }
-
-    /// Puts a neighbor in the place of another; false if the list has no such position.
-    pub fn replace_neighbor(&mut self, position: u16, neighbor: ElementId) -> bool {
-        position < self.head.count
-            && neighbors::write_at(&mut self.bytes[UPPER_HEAD..], position, neighbor)
-    }
-
     fn clear(self) {
         self.bytes.fill(0);
         let head = Head {

@@ -130,7 +130,7 @@ fn write_upper(page: &mut [u8]) {
     writer
         .slot(1)
         .expect("written above")
-        .push_neighbor(ElementId(5));
+        .set_neighbors(&ids([5]));
     writer.free_run(2, ElementId(9), 1).expect("written above");
 }
 

@@ -264,20 +264,15 @@ enum Step {
 enum Change {
     Die,
     SetNeighbors(Vec<ElementId>),
-    PushNeighbor(ElementId),
-    ReplaceNeighbor(u16, ElementId),
     AddTid(HeapTid),
     RemoveTids { odd: bool },
     SetOverflow(Option<OverflowId>),
 }
 
 fn step(geometry: &Geometry) -> impl Strategy<Value = Step> + use<> {
-    let id = || any::<u32>().prop_map(ElementId);
     let change = prop_oneof![
         1 => Just(Change::Die),
-        1 => ids(2 * usize::from(geometry.m)).prop_map(Change::SetNeighbors),
-        2 => id().prop_map(Change::PushNeighbor),
-        2 => (0u16..220, id()).prop_map(|(position, id)| Change::ReplaceNeighbor(position, id)),
+        4 => ids(2 * usize::from(geometry.m)).prop_map(Change::SetNeighbors),
         2 => tid().prop_map(Change::AddTid),
         1 => any::<bool>().prop_map(|odd| Change::RemoveTids { odd }),
         1 => option::of(link()).prop_map(|to| Change::SetOverflow(to.map(OverflowId))),
@@ -347,7 +342,7 @@ fn take_step(
                     *state = SlotState::Dead;
                     slot.set_dead();
                 }
-                make_change(&mut slot, element, change, 2 * usize::from(geometry.m))?;
+                make_change(&mut slot, element, change)?;
             }
         }
     }
@@ -358,23 +353,12 @@ fn make_change(
     slot: &mut ElementSlotMut<'_>,
     model: &mut Element,
     change: &Change,
-    max_neighbors: usize,
 ) -> Result<(), TestCaseError> {
     match change {
         Change::Die => {}
         Change::SetNeighbors(neighbors) => {
             slot.set_neighbors(neighbors);
             model.neighbors.clone_from(neighbors);
-        }
-        Change::PushNeighbor(id) => {
-            let fits = model.neighbors.len() < max_neighbors;
-            prop_assert_eq!(slot.push_neighbor(*id), fits);
-            model.neighbors.extend(fits.then_some(*id));
-        }
-        Change::ReplaceNeighbor(position, id) => {
-            let place = model.neighbors.get_mut(usize::from(*position));
-            prop_assert_eq!(slot.replace_neighbor(*position, *id), place.is_some());
-            place.into_iter().for_each(|place| *place = *id);
         }
         Change::AddTid(tid) => {
             let fits = model.tids.len() < INLINE_TIDS;
@@ -442,7 +426,7 @@ fn run_upper_steps(
             writer.write_run(first, element, *levels).unwrap();
             for level in 1..=*levels {
                 let mut list = writer.slot(first + u16::from(level) - 1).unwrap();
-                prop_assert!(list.push_neighbor(ElementId(1000 + u32::from(level))));
+                list.set_neighbors(&[ElementId(1000 + u32::from(level))]);
             }
             runs.insert(first, (element, *levels));
         } else if !runs.is_empty() {
