@@ -174,12 +174,12 @@ impl Search {
         })
     }
 
-    /// Bytes that the search needs for what it has seen since its last `start`. Memory that an earlier search left does not
-    /// count: it would have later ones stop early.
+    /// Bytes that what was seen since the last `start` may take, with the slack of tables that grow by doubling. Memory that
+    /// an earlier search left does not count: it would have later ones stop early.
     #[must_use]
     pub fn memory(&self) -> usize {
         let candidates = self.candidates.len() + self.nearest.len() + self.discarded.len();
-        self.visited.memory() + candidates * size_of::<Candidate>()
+        self.visited.memory() + 2 * candidates * size_of::<Candidate>()
     }
 
     /// What the search has cost since its last `start`.

@@ -51,9 +51,9 @@ impl Visited {
         true
     }
 
-    /// Bytes that the elements seen take, with the slack that the table keeps.
+    /// Bytes that the elements seen may take: a table that has just grown is a quarter full.
     pub(crate) fn memory(&self) -> usize {
-        2 * self.used * size_of::<u32>()
+        4 * self.used * size_of::<u32>()
     }
 
     /// Where the element is, or the free slot where it goes.
