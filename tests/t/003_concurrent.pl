@@ -1,0 +1,144 @@
+# Races: inserts, deletes, updates, vacuums and searches all at once. Nothing fails, no search finds a row twice, and in the
+# end every row is found.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Wordnet;
+
+my $seconds = Wordnet::long() ? 60 : 12;
+my $node = Wordnet::node('concurrent', 'max_connections = 30');
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE pool AS SELECT * FROM wordnet;
+CREATE UNIQUE INDEX ON pool (id);
+DELETE FROM wordnet WHERE id % 2 = 1;
+CREATE SEQUENCE new_id START 100000;
+CREATE TABLE searches (kind text, done int, missed int);
+
+CREATE FUNCTION any_of_pool() RETURNS pool LANGUAGE sql VOLATILE AS
+  'SELECT * FROM pool WHERE id = (SELECT floor(random() * 5000)::int)';
+
+-- Writes as worker number `worker`, which alone touches rows whose ids leave that rest by 4. After each insert its row is
+-- searched for, through the index.
+CREATE PROCEDURE write(worker int, seconds float8) LANGUAGE plpgsql AS $$
+DECLARE
+  stop timestamptz := clock_timestamp() + make_interval(secs => seconds);
+  source pool; inserted int; nearest float8; done int := 0; missed int := 0;
+BEGIN
+  PERFORM setseed(worker / 10.0);
+  WHILE clock_timestamp() < stop LOOP
+    source := any_of_pool();
+    inserted := 4 * nextval('new_id') + worker;
+    INSERT INTO wordnet VALUES (inserted, source.topic, source.text, source.embedding);
+    COMMIT;
+    SELECT embedding <-> source.embedding INTO nearest FROM wordnet ORDER BY embedding <-> source.embedding LIMIT 1;
+    done := done + 1;
+    missed := missed + (nearest IS DISTINCT FROM 0)::int;
+    CASE done % 4
+      WHEN 0 THEN DELETE FROM wordnet WHERE id = inserted - 4 * 40;
+      WHEN 1 THEN DELETE FROM wordnet WHERE id IN
+        (SELECT id FROM wordnet WHERE id % 4 = worker AND id < 100000 ORDER BY random() LIMIT 5);
+      WHEN 2 THEN UPDATE wordnet SET embedding = (any_of_pool()).embedding WHERE id = inserted;
+      ELSE
+        UPDATE wordnet SET text = text || '.' WHERE id = inserted;
+        ROLLBACK;
+    END CASE;
+    COMMIT;
+  END LOOP;
+  INSERT INTO searches VALUES ('own row', done, missed);
+END $$;
+
+-- The same vector from several sessions, so that rows of one element are added and taken away together.
+CREATE PROCEDURE write_duplicates(worker int, seconds float8) LANGUAGE plpgsql AS $$
+DECLARE
+  stop timestamptz := clock_timestamp() + make_interval(secs => seconds);
+  source pool;
+BEGIN
+  SELECT * INTO source FROM pool WHERE id = 4321;
+  WHILE clock_timestamp() < stop LOOP
+    INSERT INTO wordnet SELECT 4 * nextval('new_id') + worker, source.topic, source.text, source.embedding
+      FROM generate_series(1, 30);
+    COMMIT;
+    DELETE FROM wordnet WHERE id > 100000 AND id % 4 = worker AND text = source.text AND random() < 0.7;
+    COMMIT;
+  END LOOP;
+END $$;
+
+-- A search for 10 rows gives 10, distinct, in ascending order.
+CREATE PROCEDURE search(seconds float8, how_many int) LANGUAGE plpgsql AS $$
+DECLARE
+  stop timestamptz := clock_timestamp() + make_interval(secs => seconds);
+  query vector; ids int[]; distances float8[]; done int := 0; short int := 0;
+BEGIN
+  WHILE clock_timestamp() < stop LOOP
+    SELECT embedding INTO query FROM wordnet_query WHERE id = floor(random() * 100)::int;
+    CONTINUE WHEN query IS NULL;
+    SELECT array_agg(id), array_agg(d) INTO ids, distances FROM
+      (SELECT id, embedding <-> query AS d FROM wordnet ORDER BY embedding <-> query LIMIT how_many) s;
+    IF cardinality(ids) <> (SELECT count(DISTINCT id) FROM unnest(ids) id) THEN
+      RAISE 'a search found a row twice: %', ids;
+    END IF;
+    IF distances <> (SELECT array_agg(d ORDER BY d) FROM unnest(distances) d) THEN
+      RAISE 'a search found rows out of order: %', distances;
+    END IF;
+    done := done + 1;
+    short := short + (cardinality(ids) < how_many)::int;
+    COMMIT;
+  END LOOP;
+  INSERT INTO searches VALUES ('nearest ' || how_many, done, short);
+END $$;
+SQL
+
+sub run_at_once {
+  my ($node, $seconds) = @_;
+  my $through_index = 'SET enable_seqscan = off; SET enable_sort = off';
+  my @sessions = map { Wordnet::session($node, $through_index, $_) } (
+    (map { "CALL write($_, $seconds)" } 0 .. 2),
+    (map { "CALL write_duplicates($_, $seconds)" } 1, 3),
+    "CALL search($seconds, 10)", "CALL search($seconds, 200)");
+  my $stop = time + $seconds;
+  my $vacuums = 0;
+  while (time < $stop) {
+    $node->safe_psql('postgres', $vacuums++ % 3 ? 'VACUUM wordnet' : 'VACUUM (INDEX_CLEANUP on) wordnet');
+    $node->safe_psql('postgres', 'REINDEX INDEX CONCURRENTLY wordnet_embedding') if Wordnet::long() and $vacuums % 20 == 0;
+  }
+  Wordnet::output($_) for @sessions;
+  return $vacuums;
+}
+
+Wordnet::index($node, 'vector_l2_ops');
+my $vacuums = run_at_once($node, $seconds);
+cmp_ok($vacuums, '>=', 2, "no session failed, beside $vacuums vacuums");
+
+my %searches = map { /(.*)\|(\d+)\|(\d+)/ or die; $1 => [ $2, $3 ] } split /\n/,
+  $node->safe_psql('postgres', 'SELECT kind, sum(done), sum(missed) FROM searches GROUP BY kind');
+for my $kind ('own row', 'nearest 10', 'nearest 200') {
+  my ($done, $missed) = @{ $searches{$kind} };
+  cmp_ok($done, '>', 0, "$kind: $done searches, $missed of them in vain");
+  cmp_ok($missed, '<=', $done / 100, "$kind: as good as all are found");
+}
+
+is(Wordnet::lost($node), 0, 'every row can be found');
+is(Wordnet::not_first($node), 0, 'rows are found by their own vectors');
+cmp_ok(Wordnet::recall($node, ef_search => 100), '>=', 0.95, 'recall');
+$node->safe_psql('postgres', 'VACUUM wordnet');
+is(Wordnet::lost($node), 0, 'every row can be found after another vacuum');
+
+# An empty index takes its first rows from many sessions at once.
+$node->safe_psql('postgres', 'TRUNCATE wordnet, searches');
+my @first = map { Wordnet::session($node, "INSERT INTO wordnet SELECT * FROM pool WHERE id % 4 = $_ AND id < 1000") } 0 .. 3;
+Wordnet::output($_) for @first;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM wordnet'), '1000', 'first rows from four sessions');
+is(Wordnet::lost($node), 0, 'every first row can be found');
+
+# So does one whose rows are all being deleted and vacuumed.
+my @last = map { Wordnet::session($node, 'DELETE FROM wordnet WHERE id < 1000', 'VACUUM wordnet',
+    "INSERT INTO wordnet SELECT id + 10000, topic, text, embedding FROM pool WHERE id % 4 = $_ AND id < 1000") } 0 .. 3;
+# Vacuums of one table that come at once wait for each other; none of them fails.
+Wordnet::output($_) for @last;
+$node->safe_psql('postgres', 'VACUUM wordnet');
+is(Wordnet::lost($node), 0, 'every row can be found after all were replaced');
+
+$node->stop;
+done_testing();
