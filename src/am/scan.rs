@@ -109,9 +109,44 @@ unsafe fn state<'a>(scan: pg_sys::IndexScanDesc) -> &'a mut Scan {
 /// Something found whose rows are not measured yet.
 enum Found {
     Element(ElementId),
-    /// Further rows of an element.
-    Rows(Chain),
+    /// Further rows of an element, and how far those measured so far are.
+    Rows(Chain, Alike),
 }
+
+/// Rows of one element that are equally far, to the last bit.
+#[derive(Clone, Copy)]
+enum Alike {
+    None,
+    Rows(f64, usize),
+    Not,
+}
+
+impl Alike {
+    /// So many rows make it certain enough that the others of the element are equal vectors too.
+    const MANY: usize = 64;
+
+    fn with(self, distance: f64) -> Self {
+        match self {
+            Self::None => Self::Rows(distance, 1),
+            Self::Rows(other, rows) if other.to_bits() == distance.to_bits() => {
+                Self::Rows(distance, rows + 1)
+            }
+            Self::Rows(..) | Self::Not => Self::Not,
+        }
+    }
+
+    /// The bound of the rows not yet measured. Of many equal rows those measured are handed out before the others are
+    /// looked at, however many there are.
+    fn bound(self, of_element: f64) -> f64 {
+        match self {
+            Self::Rows(distance, rows) if rows >= Self::MANY => distance.max(of_element),
+            _ => of_element,
+        }
+    }
+}
+
+/// Distances that differ by less, in relation to themselves, are taken for equal.
+const ROUNDING: f64 = 1e-12;
 
 /// A scan in progress.
 struct Scan {
@@ -282,51 +317,51 @@ impl Scan {
         }
     }
 
-    /// In strict order a row that should have come earlier is left out, as in pgvector.
+    /// In strict order a row that should have come earlier is left out, as in pgvector; not for a matter of rounding.
     fn is_in_order(&self, distance: f64) -> bool {
         self.limits.iterative != IterativeScan::StrictOrder
-            || distance.total_cmp(&self.last).is_ge()
+            || distance
+                .total_cmp(&(self.last - ROUNDING * self.last.abs()))
+                .is_ge()
     }
 
     /// Measures the rows of what was found, from the table.
     fn measure(&mut self, found: Found, bound: f64) {
-        let more = self.read_rows(found);
+        let mut alike = if let Found::Rows(_, alike) = found {
+            alike
+        } else {
+            Alike::None
+        };
+        let more = self.read_rows(&found);
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
-        let mut nearest: Option<f64> = None;
-        let mut all_equal = true;
         for &tid in &self.tids {
             // SAFETY: the indexed column is of the operator class's type.
             let distance = rows.with_value(tid, |value| unsafe {
                 distance_of(&self.class, &query.exact, Vector::from_raw(value).bytes())
             });
             if let Some(distance) = distance {
-                all_equal &= nearest.is_none_or(|nearest| nearest.to_bits() == distance.to_bits());
-                nearest = Some(distance);
+                alike = alike.with(distance);
                 self.emission.push_measured(tid, distance);
             }
         }
         if let Some(chain) = more {
-            // Rows of one element that are equally far are taken for equal vectors; then the others need not be measured
-            // before these are handed out, however many there are.
-            let bound = nearest
-                .filter(|_| all_equal)
-                .map_or(bound, |nearest| bound.max(nearest));
-            self.emission.push_found(Found::Rows(chain), bound);
+            self.emission
+                .push_found(Found::Rows(chain, alike), alike.bound(bound));
         }
     }
 
     /// Reads row pointers into `self.tids`; gives where the element has more.
-    fn read_rows(&mut self, found: Found) -> Option<Chain> {
+    fn read_rows(&mut self, found: &Found) -> Option<Chain> {
         self.tids.clear();
-        match found {
+        match *found {
             Found::Element(element) => {
                 // Not held while rows are measured: an index expression may run a query over this very index.
                 let mut hints = self.index.hints().borrow_mut();
                 let mut graph = PageGraph::new(&self.index, &mut hints);
                 rows::inline(&mut graph, element, &mut self.tids)
             }
-            Found::Rows(chain) => chain.read(&self.index, &mut self.tids),
+            Found::Rows(chain, _) => chain.read(&self.index, &mut self.tids),
         }
     }
 
