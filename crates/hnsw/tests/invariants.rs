@@ -187,6 +187,8 @@ proptest! {
         fresh.take_nearest(&mut expected);
         prop_assert_eq!(found, expected);
         prop_assert_eq!(used.counters(), fresh.counters());
+        let rest = |search: &mut Search| std::iter::from_fn(|| search.pop_discarded()).collect::<Vec<_>>();
+        prop_assert_eq!(rest(&mut used), rest(&mut fresh));
     }
 
     #[test]
