@@ -13,6 +13,7 @@ const COLD_PAGES: f64 = 0.1;
 const ELEMENTS_PER_VISIT: f64 = 2.0;
 
 #[pg_guard]
+#[expect(clippy::too_many_arguments, reason = "Postgres' signature")]
 pub(super) unsafe extern "C-unwind" fn amcostestimate(
     root: *mut pg_sys::PlannerInfo,
     path: *mut pg_sys::IndexPath,

@@ -10,6 +10,7 @@ use crate::storage::{self, Index};
 use crate::types::vector::Vector;
 
 #[pg_guard]
+#[expect(clippy::too_many_arguments, reason = "Postgres' signature")]
 pub(super) unsafe extern "C-unwind" fn aminsert(
     index: pg_sys::Relation,
     values: *mut pg_sys::Datum,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hnsw::Params;
 use pgrx::pg_sys;
 
-use crate::pg::Relation;
+use crate::pg::{Relation, compat};
 
 /// What `amoptions` fills and `rd_options` points to: a varlena of fixed layout.
 #[repr(C)]
@@ -75,11 +75,9 @@ pub(crate) fn init() {
 /// # Safety
 /// `options` is what Postgres passes to `amoptions`.
 pub(super) unsafe fn parse(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
-    let table = OPTIONS.map(|option| pg_sys::relopt_parse_elt {
-        optname: option.name.as_ptr(),
-        opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
-        offset: i32::try_from(option.offset).expect("a small struct"),
-        ..Default::default()
+    let table = OPTIONS.map(|option| {
+        let offset = i32::try_from(option.offset).expect("a small struct");
+        compat::int_option(option.name, offset)
     });
     // SAFETY: the table describes `Options`, whose size is given.
     unsafe {

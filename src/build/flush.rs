@@ -305,7 +305,7 @@ impl<'a> Plan<'a> {
                 }
                 interrupt::check();
                 let mut page = extend(index, block);
-                drop(UpperPageMut::init(page.bytes_mut(), geometry));
+                UpperPageMut::init(page.bytes_mut(), geometry);
                 open = Some((block, page));
             }
             let (_, page) = open.as_mut().expect("opened above");

@@ -131,3 +131,14 @@ pub(crate) unsafe fn attribute(
         first.add(index)
     }
 }
+
+/// An entry of the table by which `build_reloptions` fills an options struct: an integer at an offset.
+pub(crate) fn int_option(name: &'static std::ffi::CStr, offset: i32) -> pg_sys::relopt_parse_elt {
+    pg_sys::relopt_parse_elt {
+        optname: name.as_ptr(),
+        opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
+        offset,
+        #[cfg(feature = "pg18")]
+        isset_offset: 0,
+    }
+}

@@ -5,12 +5,15 @@ use std::cell::Cell;
 
 use pgrx::pg_sys;
 
+/// Is told which relation has changed; none when all may have.
+pub(crate) type Listener = fn(Option<u32>);
+
 thread_local! {
-    static LISTENER: Cell<Option<fn(Option<u32>)>> = const { Cell::new(None) };
+    static LISTENER: Cell<Option<Listener>> = const { Cell::new(None) };
 }
 
-/// Has `listener` called with each relation that has changed; with none when all may have. It must not raise errors.
-pub(crate) fn on_change(listener: fn(Option<u32>)) {
+/// Has `listener` told of every change. It must not raise errors.
+pub(crate) fn on_change(listener: Listener) {
     LISTENER.set(Some(listener));
     // SAFETY: called once, from _PG_init.
     unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::from(0)) }
