@@ -108,7 +108,15 @@ fn construct(
     params: Params,
 ) -> (Elements, MemoryGraph) {
     let n = elements.len();
-    budget.charge(MemoryGraph::bytes_needed(n, params.m));
+    let by_segments = codec.bits() != CodeBits::Exact && codec.measure() != Measure::L1;
+    let dimensions = codec.dimensions();
+    // Asked in the pool, whose size it depends on.
+    let needed = workers.submit(move || match by_segments {
+        true => hnsw::build::segments_bytes_needed(n, dimensions, &params),
+        false => MemoryGraph::bytes_needed(n, params.m),
+    });
+    let needed = workers.wait(&needed, || {});
+    budget.charge(needed);
     enter(Phase::Building);
     progress::set(Counter::TuplesTotal, n as u64);
     let watch = Arc::clone(workers.watch());
@@ -141,7 +149,7 @@ fn construct(
     progress::set(Counter::TuplesDone, n as u64);
     match graph {
         Ok(graph) => (elements, graph),
-        Err(Stopped::OutOfMemory) => error::out_of_memory(MemoryGraph::bytes_needed(n, params.m)),
+        Err(Stopped::OutOfMemory) => error::out_of_memory(needed),
         Err(Stopped::Cancelled) => error::build_failed("it was interrupted"),
     }
 }
