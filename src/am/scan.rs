@@ -163,6 +163,10 @@ struct Scan {
     tids: Vec<HeapTid>,
     /// Whether the walk has begun.
     walking: bool,
+    /// Elements that the next walk finds.
+    beam: usize,
+    /// Distance up to which rows may be handed out before the walk goes on.
+    horizon: f64,
     /// Distance of the last row handed out.
     last: f64,
     limits: Limits,
@@ -201,13 +205,14 @@ impl Limits {
         }
     }
 
-    /// Codes are estimates: with a quarter more elements than asked for, the walk finds as many of the nearest as one over
-    /// full vectors does.
-    fn options(&self) -> SearchOptions {
-        SearchOptions {
-            ef: self.ef + self.ef.div_ceil(4),
-            keep_discarded: self.iterative != IterativeScan::Off,
-        }
+    /// Elements that the first walk finds. Codes are estimates: with a quarter more than asked for, a walk finds as many of
+    /// the nearest as one over full vectors does.
+    fn beam(&self) -> usize {
+        self.ef + self.ef.div_ceil(4)
+    }
+
+    fn is_strict(&self) -> bool {
+        self.iterative == IterativeScan::StrictOrder
     }
 }
 
@@ -224,6 +229,8 @@ impl Scan {
             found: Vec::new(),
             tids: Vec::new(),
             walking: false,
+            beam: 0,
+            horizon: f64::NEG_INFINITY,
             last: f64::NEG_INFINITY,
             limits: Limits::now(),
         }
@@ -234,6 +241,7 @@ impl Scan {
         self.query = None;
         self.emission.clear();
         self.walking = false;
+        self.horizon = f64::NEG_INFINITY;
         self.last = f64::NEG_INFINITY;
         if let Some(rows) = &mut self.rows {
             rows.reset();
@@ -255,6 +263,7 @@ impl Scan {
             }
             compat::count_index_scan(scan);
             self.limits = Limits::now();
+            self.beam = self.limits.beam();
             let key = &*(*scan).orderByData;
             let null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
             let query = if null {
@@ -306,6 +315,10 @@ impl Scan {
             interrupt::check();
             match self.emission.step() {
                 Step::Measure(found, bound) => self.measure(found, bound),
+                Step::Emit(tid, distance) if distance > self.horizon => {
+                    self.emission.push_measured(tid, distance);
+                    self.find_more();
+                }
                 Step::Emit(tid, distance) if self.is_in_order(distance) => {
                     self.last = distance;
                     return Some(tid);
@@ -365,36 +378,60 @@ impl Scan {
         }
     }
 
-    /// Walks, or walks on, until something is found; false when the scan has come to its end.
+    /// Walks, or walks on; false when nothing more is found.
     fn find_more(&mut self) -> bool {
-        let (options, iterative) = (self.limits.options(), self.limits.iterative);
-        let query = &self.query.as_ref().expect("set before the first row").codes;
-        let mut hints = self.index.hints().borrow_mut();
-        let mut graph = PageGraph::new(&self.index, &mut hints);
         self.found.clear();
-        if !self.walking {
-            self.walking = true;
-            self.search.start(&mut graph, query, &options);
-            self.search.take_nearest(&mut self.found);
-            if iterative == IterativeScan::Off {
-                self.found.truncate(self.limits.ef);
-            }
-        } else if iterative != IterativeScan::Off {
-            if self.may_walk_on() {
-                self.search.resume(&mut graph, query, &options);
-                self.search.take_nearest(&mut self.found);
-            } else {
-                // What was measured on the way is handed out before the scan ends.
-                self.found
-                    .extend(std::iter::from_fn(|| self.search.pop_discarded()).take(options.ef));
-            }
-        }
+        let walked = self.walk();
+        // What was found last may have nearer neighbors that were not: in strict order it waits until a walk has gone well
+        // beyond it.
+        self.horizon = match self.found.get((self.found.len() * 4 / 5).saturating_sub(1)) {
+            Some(candidate) if walked && self.limits.is_strict() => self
+                .horizon
+                .max(self.class.lower_bound(candidate.distance, 0.0)),
+            _ => f64::INFINITY,
+        };
         for candidate in &self.found {
             let bound = self.class.lower_bound(candidate.distance, candidate.error);
             self.emission
                 .push_found(Found::Element(candidate.element), bound);
         }
         !self.found.is_empty()
+    }
+
+    /// Fills `self.found`; false if that was all.
+    fn walk(&mut self) -> bool {
+        let first = !std::mem::replace(&mut self.walking, true);
+        let iterative = self.limits.iterative != IterativeScan::Off;
+        if !first && !iterative {
+            return false;
+        }
+        if !first && !self.may_walk_on() {
+            // What was measured on the way is handed out before the scan ends.
+            self.found
+                .extend(std::iter::from_fn(|| self.search.pop_discarded()));
+            return false;
+        }
+        let query = &self.query.as_ref().expect("set before the first row").codes;
+        let mut hints = self.index.hints().borrow_mut();
+        let mut graph = PageGraph::new(&self.index, &mut hints);
+        let options = SearchOptions {
+            ef: self.beam,
+            keep_discarded: iterative,
+        };
+        if first {
+            self.search.start(&mut graph, query, &options);
+        } else {
+            self.search.resume(&mut graph, query, &options);
+        }
+        self.search.take_nearest(&mut self.found);
+        if !iterative {
+            self.found.truncate(self.limits.ef);
+        }
+        // Each walk goes twice as far, so that many rows take few walks; not so far that memory runs out on the way.
+        if self.limits.is_strict() && 3 * self.search.memory() < self.limits.max_memory {
+            self.beam *= 2;
+        }
+        true
     }
 
     fn may_walk_on(&self) -> bool {
