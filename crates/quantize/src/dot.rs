@@ -44,7 +44,7 @@ fn scalar(a: &[Line], b: &[Line]) -> i32 {
     a.iter().zip(b).map(|(a, b)| dot_lines(a, b)).sum()
 }
 
-fn dot_lines(a: &Line, b: &Line) -> i32 {
+pub(crate) fn dot_lines(a: &Line, b: &Line) -> i32 {
     a.0.iter()
         .zip(&b.0)
         .map(|(&a, &b)| i32::from(a) * i32::from(b))

@@ -8,7 +8,7 @@
 
 use crate::Measure;
 use crate::code_set::{CodeSet, Facts};
-use crate::dot::{LINE, Line};
+use crate::dot::{LINE, Line, dot_lines};
 use crate::simd::{Loops, Simd};
 
 /// Rows of a tile.
@@ -321,22 +321,27 @@ fn multiply(
 
 /// What the others must equal.
 fn scalar(rows: &[&[Line]; ROWS], left: &[Line], right: &[Line], into: &mut Tile<i32>) {
-    for (row, into) in rows.iter().zip(into) {
-        let groups = || row.iter().flat_map(|line| line.0.as_chunks::<GROUP>().0);
-        for (packed, into) in [left, right].iter().zip(into.as_chunks_mut::<PACKED>().0) {
-            into.fill(0);
-            for (group, packed) in groups().zip(packed.iter()) {
-                for (column, into) in packed.0.as_chunks::<GROUP>().0.iter().zip(into.iter_mut()) {
-                    *into += dot_groups(group, column);
+    into.as_flattened_mut().fill(0);
+    for (half, packed) in [left, right].into_iter().enumerate() {
+        for (part, packed) in packed.as_chunks::<PACKED>().0.iter().enumerate() {
+            let columns = unpack(packed);
+            for (row, into) in rows.iter().zip(&mut *into) {
+                let into = &mut into.as_chunks_mut::<PACKED>().0[half];
+                for (column, into) in columns.iter().zip(into) {
+                    *into += dot_lines(&row[part], column);
                 }
             }
         }
     }
 }
 
-#[inline(always)]
-fn dot_groups(a: &[i8; GROUP], b: &[i8; GROUP]) -> i32 {
-    (0..GROUP).map(|i| i32::from(a[i]) * i32::from(b[i])).sum()
+/// Packing is an exchange of groups, so packing once more brings the columns back.
+fn unpack(packed: &[Line; PACKED]) -> [Line; PACKED] {
+    let mut columns = [Line::ZERO; PACKED];
+    for (group, packed) in packed.iter().enumerate() {
+        scatter(packed, &mut columns, group);
+    }
+    columns
 }
 
 #[cfg(target_arch = "x86_64")]
