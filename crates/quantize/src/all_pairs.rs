@@ -11,7 +11,7 @@
 use crate::Measure;
 use crate::code_set::CodeSet;
 use crate::simd::{Loops, Simd};
-use crate::tile::{COLUMNS, Columns, ROWS, Tile};
+use crate::tile::{COLUMNS, Columns, ROWS, Tile, make_room};
 
 /// Keys in a cache line, which is also a register.
 const LANES: usize = 32;
@@ -78,9 +78,8 @@ impl AllPairs {
         self.columns.pack(codes, ids);
         self.lines_per_row = lines_per_row(ids.len());
         let lines = lines(ids.len());
-        // What an earlier leaf left is written over. Growing by doubling might take twice what was announced.
-        self.keys
-            .reserve_exact(lines.saturating_sub(self.keys.len()));
+        // What an earlier leaf left is written over.
+        make_room(&mut self.keys, lines);
         self.keys.resize(lines, Lanes([FURTHEST; LANES]));
         let scale = KeyScale::new(self.measure, codes, ids);
         // From the diagonal on; the rest is its mirror.

@@ -67,7 +67,7 @@ impl Columns {
     /// Packs these vectors of a set, in place of the columns before.
     pub fn pack(&mut self, codes: &CodeSet, ids: &[u32]) {
         self.count = ids.len();
-        self.make_room(codes);
+        self.clear(codes);
         self.scales
             .extend(ids.iter().map(|&id| codes.facts(id).scale));
         self.scales.resize(self.width(), 0.0);
@@ -77,17 +77,15 @@ impl Columns {
         self.pack_levels(codes, ids);
     }
 
-    /// Exactly as much as announced: growing by doubling might take twice that.
-    fn make_room(&mut self, codes: &CodeSet) {
+    fn clear(&mut self, codes: &CodeSet) {
         let lines = self.width() / PACKED * codes.lines_per_row() * PACKED;
-        self.packed
-            .reserve_exact(lines.saturating_sub(self.packed.len()));
+        make_room(&mut self.packed, lines);
         // Columns that are no vectors may keep what was there before: nobody looks at their distances.
         self.packed.resize(lines, Line::ZERO);
-        self.scales.clear();
-        self.scales.reserve_exact(self.width());
-        self.squared_norms.clear();
-        self.squared_norms.reserve_exact(self.width());
+        for values in [&mut self.scales, &mut self.squared_norms] {
+            values.clear();
+            values.reserve_exact(self.count.next_multiple_of(COLUMNS));
+        }
     }
 
     fn pack_levels(&mut self, codes: &CodeSet, ids: &[u32]) {
@@ -199,6 +197,15 @@ impl Columns {
             });
             take(number * COLUMNS, &distances);
         }
+    }
+}
+
+/// Lets a list hold so many items and no more than that: growing it in place might take twice as much, and the old
+/// list besides. The items it had are worth nothing.
+pub(crate) fn make_room<T>(items: &mut Vec<T>, count: usize) {
+    if items.capacity() < count {
+        *items = Vec::new();
+        items.reserve_exact(count);
     }
 }
 
