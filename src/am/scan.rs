@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use hnsw::{Candidate, Counters, ElementId, Emission, Search, SearchOptions, Step};
-use layout::HeapTid;
+use layout::{Corrupt, HeapTid};
 use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
 use quantize::Query;
 
@@ -111,6 +111,16 @@ enum Found {
     Element(ElementId),
     /// Further rows of an element, and how far those measured so far are.
     Rows(Chain, Alike),
+}
+
+impl Found {
+    /// The block of the index in which its next rows are.
+    fn block(&self, index: &Index) -> u32 {
+        match *self {
+            Self::Element(element) => index.geometry().element.split(element).0,
+            Self::Rows(chain, _) => chain.block(index),
+        }
+    }
 }
 
 /// Rows of one element that are equally far, to the last bit.
@@ -349,6 +359,10 @@ impl Scan {
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
         for &tid in &self.tids {
+            if !rows.has_block(tid.block) {
+                let damaged = found.block(&self.index);
+                self.index.corrupt(damaged, Corrupt::NoSuchRow(tid.block));
+            }
             // SAFETY: the indexed column is of the operator class's type.
             let distance = rows.with_value(tid, |value| unsafe {
                 distance_of(&self.class, &query.exact, Vector::from_raw(value).bytes())

@@ -146,6 +146,8 @@ unsafe extern "C-unwind" fn show_row(
 /// Everything it holds belongs to the memory context it was made in and to the transaction; `close` gives it back early.
 pub(crate) struct RowFetcher {
     heap: Relation,
+    /// Blocks of the table when last asked.
+    blocks: u32,
     snapshot: pg_sys::Snapshot,
     fetch: *mut pg_sys::IndexFetchTableData,
     slot: *mut pg_sys::TupleTableSlot,
@@ -183,6 +185,7 @@ impl RowFetcher {
             });
             Self {
                 heap,
+                blocks: 0,
                 snapshot,
                 fetch: pg_sys::ffi::pg_guard_ffi_boundary(|| begin(raw_heap)),
                 slot: pg_sys::table_slot_create(raw_heap, std::ptr::null_mut()),
@@ -191,6 +194,14 @@ impl RowFetcher {
                 row_context: row_context(),
             }
         }
+    }
+
+    /// Whether the table has a block, asking for its size again before saying no.
+    pub(crate) fn has_block(&mut self, block: u32) -> bool {
+        if block >= self.blocks {
+            self.blocks = self.heap.blocks();
+        }
+        block < self.blocks
     }
 
     /// Shows the row's indexed value to `measure`, or gives none if the snapshot does not see the row or the value is null.

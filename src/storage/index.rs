@@ -150,6 +150,9 @@ fn read_center(relation: Relation, first: u32, dimensions: usize) -> Vec<f32> {
     let mut center = Vec::with_capacity(dimensions);
     let mut next = Some(first);
     while let Some(block) = next {
+        if block >= relation.blocks() {
+            corrupt(relation, block, Corrupt::NoSuchBlock(block));
+        }
         let page = Page::lock(relation, block, Access::Share);
         let view =
             CenterPage::view(page.bytes()).unwrap_or_else(|what| corrupt(relation, block, what));

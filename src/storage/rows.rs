@@ -48,6 +48,11 @@ pub(crate) fn inline(
 }
 
 impl Chain {
+    /// The block of the next slot.
+    pub(crate) fn block(self, index: &Index) -> u32 {
+        index.geometry().overflow.split(self.next).0
+    }
+
     /// Appends the rows of the next slot; gives the place after it.
     pub(crate) fn read(self, index: &Index, into: &mut Vec<HeapTid>) -> Option<Self> {
         let mut after = None;

@@ -50,6 +50,8 @@ pub enum Corrupt {
     },
     /// A link to a block that the index does not have.
     NoSuchBlock(u32),
+    /// A row in a block that the table does not have.
+    NoSuchRow(u32),
     /// No such state of a slot.
     State(u8),
     /// A level out of range.
@@ -121,6 +123,9 @@ impl Display for Corrupt {
             Self::Reserved => write!(f, "reserved bytes are not zero"),
             Self::Slot { slot, used } => write!(f, "slot {slot} on a page with {used} slots"),
             Self::NoSuchBlock(block) => write!(f, "link to block {block}, which does not exist"),
+            Self::NoSuchRow(block) => {
+                write!(f, "row in block {block} of the table, which does not exist")
+            }
             Self::EndlessOverflow => write!(f, "overflow slots are linked in a ring"),
             Self::State(found) => write!(f, "slot state is {found}"),
             Self::Level(found) => write!(f, "level is {found}"),
