@@ -72,8 +72,7 @@ DECLARE
   query vector; ids int[]; distances float8[]; done int := 0; short int := 0;
 BEGIN
   WHILE clock_timestamp() < stop LOOP
-    SELECT embedding INTO query FROM wordnet_query WHERE id = floor(random() * 100)::int;
-    CONTINUE WHEN query IS NULL;
+    SELECT embedding INTO query FROM wordnet_query WHERE id = (SELECT floor(random() * 100)::int);
     SELECT array_agg(id), array_agg(d) INTO ids, distances FROM
       (SELECT id, embedding <-> query AS d FROM wordnet ORDER BY embedding <-> query LIMIT how_many) s;
     IF cardinality(ids) <> (SELECT count(DISTINCT id) FROM unnest(ids) id) THEN

@@ -34,13 +34,15 @@ sub node {
   return $node;
 }
 
-# Statements with vectors in them are long: they are not logged. Autovacuum comes when it likes, tests do not.
+# Statements with vectors in them are long: they are not logged. Autovacuum comes when it likes, tests do not. A plan
+# that was told to do without sequential scans looks so expensive that Postgres would compile it.
 sub configure {
   my ($node, $configuration) = @_;
   $node->append_conf('postgresql.conf', <<"CONF");
 log_statement = none
 log_min_error_statement = panic
 autovacuum = off
+jit = off
 shared_buffers = 64MB
 max_wal_size = 1GB
 @{[ $configuration // '' ]}
