@@ -16,10 +16,20 @@ CREATE TABLE exact AS
 		(SELECT d FROM (SELECT t.embedding <-> q.embedding AS d FROM t OFFSET 0) s ORDER BY d LIMIT 5) s) n;
 SET enable_seqscan = off;
 
+-- The nodes of a plan, from the top down.
+CREATE FUNCTION plan(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text; nodes text[] := '{}';
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || statement LOOP
+		IF line !~ ': ' THEN nodes := nodes || regexp_replace(line, '^[ >-]+', ''); END IF;
+	END LOOP;
+	RETURN array_to_string(nodes, ' > ');
+END $$;
+
 -- LATERAL: a search for each query
 SET enable_memoize = off;
-EXPLAIN (COSTS OFF)
-SELECT q.id, n.id FROM q CROSS JOIN LATERAL (SELECT id FROM t ORDER BY t.embedding <-> q.embedding LIMIT 5) n;
+SELECT plan($s$ SELECT q.id, n.id FROM q CROSS JOIN LATERAL (SELECT id FROM t ORDER BY t.embedding <-> q.embedding LIMIT 5) n $s$);
 CREATE TEMP TABLE found AS
 	SELECT q.id, n.id AS neighbor, n.d FROM q CROSS JOIN LATERAL
 		(SELECT t.id, t.embedding <-> q.embedding AS d FROM t ORDER BY t.embedding <-> q.embedding LIMIT 5) n;
@@ -162,8 +172,8 @@ DROP TABLE t, q, exact;
 CREATE TABLE t (id int, topic int, embedding vector(3));
 INSERT INTO t SELECT i, i % 4, ARRAY[i, i, i]::vector FROM generate_series(1, 400) i;
 CREATE INDEX t_partial ON t USING hnsw (embedding vector_l2_ops) WHERE topic = 1;
-EXPLAIN (COSTS OFF) SELECT id FROM t WHERE topic = 1 ORDER BY embedding <-> '[10,10,10]' LIMIT 3;
-EXPLAIN (COSTS OFF) SELECT id FROM t ORDER BY embedding <-> '[10,10,10]' LIMIT 3;
+SELECT plan($s$ SELECT id FROM t WHERE topic = 1 ORDER BY embedding <-> '[10,10,10]' LIMIT 3 $s$);
+SELECT plan($s$ SELECT id FROM t ORDER BY embedding <-> '[10,10,10]' LIMIT 3 $s$);
 SELECT id FROM t WHERE topic = 1 ORDER BY embedding <-> '[8,8,8]' LIMIT 3;
 UPDATE t SET topic = 1 WHERE id = 8;
 UPDATE t SET topic = 2 WHERE id = 9;
@@ -178,11 +188,11 @@ INSERT INTO t SELECT i, ARRAY[i, 2 * i, 0], ARRAY[i, i, -i, 1, 1]::vector FROM g
 INSERT INTO t VALUES (301, NULL, NULL);
 CREATE INDEX t_numbers ON t USING hnsw ((numbers::vector(3)) vector_l2_ops);
 CREATE INDEX t_part ON t USING hnsw ((subvector(embedding, 1, 3)::vector(3)) vector_cosine_ops);
-EXPLAIN (COSTS OFF) SELECT id FROM t ORDER BY numbers::vector(3) <-> '[10,20,0]' LIMIT 3;
+SELECT plan($s$ SELECT id FROM t ORDER BY numbers::vector(3) <-> '[10,20,0]' LIMIT 3 $s$);
 SELECT id, numbers::vector(3) <-> '[10,20,0]' AS d FROM t ORDER BY numbers::vector(3) <-> '[10,20,0]' LIMIT 1;
 INSERT INTO t VALUES (302, '{10,20,0.5}', '[1,2,3,4]'), (303, '{9,9,9}', '[3,2,1]');
 SELECT id FROM t ORDER BY numbers::vector(3) <-> '[10,20,0.5]' LIMIT 2;
-EXPLAIN (COSTS OFF) SELECT id FROM t ORDER BY subvector(embedding, 1, 3)::vector(3) <=> '[3,2,1]' LIMIT 1;
+SELECT plan($s$ SELECT id FROM t ORDER BY subvector(embedding, 1, 3)::vector(3) <=> '[3,2,1]' LIMIT 1 $s$);
 SELECT id FROM t ORDER BY subvector(embedding, 1, 3)::vector(3) <=> '[3,2,1]' LIMIT 1;
 INSERT INTO t VALUES (304, '{1,2}', '[1,2,3]');
 INSERT INTO t VALUES (305, '{1,2,3}', '[1,2]');
@@ -204,8 +214,8 @@ CREATE TABLE t (id int, embedding vector(3));
 INSERT INTO t SELECT i, ARRAY[i, i, i]::vector FROM generate_series(1, 100) i;
 CREATE INDEX t_plain ON t USING hnsw (embedding vector_l2_ops);
 CREATE FUNCTION snapped(v vector) RETURNS vector LANGUAGE sql IMMUTABLE SET enable_seqscan = off AS
-	'SELECT embedding FROM t ORDER BY embedding <-> v LIMIT 1';
+	'SELECT embedding FROM public.t ORDER BY embedding OPERATOR(public.<->) v LIMIT 1';
 CREATE INDEX t_snapped ON t USING hnsw ((snapped(embedding)::vector(3)) vector_l2_ops);
 SELECT id FROM t ORDER BY snapped(embedding)::vector(3) <-> '[42,42,42]' LIMIT 1;
 DROP TABLE t;
-DROP FUNCTION snapped, fetch_all;
+DROP FUNCTION snapped, fetch_all, plan;

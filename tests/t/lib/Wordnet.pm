@@ -67,37 +67,51 @@ sub index {
 # Options: operator_class, ef_search, limit.
 sub found {
   my ($node, %options) = @_;
+  return map { $_->{ids} } searches($node, %options);
+}
+
+sub searches {
+  my ($node, %options) = @_;
   my $settings = 'SET enable_seqscan = off; SET hnsw.ef_search = ' . ($options{ef_search} // 40) . ';';
   my $plan = $node->safe_psql('postgres', "$settings EXPLAIN (COSTS OFF) " . search(%options));
   die "the plan does not use the index:\n$plan" unless $plan =~ /Index Scan using wordnet_embedding/;
-  my @found = results($node, $settings, %options);
-  for my $ids (@found) {
+  my @searches = results($node, $settings, %options);
+  for my $search (@searches) {
     my %seen;
-    $seen{$_}++ and die "one search found row $_ twice" for @$ids;
+    $seen{$_}++ and die "one search found row $_ twice" for @{ $search->{ids} };
   }
-  return @found;
+  return @searches;
 }
 
-# What `found` would give if it was exact, by sorting all rows. Searched for each time, so that it holds after changes.
+# What `searches` would give if it was exact, by sorting all rows. Searched for each time, so that it holds after changes.
 sub exact {
   my ($node, %options) = @_;
   return results($node, 'SET enable_indexscan = off;', %options);
 }
 
-# The mean share of the exact 10 nearest rows that a search through the index finds.
+# The mean share of the exact 10 nearest rows that a search through the index finds. Of rows that are equally far any are
+# right.
 sub recall {
   my ($node, %options) = @_;
   my @exact = exact($node, %options);
-  return share_found([ found($node, %options) ], \@exact);
+  my @searches = searches($node, %options);
+  my ($hits, $wanted) = (0, 0);
+  for my $query (0 .. $#exact) {
+    my @distances = @{ $exact[$query]{distances} } or die 'there is nothing to find';
+    $hits += grep { $_ <= $distances[-1] } @{ $searches[$query]{distances} };
+    $wanted += @distances;
+  }
+  return $hits / $wanted;
 }
 
+# The share of known ids that are found.
 sub share_found {
-  my ($found, $exact) = @_;
+  my ($found, $known) = @_;
   my ($hits, $wanted) = (0, 0);
-  for my $query (0 .. $#$exact) {
+  for my $query (0 .. $#$known) {
     my %found = map { $_ => 1 } @{ $found->[$query] };
-    $hits += grep { $found{$_} } @{ $exact->[$query] };
-    $wanted += @{ $exact->[$query] };
+    $hits += grep { $found{$_} } @{ $known->[$query] };
+    $wanted += @{ $known->[$query] };
   }
   die 'there is nothing to find' unless $wanted;
   return $hits / $wanted;
@@ -141,14 +155,20 @@ sub operator {
 sub search {
   my (%options) = @_;
   my ($operator, $limit) = (operator(%options), $options{limit} // 10);
-  return "SELECT q.id, ARRAY(SELECT id FROM wordnet w ORDER BY w.embedding $operator q.embedding LIMIT $limit) "
-    . 'FROM wordnet_query q ORDER BY q.id';
+  return <<"SQL";
+SELECT (SELECT string_agg(id || ' ' || d, ',') FROM
+    (SELECT id, w.embedding $operator q.embedding AS d FROM wordnet w ORDER BY w.embedding $operator q.embedding LIMIT $limit) s)
+  FROM wordnet_query q ORDER BY q.id
+SQL
 }
 
 sub results {
   my ($node, $settings, %options) = @_;
   my @lines = split /\n/, $node->safe_psql('postgres', $settings . search(%options));
-  return map { /\|\{(.*)\}$/ or die "no list of ids: $_"; [ split /,/, $1 ] } @lines;
+  return map {
+    my @rows = map { [ split / / ] } split /,/;
+    { ids => [ map { $_->[0] } @rows ], distances => [ map { $_->[1] } @rows ] }
+  } @lines;
 }
 
 # A psql session that works through statements on its own. `finish` ends it when the server or the statements do.
