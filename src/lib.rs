@@ -6,11 +6,16 @@ mod am;
 mod build;
 mod error;
 mod pg;
+#[cfg(any(test, feature = "pg_test"))]
+mod pg_tests;
 mod settings;
 mod storage;
 mod types;
 
 use pgrx::pg_guard;
+
+#[cfg(test)]
+use pg_tests::pg_test;
 
 ::pgrx::pg_module_magic!();
 
