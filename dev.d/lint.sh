@@ -30,7 +30,7 @@ lint_arrows() {
     lint_room src/build 'crate' 'am|types'
     lint_room src/settings.rs 'crate' 'am|build|storage|types'
     lint_room src/error.rs 'crate' 'am|build|storage|types'
-    lint_room src/inspect.rs 'crate' 'am'
+    lint_room src/inspect 'crate' 'am|build|settings'
     lint_room crates '' 'pgrx|pg_sys'
     ((broken == 0)) || die "$broken arrows point the wrong way"
 }

@@ -326,3 +326,25 @@ CREATE OPERATOR CLASS vector_l1_ops
 	FOR TYPE vector USING hnsw AS
 	OPERATOR 1 <+> (vector, vector) FOR ORDER BY pg_catalog.float_ops,
 	FUNCTION 1 l1_distance(vector, vector);
+
+--
+-- hnsw: looking into an index. Owners, and members of pg_stat_scan_tables, may. A check reads pages in subtransactions.
+--
+
+CREATE FUNCTION hnsw_check(
+	index regclass, heapallindexed boolean DEFAULT false, raise boolean DEFAULT false,
+	OUT severity text, OUT block bigint, OUT slot integer, OUT finding text
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'hnsw_check_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	ROWS 10;
+
+CREATE FUNCTION hnsw_index_info(
+	index regclass,
+	OUT elements bigint, OUT tombstones bigint, OUT free_slots bigint, OUT rows bigint,
+	OUT levels integer, OUT mean_degree double precision, OUT unreachable bigint,
+	OUT element_bytes bigint, OUT upper_bytes bigint, OUT overflow_bytes bigint, OUT other_bytes bigint,
+	OUT code_bits integer, OUT dimensions integer, OUT m integer, OUT measure text,
+	OUT layout_version integer, OUT built_elements bigint
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'hnsw_index_info_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	ROWS 1;

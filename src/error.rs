@@ -208,6 +208,70 @@ pub(crate) fn corrupt_page(index: &str, block: u32, what: impl Display) -> ! {
     fail(Code::ERRCODE_INDEX_CORRUPTED, message)
 }
 
+/// Damage that is at no page in particular.
+#[track_caller]
+pub(crate) fn corrupt_index(index: &str, what: impl Display) -> ! {
+    let message = format!("index \"{index}\" is corrupt: {what}");
+    fail(Code::ERRCODE_INDEX_CORRUPTED, message)
+}
+
+// Looking into indexes.
+
+#[track_caller]
+pub(crate) fn may_not_inspect(index: &str) -> ! {
+    let message = format!("permission denied for index {index}");
+    let detail = "Only its owner and roles with the privileges of pg_stat_scan_tables may look into an index.";
+    fail_with_detail(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, message, detail)
+}
+
+#[track_caller]
+pub(crate) fn not_an_hnsw_index(name: &str) -> ! {
+    let message = format!("\"{name}\" is not an hnsw index");
+    fail(Code::ERRCODE_WRONG_OBJECT_TYPE, message)
+}
+
+#[track_caller]
+pub(crate) fn index_is_partitioned(name: &str) -> ! {
+    let message = format!("index \"{name}\" is partitioned");
+    let detail = "Each partition has an index of its own, see pg_partition_tree.";
+    fail_with_detail(Code::ERRCODE_WRONG_OBJECT_TYPE, message, detail)
+}
+
+#[track_caller]
+pub(crate) fn temporary_of_others() -> ! {
+    let message = "cannot access temporary indexes of other sessions";
+    fail(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+}
+
+#[track_caller]
+pub(crate) fn unlogged_in_recovery() -> ! {
+    let message = "cannot access unlogged indexes during recovery";
+    fail(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+}
+
+#[track_caller]
+pub(crate) fn index_not_valid(index: &str) -> ! {
+    let message = format!("index \"{index}\" is not valid: it need not hold all rows");
+    fail(Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+}
+
+#[track_caller]
+pub(crate) fn snapshot_too_old_for_index(index: &str) -> ! {
+    let message = format!("index \"{index}\" cannot be checked by the transaction's snapshot");
+    let detail =
+        "Older versions of some rows were not indexed. READ COMMITTED transactions can check it.";
+    fail_with_detail(Code::ERRCODE_T_R_SERIALIZATION_FAILURE, message, detail)
+}
+
+#[track_caller]
+pub(crate) fn check_needs_memory(needed: usize, allowed: usize) -> ! {
+    let (needed, allowed) = (needed.div_ceil(1024), allowed.div_ceil(1024));
+    let message = format!(
+        "check of hnsw index needs {needed} kB or more, maintenance_work_mem is {allowed} kB"
+    );
+    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
 /// No id is left for another element.
 #[track_caller]
 pub(crate) fn index_full() -> ! {

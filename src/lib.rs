@@ -5,6 +5,7 @@
 mod am;
 mod build;
 mod error;
+mod inspect;
 mod pg;
 #[cfg(any(test, feature = "pg_test"))]
 mod pg_tests;

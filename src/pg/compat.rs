@@ -95,6 +95,26 @@ pub(crate) fn vacuum_delay_point() {
     }
 }
 
+/// Whether a role owns a relation; a superuser owns all of them.
+pub(crate) fn owns_relation(role: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
+    // SAFETY: looks into the catalogs; a relation that is not there is an ERROR.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_class_ownercheck(relation, role);
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::object_ownercheck(pg_sys::RelationRelationId, relation, role);
+    }
+}
+
+/// Limits the search path to what is safe, where Postgres has a call for it.
+pub(crate) fn restrict_search_path() {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    // SAFETY: called after a new nest level of settings was begun.
+    unsafe {
+        pg_sys::RestrictSearchPath();
+    }
+}
+
 /// Fields of the access method's description that only later versions have.
 pub(crate) fn describe_newer(routine: &mut pg_sys::IndexAmRoutine) {
     #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]

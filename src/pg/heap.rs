@@ -7,6 +7,7 @@ use layout::HeapTid;
 use pgrx::{pg_guard, pg_sys};
 
 use super::Relation;
+use super::snapshot::Snapshot;
 
 /// Turns Postgres' row pointer into ours.
 ///
@@ -51,6 +52,13 @@ impl Table {
         Self { heap, index, info }
     }
 
+    /// A table with one of its indexes, both open, for a scan by a snapshot.
+    pub(crate) fn of_index(heap: Relation, index: Relation) -> Self {
+        // SAFETY: the index is open; the info is allocated in the current memory context.
+        let info = unsafe { pg_sys::BuildIndexInfo(index.raw()) };
+        Self { heap, index, info }
+    }
+
     pub(crate) fn heap(self) -> Relation {
         self.heap
     }
@@ -62,7 +70,50 @@ impl Table {
     /// Shows the indexed value of every row to `each`, with the row's place; rows without a value are left out.
     /// Gives the number of rows scanned, in the order of the table, so that a build is repeatable.
     /// Progress is reported under `pg_stat_progress_create_index`.
-    pub(crate) fn scan(self, mut each: impl FnMut(HeapTid, pg_sys::Datum)) -> f64 {
+    pub(crate) fn scan(self, each: impl FnMut(HeapTid, pg_sys::Datum)) -> f64 {
+        // SAFETY: without a scan of ours the table's first page comes first.
+        unsafe { self.scan_with(None, each) }
+    }
+
+    /// As `scan`, for the rows that a snapshot sees, wherever the scan begins. A row is shown with the place by which an
+    /// index knows it.
+    pub(crate) fn scan_visible(
+        self,
+        snapshot: &Snapshot,
+        each: impl FnMut(HeapTid, pg_sys::Datum),
+    ) -> f64 {
+        let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
+            | pg_sys::ScanOptions::SO_ALLOW_STRAT
+            | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
+        let (heap, snapshot) = (self.heap.raw(), snapshot.raw());
+        // SAFETY: the relations are open and the snapshot registered. The info says as a concurrent build's does that a
+        // snapshot decides; the scan ends with `scan_with`.
+        unsafe {
+            (*self.info).ii_Concurrent = true;
+            let begin = (*(*heap).rd_tableam)
+                .scan_begin
+                .expect("every table access method has it");
+            let scan = pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                begin(
+                    heap,
+                    snapshot,
+                    0,
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                    flags,
+                )
+            });
+            self.scan_with(Some(scan), each)
+        }
+    }
+
+    /// # Safety
+    /// The scan, if one is given, is of this table, with a registered snapshot, and is not used afterwards.
+    unsafe fn scan_with(
+        self,
+        rows: Option<pg_sys::TableScanDesc>,
+        mut each: impl FnMut(HeapTid, pg_sys::Datum),
+    ) -> f64 {
         // SAFETY: the relations are open and the info belongs to them; `visit` outlives the call.
         unsafe {
             let mut visit = Visit {
@@ -75,23 +126,23 @@ impl Table {
                 .expect("every table access method has it");
             let (heap, index, info) = (self.heap.raw(), self.index.raw(), self.info);
             let state = (&raw mut visit).cast::<c_void>();
-            let rows = pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            let count = pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 scan(
                     heap,
                     index,
                     info,
+                    rows.is_some(),
                     false,
-                    false,
-                    true,
+                    rows.is_none(),
                     0,
                     pg_sys::InvalidBlockNumber,
                     Some(show_row),
                     state,
-                    std::ptr::null_mut(),
+                    rows.unwrap_or(std::ptr::null_mut()),
                 )
             });
             pg_sys::MemoryContextDelete(visit.row_context);
-            rows
+            count
         }
     }
 }

@@ -8,11 +8,15 @@ pub(crate) mod interrupt;
 pub(crate) mod lock;
 pub(crate) mod message;
 pub(crate) mod number;
+pub(crate) mod open;
+pub(crate) mod privilege;
 pub(crate) mod progress;
 pub(crate) mod relation;
 pub(crate) mod relcache;
 pub(crate) mod setting;
 pub(crate) mod signal;
+pub(crate) mod snapshot;
+pub(crate) mod subtransaction;
 pub(crate) mod varlena;
 
 pub(crate) use relation::Relation;

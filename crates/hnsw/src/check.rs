@@ -182,21 +182,27 @@ impl<F: FnMut(Finding)> Check<'_, F> {
     }
 
     fn walk<S: Inspect>(&mut self, store: &mut S, from: ElementId, level: Level) {
-        let mut to_expand = vec![from];
-        let mut neighbors = Vec::new();
-        while let Some(element) = to_expand.pop() {
-            let Some(place) = self.place_of(element) else {
-                continue;
+        let mut to_expand = Vec::new();
+        let mut neighbors = vec![from];
+        loop {
+            // An element is marked before it waits, so that none waits twice.
+            to_expand.extend(
+                neighbors
+                    .drain(..)
+                    .filter(|&element| self.reach(element, level)),
+            );
+            let Some(element) = to_expand.pop() else {
+                return;
             };
-            if std::mem::replace(&mut self.reached[place], true)
-                || self.members[place].level < level
-            {
-                continue;
-            }
-            neighbors.clear();
             store.neighbors(element, level, &mut neighbors);
-            to_expand.append(&mut neighbors);
         }
+    }
+
+    /// Marks a member that is on the layer; false if it was marked before.
+    fn reach(&mut self, element: ElementId, level: Level) -> bool {
+        self.place_of(element).is_some_and(|place| {
+            self.members[place].level >= level && !std::mem::replace(&mut self.reached[place], true)
+        })
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Corrupt {
         /// `pd_special`
         special: u16,
     },
+    /// Postgres added the page and nobody has written to it.
+    NeverWritten,
     /// The last two bytes are not this index's page id.
     PageId(u16),
     /// Written by another version of the extension: intact perhaps, but unreadable. REINDEX helps.
@@ -107,6 +109,7 @@ impl Display for Corrupt {
                     "page header has lower {lower}, upper {upper}, special {special}"
                 )
             }
+            Self::NeverWritten => write!(f, "page was never written"),
             Self::PageId(found) => write!(f, "page id is {found:#06x}"),
             Self::LayoutVersion(found) => {
                 write!(f, "layout version is {found}, not {LAYOUT_VERSION}")

@@ -34,7 +34,9 @@ pub use geometry::{
 pub use heap_tid::HeapTid;
 pub use metapage::{EntryPoint, Frozen, MAX_DIMENSIONS, Measure, Metapage, VectorKind};
 pub use overflow::{OVERFLOW_TIDS, OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
-pub use page::{PAGE_SIZE, PageKind, Special, is_new, list_page, special, unlist_page};
+pub use page::{
+    LAYOUT_VERSION, PAGE_SIZE, PageKind, Special, is_new, list_page, special, unlist_page,
+};
 pub use slots::SlotState;
 pub use upper::{UpperPage, UpperPageMut, UpperSlot, UpperSlotMut};
 

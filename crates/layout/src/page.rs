@@ -13,7 +13,7 @@ pub(crate) const SPECIAL: usize = PAGE_SIZE - size_of::<Special>();
 /// Bytes of contents.
 pub(crate) const CONTENTS: usize = SPECIAL - PAGE_HEADER;
 /// The version of the byte layout that this build reads and writes.
-pub(crate) const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 1;
 /// What a block number says where there is none.
 pub(crate) const NO_BLOCK: u32 = u32::MAX;
 

@@ -1,0 +1,127 @@
+//! What a check finds, as rows.
+
+use std::fmt::Display;
+
+use crate::error;
+use crate::pg::Relation;
+
+/// So many findings of each severity are kept; the others are counted.
+const MOST: usize = 10_000;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// Vacuum mends it, or it costs some space or speed.
+    Warning,
+    /// Damage: searches may fail or miss rows. `REINDEX` helps.
+    Error,
+}
+
+impl Severity {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Where in an index something is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    pub(super) block: Option<u32>,
+    pub(super) slot: Option<u16>,
+}
+
+impl From<u32> for Place {
+    fn from(block: u32) -> Self {
+        Self {
+            block: Some(block),
+            slot: None,
+        }
+    }
+}
+
+impl From<(u32, u16)> for Place {
+    fn from((block, slot): (u32, u16)) -> Self {
+        Self {
+            block: Some(block),
+            slot: Some(slot),
+        }
+    }
+}
+
+/// One thing found.
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    pub(super) place: Place,
+    pub(super) what: String,
+}
+
+/// All that was found.
+pub(super) struct Findings {
+    index: Relation,
+    /// Whether the first error ends the statement.
+    raise: bool,
+    list: Vec<Finding>,
+    warnings: usize,
+    errors: usize,
+}
+
+impl Findings {
+    pub(super) fn new(index: Relation, raise: bool) -> Self {
+        Self {
+            index,
+            raise,
+            list: Vec::new(),
+            warnings: 0,
+            errors: 0,
+        }
+    }
+
+    /// Notes damage. No page may be locked.
+    pub(super) fn error(&mut self, place: impl Into<Place>, what: impl Display) {
+        let place = place.into();
+        if self.raise {
+            match place.block {
+                Some(block) => error::corrupt_page(&self.index.name(), block, what),
+                None => error::corrupt_index(&self.index.name(), what),
+            }
+        }
+        self.errors += 1;
+        if self.errors <= MOST {
+            self.add(Severity::Error, place, &what);
+        }
+    }
+
+    pub(super) fn warning(&mut self, place: impl Into<Place>, what: impl Display) {
+        self.warnings += 1;
+        if self.warnings <= MOST {
+            self.add(Severity::Warning, place.into(), &what);
+        }
+    }
+
+    fn add(&mut self, severity: Severity, place: Place, what: &impl Display) {
+        self.list.push(Finding {
+            severity,
+            place,
+            what: what.to_string(),
+        });
+    }
+
+    /// The rows: damage first, each severity in the order in which it was found.
+    pub(super) fn into_list(mut self) -> Vec<Finding> {
+        for (severity, count) in [
+            (Severity::Error, self.errors),
+            (Severity::Warning, self.warnings),
+        ] {
+            if count > MOST {
+                let what = format!("{} further findings are left out", count - MOST);
+                self.add(severity, Place::default(), &what);
+            }
+        }
+        self.list
+            .sort_by_key(|finding| finding.severity != Severity::Error);
+        self.list
+    }
+}

@@ -1,0 +1,232 @@
+//! The graph's laws over pages: `hnsw::check`, with each finding looked at once more.
+
+use hnsw::{Candidate, ElementId, Extent, Flaw, Inspect, Level, Member, Store};
+use layout::{Corrupt, EntryPoint, Metapage, SlotState};
+
+use super::findings::Findings;
+use super::pages::{Pages, is_wrong_link};
+use super::survey::place_of;
+use crate::storage::metapage::METAPAGE;
+
+/// The graph in pages that may be damaged.
+struct Graph<'a, 'p> {
+    pages: &'a Pages<'p>,
+    members: Vec<Member>,
+}
+
+impl Store for Graph<'_, '_> {
+    type Query = ();
+
+    fn entry_point(&mut self) -> Option<(ElementId, Level)> {
+        entry_point(self.pages).map(|entry| (entry.element, entry.level))
+    }
+
+    fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+        self.pages.neighbors(of, level, into);
+    }
+
+    fn measure(&mut self, (): &(), _: &[ElementId], _: &mut Vec<Candidate>) {}
+}
+
+impl Inspect for Graph<'_, '_> {
+    fn m(&self) -> usize {
+        self.pages.geometry().m.into()
+    }
+
+    fn members(&mut self, into: &mut Vec<Member>) {
+        into.append(&mut self.members);
+    }
+}
+
+/// The entry point as it is now.
+fn entry_point(pages: &Pages<'_>) -> Option<EntryPoint> {
+    let page = super::pages::try_copy(pages.index(), METAPAGE).ok()?;
+    Metapage::read(&*page).ok()?.entry_point
+}
+
+/// What a link leads to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Element {
+        state: SlotState,
+        version: u16,
+        level: Level,
+    },
+    /// What is there cannot be read, which is said at its own place.
+    Damaged,
+    Nothing(Corrupt),
+}
+
+fn target(pages: &Pages<'_>, element: ElementId) -> Target {
+    let read = pages.element(element, |slot| Target::Element {
+        state: slot.state(),
+        version: slot.version(),
+        level: slot.level(),
+    });
+    match read {
+        Ok(target) => target.unwrap_or(Target::Damaged),
+        Err(what) if is_wrong_link(&what) => Target::Nothing(what),
+        Err(_) => Target::Damaged,
+    }
+}
+
+/// What was found about the links.
+pub(super) struct Linked {
+    /// Live elements that no way leads to on layer 0.
+    pub(super) unreachable: u64,
+}
+
+/// Checks all links.
+pub(super) fn check(pages: &Pages<'_>, members: Vec<Member>, findings: &mut Findings) -> Linked {
+    let mut links = Links {
+        pages,
+        findings,
+        entry: Entry::Sound,
+        unreachable: 0,
+    };
+    let mut graph = Graph { pages, members };
+    let extent = hnsw::check(&mut graph, |finding| links.found(finding));
+    links.conclude(extent);
+    Linked {
+        unreachable: links.unreachable,
+    }
+}
+
+/// What became of the entry point.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    Sound,
+    Missing,
+    /// Ways from it say nothing about the others.
+    Damaged,
+}
+
+struct Links<'a, 'p> {
+    pages: &'a Pages<'p>,
+    findings: &'a mut Findings,
+    entry: Entry,
+    unreachable: u64,
+}
+
+impl Links<'_, '_> {
+    fn found(&mut self, finding: hnsw::Finding) {
+        let element = finding.element;
+        let place = self.pages.geometry().element.split(element);
+        match (finding.flaw, finding.neighbor) {
+            (Flaw::EntryPoint, _) => self.entry_point(finding),
+            (Flaw::Unreachable, _) => self.unreachable(finding),
+            (Flaw::Overfull, _) => self.findings.error(
+                place,
+                format!("too many neighbors on layer {}", finding.level),
+            ),
+            (Flaw::SelfLink, _) => {
+                let what = format!("link to itself on layer {}", finding.level);
+                self.findings.error(place, what);
+            }
+            (Flaw::Repeated, Some(neighbor)) => {
+                let to = place_of(&self.pages.geometry().element, neighbor);
+                let what = format!("two links to {to} on layer {}", finding.level);
+                self.findings.error(place, what);
+            }
+            (Flaw::Dangling | Flaw::TooLow | Flaw::Dead, Some(neighbor)) => {
+                self.link(element, finding.level, neighbor);
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// A link that led nowhere, if it still does: its end is read, the link, and its end again, which has not changed.
+    fn link(&mut self, of: ElementId, level: Level, neighbor: ElementId) {
+        let before = target(self.pages, neighbor);
+        let mut list = Vec::new();
+        self.pages.neighbors(of, level, &mut list);
+        if !list.contains(&neighbor) || target(self.pages, neighbor) != before {
+            return;
+        }
+        let slots = &self.pages.geometry().element;
+        let place = slots.split(of);
+        let to = format!("link on layer {level} to {}", place_of(slots, neighbor));
+        match before {
+            Target::Damaged => {}
+            Target::Nothing(what) => self.findings.error(place, format!("{to}: {what}")),
+            Target::Element { state, .. } if state == SlotState::Dead => {
+                self.findings
+                    .warning(place, format!("{to}, which is a tombstone"));
+            }
+            Target::Element { state, .. } if state == SlotState::Free => {
+                self.findings.warning(place, format!("{to}, which is free"));
+            }
+            Target::Element { level: own, .. } if own < level => {
+                let what = format!("{to}, an element of level {own}");
+                self.findings.error(place, what);
+            }
+            Target::Element { .. } => {}
+        }
+    }
+
+    fn entry_point(&mut self, finding: hnsw::Finding) {
+        let Some(entry) = entry_point(self.pages) else {
+            self.entry = Entry::Missing;
+            return;
+        };
+        let to = place_of(&self.pages.geometry().element, entry.element);
+        let target = target(self.pages, entry.element);
+        if entry_point(self.pages) != Some(entry) {
+            return;
+        }
+        match target {
+            Target::Element { state, level, .. } if state != SlotState::Free => {
+                if level != entry.level {
+                    let what = format!("entry point has level {level}, not {}", entry.level);
+                    self.findings.error(METAPAGE, what);
+                } else if level < finding.level {
+                    let what = format!(
+                        "entry point has level {level}, another element {}",
+                        finding.level
+                    );
+                    self.findings.warning(METAPAGE, what);
+                }
+            }
+            Target::Element { .. } => {
+                self.entry = Entry::Damaged;
+                let what = format!("entry point is {to}, which is free");
+                self.findings.error(METAPAGE, what);
+            }
+            Target::Damaged => self.entry = Entry::Damaged,
+            Target::Nothing(what) => {
+                self.entry = Entry::Damaged;
+                self.findings
+                    .error(METAPAGE, format!("entry point is {to}: {what}"));
+            }
+        }
+    }
+
+    /// Others move links while ways are followed, so this is never an error.
+    fn unreachable(&mut self, finding: hnsw::Finding) {
+        if self.entry != Entry::Sound {
+            return;
+        }
+        self.unreachable += u64::from(finding.level == 0);
+        let place = self.pages.geometry().element.split(finding.element);
+        let what = format!(
+            "no way leads from the entry point to this element on layer {}",
+            finding.level
+        );
+        self.findings.warning(place, what);
+    }
+
+    /// Elements without an entry point, but linked, must have had one. A crash may leave single ones.
+    fn conclude(&mut self, extent: Extent) {
+        if self.entry != Entry::Missing || entry_point(self.pages).is_some() {
+            return;
+        }
+        let live = extent.elements - extent.dead;
+        self.unreachable = live;
+        let what = format!("no entry point, but {live} elements");
+        if extent.links > 0 {
+            self.findings.error(METAPAGE, what);
+        } else {
+            self.findings.warning(METAPAGE, what);
+        }
+    }
+}

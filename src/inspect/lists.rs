@@ -1,0 +1,111 @@
+//! The lists of pages with free slots: every listed page is met, once, and is of the list's kind.
+
+use layout::{Corrupt, Metapage, PageKind};
+
+use super::findings::Findings;
+use super::pages::{Pages, is_wrong_link, try_copy};
+use super::survey::Sign;
+use crate::storage::metapage::METAPAGE;
+
+/// Walks along a list that others may be changing.
+const WALKS: usize = 10;
+
+pub(super) fn check(pages: &Pages<'_>, listed: &[Sign], findings: &mut Findings) {
+    for kind in [PageKind::Element, PageKind::Upper, PageKind::Overflow] {
+        let mut trouble = None;
+        let mut met = None;
+        for _ in 0..WALKS {
+            match walk(pages, kind) {
+                Ok(blocks) => {
+                    met = Some(blocks);
+                    break;
+                }
+                Err(found) => trouble = found,
+            }
+        }
+        match (met, trouble) {
+            (Some(met), _) => unmet(pages, kind, listed, met, findings),
+            (None, Some((block, what))) => {
+                findings.error(
+                    block,
+                    format!("list of {kind} pages with free slots: {what}"),
+                );
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// Pages that say they are listed and were not met. They may have been listed since, in front of those met before.
+fn unmet(
+    pages: &Pages<'_>,
+    kind: PageKind,
+    listed: &[Sign],
+    mut met: Vec<u32>,
+    findings: &mut Findings,
+) {
+    met.sort_unstable();
+    for sign in listed.iter().filter(|sign| sign.kind == kind) {
+        if met.binary_search(&sign.block).is_ok() || !is_listed(pages, sign.block, kind) {
+            continue;
+        }
+        let is_met_now = walk(pages, kind).is_ok_and(|now| now.contains(&sign.block));
+        if !is_met_now && is_listed(pages, sign.block, kind) {
+            let what = "page says that it is in a list of pages with free slots, and is not";
+            findings.warning(sign.block, what);
+        }
+    }
+}
+
+fn is_listed(pages: &Pages<'_>, block: u32, kind: PageKind) -> bool {
+    let Ok(Some(page)) = pages.copy(block) else {
+        return false;
+    };
+    layout::special(&*page).is_ok_and(|now| now.is_listed() && now.kind() == Ok(kind))
+}
+
+/// What is wrong with a list, and at which block; none if that is said elsewhere.
+type Trouble = Option<(u32, String)>;
+
+/// The pages of a list, in its order.
+fn walk(pages: &Pages<'_>, kind: PageKind) -> Result<Vec<u32>, Trouble> {
+    let metapage = try_copy(pages.index(), METAPAGE).ok();
+    let metapage = metapage.and_then(|page| Metapage::read(&*page).ok());
+    let metapage = metapage.ok_or(None)?;
+    let mut next = match kind {
+        PageKind::Upper => metapage.upper_free,
+        PageKind::Overflow => metapage.overflow_free,
+        _ => metapage.element_free,
+    };
+    let (mut blocks, mut from) = (Vec::new(), METAPAGE);
+    while let Some(block) = next {
+        if blocks.len() > pages.index().blocks() as usize {
+            return Err(Some((from, "pages are linked in a ring".to_owned())));
+        }
+        let read = pages.copy(block);
+        let special = match read {
+            Ok(Some(page)) => layout::special(&*page),
+            Ok(None) => return Err(None),
+            Err(what) => Err(what),
+        };
+        let special = match special {
+            Ok(special) => special,
+            Err(what) if is_wrong_link(&what) => return Err(Some((from, what.to_string()))),
+            Err(_) => return Err(None),
+        };
+        let found = special.kind().expect("the special area was checked");
+        if found != kind {
+            let what = Corrupt::PageKind {
+                expected: kind,
+                found,
+            };
+            return Err(Some((from, format!("block {block}: {what}"))));
+        }
+        if !special.is_listed() {
+            return Err(Some((from, format!("block {block} says it is not listed"))));
+        }
+        blocks.push(block);
+        (from, next) = (block, special.next());
+    }
+    Ok(blocks)
+}

@@ -1,0 +1,261 @@
+//! Is an index what it should be? `hnsw_check` says what is wrong with one, `hnsw_index_info` what is in it.
+//!
+//! Both read every page under a share lock that lasts for a copy of it, and take the weakest lock on index and table: others
+//! read and write meanwhile. Nothing read is believed; what cannot be is a finding, not an error.
+//!
+//! Memory: for each element 24 bytes and the mark and place in the queue of a walk (5), for each row 12, charged to
+//! `maintenance_work_mem`.
+
+mod budget;
+mod findings;
+mod links;
+mod lists;
+mod pages;
+mod rows;
+mod survey;
+
+use layout::{Frozen, LAYOUT_VERSION, Measure, Metapage, PAGE_SIZE};
+use pgrx::iter::TableIterator;
+use pgrx::pg_sys::Oid;
+use pgrx::{name, pg_extern};
+
+use self::budget::Budget;
+use self::findings::{Finding, Findings};
+use self::pages::Pages;
+use self::survey::{Survey, Surveyor};
+use crate::error;
+use crate::pg::open::{self, Kind, OpenIndex};
+use crate::pg::privilege;
+use crate::pg::snapshot::{self, Snapshot};
+use crate::storage::index::codec;
+use crate::storage::metapage::METAPAGE;
+
+#[pg_extern(sql = "")]
+fn hnsw_check(
+    index: Oid,
+    heapallindexed: bool,
+    raise: bool,
+) -> TableIterator<
+    'static,
+    (
+        name!(severity, String),
+        name!(block, Option<i64>),
+        name!(slot, Option<i32>),
+        name!(finding, String),
+    ),
+> {
+    let open = open_index(index);
+    let findings = check(&open, heapallindexed, raise);
+    open.close();
+    TableIterator::new(findings.into_iter().map(|finding| {
+        (
+            finding.severity.name().to_owned(),
+            finding.place.block.map(i64::from),
+            finding.place.slot.map(i32::from),
+            finding.what,
+        )
+    }))
+}
+
+#[pg_extern(sql = "")]
+#[expect(clippy::type_complexity, reason = "a list of columns")]
+fn hnsw_index_info(
+    index: Oid,
+) -> TableIterator<
+    'static,
+    (
+        name!(elements, i64),
+        name!(tombstones, i64),
+        name!(free_slots, i64),
+        name!(rows, i64),
+        name!(levels, i32),
+        name!(mean_degree, f64),
+        name!(unreachable, i64),
+        name!(element_bytes, i64),
+        name!(upper_bytes, i64),
+        name!(overflow_bytes, i64),
+        name!(other_bytes, i64),
+        name!(code_bits, i32),
+        name!(dimensions, i32),
+        name!(m, i32),
+        name!(measure, &'static str),
+        name!(layout_version, i32),
+        name!(built_elements, i64),
+    ),
+> {
+    let open = open_index(index);
+    let info = Info::gather(&open);
+    open.close();
+    let Info {
+        frozen,
+        survey,
+        unreachable,
+        levels,
+    } = info;
+    let counts = &survey.counts;
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let bytes = |pages: u64| number(pages * PAGE_SIZE as u64);
+    #[expect(clippy::cast_precision_loss, reason = "a mean")]
+    let mean_degree = counts.links as f64 / counts.live.max(1) as f64;
+    TableIterator::once((
+        number(counts.live),
+        number(counts.dead),
+        number(counts.free),
+        number(survey.rows.len() as u64),
+        levels,
+        mean_degree,
+        number(unreachable),
+        bytes(counts.element_pages),
+        bytes(counts.upper_pages),
+        bytes(counts.overflow_pages),
+        bytes(counts.other_pages),
+        frozen.code_bits.into(),
+        frozen.dimensions.cast_signed(),
+        frozen.geometry.m.into(),
+        measure_name(frozen.measure),
+        LAYOUT_VERSION.cast_signed(),
+        number(frozen.built_elements),
+    ))
+}
+
+/// As in the names of operator classes.
+fn measure_name(measure: Measure) -> &'static str {
+    match measure {
+        Measure::L2 => "l2",
+        Measure::InnerProduct => "ip",
+        Measure::Cosine => "cosine",
+        Measure::L1 => "l1",
+    }
+}
+
+/// Opens an index that the user may look into. Asks for the right before it takes a lock.
+fn open_index(oid: Oid) -> OpenIndex {
+    let table = open::table_of(oid);
+    if !privilege::may_inspect([oid].into_iter().chain(table)) {
+        error::may_not_inspect(&open::name(oid));
+    }
+    let table = match (open::kind(oid), table) {
+        (Kind::Index, Some(table)) => table,
+        (Kind::PartitionedIndex, _) => error::index_is_partitioned(&open::name(oid)),
+        _ => error::not_an_hnsw_index(&open::name(oid)),
+    };
+    let open = OpenIndex::open(oid, table);
+    if !open.is_of(c"hnsw") {
+        error::not_an_hnsw_index(&open.index.name());
+    }
+    if open.is_others_temporary() {
+        error::temporary_of_others();
+    }
+    if open.is_absent_in_recovery() {
+        error::unlogged_in_recovery();
+    }
+    open
+}
+
+/// All that is wrong with an index.
+fn check(open: &OpenIndex, heapallindexed: bool, raise: bool) -> Vec<Finding> {
+    let mut findings = Findings::new(open.index, raise);
+    let snapshot = heapallindexed.then(|| {
+        if !open.is_valid() {
+            error::index_not_valid(&open.index.name());
+        }
+        if snapshot::is_kept_by_transaction() && open.is_for_newer_snapshots() {
+            error::snapshot_too_old_for_index(&open.index.name());
+        }
+        Snapshot::register()
+    });
+    if let Some(metapage) = read_metapage(open, &mut findings) {
+        let (_, mut survey) = examine(open, &metapage, &mut findings);
+        if let Some(snapshot) = &snapshot {
+            rows::find_missing(
+                open,
+                &metapage.frozen,
+                snapshot,
+                &survey.rows,
+                &mut findings,
+            );
+        }
+        survey.rows.clear();
+    }
+    if let Some(snapshot) = snapshot {
+        snapshot.release();
+    }
+    findings.into_list()
+}
+
+/// Block 0; none if it is damaged: nothing else can be told from other pages then.
+fn read_metapage(open: &OpenIndex, findings: &mut Findings) -> Option<Metapage> {
+    if open.index.blocks() == 0 {
+        findings.error(METAPAGE, layout::Corrupt::NoSuchBlock(METAPAGE));
+        return None;
+    }
+    let page = match pages::try_copy(open.index, METAPAGE) {
+        Ok(page) => page,
+        Err(message) => {
+            findings.error(METAPAGE, message);
+            return None;
+        }
+    };
+    let metapage = match Metapage::read(&*page) {
+        Ok(metapage) => metapage,
+        Err(what) => {
+            findings.error(METAPAGE, what);
+            return None;
+        }
+    };
+    let code_len = codec(&metapage.frozen, None).code_len();
+    if code_len != metapage.frozen.geometry.code_len {
+        let what = format!(
+            "codes of {} bytes, not {code_len}",
+            metapage.frozen.geometry.code_len
+        );
+        findings.error(METAPAGE, what);
+        return None;
+    }
+    Some(metapage)
+}
+
+/// Looks at pages, lists, links and rows. Gives how many elements cannot be reached, and what there is; its rows are sorted.
+fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u64, Survey) {
+    let mut pages = Pages::new(open.index, &metapage.frozen.geometry);
+    let mut budget = Budget::new();
+    let surveyor = Surveyor {
+        pages: &mut pages,
+        frozen: &metapage.frozen,
+        table: open.table,
+        findings,
+        budget: &mut budget,
+        survey: Survey::default(),
+    };
+    let mut survey = surveyor.run();
+    lists::check(&pages, &survey.listed, findings);
+    rows::find_repeated(&pages, &mut survey.rows, findings);
+    let members = std::mem::take(&mut survey.members);
+    let linked = links::check(&pages, members, findings);
+    (linked.unreachable, survey)
+}
+
+/// What `hnsw_index_info` shows.
+struct Info {
+    frozen: Frozen,
+    survey: Survey,
+    unreachable: u64,
+    levels: i32,
+}
+
+impl Info {
+    /// Damage is an error.
+    fn gather(open: &OpenIndex) -> Self {
+        let mut findings = Findings::new(open.index, true);
+        let metapage = read_metapage(open, &mut findings).expect("damage ends the statement");
+        let (unreachable, survey) = examine(open, &metapage, &mut findings);
+        Self {
+            frozen: metapage.frozen,
+            levels: metapage
+                .entry_point
+                .map_or(0, |entry| i32::from(entry.level) + 1),
+            survey,
+            unreachable,
+        }
+    }
+}

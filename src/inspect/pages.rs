@@ -1,0 +1,162 @@
+//! Reading pages that may be damaged: copied under a share lock, a page at a time, and shown when no lock is held.
+
+use hnsw::{ElementId, Level};
+use layout::{
+    Corrupt, ElementPage, ElementSlot, Geometry, OverflowId, OverflowPage, OverflowSlot, PAGE_SIZE,
+    SlotState, UpperId, UpperPage, UpperSlot,
+};
+use pgrx::PgSqlErrorCode as Code;
+
+use crate::pg::subtransaction::attempt;
+use crate::pg::{Relation, interrupt};
+use crate::storage::buffer::{Access, Page};
+use crate::storage::metapage::METAPAGE;
+
+/// A page's bytes as they were at one moment.
+pub(super) type Copy = Box<[u8; PAGE_SIZE]>;
+
+/// The pages of an index.
+pub(super) struct Pages<'a> {
+    index: Relation,
+    geometry: &'a Geometry,
+    /// Blocks when the check began.
+    pub(super) blocks: u32,
+    /// Blocks that Postgres cannot read, in ascending order.
+    unreadable: Vec<u32>,
+}
+
+/// Reads a page for the first time. Gives Postgres's words if it refuses the page.
+pub(super) fn try_copy(index: Relation, block: u32) -> Result<Copy, String> {
+    interrupt::check();
+    attempt(
+        &[
+            Code::ERRCODE_DATA_CORRUPTED,
+            Code::ERRCODE_INDEX_CORRUPTED,
+            Code::ERRCODE_IO_ERROR,
+        ],
+        || copy(index, block),
+    )
+}
+
+fn copy(index: Relation, block: u32) -> Copy {
+    let page = Page::lock(index, block, Access::Share);
+    let mut bytes = Box::new([0; PAGE_SIZE]);
+    bytes.copy_from_slice(page.bytes());
+    bytes
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(index: Relation, geometry: &'a Geometry) -> Self {
+        Self {
+            index,
+            geometry,
+            blocks: index.blocks(),
+            unreadable: Vec::new(),
+        }
+    }
+
+    pub(super) fn geometry(&self) -> &'a Geometry {
+        self.geometry
+    }
+
+    pub(super) fn index(&self) -> Relation {
+        self.index
+    }
+
+    /// As the function `try_copy`, and remembers what cannot be read. Blocks come in ascending order.
+    pub(super) fn try_copy(&mut self, block: u32) -> Result<Copy, String> {
+        try_copy(self.index, block).inspect_err(|_| self.unreadable.push(block))
+    }
+
+    /// A page again. None for one that cannot be read, which the check has said.
+    pub(super) fn copy(&self, block: u32) -> Result<Option<Copy>, Corrupt> {
+        interrupt::check();
+        if block == METAPAGE || block >= self.blocks && block >= self.index.blocks() {
+            return Err(Corrupt::NoSuchBlock(block));
+        }
+        if self.unreadable.binary_search(&block).is_ok() {
+            return Ok(None);
+        }
+        let page = copy(self.index, block);
+        if layout::is_new(&*page) {
+            return Err(Corrupt::NeverWritten);
+        }
+        Ok(Some(page))
+    }
+
+    /// Shows an element's slot to `read`; none if it cannot be read.
+    pub(super) fn element<R>(
+        &self,
+        element: ElementId,
+        read: impl FnOnce(&ElementSlot<'_>) -> R,
+    ) -> Result<Option<R>, Corrupt> {
+        let (block, slot) = self.geometry.element.split(element);
+        let Some(page) = self.copy(block)? else {
+            return Ok(None);
+        };
+        let slot = ElementPage::view(&*page, self.geometry)?.slot(slot)?;
+        Ok(Some(read(&slot)))
+    }
+
+    /// Shows an upper list to `read`.
+    pub(super) fn upper<R>(
+        &self,
+        list: UpperId,
+        read: impl FnOnce(&UpperSlot<'_>) -> R,
+    ) -> Result<Option<R>, Corrupt> {
+        let (block, slot) = self.geometry.upper.split(list);
+        let Some(page) = self.copy(block)? else {
+            return Ok(None);
+        };
+        let slot = UpperPage::view(&*page, self.geometry)?.slot(slot)?;
+        Ok(Some(read(&slot)))
+    }
+
+    /// Shows an overflow slot to `read`.
+    pub(super) fn overflow<R>(
+        &self,
+        rows: OverflowId,
+        read: impl FnOnce(&OverflowSlot<'_>) -> R,
+    ) -> Result<Option<R>, Corrupt> {
+        let (block, slot) = self.geometry.overflow.split(rows);
+        let Some(page) = self.copy(block)? else {
+            return Ok(None);
+        };
+        let slot = OverflowPage::view(&*page, self.geometry)?.slot(slot)?;
+        Ok(Some(read(&slot)))
+    }
+
+    /// Appends the neighbors of an element. What cannot be read has none: the check says so at its own place.
+    pub(super) fn neighbors(&self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+        let read = self.element(of, |element| {
+            if element.state() == SlotState::Free || element.level() < level {
+                return None;
+            }
+            if level == 0 {
+                into.extend(element.neighbors());
+            }
+            element
+                .upper()
+                .filter(|_| level > 0)
+                .map(|upper| upper.at(level))
+        });
+        if let Ok(Some(Some(list))) = read {
+            let _damage_is_found_elsewhere = self.upper(list, |list| {
+                if list.is_live() && list.element() == of && list.level() == level {
+                    into.extend(list.neighbors());
+                }
+            });
+        }
+    }
+}
+
+/// Whether a link is wrong, and not what it leads to.
+pub(super) fn is_wrong_link(what: &Corrupt) -> bool {
+    matches!(
+        what,
+        Corrupt::NoSuchBlock(_)
+            | Corrupt::NeverWritten
+            | Corrupt::PageKind { .. }
+            | Corrupt::Slot { .. }
+    )
+}

@@ -1,0 +1,132 @@
+//! Rows: each is in the index once, and those that are to be indexed are in it.
+
+use std::collections::HashMap;
+
+use layout::{ElementPage, HeapTid, Measure, OverflowPage, SlotState, VectorKind};
+use pgrx::pg_sys;
+
+use super::findings::Findings;
+use super::pages::Pages;
+use super::survey::{row_key, row_of};
+use crate::pg::heap::Table;
+use crate::pg::open::OpenIndex;
+use crate::pg::privilege::AsOwner;
+use crate::pg::snapshot::Snapshot;
+use crate::storage::metapage::METAPAGE;
+use crate::types::vector::Vector;
+
+/// Rows looked for a second time; where there are more, those left out are as damaged as these.
+const SUSPECTS: usize = 1000;
+
+/// Sorts the rows, and says which are in the index twice.
+pub(super) fn find_repeated(pages: &Pages<'_>, rows: &mut [u64], findings: &mut Findings) {
+    rows.sort_unstable();
+    let mut suspects: HashMap<u64, Option<(u32, u16)>> = HashMap::new();
+    for pair in rows.windows(2) {
+        if pair[0] == pair[1] && suspects.len() < SUSPECTS {
+            suspects.insert(pair[0], None);
+        }
+    }
+    if suspects.is_empty() {
+        return;
+    }
+    // A row that was vacuumed away at one place and came back at another, while the pages were read, is found once now.
+    for block in METAPAGE + 1..pages.blocks {
+        for (slot, tid) in rows_of(pages, block) {
+            let Some(first) = suspects.get_mut(&row_key(tid)) else {
+                continue;
+            };
+            let Some((other_block, other_slot)) = *first else {
+                *first = Some((block, slot));
+                continue;
+            };
+            let still_there = [(other_block, other_slot), (block, slot)]
+                .iter()
+                .all(|&(block, slot)| rows_of(pages, block).contains(&(slot, tid)));
+            if still_there {
+                let what = format!(
+                    "row ({},{}) is also in slot {other_slot} of block {other_block}",
+                    tid.block, tid.offset
+                );
+                findings.error((block, slot), what);
+            }
+        }
+    }
+}
+
+/// The rows of a page's slots.
+fn rows_of(pages: &Pages<'_>, block: u32) -> Vec<(u16, HeapTid)> {
+    let Ok(Some(page)) = pages.copy(block) else {
+        return Vec::new();
+    };
+    let mut rows = Vec::new();
+    if let Ok(view) = ElementPage::view(&*page, pages.geometry()) {
+        for number in 0..view.used() {
+            let slot = view.slot(number).ok();
+            let slot = slot.filter(|slot| slot.state() != SlotState::Free);
+            rows.extend(
+                slot.iter()
+                    .flat_map(|slot| slot.heap_tids())
+                    .map(|tid| (number, tid)),
+            );
+        }
+    } else if let Ok(view) = OverflowPage::view(&*page, pages.geometry()) {
+        for number in 0..view.used() {
+            let slot = view.slot(number).ok().filter(layout::OverflowSlot::is_live);
+            rows.extend(
+                slot.iter()
+                    .flat_map(|slot| slot.heap_tids())
+                    .map(|tid| (number, tid)),
+            );
+        }
+    }
+    rows
+}
+
+/// Says which rows that the snapshot sees are missing. The rows of the index are sorted, and were read after the snapshot was
+/// taken: vacuum has left all in place that it sees.
+pub(super) fn find_missing(
+    open: &OpenIndex,
+    frozen: &layout::Frozen,
+    snapshot: &Snapshot,
+    rows: &[u64],
+    findings: &mut Findings,
+) {
+    let mut missing = Vec::new();
+    let mut left_out = 0_usize;
+    let owner = AsOwner::of(open.table);
+    Table::of_index(open.table, open.index).scan_visible(snapshot, |tid, value| {
+        let key = row_key(tid);
+        if rows.binary_search(&key).is_err() && is_indexed(frozen, value) {
+            if missing.len() < SUSPECTS {
+                missing.push(key);
+            } else {
+                left_out += 1;
+            }
+        }
+    });
+    owner.end();
+    for tid in missing.into_iter().map(row_of) {
+        let what = format!(
+            "row ({},{}) of the table is not in the index",
+            tid.block, tid.offset
+        );
+        findings.error(super::findings::Place::default(), what);
+    }
+    if left_out > 0 {
+        let what = format!("nor are {left_out} further rows");
+        findings.error(super::findings::Place::default(), what);
+    }
+}
+
+/// Whether a value is not left out of the index: a zero vector has no direction.
+#[expect(unsafe_code, reason = "reads a datum")]
+fn is_indexed(frozen: &layout::Frozen, value: pg_sys::Datum) -> bool {
+    if frozen.measure != Measure::Cosine {
+        return true;
+    }
+    match frozen.kind {
+        // SAFETY: the index was made for values of this kind.
+        VectorKind::F32 => distance::norm(unsafe { Vector::from_raw(value) }.values()) != 0.0,
+    }
+}

@@ -1,0 +1,484 @@
+//! Every page, one after the other: is each what it says it is, and does what belongs together agree?
+//!
+//! Others may write meanwhile. So what contradicts itself over two pages is read once more before it counts: both ends still
+//! say the same, and nothing has been freed in between.
+
+use hnsw::{ElementId, Member};
+use layout::{
+    Corrupt, ElementPage, ElementSlot, Frozen, HeapTid, OverflowId, OverflowPage, PageKind, SlotId,
+    SlotState, Special, UpperId, UpperPage,
+};
+
+use super::budget::Budget;
+use super::findings::Findings;
+use super::pages::{Pages, is_wrong_link};
+use crate::pg::Relation;
+use crate::storage::metapage::METAPAGE;
+
+/// The highest line pointer of a table's page.
+const MAX_OFFSET: u16 = 2048;
+/// Walks along a chain that others may be changing.
+const WALKS: usize = 10;
+
+/// Pages and slots, counted.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) element_pages: u64,
+    pub(super) upper_pages: u64,
+    pub(super) overflow_pages: u64,
+    pub(super) other_pages: u64,
+    pub(super) live: u64,
+    pub(super) dead: u64,
+    /// Slots of element pages that the next elements can take.
+    pub(super) free: u64,
+    /// Links of live elements on layer 0.
+    pub(super) links: u64,
+}
+
+/// What a page says of itself in its special area.
+#[derive(Clone, Copy)]
+pub(super) struct Sign {
+    pub(super) block: u32,
+    pub(super) kind: PageKind,
+    pub(super) listed: bool,
+}
+
+/// What the pages hold.
+#[derive(Default)]
+pub(super) struct Survey {
+    pub(super) counts: Counts,
+    pub(super) members: Vec<Member>,
+    /// Rows, as numbers that order as their places in the table do.
+    pub(super) rows: Vec<u64>,
+    /// Pages with slots that are listed as having free ones.
+    pub(super) listed: Vec<Sign>,
+    /// Overflow slots that some element's chain leads to.
+    chained: Vec<OverflowId>,
+    center_pages: Vec<u32>,
+}
+
+/// A survey at work.
+pub(super) struct Surveyor<'a, 'p> {
+    pub(super) pages: &'a mut Pages<'p>,
+    pub(super) frozen: &'a Frozen,
+    pub(super) table: Relation,
+    pub(super) findings: &'a mut Findings,
+    pub(super) budget: &'a mut Budget,
+    pub(super) survey: Survey,
+}
+
+/// A row's place as a number.
+pub(super) fn row_key(tid: HeapTid) -> u64 {
+    u64::from(tid.block) << 16 | u64::from(tid.offset)
+}
+
+/// The place that a number stands for.
+pub(super) fn row_of(key: u64) -> HeapTid {
+    let (block, offset) = (key >> 16, key & 0xffff);
+    HeapTid {
+        block: u32::try_from(block).expect("made of 32 bits"),
+        offset: u16::try_from(offset).expect("16 bits"),
+    }
+}
+
+impl Surveyor<'_, '_> {
+    pub(super) fn run(mut self) -> Survey {
+        for block in METAPAGE + 1..self.pages.blocks {
+            self.page(block);
+        }
+        self.survey.chained.sort_unstable();
+        self.overflow_owners();
+        self.center();
+        self.survey.counts.other_pages += 1;
+        self.survey
+    }
+
+    fn page(&mut self, block: u32) {
+        let page = match self.pages.try_copy(block) {
+            Ok(page) => page,
+            Err(message) => {
+                self.survey.counts.other_pages += 1;
+                return self.findings.error(block, message);
+            }
+        };
+        if layout::is_new(&*page) {
+            self.survey.counts.other_pages += 1;
+            return self.findings.warning(block, Corrupt::NeverWritten);
+        }
+        let special = match layout::special(&*page) {
+            Ok(special) => special,
+            Err(what) => {
+                self.survey.counts.other_pages += 1;
+                return self.findings.error(block, what);
+            }
+        };
+        let kind = special.kind().expect("the special area was checked");
+        let looked = match kind {
+            PageKind::Element => self.element_page(block, &*page, special),
+            PageKind::Upper => self.upper_page(block, &*page, special),
+            PageKind::Overflow => self.overflow_page(block, &*page, special),
+            PageKind::Center => {
+                self.survey.counts.other_pages += 1;
+                self.survey.center_pages.push(block);
+                Ok(())
+            }
+            PageKind::Meta => {
+                self.survey.counts.other_pages += 1;
+                Err(Corrupt::UnknownPageKind(PageKind::Meta as u8))
+            }
+        };
+        if let Err(what) = looked {
+            return self.findings.error(block, what);
+        }
+        if special.is_listed() {
+            let sign = Sign {
+                block,
+                kind,
+                listed: true,
+            };
+            self.budget.push(&mut self.survey.listed, sign);
+        }
+    }
+
+    /// The count of free slots is that of slots freed and never used.
+    fn count_free(&mut self, block: u32, special: Special, per_page: u16, used: u16, freed: u16) {
+        let free = per_page - used + freed;
+        if special.free() != free {
+            let what = format!("{free} slots are free, not {}", special.free());
+            self.findings.error(block, what);
+        }
+        let hidden = special.free() > 0 && !special.is_listed();
+        if hidden {
+            self.findings
+                .warning(block, "page with free slots is in no list of such pages");
+        }
+    }
+
+    fn element_page(&mut self, block: u32, page: &[u8], special: Special) -> Result<(), Corrupt> {
+        self.survey.counts.element_pages += 1;
+        let slots = &self.pages.geometry().element;
+        let view = ElementPage::view(page, self.pages.geometry())?;
+        let mut freed = 0;
+        for number in 0..view.used() {
+            let Some(element) = slots.join(block, number) else {
+                self.findings
+                    .error((block, number), "element beyond the last id");
+                continue;
+            };
+            match view.slot(number) {
+                Err(what) => self.findings.error((block, number), what),
+                Ok(slot) if slot.state() == SlotState::Free => freed += 1,
+                Ok(slot) => self.element((block, number), element, &slot),
+            }
+        }
+        self.survey.counts.free += u64::from(special.free());
+        self.count_free(block, special, slots.per_page, view.used(), freed);
+        Ok(())
+    }
+
+    fn element(&mut self, place: (u32, u16), element: ElementId, slot: &ElementSlot<'_>) {
+        let member = Member {
+            element,
+            level: slot.level(),
+            live: slot.is_live(),
+        };
+        // The check itself takes as much again: a copy of the list, marks and what waits.
+        self.budget.charge(size_of::<Member>());
+        self.budget.push(&mut self.survey.members, member);
+        for tid in slot.heap_tids() {
+            self.row(place, tid);
+        }
+        if !slot.is_live() {
+            self.survey.counts.dead += 1;
+            if slot.heap_tids().len() > 0 {
+                self.findings.error(place, "tombstone has rows");
+            }
+            return;
+        }
+        self.survey.counts.live += 1;
+        self.survey.counts.links += slot.neighbors().len() as u64;
+        self.upper_lists(place, element, slot);
+        if let Some(first) = slot.overflow() {
+            self.chain(place, element, first);
+        }
+    }
+
+    fn row(&mut self, place: (u32, u16), tid: HeapTid) {
+        self.budget.push(&mut self.survey.rows, row_key(tid));
+        if tid.block >= self.table.blocks() {
+            self.findings.error(place, Corrupt::NoSuchRow(tid.block));
+        } else if !(1..=MAX_OFFSET).contains(&tid.offset) {
+            self.findings
+                .error(place, format!("row ({},{})", tid.block, tid.offset));
+        }
+    }
+
+    /// The lists of an element's levels are there, and are its own.
+    fn upper_lists(&mut self, place: (u32, u16), element: ElementId, slot: &ElementSlot<'_>) {
+        let Some(first) = slot.upper() else { return };
+        for level in 1..=slot.level() {
+            let list = self.pages.upper(first.at(level), |list| {
+                list.is_live() && list.element() == element && list.level() == level
+            });
+            let wrong = match list {
+                Ok(None | Some(true)) => continue,
+                Ok(Some(false)) => format!("neighbors of level {level} are another element's"),
+                Err(what) if is_wrong_link(&what) => {
+                    format!("link to neighbors of level {level}: {what}")
+                }
+                Err(_) => continue,
+            };
+            if self.is_same(element, slot) {
+                self.findings.error(place, wrong);
+            }
+        }
+    }
+
+    /// Whether an element has neither been freed nor changed places of what belongs to it since it was read.
+    fn is_same(&self, element: ElementId, slot: &ElementSlot<'_>) -> bool {
+        let same = self.pages.element(element, |now| {
+            now.is_live() && now.version() == slot.version() && now.upper() == slot.upper()
+        });
+        same == Ok(Some(true))
+    }
+
+    /// The rows of an element's overflow slots, each of which is its own, with serials that go down.
+    fn chain(&mut self, place: (u32, u16), element: ElementId, first: OverflowId) {
+        let mut trouble = None;
+        let mut first = Some(first);
+        for _ in 0..WALKS {
+            match self.walk_chain(element, first) {
+                Ok(slots) => {
+                    for slot in slots {
+                        self.budget.push(&mut self.survey.chained, slot);
+                    }
+                    return;
+                }
+                Err(found) => trouble = Some(found),
+            }
+            // Vacuum takes slots out of chains: once more, from where the chain begins now.
+            let now = self
+                .pages
+                .element(element, |now| now.overflow().filter(|_| now.is_live()));
+            let Ok(Some(Some(now))) = now else { return };
+            first = Some(now);
+        }
+        if let Some(Some(what)) = trouble {
+            self.findings.error(place, what);
+        }
+    }
+
+    /// The slots of a chain; what is wrong with it, if that is not said elsewhere.
+    fn walk_chain(
+        &self,
+        element: ElementId,
+        mut next: Option<OverflowId>,
+    ) -> Result<Vec<OverflowId>, Option<String>> {
+        let mut slots = Vec::new();
+        let mut above = u64::from(u32::MAX) + 1;
+        while let Some(at) = next {
+            let (block, number) = self.pages.geometry().overflow.split(at);
+            let read = self.pages.overflow(at, |slot| {
+                let own = slot.is_live() && slot.element() == element;
+                (own, u64::from(slot.serial()), slot.next())
+            });
+            match read {
+                Ok(None) => return Err(None),
+                Err(what) if is_wrong_link(&what) => {
+                    return Err(Some(format!("link to further rows: {what}")));
+                }
+                Err(_) => return Err(None),
+                Ok(Some((false, ..))) => {
+                    let what = format!(
+                        "further rows in slot {number} of block {block} are another element's"
+                    );
+                    return Err(Some(what));
+                }
+                Ok(Some((true, serial, after))) => {
+                    if serial >= above {
+                        let what = format!(
+                            "serials of further rows rise at slot {number} of block {block}"
+                        );
+                        return Err(Some(what));
+                    }
+                    above = serial;
+                    slots.push(at);
+                    next = after;
+                }
+            }
+        }
+        Ok(slots)
+    }
+
+    fn upper_page(&mut self, block: u32, page: &[u8], special: Special) -> Result<(), Corrupt> {
+        self.survey.counts.upper_pages += 1;
+        let slots = &self.pages.geometry().upper;
+        let view = UpperPage::view(page, self.pages.geometry())?;
+        let mut freed = 0;
+        for number in 0..view.used() {
+            let list = match view.slot(number) {
+                Ok(list) => list,
+                Err(what) => {
+                    self.findings.error((block, number), what);
+                    continue;
+                }
+            };
+            if !list.is_live() {
+                freed += 1;
+            } else if let Some(id) = slots.join(block, number)
+                && !self.has_owner(id, list.element(), list.level())
+                && !self.has_owner_now(id)
+            {
+                self.findings
+                    .error((block, number), "neighbors belong to no element");
+            }
+        }
+        self.count_free(block, special, slots.per_page, view.used(), freed);
+        Ok(())
+    }
+
+    /// Whether an element has this list as its own. A damaged one may.
+    fn has_owner(&self, list: UpperId, element: ElementId, level: hnsw::Level) -> bool {
+        let owner = self.pages.element(element, |owner| {
+            owner.state() != SlotState::Free
+                && owner.level() >= level
+                && owner.upper().map(|first| first.at(level)) == Some(list)
+        });
+        match owner {
+            Ok(owner) => owner.unwrap_or(true),
+            Err(what) => !is_wrong_link(&what),
+        }
+    }
+
+    /// As `has_owner`, of what the slot says now; also true if it has been freed.
+    fn has_owner_now(&self, id: UpperId) -> bool {
+        let now = self.pages.upper(id, |list| {
+            list.is_live().then(|| (list.element(), list.level()))
+        });
+        match now {
+            Ok(Some(Some((element, level)))) => self.has_owner(id, element, level),
+            _ => true,
+        }
+    }
+
+    fn overflow_page(&mut self, block: u32, page: &[u8], special: Special) -> Result<(), Corrupt> {
+        self.survey.counts.overflow_pages += 1;
+        let slots = &self.pages.geometry().overflow;
+        let view = OverflowPage::view(page, self.pages.geometry())?;
+        let mut freed = 0;
+        for number in 0..view.used() {
+            match view.slot(number) {
+                Err(what) => self.findings.error((block, number), what),
+                Ok(slot) if !slot.is_live() => freed += 1,
+                Ok(slot) => {
+                    for tid in slot.heap_tids() {
+                        self.row((block, number), tid);
+                    }
+                }
+            }
+        }
+        self.count_free(block, special, slots.per_page, view.used(), freed);
+        Ok(())
+    }
+
+    /// Every overflow slot is in the chain of its element.
+    fn overflow_owners(&mut self) {
+        if self.survey.counts.overflow_pages == 0 {
+            return;
+        }
+        let slots = &self.pages.geometry().overflow;
+        for block in METAPAGE + 1..self.pages.blocks {
+            let Ok(Some(page)) = self.pages.copy(block) else {
+                continue;
+            };
+            let Ok(view) = OverflowPage::view(&*page, self.pages.geometry()) else {
+                continue;
+            };
+            for number in 0..view.used() {
+                let (Ok(slot), Some(id)) = (view.slot(number), slots.join(block, number)) else {
+                    continue;
+                };
+                if slot.is_live()
+                    && self.survey.chained.binary_search(&id).is_err()
+                    && self.is_unchained(id, slot.element())
+                {
+                    self.findings
+                        .error((block, number), "further rows are in no element's chain");
+                }
+            }
+        }
+    }
+
+    /// Whether a slot that was not in a chain is not in its element's now, either, and still is in use.
+    fn is_unchained(&self, id: OverflowId, element: ElementId) -> bool {
+        for _ in 0..WALKS {
+            let first = match self.pages.element(element, |owner| {
+                owner.overflow().filter(|_| owner.is_live())
+            }) {
+                Ok(first) => first.flatten(),
+                Err(what) if is_wrong_link(&what) => None,
+                Err(_) => return false,
+            };
+            match self.walk_chain(element, first) {
+                Ok(slots) if slots.contains(&id) => return false,
+                Ok(_) => {
+                    let now = self
+                        .pages
+                        .overflow(id, |slot| slot.is_live() && slot.element() == element);
+                    return now == Ok(Some(true));
+                }
+                // Where a chain is broken was said at its element.
+                Err(_) => {}
+            }
+        }
+        false
+    }
+
+    /// The center is as long as a vector, of finite numbers, and all center pages are its.
+    fn center(&mut self) {
+        let mut chain = Vec::new();
+        let (mut next, mut values) = (self.frozen.center_block, 0);
+        while let Some(block) = next {
+            if chain.contains(&block) {
+                return self
+                    .findings
+                    .error(block, "center pages are linked in a ring");
+            }
+            chain.push(block);
+            let page = match self.pages.copy(block) {
+                Ok(Some(page)) => page,
+                Ok(None) => return,
+                Err(what) => {
+                    return self.findings.error(METAPAGE, format!("center: {what}"));
+                }
+            };
+            let view = match layout::CenterPage::view(&*page) {
+                Ok(view) => view,
+                Err(what) => return self.findings.error(block, format!("center: {what}")),
+            };
+            if !view.values().all(f32::is_finite) {
+                self.findings.error(block, "center is not finite");
+            }
+            values += view.values().len();
+            next = view.next();
+        }
+        if self.frozen.center_block.is_some() && values != self.frozen.dimensions as usize {
+            let what = format!(
+                "center of {values} dimensions, not {}",
+                self.frozen.dimensions
+            );
+            self.findings.error(METAPAGE, what);
+        }
+        for block in std::mem::take(&mut self.survey.center_pages) {
+            if !chain.contains(&block) {
+                self.findings.error(block, "page is no part of the center");
+            }
+        }
+    }
+}
+
+/// An id's number on pages, for messages.
+pub(super) fn place_of<Id: SlotId>(slots: &layout::Slots<Id>, id: Id) -> String {
+    let (block, slot) = slots.split(id);
+    format!("slot {slot} of block {block}")
+}

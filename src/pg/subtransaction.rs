@@ -1,0 +1,42 @@
+//! Trying what may end in an ERROR, and going on.
+#![expect(unsafe_code, reason = "begins and ends subtransactions")]
+
+use std::panic::AssertUnwindSafe;
+
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
+
+/// Runs `work` in a subtransaction of its own. Gives the message if it ended in an ERROR with one of these codes; other
+/// ERRORs, such as a cancelled statement, go on their way.
+pub(crate) fn attempt<R>(
+    expected: &[PgSqlErrorCode],
+    work: impl FnOnce() -> R,
+) -> Result<R, String> {
+    // SAFETY: the subtransaction ends below, whatever `work` does; context and owner are what they were before it.
+    let (context, owner) = unsafe {
+        let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(before.0);
+        before
+    };
+    let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
+        .catch_others(Err)
+        .catch_rust_panic(Err)
+        .execute();
+    // SAFETY: as above.
+    unsafe {
+        if result.is_ok() {
+            pg_sys::ReleaseCurrentSubTransaction();
+        } else {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        }
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::CurrentResourceOwner = owner;
+    }
+    result.map_err(|caught| match caught {
+        CaughtError::PostgresError(ref report) if expected.contains(&report.sql_error_code()) => {
+            report.message().to_owned()
+        }
+        other => other.rethrow(),
+    })
+}
