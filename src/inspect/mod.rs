@@ -223,6 +223,7 @@ fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u
         pages: &mut pages,
         frozen: &metapage.frozen,
         table: open.table,
+        table_blocks: 0,
         findings,
         budget: &mut budget,
         survey: Survey::default(),

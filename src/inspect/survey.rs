@@ -35,12 +35,11 @@ pub(super) struct Counts {
     pub(super) links: u64,
 }
 
-/// What a page says of itself in its special area.
+/// A page of slots that says it is in the list of those with free ones.
 #[derive(Clone, Copy)]
 pub(super) struct Sign {
     pub(super) block: u32,
     pub(super) kind: PageKind,
-    pub(super) listed: bool,
 }
 
 /// What the pages hold.
@@ -50,7 +49,6 @@ pub(super) struct Survey {
     pub(super) members: Vec<Member>,
     /// Rows, as numbers that order as their places in the table do.
     pub(super) rows: Vec<u64>,
-    /// Pages with slots that are listed as having free ones.
     pub(super) listed: Vec<Sign>,
     /// Overflow slots that some element's chain leads to.
     chained: Vec<OverflowId>,
@@ -62,6 +60,8 @@ pub(super) struct Surveyor<'a, 'p> {
     pub(super) pages: &'a mut Pages<'p>,
     pub(super) frozen: &'a Frozen,
     pub(super) table: Relation,
+    /// Blocks of the table when last asked.
+    pub(super) table_blocks: u32,
     pub(super) findings: &'a mut Findings,
     pub(super) budget: &'a mut Budget,
     pub(super) survey: Survey,
@@ -131,11 +131,7 @@ impl Surveyor<'_, '_> {
             return self.findings.error(block, what);
         }
         if special.is_listed() {
-            let sign = Sign {
-                block,
-                kind,
-                listed: true,
-            };
+            let sign = Sign { block, kind };
             self.budget.push(&mut self.survey.listed, sign);
         }
     }
@@ -147,10 +143,9 @@ impl Surveyor<'_, '_> {
             let what = format!("{free} slots are free, not {}", special.free());
             self.findings.error(block, what);
         }
-        let hidden = special.free() > 0 && !special.is_listed();
-        if hidden {
-            self.findings
-                .warning(block, "page with free slots is in no list of such pages");
+        if special.free() > 0 && !special.is_listed() {
+            let what = "page with free slots is in no list of such pages";
+            self.findings.warning(block, what);
         }
     }
 
@@ -205,7 +200,10 @@ impl Surveyor<'_, '_> {
 
     fn row(&mut self, place: (u32, u16), tid: HeapTid) {
         self.budget.push(&mut self.survey.rows, row_key(tid));
-        if tid.block >= self.table.blocks() {
+        if tid.block >= self.table_blocks {
+            self.table_blocks = self.table.blocks();
+        }
+        if tid.block >= self.table_blocks {
             self.findings.error(place, Corrupt::NoSuchRow(tid.block));
         } else if !(1..=MAX_OFFSET).contains(&tid.offset) {
             self.findings

@@ -21,12 +21,19 @@ sub same_on_both {
   $primary->wait_for_catchup($standby);
   is_deeply([ Wordnet::found($standby) ], [ Wordnet::found($primary) ], "$step: the standby finds what the primary finds");
   is(Wordnet::lost($standby), 0, "$step: the standby can find every row");
+  is(Wordnet::check($primary), '', "$step: no damage on the primary");
+  is(Wordnet::check($standby), '', "$step: no damage on the standby");
   cmp_ok(Wordnet::recall($standby), '>=', $floor, "$step: recall on the standby");
 }
 
 sql('CREATE TABLE pool AS SELECT * FROM wordnet; DELETE FROM wordnet WHERE id % 2 = 1');
 Wordnet::index($primary, 'vector_l2_ops');
 same_on_both('build', 0.95);
+is(Wordnet::check($standby, all => 1), '', 'build: nothing at all to find on the standby');
+sql('CREATE UNLOGGED TABLE unlogged (embedding vector(3)); CREATE INDEX unlogged_index ON unlogged USING hnsw (embedding vector_l2_ops)');
+$primary->wait_for_catchup($standby);
+my (undef, undef, $refused) = $standby->psql('postgres', "SELECT * FROM hnsw_check('unlogged_index')");
+like($refused, qr/cannot access unlogged indexes during recovery/, 'an unlogged index has no pages on a standby');
 
 sql('INSERT INTO wordnet SELECT * FROM pool WHERE id % 2 = 1 AND id < 1500');
 same_on_both('insert', 0.95);
@@ -59,6 +66,7 @@ unlike(slurp_file($standby->logfile), qr/inconsistent page found|PANIC|FATAL:  .
 $standby->promote;
 $standby->safe_psql('postgres', 'INSERT INTO wordnet SELECT * FROM pool WHERE id % 7 = 0; DELETE FROM wordnet WHERE id % 5 = 0; VACUUM wordnet');
 is(Wordnet::lost($standby), 0, 'promoted: every row can be found');
+is(Wordnet::check($standby), '', 'promoted: no damage');
 cmp_ok(Wordnet::recall($standby), '>=', 0.95, 'promoted: recall');
 
 $standby->stop;

@@ -14,6 +14,7 @@ note "OMENDB_SEED=$seed";
 sub after_crash {
   my ($node, $moment) = @_;
   Wordnet::start_again($node);
+  is(Wordnet::check($node), '', "$moment: no damage");
   is(Wordnet::lost($node), 0, "$moment: every committed row can be found");
   is(Wordnet::not_first($node), 0, "$moment: rows are found by their own vectors");
   cmp_ok(Wordnet::recall($node), '>=', 0.95, "$moment: recall");
@@ -38,6 +39,7 @@ SQL
   Wordnet::crash($node);
   Wordnet::start_again($node);
   is(Wordnet::lost($node), 0, "after a build and inserts in one transaction with wal_level = $level");
+  is(Wordnet::check($node), '', "no damage after them with wal_level = $level");
   # An unlogged table is empty after a crash, and its index takes rows again.
   $node->safe_psql('postgres', <<'SQL');
 CREATE UNLOGGED TABLE unlogged AS SELECT id, embedding FROM wordnet;
@@ -94,6 +96,7 @@ for my $round (1 .. (Wordnet::long() ? 20 : 4)) {
   # An insert cut short may have left an element that nothing links to; a vacuum must bear it.
   $node->safe_psql('postgres', 'DELETE FROM wordnet WHERE id % 10 = 3; VACUUM wordnet');
   is(Wordnet::lost($node), 0, "round $round: every row can be found after a vacuum");
+  is(Wordnet::check($node), '', "round $round: no damage after a vacuum");
 }
 
 # During builds: the index is there whole or not at all, and the next build succeeds.
@@ -109,10 +112,12 @@ for my $delay (0.02, 0.3) {
   my $is_built = $node->safe_psql('postgres', "SELECT count(*) FROM pg_class WHERE relname = 'wordnet_embedding'");
   my $lost = $is_built ? Wordnet::lost($node, operator_class => 'vector_l1_ops') : 0;
   is($lost, 0, "a build killed after $delay s: " . ($is_built ? 'whole' : 'gone'));
+  is(Wordnet::check($node, all => 1), '', "no damage to what was built in $delay s") if $is_built;
   $node->safe_psql('postgres', 'DROP INDEX IF EXISTS wordnet_embedding');
 }
 Wordnet::index($node, 'vector_l2_ops');
 is(Wordnet::lost($node), 0, 'a build after killed builds');
+is(Wordnet::check($node, all => 1), '', 'nothing to find in it');
 
 $node->stop;
 done_testing();

@@ -87,6 +87,22 @@ BEGIN
   END LOOP;
   INSERT INTO searches VALUES ('nearest ' || how_many, done, short);
 END $$;
+
+-- The index checked while all the others write: no damage, and every row that was there when a check began is found.
+CREATE PROCEDURE check_index(seconds float8) LANGUAGE plpgsql AS $$
+DECLARE
+  stop timestamptz := clock_timestamp() + make_interval(secs => seconds);
+  found text; done int := 0;
+BEGIN
+  WHILE clock_timestamp() < stop LOOP
+    SELECT string_agg(format('%s/%s %s', block, slot, finding), ', ') INTO found
+      FROM hnsw_check('wordnet_embedding', heapallindexed => true) WHERE severity = 'error';
+    IF found IS NOT NULL THEN RAISE 'damage: %', found; END IF;
+    done := done + 1;
+    COMMIT;
+  END LOOP;
+  INSERT INTO searches VALUES ('check', done, 0);
+END $$;
 SQL
 
 sub run_at_once {
@@ -95,7 +111,7 @@ sub run_at_once {
   my @sessions = map { Wordnet::session($node, $through_index, $_) } (
     (map { "CALL write($_, $seconds)" } 0 .. 2),
     (map { "CALL write_duplicates($_, $seconds)" } 1, 3),
-    "CALL search($seconds, 10)", "CALL search($seconds, 200)");
+    "CALL search($seconds, 10)", "CALL search($seconds, 200)", "CALL check_index($seconds)");
   my $stop = time + $seconds;
   my $vacuums = 0;
   while (time < $stop) {
@@ -112,7 +128,7 @@ cmp_ok($vacuums, '>=', 2, "no session failed, beside $vacuums vacuums");
 
 my %searches = map { /(.*)\|(\d+)\|(\d+)/ or die; $1 => [ $2, $3 ] } split /\n/,
   $node->safe_psql('postgres', 'SELECT kind, sum(done), sum(missed) FROM searches GROUP BY kind');
-for my $kind ('own row', 'nearest 10', 'nearest 200') {
+for my $kind ('own row', 'nearest 10', 'nearest 200', 'check') {
   my ($done, $missed) = @{ $searches{$kind} };
   cmp_ok($done, '>', 0, "$kind: $done searches, $missed of them in vain");
   cmp_ok($missed, '<=', $done / 100, "$kind: as good as all are found");
@@ -123,6 +139,7 @@ is(Wordnet::not_first($node), 0, 'rows are found by their own vectors');
 cmp_ok(Wordnet::recall($node, ef_search => 100), '>=', 0.95, 'recall');
 $node->safe_psql('postgres', 'VACUUM wordnet');
 is(Wordnet::lost($node), 0, 'every row can be found after another vacuum');
+is(Wordnet::check($node), '', 'no damage');
 
 # An empty index takes its first rows from many sessions at once.
 $node->safe_psql('postgres', 'TRUNCATE wordnet, searches');
@@ -130,6 +147,7 @@ my @first = map { Wordnet::session($node, "INSERT INTO wordnet SELECT * FROM poo
 Wordnet::output($_) for @first;
 is($node->safe_psql('postgres', 'SELECT count(*) FROM wordnet'), '1000', 'first rows from four sessions');
 is(Wordnet::lost($node), 0, 'every first row can be found');
+is(Wordnet::check($node), '', 'no damage by first rows');
 
 # So does one whose rows are all being deleted and vacuumed.
 my @last = map { Wordnet::session($node, 'DELETE FROM wordnet WHERE id < 1000', 'VACUUM wordnet',
@@ -138,6 +156,7 @@ my @last = map { Wordnet::session($node, 'DELETE FROM wordnet WHERE id < 1000', 
 Wordnet::output($_) for @last;
 $node->safe_psql('postgres', 'VACUUM wordnet');
 is(Wordnet::lost($node), 0, 'every row can be found after all were replaced');
+is(Wordnet::check($node), '', 'no damage after all were replaced');
 
 $node->stop;
 done_testing();

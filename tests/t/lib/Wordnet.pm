@@ -5,6 +5,7 @@
 #   Wordnet::index($node, 'vector_l2_ops');     # index wordnet_embedding
 #   cmp_ok(Wordnet::recall($node), '>=', 0.95, 'recall after a build');
 #   is(Wordnet::lost($node), 0, 'every row can be found');
+#   is(Wordnet::check($node), '', 'no damage');
 #
 # A plan that does not use the index, or a row that comes twice in one search, dies.
 package Wordnet;
@@ -131,6 +132,15 @@ SELECT (SELECT count(*) FROM wordnet), count(*), count(DISTINCT id) FROM ($walk)
 SQL
   die "one search met rows twice: $met rows, $distinct of them distinct" unless $met == $distinct;
   return $rows - $met;
+}
+
+# What hnsw_check finds that is damage, rows that are missing included: an empty string if all is well. Options: index, and
+# all: true for warnings too.
+sub check {
+  my ($node, %options) = @_;
+  my $index = $options{index} // 'wordnet_embedding';
+  my $which = $options{all} ? 'true' : "severity = 'error'";
+  return $node->safe_psql('postgres', "SELECT * FROM hnsw_check('$index', heapallindexed => true) WHERE $which LIMIT 20");
 }
 
 # How many of some rows are not the first that a search for their own vector finds, or as near as the first.

@@ -1,0 +1,199 @@
+# hnsw_check: each kind of damage is found, at its place and without an error of the check itself; an index that is as it
+# should be has no findings.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use constant { PAGE => 8192, HEADER => 24, SPECIAL => 8176, NONE => 0xffffffff };
+# Fields of the metapage.
+use constant { ENTRY_LEVEL => 24 + 11, CODE_LEN => 24 + 20, SLOT_LEN => 24 + 24, ENTRY => 24 + 28, CENTER => 24 + 40,
+  ELEMENT_FREE => 24 + 44 };
+# Kinds of pages.
+use constant { ELEMENT => 2, UPPER => 3, OVERFLOW => 4, CENTER_PAGE => 5 };
+# States of slots.
+use constant { LIVE => 1, DEAD => 2, FREE => 3 };
+
+my $node = PostgreSQL::Test::Cluster->new('check');
+$node->init;
+# Checksums, where initdb turns them on, would catch all of this before we see it.
+$node->append_conf('postgresql.conf', "autovacuum = off\nignore_checksum_failure = on\nmax_locks_per_transaction = 1024");
+$node->start;
+
+sub sql { return $node->safe_psql('postgres', @_); }
+
+# What is done to the bytes, and a finding that has to come of it.
+my ($bytes, $slot_len, $code_len);
+my @damages = (
+  [ 'magic number' => sub { put(0, HEADER, 'V', 7) }, qr/^error\|0\|\|magic number/ ],
+  [ 'metapage zeroed' => sub { substr($bytes, 0, PAGE) = "\0" x PAGE }, qr/^error\|0\|\|./ ],
+  [ 'page id' => sub { put(page(ELEMENT), PAGE - 2, 'v', 7) }, qr/^error\|\d+\|\|page id/ ],
+  [ 'page version' => sub { put(page(UPPER), PAGE - 4, 'v', 7) }, qr/^error\|\d+\|\|layout version is 7/ ],
+  [ 'page kind' => sub { put(page(ELEMENT), SPECIAL, 'C', 9) }, qr/^error\|\d+\|\|page kind is 9/ ],
+  [ 'second metapage' => sub { put(page(ELEMENT), SPECIAL, 'C', 1) }, qr/^error\|\d+\|\|page kind is 1/ ],
+  [ 'page header' => sub { put(page(ELEMENT), 12, 'v', 9000) }, qr/^error\|\d+\|\|invalid page in block/ ],
+  [ 'page zeroed' => sub { substr($bytes, PAGE * page(ELEMENT), PAGE) = "\0" x PAGE }, qr/^warning\|\d+\|\|page was never/m,
+    qr/^error\|\d+\|\d+\|link on layer 0 to slot \d+ of block \d+: page was never written/m ],
+  [ 'pages cut off' => sub { substr($bytes, PAGE * (pages() - 2)) = '' }, qr/^error\|.*which does not exist/m ],
+  [ 'slot state' => sub { put(element(LIVE), 'C', 9) }, qr/^error\|\d+\|\d+\|slot state is 9/ ],
+  [ 'level' => sub { put(element(LIVE, 0), 1, 'C', 2) }, qr/^error\|\d+\|\d+\|element of level 2 has no upper/ ],
+  [ 'neighbor count' => sub { put(element(LIVE), 2, 'v', 9) }, qr/^error\|\d+\|\d+\|list of 9 entries where 8 fit/ ],
+  [ 'free slots' => sub { my $page = page(ELEMENT); put($page, SPECIAL + 2, 'v', get($page, SPECIAL + 2, 'v') + 1) },
+    qr/^error\|\d+\|\|\d+ slots are free, not \d+/ ],
+  [ 'link to itself' => sub { my @to = element(LIVE); put(neighbor(@to), 'V', id(@to)) }, qr/link to itself on layer 0/ ],
+  [ 'link twice' => sub { my @to = element(LIVE); put(neighbor(@to, 1), 'V', get(neighbor(@to), 'V')) },
+    qr/^error\|.*two links to slot \d+ of block \d+ on layer 0/ ],
+  [ 'link to no block' => sub { put(neighbor(element(LIVE)), 'V', 0xff0000) }, qr/^error\|.*: link to block \d+, which does not/ ],
+  [ 'link to the metapage' => sub { put(neighbor(element(LIVE)), 'V', 3) }, qr/^error\|.*: link to block 0, which does not/ ],
+  [ 'link to another kind' => sub { put(neighbor(element(LIVE)), 'V', id(page(UPPER), HEADER)) },
+    qr/^error\|.*: upper page where element page was expected/ ],
+  [ 'link to a free slot' => sub { put(neighbor(element(LIVE)), 'V', id(element(FREE))) }, qr/^warning\|.*link on layer 0.*which is free/ ],
+  [ 'upper link to a low element' => sub { put(slot(UPPER, 24, LIVE), 8, 'V', id(element(LIVE, 0))) },
+    qr/^error\|.*link on layer \d to .*, an element of level 0/ ],
+  [ 'tombstone with rows' => sub { put(element(LIVE), 'C', DEAD) }, qr/^error\|\d+\|\d+\|tombstone has rows/,
+    qr/^warning\|.*which is a tombstone/m ],
+  [ 'no links' => sub { put(@$_, 2, 'v', 0) for slots(ELEMENT, $slot_len, LIVE) }, qr/^warning\|.*no way leads from the entry point/m ],
+  [ 'entry point free' => sub { put(0, ENTRY, 'V', id(element(FREE))) }, qr/^error\|0\|\|entry point is .*, which is free/ ],
+  [ 'entry point nowhere' => sub { put(0, ENTRY, 'V', 0xff0000) }, qr/^error\|0\|\|entry point is .*which does not exist/ ],
+  [ 'entry level' => sub { put(0, ENTRY_LEVEL, 'C', get(0, ENTRY_LEVEL, 'C') + 1) }, qr/^error\|0\|\|entry point has level/ ],
+  [ 'entry point too low' => sub { put(0, ENTRY, 'V', id(element(LIVE, 0))); put(0, ENTRY_LEVEL, 'C', 0) },
+    qr/^warning\|0\|\|entry point has level 0, another element/m ],
+  [ 'no entry point' => sub { put(0, ENTRY, 'V', NONE); put(0, ENTRY_LEVEL, 'C', 0) }, qr/^error\|0\|\|no entry point, but \d+ elements/ ],
+  [ 'row beyond the table' => sub { put(element(LIVE), 8, 'v', 1) }, qr/^error\|\d+\|\d+\|row in block \d+ of the table/,
+    qr/^error\|\|\|row \(\d+,\d+\) of the table is not in the index/m ],
+  [ 'row without number' => sub { put(element(LIVE), 12, 'v', 0) }, qr/^error\|\d+\|\d+\|row \(\d+,0\)/ ],
+  [ 'row twice' => sub { my ($one, $other) = slots(ELEMENT, $slot_len, LIVE);
+      substr($bytes, at(@$other) + 8, 6) = substr $bytes, at(@$one) + 8, 6 },
+    qr/^error\|\d+\|\d+\|row \(\d+,\d+\) is also in slot \d+ of block/ ],
+  [ 'row missing' => sub { put(element(LIVE), 6, 'C', 0) }, qr/^error\|\|\|row \(\d+,\d+\) of the table is not in the index/ ],
+  [ 'upper lists of another' => sub { put(slot(UPPER, 24, LIVE), 4, 'V', id(element(LIVE, 0))) },
+    qr/^error\|\d+\|\d+\|neighbors belong to no element/m, qr/^error\|\d+\|\d+\|neighbors of level \d are another element's/m ],
+  [ 'further rows of another' => sub { put(slot(OVERFLOW, 136, LIVE), 8, 'V', id(element(LIVE, 0))) },
+    qr/further rows in slot \d+ of block \d+ are another element's/ ],
+  [ 'further rows in a ring' => sub { my @to = slot(OVERFLOW, 136, LIVE); put(@to, 4, 'V', $to[0] << 6 | ($to[1] - HEADER) / 136) },
+    qr/serials of further rows rise/ ],
+  [ 'further rows lost' => sub { put(@$_, 24, 'V', NONE) for slots(ELEMENT, $slot_len, LIVE) },
+    qr/^error\|\d+\|\d+\|further rows are in no element's chain/m ],
+  [ 'list of free pages in a ring' => sub { my $head = get(0, ELEMENT_FREE, 'V'); put($head, SPECIAL + 4, 'V', $head) },
+    qr/^error\|\d+\|\|list of element pages with free slots: pages are linked in a ring/m ],
+  [ 'listed page that says it is not' => sub { put(get(0, ELEMENT_FREE, 'V'), SPECIAL + 1, 'C', 0) },
+    qr/^error\|0\|\|list of element pages with free slots: block \d+ says it is not listed/m ],
+  [ 'list of free pages without a head' => sub { put(0, ELEMENT_FREE, 'V', NONE) },
+    qr/^warning\|\d+\|\|page says that it is in a list of pages with free slots, and is not/m ],
+  [ 'list of free pages of another kind' => sub { put(0, ELEMENT_FREE, 'V', page(OVERFLOW)) },
+    qr/^error\|0\|\|list of element pages with free slots: block \d+: overflow page where element page was expected/m ],
+  [ 'center' => sub { put(page(CENTER_PAGE), HEADER, 'V', 0x7fc00000) }, qr/^error\|\d+\|\|center is not finite/m ],
+  [ 'center elsewhere' => sub { put(0, CENTER, 'V', page(ELEMENT)) }, qr/^error\|\d+\|\|center: element page where center page/m ],
+  [ 'center gone' => sub { put(0, CENTER, 'V', NONE) }, qr/^error\|\d+\|\|page is no part of the center/m ],
+);
+
+# A small index with everything in it: a center, upper levels, rows in slots of their own, slots freed by vacuum. Empty tables
+# come first, to be given the files of the original: older than its rows, as Postgres checks.
+my $definition = 'USING hnsw (embedding vector_l2_ops) WITH (m = 4, ef_construction = 32)';
+sql('CREATE EXTENSION omendb; CREATE TABLE original (id int, embedding vector(40))');
+sql(join '', map { "CREATE TABLE copy_$_ (LIKE original); CREATE INDEX index_$_ ON copy_$_ $definition;" } 0 .. $#damages);
+sql(<<"SQL");
+CREATE FUNCTION sample(i int) RETURNS vector LANGUAGE sql IMMUTABLE AS
+  'SELECT array_agg(hashint4(i * 40 + j) % 100)::vector FROM generate_series(1, 40) j';
+INSERT INTO original SELECT i, sample(i) FROM generate_series(1, 400) i;
+INSERT INTO original SELECT 400 + i, sample(7) FROM generate_series(1, 100) i;
+CREATE INDEX original_index ON original $definition;
+SQL
+is(sql(q(SELECT * FROM hnsw_check('original_index', true))), '', 'a new index has no findings');
+sql(<<"SQL");
+DELETE FROM original WHERE id % 10 = 3;
+VACUUM original;
+INSERT INTO original SELECT 1000 + i, sample(1000 + i) FROM generate_series(1, 20) i;
+SQL
+is(sql(q(SELECT * FROM hnsw_check('original_index', true) WHERE finding !~ 'no way leads .* on layer [1-9]')), '',
+  'nor has one that took inserts and a vacuum, but for elements that layers above the lowest have lost sight of');
+
+my %path_of = map { split /\|/ } split /\n/, sql(q(SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^(original|copy|index)_?'));
+$node->stop;
+my %original = map { $_ => slurp_file($node->data_dir . "/$path_of{$_}") } 'original', 'original_index';
+for my $copy (0 .. $#damages) {
+  $bytes = $original{original_index};
+  ($slot_len, $code_len) = (get(0, SLOT_LEN, 'V'), get(0, CODE_LEN, 'V'));
+  $damages[$copy][1]->();
+  isnt($bytes, $original{original_index}, "$damages[$copy][0]: done");
+  write_file("copy_$copy", $original{original});
+  write_file("index_$copy", $bytes);
+}
+$node->start;
+
+for my $copy (0 .. $#damages) {
+  my ($what, undef, @expected) = @{ $damages[$copy] };
+  my ($status, $found, $error) = $node->psql('postgres', "SELECT * FROM hnsw_check('index_$copy', true)");
+  is("$status $error", '0 ', "$what: the check ends well");
+  like($found, $_, "$what: found") for @expected;
+  # An error where there is one to raise.
+  ($status, undef, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT FROM hnsw_check('index_$copy', true, raise => true)");
+  if ($found =~ /^error/m) {
+    like($error, qr/XX002: index "index_$copy" is corrupt(?: at block \d+)?: ./, "$what: raised");
+  } else {
+    is($error, '', "$what: nothing to raise");
+  }
+}
+
+$node->stop;
+done_testing();
+
+sub pages { return length($bytes) / PAGE }
+sub get { my ($page, $at, $format) = @_ == 4 ? ($_[0], $_[1] + $_[2], $_[3]) : @_; return unpack $format, substr $bytes, PAGE * $page + $at, 8 }
+
+# put(page, offset, [offset in that,] format, value)
+sub put {
+  my ($value, $format) = (pop, pop);
+  my $packed = pack $format, $value;
+  substr($bytes, at(@_), length $packed) = $packed;
+}
+
+sub at { my ($page, @offsets) = @_; my $at = PAGE * $page; $at += $_ for @offsets; return $at }
+
+# The second page of a kind, or the first: page(kind)
+sub page {
+  my ($kind) = @_;
+  my @found = grep { get($_, SPECIAL, 'C') == $kind } 1 .. pages() - 1;
+  die "no page of kind $kind" unless @found;
+  return $found[ @found > 1 ];
+}
+
+# All slots of a kind in a state, and of a level: [page, offset], ...
+sub slots {
+  my ($kind, $length, $state, $level) = @_;
+  my @found;
+  for my $page (1 .. pages() - 1) {
+    next unless get($page, SPECIAL, 'C') == $kind;
+    for (my $at = HEADER; $at + $length <= get($page, 12, 'v'); $at += $length) {
+      next unless get($page, $at, 'C') == $state;
+      push @found, [ $page, $at ] if !defined $level or get($page, $at, 1, 'C') == $level;
+    }
+  }
+  die "no slot of kind $kind, state $state" unless @found;
+  return @found;
+}
+
+sub slot { return @{ (slots(@_))[0] } }
+sub element { return slot(ELEMENT, $slot_len, @_) }
+
+# Where a neighbor of an element is: neighbor(page, offset, [number])
+sub neighbor {
+  my ($page, $at, $number) = @_;
+  return ($page, $at + 28 + $code_len + 4 * ($number // 0));
+}
+
+# The id of an element's slot: block << bits | slot
+sub id {
+  my ($page, $at) = @_;
+  my ($bits, $per_page) = (0, int((PAGE - 40) / $slot_len));
+  $bits++ while 1 << $bits < $per_page;
+  return $page << $bits | ($at - HEADER) / $slot_len;
+}
+
+sub write_file {
+  my ($name, $contents) = @_;
+  open my $file, '>:raw', $node->data_dir . "/$path_of{$name}" or die $!;
+  print $file $contents;
+  close $file or die $!;
+}
