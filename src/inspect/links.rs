@@ -8,6 +8,9 @@ use super::pages::{Pages, is_wrong_link};
 use super::survey::place_of;
 use crate::storage::metapage::METAPAGE;
 
+/// What a check of the links takes for each element: its copy in the list, its mark and its turn on a walk.
+pub(super) const BYTES: usize = size_of::<Member>() + size_of::<bool>() + size_of::<ElementId>();
+
 /// The graph in pages that may be damaged.
 struct Graph<'a, 'p> {
     pages: &'a Pages<'p>,
@@ -149,11 +152,17 @@ impl Links<'_, '_> {
         match before {
             Target::Damaged => {}
             Target::Nothing(what) => self.findings.error(place, format!("{to}: {what}")),
-            Target::Element { state, .. } if state == SlotState::Dead => {
+            Target::Element {
+                state: SlotState::Dead,
+                ..
+            } => {
                 self.findings
                     .warning(place, format!("{to}, which is a tombstone"));
             }
-            Target::Element { state, .. } if state == SlotState::Free => {
+            Target::Element {
+                state: SlotState::Free,
+                ..
+            } => {
                 self.findings.warning(place, format!("{to}, which is free"));
             }
             Target::Element { level: own, .. } if own < level => {

@@ -45,14 +45,21 @@ fn unmet(
     findings: &mut Findings,
 ) {
     met.sort_unstable();
-    for sign in listed.iter().filter(|sign| sign.kind == kind) {
-        if met.binary_search(&sign.block).is_ok() || !is_listed(pages, sign.block, kind) {
-            continue;
-        }
-        let is_met_now = walk(pages, kind).is_ok_and(|now| now.contains(&sign.block));
-        if !is_met_now && is_listed(pages, sign.block, kind) {
+    let is_unmet = |sign: &&Sign| sign.kind == kind && met.binary_search(&sign.block).is_err();
+    let suspects: Vec<u32> = listed
+        .iter()
+        .filter(is_unmet)
+        .map(|sign| sign.block)
+        .collect();
+    if suspects.is_empty() {
+        return;
+    }
+    let mut met_now = walk(pages, kind).unwrap_or_default();
+    met_now.sort_unstable();
+    for block in suspects {
+        if met_now.binary_search(&block).is_err() && is_listed(pages, block, kind) {
             let what = "page says that it is in a list of pages with free slots, and is not";
-            findings.warning(sign.block, what);
+            findings.warning(block, what);
         }
     }
 }

@@ -3,8 +3,9 @@
 //! Both read every page under a share lock that lasts for a copy of it, and take the weakest lock on index and table: others
 //! read and write meanwhile. Nothing read is believed; what cannot be is a finding, not an error.
 //!
-//! Memory: for each element 24 bytes and the mark and place in the queue of a walk (5), for each row 12, charged to
-//! `maintenance_work_mem`.
+//! Memory, charged to `maintenance_work_mem`: for each element up to 25 bytes, its place in the list of elements and what a
+//! check of links takes; for each row up to 12; for each overflow slot up to 6.
+#![forbid(unsafe_code)]
 
 mod budget;
 mod findings;
@@ -165,7 +166,7 @@ fn check(open: &OpenIndex, heapallindexed: bool, raise: bool) -> Vec<Finding> {
         Snapshot::register()
     });
     if let Some(metapage) = read_metapage(open, &mut findings) {
-        let (_, mut survey) = examine(open, &metapage, &mut findings);
+        let (_, survey) = examine(open, &metapage, &mut findings);
         if let Some(snapshot) = &snapshot {
             rows::find_missing(
                 open,
@@ -175,7 +176,6 @@ fn check(open: &OpenIndex, heapallindexed: bool, raise: bool) -> Vec<Finding> {
                 &mut findings,
             );
         }
-        survey.rows.clear();
     }
     if let Some(snapshot) = snapshot {
         snapshot.release();

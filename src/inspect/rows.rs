@@ -3,17 +3,16 @@
 use std::collections::HashMap;
 
 use layout::{ElementPage, HeapTid, Measure, OverflowPage, SlotState, VectorKind};
-use pgrx::pg_sys;
 
 use super::findings::Findings;
 use super::pages::Pages;
 use super::survey::{row_key, row_of};
-use crate::pg::heap::Table;
+use crate::pg::heap::{IndexedValue, Table};
 use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
 use crate::pg::snapshot::Snapshot;
 use crate::storage::metapage::METAPAGE;
-use crate::types::vector::Vector;
+use crate::types::vector;
 
 /// Rows looked for a second time; where there are more, those left out are as damaged as these.
 const SUSPECTS: usize = 1000;
@@ -97,7 +96,7 @@ pub(super) fn find_missing(
     let owner = AsOwner::of(open.table);
     Table::of_index(open.table, open.index).scan_visible(snapshot, |tid, value| {
         let key = row_key(tid);
-        if rows.binary_search(&key).is_err() && is_indexed(frozen, value) {
+        if rows.binary_search(&key).is_err() && is_indexed(frozen, &value) {
             if missing.len() < SUSPECTS {
                 missing.push(key);
             } else {
@@ -120,13 +119,11 @@ pub(super) fn find_missing(
 }
 
 /// Whether a value is not left out of the index: a zero vector has no direction.
-#[expect(unsafe_code, reason = "reads a datum")]
-fn is_indexed(frozen: &layout::Frozen, value: pg_sys::Datum) -> bool {
+fn is_indexed(frozen: &layout::Frozen, value: &IndexedValue) -> bool {
     if frozen.measure != Measure::Cosine {
         return true;
     }
     match frozen.kind {
-        // SAFETY: the index was made for values of this kind.
-        VectorKind::F32 => distance::norm(unsafe { Vector::from_raw(value) }.values()) != 0.0,
+        VectorKind::F32 => vector::norm_of_indexed(value) != 0.0,
     }
 }

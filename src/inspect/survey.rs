@@ -11,6 +11,7 @@ use layout::{
 
 use super::budget::Budget;
 use super::findings::Findings;
+use super::links;
 use super::pages::{Pages, is_wrong_link};
 use crate::pg::Relation;
 use crate::storage::metapage::METAPAGE;
@@ -177,8 +178,7 @@ impl Surveyor<'_, '_> {
             level: slot.level(),
             live: slot.is_live(),
         };
-        // The check itself takes as much again: a copy of the list, marks and what waits.
-        self.budget.charge(size_of::<Member>());
+        self.budget.charge(links::BYTES);
         self.budget.push(&mut self.survey.members, member);
         for tid in slot.heap_tids() {
             self.row(place, tid);
@@ -475,7 +475,7 @@ impl Surveyor<'_, '_> {
     }
 }
 
-/// An id's number on pages, for messages.
+/// Where an id leads, for messages.
 pub(super) fn place_of<Id: SlotId>(slots: &layout::Slots<Id>, id: Id) -> String {
     let (block, slot) = slots.split(id);
     format!("slot {slot} of block {block}")

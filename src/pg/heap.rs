@@ -80,8 +80,8 @@ impl Table {
     pub(crate) fn scan_visible(
         self,
         snapshot: &Snapshot,
-        each: impl FnMut(HeapTid, pg_sys::Datum),
-    ) -> f64 {
+        mut each: impl FnMut(HeapTid, IndexedValue),
+    ) {
         let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
             | pg_sys::ScanOptions::SO_ALLOW_STRAT
             | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
@@ -103,7 +103,7 @@ impl Table {
                     flags,
                 )
             });
-            self.scan_with(Some(scan), each)
+            self.scan_with(Some(scan), |tid, value| each(tid, IndexedValue(value)));
         }
     }
 
@@ -144,6 +144,15 @@ impl Table {
             pg_sys::MemoryContextDelete(visit.row_context);
             count
         }
+    }
+}
+
+/// A value of an index's column, as long as its row is being looked at.
+pub(crate) struct IndexedValue(pg_sys::Datum);
+
+impl IndexedValue {
+    pub(crate) fn datum(&self) -> pg_sys::Datum {
+        self.0
     }
 }
 

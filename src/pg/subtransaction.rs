@@ -20,8 +20,8 @@ pub(crate) fn attempt<R>(
         before
     };
     let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
-        .catch_others(Err)
-        .catch_rust_panic(Err)
+        .catch_others(|caught| Err(Box::new(caught)))
+        .catch_rust_panic(|caught| Err(Box::new(caught)))
         .execute();
     // SAFETY: as above.
     unsafe {
@@ -33,7 +33,7 @@ pub(crate) fn attempt<R>(
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
     }
-    result.map_err(|caught| match caught {
+    result.map_err(|caught| match *caught {
         CaughtError::PostgresError(ref report) if expected.contains(&report.sql_error_code()) => {
             report.message().to_owned()
         }

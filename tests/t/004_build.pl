@@ -42,6 +42,7 @@ for my $class (qw(vector_l2_ops vector_ip_ops vector_cosine_ops vector_l1_ops)) 
     for my $workers (0, 1, 1) {
       sql("SET max_parallel_maintenance_workers = $workers; CREATE INDEX built ON $table USING hnsw (embedding $class) WITH (m = 12)");
       $digests{ digest('built') } = 1;
+      is(Wordnet::check($node, index => 'built', all => 1), '', "$table, $class: nothing to find") if !$workers;
       sql('DROP INDEX built');
     }
     is(keys %digests, 1, "$table, $class: the same index each time: @{[ sort keys %digests ]}");
@@ -118,6 +119,14 @@ SQL
 leaves_nothing('an error in an expression',
   failure('CREATE INDEX built ON wordnet USING hnsw ((fails(embedding)::vector(384)) vector_l2_ops)'), qr/P0001: no direction/);
 
+# A check takes memory too, and no more than it may.
+sql('CREATE TABLE many AS SELECT ARRAY[i % 500, i / 500]::vector(2) AS embedding FROM generate_series(1, 100000) i');
+sql("SET maintenance_work_mem = '1GB'; CREATE INDEX many_index ON many USING hnsw (embedding vector_l2_ops) WITH (m = 4, ef_construction = 8)");
+like(failure(q(SET maintenance_work_mem = '1MB'), q(SELECT FROM hnsw_check('many_index'))),
+  qr/54000: check of hnsw index needs \d+ kB or more, maintenance_work_mem is 1024 kB/, 'a check with too little memory');
+is(Wordnet::check($node, index => 'many_index'), '', 'the same with enough of it');
+sql('DROP TABLE many');
+
 # The server is as it was, and so are sessions in which a build was cancelled.
 is(failure("SET statement_timeout = 30", $slow, 'RESET statement_timeout') =~ /57014/, 1, 'a build is cancelled once more');
 my ($status, $output) = $node->psql('postgres', "SET statement_timeout = 30;\n$slow;\nRESET statement_timeout;\n$fast;\nSELECT 'built'",
@@ -125,6 +134,7 @@ my ($status, $output) = $node->psql('postgres', "SET statement_timeout = 30;\n$s
 is($output, 'built', 'a session goes on after its build was cancelled');
 sql('ALTER INDEX built RENAME TO wordnet_embedding');
 is(Wordnet::lost($node), 0, 'its next build finds every row');
+is(Wordnet::check($node, all => 1), '', 'its next build has nothing to find');
 cmp_ok(Wordnet::recall($node), '>=', 0.95, 'its next build has its recall');
 unlike(slurp_file($node->logfile), qr/PANIC|was terminated by signal|server process .* exited/, 'no process of the server crashed');
 
