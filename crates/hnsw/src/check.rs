@@ -181,20 +181,20 @@ impl<F: FnMut(Finding)> Check<'_, F> {
         }
     }
 
+    /// Follows all ways from an element, which need not be a member: others may have added it since members were named.
     fn walk<S: Inspect>(&mut self, store: &mut S, from: ElementId, level: Level) {
-        let mut to_expand = Vec::new();
-        let mut neighbors = vec![from];
-        loop {
+        let mut to_expand = vec![from];
+        let mut neighbors = Vec::new();
+        self.reach(from, level);
+        while let Some(element) = to_expand.pop() {
+            neighbors.clear();
+            store.neighbors(element, level, &mut neighbors);
             // An element is marked before it waits, so that none waits twice.
             to_expand.extend(
                 neighbors
-                    .drain(..)
-                    .filter(|&element| self.reach(element, level)),
+                    .iter()
+                    .filter(|&&element| self.reach(element, level)),
             );
-            let Some(element) = to_expand.pop() else {
-                return;
-            };
-            store.neighbors(element, level, &mut neighbors);
         }
     }
 
@@ -362,6 +362,16 @@ mod tests {
             flaws(graph),
             [(Flaw::Unreachable, 3, 0), (Flaw::Unreachable, 4, 0)]
         );
+    }
+
+    #[test]
+    fn ways_may_begin_at_an_element_that_came_after_the_members_were_named() {
+        let mut graph = sound();
+        graph.entry_point = Some((ElementId(9), 1));
+        graph.lists.insert((9, 0), vec![1]);
+        graph.lists.insert((9, 1), vec![3]);
+        let flaws = flaws(graph);
+        assert!(flaws.iter().all(|flaw| flaw.0 != Flaw::Unreachable));
     }
 
     #[test]
