@@ -144,8 +144,9 @@ impl Surveyor<'_, '_> {
             let what = format!("{free} slots are free, not {}", special.free());
             self.findings.error(block, what);
         }
-        if special.free() > 0 && !special.is_listed() {
-            let what = "page with free slots is in no list of such pages";
+        // Slots never used behind the last run of upper lists are of no great use.
+        if freed > 0 && !special.is_listed() {
+            let what = "page with freed slots is in no list of such pages";
             self.findings.warning(block, what);
         }
     }
