@@ -217,10 +217,12 @@ fn read_metapage(open: &OpenIndex, findings: &mut Findings) -> Option<Metapage> 
 
 /// Looks at pages, lists, links and rows. Gives how many elements cannot be reached, and what there is; its rows are sorted.
 fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u64, Survey) {
-    let mut pages = Pages::new(open.index, &metapage.frozen.geometry);
+    let pages = Pages::open(open.index, &metapage.frozen.geometry, |block, message| {
+        findings.error(block, message);
+    });
     let mut budget = Budget::new();
     let surveyor = Surveyor {
-        pages: &mut pages,
+        pages: &pages,
         frozen: &metapage.frozen,
         table: open.table,
         table_blocks: 0,

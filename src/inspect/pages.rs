@@ -46,12 +46,26 @@ fn copy(index: Relation, block: u32) -> Copy {
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(index: Relation, geometry: &'a Geometry) -> Self {
+    /// Asks for every page once. From then on no page is read that Postgres refuses, whatever links to it; `refused` is told of
+    /// those.
+    pub(super) fn open(
+        index: Relation,
+        geometry: &'a Geometry,
+        mut refused: impl FnMut(u32, String),
+    ) -> Self {
+        let blocks = index.blocks();
+        let mut unreadable = Vec::new();
+        for block in METAPAGE + 1..blocks {
+            if let Err(message) = try_copy(index, block) {
+                refused(block, message);
+                unreadable.push(block);
+            }
+        }
         Self {
             index,
             geometry,
-            blocks: index.blocks(),
-            unreadable: Vec::new(),
+            blocks,
+            unreadable,
         }
     }
 
@@ -63,12 +77,7 @@ impl<'a> Pages<'a> {
         self.index
     }
 
-    /// As the function `try_copy`, and remembers what cannot be read. Blocks come in ascending order.
-    pub(super) fn try_copy(&mut self, block: u32) -> Result<Copy, String> {
-        try_copy(self.index, block).inspect_err(|_| self.unreadable.push(block))
-    }
-
-    /// A page again. None for one that cannot be read, which the check has said.
+    /// A page as it is now. None for one that cannot be read, which was said.
     pub(super) fn copy(&self, block: u32) -> Result<Option<Copy>, Corrupt> {
         interrupt::check();
         if block == METAPAGE || block >= self.blocks && block >= self.index.blocks() {

@@ -58,7 +58,7 @@ pub(super) struct Survey {
 
 /// A survey at work.
 pub(super) struct Surveyor<'a, 'p> {
-    pub(super) pages: &'a mut Pages<'p>,
+    pub(super) pages: &'a Pages<'p>,
     pub(super) frozen: &'a Frozen,
     pub(super) table: Relation,
     /// Blocks of the table when last asked.
@@ -95,17 +95,17 @@ impl Surveyor<'_, '_> {
     }
 
     fn page(&mut self, block: u32) {
-        let page = match self.pages.try_copy(block) {
-            Ok(page) => page,
-            Err(message) => {
+        let page = match self.pages.copy(block) {
+            Ok(Some(page)) => page,
+            Ok(None) => {
                 self.survey.counts.other_pages += 1;
-                return self.findings.error(block, message);
+                return;
+            }
+            Err(what) => {
+                self.survey.counts.other_pages += 1;
+                return self.findings.warning(block, what);
             }
         };
-        if layout::is_new(&*page) {
-            self.survey.counts.other_pages += 1;
-            return self.findings.warning(block, Corrupt::NeverWritten);
-        }
         let special = match layout::special(&*page) {
             Ok(special) => special,
             Err(what) => {

@@ -33,6 +33,8 @@ my @damages = (
   [ 'page kind' => sub { put(page(ELEMENT), SPECIAL, 'C', 9) }, qr/^error\|\d+\|\|page kind is 9/ ],
   [ 'second metapage' => sub { put(page(ELEMENT), SPECIAL, 'C', 1) }, qr/^error\|\d+\|\|page kind is 1/ ],
   [ 'page header' => sub { put(page(ELEMENT), 12, 'v', 9000) }, qr/^error\|\d+\|\|invalid page in block/ ],
+  [ 'page header, of what other pages link to' => sub { put(page($_), 12, 'v', 9000) for UPPER, OVERFLOW, CENTER_PAGE },
+    qr/^error\|\d+\|\|invalid page in block.*^error\|\d+\|\|invalid page in block/ms ],
   [ 'page zeroed' => sub { substr($bytes, PAGE * page(ELEMENT), PAGE) = "\0" x PAGE }, qr/^warning\|\d+\|\|page was never/m,
     qr/^error\|\d+\|\d+\|link on layer 0 to slot \d+ of block \d+: page was never written/m ],
   [ 'pages cut off' => sub { substr($bytes, PAGE * (pages() - 2)) = '' }, qr/^error\|.*which does not exist/m ],
