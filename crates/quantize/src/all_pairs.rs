@@ -11,7 +11,7 @@
 use crate::Measure;
 use crate::code_set::CodeSet;
 use crate::simd::{Loops, Simd};
-use crate::tile::{COLUMNS, Columns, ROWS, Tile, make_room};
+use crate::tile::{COLUMNS, Columns, ROWS, Tile, make_room, strips};
 
 /// Keys in a cache line, which is also a register.
 const LANES: usize = 32;
@@ -83,7 +83,7 @@ impl AllPairs {
         self.keys.resize(lines, Lanes([FURTHEST; LANES]));
         let scale = KeyScale::new(self.measure, codes, ids);
         // From the diagonal on; the rest is its mirror.
-        for (strip, rows) in ids.chunks(ROWS).enumerate() {
+        for (strip, rows) in strips(codes, ids).enumerate() {
             let mut matrix = Matrix {
                 keys: flat_mut(&mut self.keys),
                 stride: self.lines_per_row * LANES,
@@ -355,16 +355,9 @@ fn median(keys: &[u16; LANES]) -> u16 {
             less[lane] += u16::from(other < keys[lane]);
         }
     }
-    let mut median = 0;
-    for lane in 0..LANES {
-        let in_lower_half = usize::from(less[lane]) < LANES / 2;
-        median = if in_lower_half {
-            keys[lane].max(median)
-        } else {
-            median
-        };
-    }
-    median
+    // What is not in the lower half becomes zero: no branches.
+    let lower = |lane: usize| keys[lane] * u16::from(less[lane] < LANES as u16 / 2);
+    (0..LANES).map(lower).fold(0, u16::max)
 }
 
 #[cfg(target_arch = "x86_64")]

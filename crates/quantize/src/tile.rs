@@ -96,7 +96,11 @@ impl Columns {
             0
         };
         let lines = codes.lines_per_row() * PACKED;
+        let mut next = ids.iter().skip(PACKED);
         for (packed, ids) in self.packed.chunks_exact_mut(lines).zip(ids.chunks(PACKED)) {
+            next.by_ref()
+                .take(PACKED)
+                .for_each(|&id| codes.prefetch(id));
             for (part, packed) in packed.as_chunks_mut::<PACKED>().0.iter_mut().enumerate() {
                 for (column, &id) in ids.iter().enumerate() {
                     let line = Line(codes.row(id)[part].0.map(|level| level ^ flip));
@@ -128,7 +132,7 @@ impl Columns {
     /// Columns that are no vectors are infinitely far away.
     pub fn measure(&self, codes: &CodeSet, rows: &[u32], distances: &mut [f32]) {
         let width = self.width();
-        for (rows, distances) in rows.chunks(ROWS).zip(distances.chunks_mut(ROWS * width)) {
+        for (rows, distances) in strips(codes, rows).zip(distances.chunks_mut(ROWS * width)) {
             self.each_tile(codes, rows, 0, |first, tile| {
                 for (distances, row) in distances.chunks_exact_mut(width).zip(tile) {
                     distances[first..first + COLUMNS].copy_from_slice(row);
@@ -199,6 +203,15 @@ impl Columns {
             take(number * COLUMNS, &distances);
         }
     }
+}
+
+/// As many rows as a tile has at a time. The codes of the next are fetched while these are measured.
+pub(crate) fn strips<'a>(codes: &CodeSet, rows: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+    rows.chunks(ROWS).enumerate().map(move |(strip, ids)| {
+        let next = rows.iter().skip((strip + 1) * ROWS).take(ROWS);
+        next.for_each(|&id| codes.prefetch(id));
+        ids
+    })
 }
 
 /// Lets a list hold so many items and no more than that: growing it in place might take twice as much, and the old
@@ -460,7 +473,6 @@ mod x86_64 {
     /// addition, and one side has to have the other's signs.)
     #[target_feature(enable = "avx2")]
     pub(super) fn avx2(folded: &[Folded], left: &[Line], right: &[Line], into: &mut Tile<i32>) {
-        into.as_flattened_mut().fill(0);
         assert_eq!(folded.len(), left.len(), "rows as long as the columns");
         for first in (0..left.len()).step_by(UNFOLD_AFTER) {
             let part = first..left.len().min(first + UNFOLD_AFTER);
@@ -468,7 +480,7 @@ mod x86_64 {
                 let packed = if pass < 2 { left } else { right };
                 let sums = avx2_pass(&folded[part.clone()], &packed[part.clone()], pass % 2);
                 for (chain, into) in sums.as_chunks().0.iter().zip(into.as_chunks_mut().0) {
-                    unfold(chain, into, pass);
+                    unfold(chain, into, pass, first > 0);
                 }
             }
         }
@@ -509,7 +521,12 @@ mod x86_64 {
     /// c drop out and a + 2^24 d is left: its lower 24 bits are a, and the others follow.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn unfold(sums: &[[__m256i; 2]; CHAIN - 1], into: &mut [[i32; COLUMNS]; CHAIN], pass: usize) {
+    fn unfold(
+        sums: &[[__m256i; 2]; CHAIN - 1],
+        into: &mut [[i32; COLUMNS]; CHAIN],
+        pass: usize,
+        add: bool,
+    ) {
         let (ab, bc, cd) = (join(sums[0]), join(sums[1]), join(sums[2]));
         let without_b = _mm256_sub_epi32(ab, _mm256_slli_epi32::<8>(bc));
         let without_c = _mm256_add_epi32(without_b, _mm256_slli_epi32::<16>(cd));
@@ -518,16 +535,23 @@ mod x86_64 {
         let c = _mm256_srai_epi32::<8>(_mm256_sub_epi32(bc, b));
         let d = _mm256_srai_epi32::<8>(_mm256_sub_epi32(cd, c));
         for (dots, into) in [a, b, c, d].into_iter().zip(into) {
-            add(&mut into.as_chunks_mut().0[pass], dots);
+            put(dots, &mut into.as_chunks_mut().0[pass], add);
         }
     }
 
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn add(into: &mut [i32; PASS_COLUMNS], dots: __m256i) {
+    fn put(dots: __m256i, into: &mut [i32; PASS_COLUMNS], add: bool) {
         let into: *mut __m256i = (&raw mut *into).cast();
         // SAFETY: eight sums of four bytes.
-        unsafe { _mm256_storeu_si256(into, _mm256_add_epi32(_mm256_loadu_si256(into), dots)) };
+        unsafe {
+            let before = if add {
+                _mm256_loadu_si256(into)
+            } else {
+                _mm256_setzero_si256()
+            };
+            _mm256_storeu_si256(into, _mm256_add_epi32(before, dots));
+        }
     }
 }
 
