@@ -11,7 +11,7 @@
 use crate::Measure;
 use crate::code_set::CodeSet;
 use crate::simd::{Loops, Simd};
-use crate::tile::{COLUMNS, Columns, ROWS, Tile, make_room};
+use crate::tile::{COLUMNS, Columns, ROWS, Tile, make_room, strips};
 
 /// Keys in a cache line, which is also a register.
 const LANES: usize = 32;
@@ -83,7 +83,7 @@ impl AllPairs {
         self.keys.resize(lines, Lanes([FURTHEST; LANES]));
         let scale = KeyScale::new(self.measure, codes, ids);
         // From the diagonal on; the rest is its mirror.
-        for (strip, rows) in ids.chunks(ROWS).enumerate() {
+        for (strip, rows) in strips(codes, ids).enumerate() {
             let mut matrix = Matrix {
                 keys: flat_mut(&mut self.keys),
                 stride: self.lines_per_row * LANES,
@@ -142,6 +142,12 @@ impl AllPairs {
                 avx512::collect(row, threshold, &mut candidates);
                 avx512::select(&self.keys, self.lines_per_row, &mut candidates, max, into);
             },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Simd` of this kind exists only where the CPU has its features.
+            Simd::Avx2 => unsafe {
+                avx2::collect(row, threshold, &mut candidates);
+                self.select(&mut candidates, max, into);
+            },
             _ => {
                 collect(row, threshold, &mut candidates);
                 self.select(&mut candidates, max, into);
@@ -150,15 +156,35 @@ impl AllPairs {
         self.candidates = candidates;
     }
 
-    fn select(&self, candidates: &mut Vec<Candidate>, max: usize, into: &mut Vec<u32>) {
+    fn select(&self, candidates: &mut [Candidate], max: usize, into: &mut Vec<u32>) {
+        let mut nearest = candidates.iter().copied().min();
+        let mut count = candidates.len();
         while into.len() < max
-            && let Some(&kept) = candidates.iter().min()
+            && let Some(kept) = nearest
         {
             into.push(column(kept) as u32);
             let row = flat(self.lines(column(kept)));
-            candidates.retain(|&candidate| candidate != kept && is_nearer_to_base(candidate, row));
+            (count, nearest) = strike(&mut candidates[..count], kept, row);
         }
     }
+}
+
+/// Takes out the one kept and all that are not nearer to the base than to it. Returns how many are left, and the
+/// nearest of them. (Without branches, since nobody can tell beforehand which ones stay.)
+fn strike(
+    candidates: &mut [Candidate],
+    kept: Candidate,
+    row: &[u16],
+) -> (usize, Option<Candidate>) {
+    let (mut left, mut least) = (0, Candidate::MAX);
+    for i in 0..candidates.len() {
+        let candidate = candidates[i];
+        let stays = candidate != kept && is_nearer_to_base(candidate, row);
+        candidates[left] = candidate;
+        left += usize::from(stays);
+        least = least.min(if stays { candidate } else { Candidate::MAX });
+    }
+    (left, (left > 0).then_some(least))
 }
 
 /// Whether a candidate is nearer to the base than to the one whose row this is.
@@ -286,6 +312,9 @@ fn mirror(simd: Simd, keys: &Tile<u16>) -> Mirrored {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a `Simd` of this kind exists only where the CPU has its features.
         Simd::Avx512 => unsafe { avx512::mirror(keys) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a `Simd` of this kind exists only where the CPU has its features.
+        Simd::Avx2 => unsafe { avx2::mirror(keys) },
         _ => std::array::from_fn(|column| std::array::from_fn(|row| keys[row][column])),
     }
 }
@@ -326,16 +355,155 @@ fn median(keys: &[u16; LANES]) -> u16 {
             less[lane] += u16::from(other < keys[lane]);
         }
     }
-    let mut median = 0;
-    for lane in 0..LANES {
-        let in_lower_half = usize::from(less[lane]) < LANES / 2;
-        median = if in_lower_half {
-            keys[lane].max(median)
-        } else {
-            median
-        };
+    // What is not in the lower half becomes zero: no branches.
+    let lower = |lane: usize| keys[lane] * u16::from(less[lane] < LANES as u16 / 2);
+    (0..LANES).map(lower).fold(0, u16::max)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{Candidate, LANES, Lanes, Mirrored};
+    use crate::tile::{COLUMNS, ROWS, Tile};
+    use std::arch::x86_64::*;
+
+    /// Candidates in a register.
+    const WIDTH: usize = 8;
+
+    /// For each set of lanes those lanes in order, and how many they are: AVX2 cannot compress.
+    static COMPRESSED: [([u8; WIDTH], u8); 256] = compressed();
+
+    const fn compressed() -> [([u8; WIDTH], u8); 256] {
+        let mut table = [([0; WIDTH], 0); 256];
+        let mut set = 0;
+        while set < 256 {
+            let (lanes, count) = &mut table[set];
+            let mut lane = 0;
+            while lane < WIDTH {
+                if set >> lane & 1 == 1 {
+                    lanes[*count as usize] = lane as u8;
+                    *count += 1;
+                }
+                lane += 1;
+            }
+            set += 1;
+        }
+        table
     }
-    median
+
+    /// As the `collect` of all CPUs.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn collect(row: &[Lanes], threshold: u16, into: &mut Vec<Candidate>) {
+        into.clear();
+        into.reserve(row.len() * LANES + WIDTH);
+        let mut count = 0;
+        for (number, line) in row.iter().enumerate() {
+            let within = within(line, threshold);
+            if within == 0 {
+                continue;
+            }
+            for (part, keys) in line.0.as_chunks::<WIDTH>().0.iter().enumerate() {
+                let first = (number * LANES + part * WIDTH) as i32;
+                let (packed, more) =
+                    compress(candidates(keys, first), (within >> (part * WIDTH)) as u8);
+                // SAFETY: no more were collected than keys were looked at, and room for a register more was reserved.
+                unsafe { _mm256_storeu_si256(into.as_mut_ptr().add(count).cast(), packed) };
+                count += more;
+            }
+        }
+        // SAFETY: so many were written, and reserved for.
+        unsafe { into.set_len(count) };
+    }
+
+    /// Which keys of a line are within the threshold.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn within(line: &Lanes, threshold: u16) -> u32 {
+        let threshold = _mm256_set1_epi16(threshold.cast_signed());
+        let half = |half: usize| {
+            let keys: &[u16; 16] = &line.0.as_chunks().0[half];
+            // SAFETY: half a line is 32 bytes, aligned to 32.
+            let keys = unsafe { _mm256_load_si256((&raw const *keys).cast()) };
+            _mm256_cmpeq_epi16(_mm256_min_epu16(keys, threshold), keys)
+        };
+        // A byte a key; packing takes turns between the halves' halves.
+        let bytes = _mm256_packs_epi16(half(0), half(1));
+        _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(bytes)).cast_unsigned()
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn candidates(keys: &[u16; WIDTH], first: i32) -> __m256i {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        // SAFETY: eight keys are 16 bytes.
+        let keys = unsafe { _mm_loadu_si128((&raw const *keys).cast()) };
+        let keys = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(keys));
+        _mm256_or_si256(keys, _mm256_add_epi32(lanes, _mm256_set1_epi32(first)))
+    }
+
+    /// These lanes first, and how many they are.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn compress(candidates: __m256i, lanes: u8) -> (__m256i, usize) {
+        let (lanes, count) = &COMPRESSED[usize::from(lanes)];
+        // SAFETY: eight lanes are eight bytes.
+        let lanes = unsafe { _mm_loadl_epi64((&raw const *lanes).cast()) };
+        let packed = _mm256_permutevar8x32_epi32(candidates, _mm256_cvtepu8_epi32(lanes));
+        (packed, usize::from(*count))
+    }
+
+    /// As with AVX-512, in two halves.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn mirror(keys: &Tile<u16>) -> Mirrored {
+        let mut mirrored = [[0; ROWS]; COLUMNS];
+        for (half, into) in mirrored.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            mirror_half(keys, half, into);
+        }
+        mirrored
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn mirror_half(keys: &Tile<u16>, half: usize, into: &mut [[u16; ROWS]; 16]) {
+        let row = |row: usize| {
+            let keys: &[u16; 16] = &keys[row].as_chunks().0[half];
+            // SAFETY: 16 keys are 32 bytes.
+            unsafe { _mm256_loadu_si256((&raw const *keys).cast()) }
+        };
+        let pairs = |rows: usize| {
+            let (even, odd) = (row(rows), row(rows + 1));
+            (
+                _mm256_unpacklo_epi16(even, odd),
+                _mm256_unpackhi_epi16(even, odd),
+            )
+        };
+        let pairs = [pairs(0), pairs(2), pairs(4), pairs(6)];
+        let (low, high) = (pairs.map(|pair| pair.0), pairs.map(|pair| pair.1));
+        for (half, [a, b, c, d]) in [low, high].into_iter().enumerate() {
+            let fours = [
+                (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d)),
+                (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d)),
+            ];
+            for (pair, (upper, lower)) in fours.into_iter().enumerate() {
+                let first = half * 4 + pair * 2;
+                lay(_mm256_unpacklo_epi64(upper, lower), first, into);
+                lay(_mm256_unpackhi_epi64(upper, lower), first + 1, into);
+            }
+        }
+    }
+
+    /// Lays a register of two columns down, eight apart.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn lay(columns: __m256i, first: usize, into: &mut [[u16; ROWS]; 16]) {
+        let halves = [
+            _mm256_castsi256_si128(columns),
+            _mm256_extracti128_si256::<1>(columns),
+        ];
+        for (into, column) in into[first..].iter_mut().step_by(8).zip(halves) {
+            // SAFETY: a column is 16 bytes.
+            unsafe { _mm_storeu_si128((&raw mut *into).cast(), column) };
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

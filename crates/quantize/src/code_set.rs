@@ -11,7 +11,7 @@ use std::collections::TryReserveError;
 
 use crate::Measure;
 use crate::dot::{self, LINE, Line};
-use crate::simd::Simd;
+use crate::simd::{Loops, Simd};
 
 /// The 8-bit codes of all vectors of a build.
 #[derive(Debug)]
@@ -222,11 +222,11 @@ impl CodeSet {
 
     /// Adds a vector, as its code has it, to sums of one value a dimension.
     pub fn add_to(&self, id: u32, sums: &mut [f32]) {
-        let scale = self.facts(id).scale;
-        let levels = self.row(id).iter().flat_map(|line| &line.0);
-        for (sum, &level) in sums.iter_mut().zip(levels) {
-            *sum += f32::from(level) * scale;
-        }
+        self.simd.run(AddTo {
+            row: self.row(id),
+            scale: self.facts(id).scale,
+            sums,
+        });
     }
 
     /// Asks the CPU to bring a vector's code nearer, for a distance soon to be measured.
@@ -235,6 +235,8 @@ impl CodeSet {
         // The hardware follows on by itself from there.
         let start = &self.row(id)[..self.shape.lines_per_row.min(8)];
         distance::prefetch_at(start.as_ptr().cast(), size_of_val(start));
+        let facts = &self.facts[id as usize];
+        distance::prefetch_at((&raw const *facts).cast(), size_of_val(facts));
     }
 
     pub(crate) fn lines_per_row(&self) -> usize {
@@ -250,6 +252,25 @@ impl CodeSet {
     #[inline]
     pub(crate) fn facts(&self, id: u32) -> Facts {
         self.facts[id as usize]
+    }
+}
+
+struct AddTo<'a> {
+    row: &'a [Line],
+    scale: f32,
+    sums: &'a mut [f32],
+}
+
+impl Loops for AddTo<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (line, sums) in self.row.iter().zip(self.sums.chunks_mut(LINE)) {
+            for (sum, &level) in sums.iter_mut().zip(&line.0) {
+                *sum += f32::from(level) * self.scale;
+            }
+        }
     }
 }
 
