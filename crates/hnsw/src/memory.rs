@@ -14,8 +14,10 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryGraph {
     m: usize,
+    /// Places of a list of layer 0: `2 * m`, but where that is a part of another graph.
+    ground_capacity: usize,
     levels: Vec<Level>,
-    /// The lists of layer 0, `2 * m` places each.
+    /// The lists of layer 0.
     ground: Vec<u32>,
     /// The lists of the layers above, `m` places each: an element's lists side by side, from layer 1 up.
     upper: Vec<u32>,
@@ -29,7 +31,11 @@ impl MemoryGraph {
     /// Bytes that a graph of `n` elements takes.
     #[must_use]
     pub fn bytes_needed(n: usize, m: usize) -> usize {
-        let per_element = size_of::<Level>() + (2 * m + 2) * size_of::<u32>();
+        Self::bytes_needed_with(n, m, max_neighbors(m, 0))
+    }
+
+    pub(crate) fn bytes_needed_with(n: usize, m: usize, ground_capacity: usize) -> usize {
+        let per_element = size_of::<Level>() + (ground_capacity + 2) * size_of::<u32>();
         n * per_element + upper_lists(n, m) * m * size_of::<u32>()
     }
 
@@ -38,35 +44,58 @@ impl MemoryGraph {
     /// # Errors
     /// If there is not enough memory.
     pub fn try_new(n: usize, m: usize) -> Result<Self, TryReserveError> {
+        let mut levels = Vec::new();
+        levels.try_reserve_exact(n)?;
+        levels.extend((0..n).map(|i| level_of(i as u64, m)));
+        Self::try_with_levels(levels, m, max_neighbors(m, 0))
+    }
+
+    /// A graph of elements of these levels.
+    pub(crate) fn try_with_levels(
+        levels: Vec<Level>,
+        m: usize,
+        ground_capacity: usize,
+    ) -> Result<Self, TryReserveError> {
+        let n = levels.len();
+        let upper_lists: usize = levels.iter().copied().map(usize::from).sum();
         let mut graph = Self {
             m,
-            levels: Vec::new(),
+            ground_capacity,
+            levels,
             ground: Vec::new(),
             upper: Vec::new(),
             upper_start: Vec::new(),
             entry_point: None,
             order: Vec::new(),
         };
-        graph.levels.try_reserve_exact(n)?;
-        graph.ground.try_reserve_exact(n * 2 * m)?;
-        graph.upper.try_reserve_exact(upper_lists(n, m) * m)?;
+        graph.ground.try_reserve_exact(n * ground_capacity)?;
+        graph.upper.try_reserve_exact(upper_lists * m)?;
         graph.upper_start.try_reserve_exact(n)?;
         graph.order.try_reserve_exact(n)?;
-        graph.lay_out(n);
+        graph.lay_out();
         Ok(graph)
     }
 
-    fn lay_out(&mut self, n: usize) {
-        self.levels
-            .extend((0..n).map(|i| level_of(i as u64, self.m)));
-        self.ground.resize(n * 2 * self.m, NONE);
+    fn lay_out(&mut self) {
+        self.ground
+            .resize(self.levels.len() * self.ground_capacity, NONE);
         let mut lists = 0;
         for &level in &self.levels {
             self.upper_start.push(lists);
             lists += u32::from(level);
         }
         self.upper.resize(lists as usize * self.m, NONE);
-        self.order.extend(0..n as u32);
+        self.order.extend(0..self.levels.len() as u32);
+    }
+
+    /// Places of a list of a layer.
+    #[inline]
+    pub(crate) fn capacity(&self, level: Level) -> usize {
+        if level == 0 {
+            self.ground_capacity
+        } else {
+            self.m
+        }
     }
 
     /// Elements.
@@ -98,7 +127,7 @@ impl MemoryGraph {
     #[inline]
     #[must_use]
     pub fn neighbors(&self, of: ElementId, level: Level) -> &[u32] {
-        let capacity = max_neighbors(self.m, level);
+        let capacity = self.capacity(level);
         let start = self.list(of, level) * capacity;
         let list = match level {
             0 => &self.ground[start..start + capacity],
@@ -166,7 +195,7 @@ impl MemoryGraph {
         level: Level,
         neighbors: impl Iterator<Item = u32>,
     ) {
-        let capacity = max_neighbors(self.m, level);
+        let capacity = self.capacity(level);
         let start = self.list(of, level) * capacity;
         let lists = self.lists_mut(level == 0);
         write_list(&mut lists[start..start + capacity], neighbors);

@@ -2,9 +2,16 @@
 
 mod sets;
 
-use hnsw::build::cells::{CELLS_OF_A_VECTOR, Cells, Link, PiecewiseBuild, plan};
-use hnsw::build::{Stopped, Watch, batched, segments};
-use hnsw::{MemoryGraph, Params, Search, SearchOptions};
+use hnsw::build::cells::{
+    CELLS_OF_A_VECTOR, Cells, Method, Task, UpperLayers, by_insertion, by_segments, join,
+};
+use hnsw::build::{
+    Extent, FREE, Near, Stopped, Stretches, Watch, batched, connect_stretches, segments,
+};
+use hnsw::{
+    Candidate, ElementId, Finding, Inspect, Level, Member, MemoryGraph, Params, Search,
+    SearchOptions, Store, check, level_of,
+};
 use quantize::{CodeSet, EncodedRow, Measure};
 use sets::{Floats, Random, SHAPES, Shape, in_pool, made_up, read_real};
 use std::collections::BTreeSet;
@@ -31,39 +38,177 @@ fn subset(codes: &CodeSet, ids: &[u32]) -> CodeSet {
     subset
 }
 
-/// A piecewise build that keeps everything in memory.
-fn in_cells(codes: &CodeSet, cells: usize, params: &Params) -> Result<MemoryGraph, Stopped> {
+/// A graph built in cells: what a build with little memory keeps in files, kept in memory.
+#[derive(Debug, PartialEq)]
+struct InCells {
+    capacity: usize,
+    ground: Vec<u32>,
+    /// The entry point, and the lists of each layer above.
+    entry_point: Option<(u32, Level)>,
+    upper: Vec<Vec<(u32, Vec<u32>)>>,
+    levels: Vec<Level>,
+}
+
+impl Stretches for InCells {
+    fn read(&mut self, first: u32, lists: &mut [u32]) {
+        let start = first as usize * self.capacity;
+        lists.copy_from_slice(&self.ground[start..start + lists.len()]);
+    }
+
+    fn write(&mut self, first: u32, lists: &[u32]) {
+        let start = first as usize * self.capacity;
+        self.ground[start..start + lists.len()].copy_from_slice(lists);
+    }
+}
+
+/// Names the elements of an `InCells` and measures them by a function.
+struct Searched<'a>(&'a InCells);
+
+impl Store for Searched<'_> {
+    type Query = Box<dyn Fn(u32) -> f32>;
+
+    fn entry_point(&mut self) -> Option<(ElementId, Level)> {
+        self.0
+            .entry_point
+            .map(|(element, level)| (ElementId(element), level))
+    }
+
+    fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+        if level > 0 {
+            let lists = &self.0.upper[usize::from(level) - 1];
+            if let Ok(at) = lists.binary_search_by_key(&of.0, |list| list.0) {
+                into.extend(lists[at].1.iter().map(|&n| ElementId(n)));
+            }
+            return;
+        }
+        let list = &self.0.ground[of.0 as usize * self.0.capacity..][..self.0.capacity];
+        into.extend(list.iter().filter(|&&n| n != FREE).map(|&n| ElementId(n)));
+    }
+
+    fn measure(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
+        into.extend(elements.iter().map(|&element| Candidate {
+            distance: query(element.0),
+            error: 0.0,
+            element,
+            live: true,
+        }));
+    }
+}
+
+impl Inspect for Searched<'_> {
+    fn m(&self) -> usize {
+        self.0.capacity / 2
+    }
+
+    fn members(&mut self, into: &mut Vec<Member>) {
+        into.extend((0..).zip(&self.0.levels).map(|(element, &level)| Member {
+            element: ElementId(element),
+            level,
+            live: true,
+        }));
+    }
+}
+
+impl InCells {
+    fn flaws(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        check(&mut Searched(self), |finding| findings.push(finding));
+        findings
+    }
+}
+
+/// A build in cells; the layers below `whole_from` are built cell by cell.
+fn in_cells(
+    codes: &CodeSet,
+    cells: usize,
+    whole_from: Level,
+    params: &Params,
+) -> Result<InCells, Stopped> {
     let watch = Watch::default();
     let n = codes.len();
     let found = Cells::choose(codes, cells, &watch)?;
     let nearest = found.nearest(codes, CELLS_OF_A_VECTOR, &watch)?;
     let each = nearest.len() / n;
-    let mut build = PiecewiseBuild::try_new(n, params, &watch)?;
-    let range = n.div_ceil(3);
-    let mut ranges = vec![Vec::new(); 3];
-    let keep = |ranges: &mut Vec<Vec<Link>>, links: Vec<Link>| {
-        links
-            .into_iter()
-            .for_each(|link| ranges[link.of as usize / range].push(link));
+    let levels: Vec<Level> = (0..n as u64).map(|i| level_of(i, params.m)).collect();
+    let top = levels.iter().copied().max().unwrap_or(0);
+    let mut lists = vec![vec![Vec::new(); n]; usize::from(top) + 1];
+    let mut build = |elements: &[u32], level: Level, whole: bool| {
+        let layer = by_segments(&subset(codes, elements), params, level, whole, &watch)?;
+        for (element, near) in layer.lists() {
+            lists[usize::from(level)][elements[element as usize] as usize].extend(near.iter().map(
+                |near| Near {
+                    element: elements[near.element as usize],
+                    ..*near
+                },
+            ));
+        }
+        Ok::<_, Stopped>(())
     };
+    let on = |level: Level| move |&element: &u32| level_of(u64::from(element), params.m) >= level;
     for cell in 0..found.count() as u32 {
-        let elements: Vec<u32> = (0..n as u32)
-            .filter(|&i| nearest[i as usize * each..][..each].contains(&cell))
-            .collect();
-        keep(
-            &mut ranges,
-            build.build_cell(&elements, &subset(codes, &elements))?,
-        );
+        let is_in = |&i: &u32| nearest[i as usize * each..][..each].contains(&cell);
+        for level in 0..whole_from.min(top + 1) {
+            let elements: Vec<u32> = (0..n as u32).filter(is_in).filter(on(level)).collect();
+            build(&elements, level, false)?;
+        }
     }
-    let mut both = vec![Vec::new(); 3];
-    for links in ranges {
-        keep(&mut both, build.merge(links)?);
+    for level in whole_from..=top {
+        let elements: Vec<u32> = (0..n as u32).filter(on(level)).collect();
+        build(&elements, level, true)?;
     }
-    for links in both {
-        build.enter(links)?;
+    assemble(lists, levels, params, &watch)
+}
+
+/// Joins the lists of all layers and connects them.
+fn assemble(
+    mut lists: Vec<Vec<Vec<Near>>>,
+    levels: Vec<Level>,
+    params: &Params,
+    watch: &Watch,
+) -> Result<InCells, Stopped> {
+    let capacity = 2 * params.m;
+    let mut ground = Vec::new();
+    for list in &mut lists[0] {
+        join(list, capacity);
+        let ids = list.iter().map(|near| near.element);
+        ground.extend(ids.chain(std::iter::repeat(FREE)).take(capacity));
     }
-    let upper = subset(codes, &build.upper_elements()?);
-    build.finish(&upper)
+    let upper_elements: Vec<u32> = (0..levels.len() as u32)
+        .filter(|&element| levels[element as usize] > 0)
+        .collect();
+    let upper_levels: Vec<Level> = levels.iter().copied().filter(|&level| level > 0).collect();
+    let mut upper = UpperLayers::try_new(upper_elements, &upper_levels, params.m)?;
+    for (level, lists) in (0..).zip(&mut lists).skip(1) {
+        for (element, list) in (0..).zip(lists).filter(|(_, list)| !list.is_empty()) {
+            join(list, params.m);
+            upper.set_neighbors(element, level, list.iter().map(|near| near.element));
+        }
+    }
+    upper.connect(watch)?;
+    let members: Vec<(u32, Level)> = upper.elements().collect();
+    let lists_of = |level: Level| {
+        let on_it = members.iter().filter(move |member| member.1 >= level);
+        on_it
+            .map(|&(element, _)| (element, upper.neighbors(element, level).collect()))
+            .collect()
+    };
+    let mut graph = InCells {
+        capacity,
+        ground,
+        entry_point: upper
+            .entry_point()
+            .or((!levels.is_empty()).then_some((0, 0))),
+        upper: (1..lists.len() as Level).map(lists_of).collect(),
+        levels,
+    };
+    let extent = Extent {
+        n: graph.levels.len() as u32,
+        capacity,
+        entry_point: graph.entry_point.map_or(0, |(element, _)| element),
+        stretch: 700,
+    };
+    connect_stretches(&mut graph, &extent, watch, || {})?;
+    Ok(graph)
 }
 
 /// Shapes of the list that the other builder's tests do not have.
@@ -137,8 +282,10 @@ fn graphs_built_in_cells_are_sound() {
         if codes.is_empty() {
             continue;
         }
-        let graph = in_pool(2, || in_cells(&codes, 5, &PARAMS)).unwrap();
-        assert_is_sound(&graph, &format!("set {number} in cells"));
+        for whole_from in [1, 2, 15] {
+            let graph = in_pool(2, || in_cells(&codes, 5, whole_from, &PARAMS)).unwrap();
+            assert_eq!(graph.flaws(), [], "set {number} in cells");
+        }
     }
 }
 
@@ -147,7 +294,7 @@ fn the_graph_is_the_same_for_any_number_of_threads() {
     let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), Measure::L2);
     let whole =
         |threads| in_pool(threads, || segments(&codes, &PARAMS, &Watch::default())).unwrap();
-    let cells = |threads| in_pool(threads, || in_cells(&codes, 4, &PARAMS)).unwrap();
+    let cells = |threads| in_pool(threads, || in_cells(&codes, 4, 2, &PARAMS)).unwrap();
     for threads in [2, 8] {
         assert_eq!(whole(1), whole(threads));
         assert_eq!(cells(1), cells(threads));
@@ -167,6 +314,28 @@ fn a_build_counts_its_elements_and_stops_when_told() {
 
 /// recall@10 at ef 40, by the codes' own distances.
 fn recall(graph: &MemoryGraph, codes: &CodeSet, queries: impl Iterator<Item = u32>) -> f64 {
+    recall_of(codes, queries, |search, options, query| {
+        let distance = |element: u32| codes.distance(query, element);
+        search.start(&mut graph.view(), &distance, options);
+    })
+}
+
+fn recall_in_cells(graph: &InCells, codes: &CodeSet, queries: impl Iterator<Item = u32>) -> f64 {
+    recall_of(codes, queries, |search, options, query| {
+        let distances: Vec<f32> = (0..codes.len() as u32)
+            .map(|e| codes.distance(query, e))
+            .collect();
+        let distance: Box<dyn Fn(u32) -> f32> =
+            Box::new(move |element| distances[element as usize]);
+        search.start(&mut Searched(graph), &distance, options);
+    })
+}
+
+fn recall_of(
+    codes: &CodeSet,
+    queries: impl Iterator<Item = u32>,
+    start: impl Fn(&mut Search, &SearchOptions, u32),
+) -> f64 {
     let options = SearchOptions {
         ef: 40,
         keep_discarded: false,
@@ -178,7 +347,7 @@ fn recall(graph: &MemoryGraph, codes: &CodeSet, queries: impl Iterator<Item = u3
         let mut truth: Vec<u32> = (0..codes.len() as u32).collect();
         let nearer = |a: &u32, b: &u32| distance(*a).total_cmp(&distance(*b)).then(a.cmp(b));
         truth.select_nth_unstable_by(9, nearer);
-        search.start(&mut graph.view(), &distance, &options);
+        start(&mut search, &options, query);
         search.take_nearest(&mut found);
         hits += found
             .iter()
@@ -206,8 +375,8 @@ fn segments_are_as_good_as_batches() {
         };
         let by_batches = recall(&graph(batched), &codes, queries());
         let by_segments = recall(&graph(segments), &codes, queries());
-        let in_cells = recall(
-            &in_pool(2, || in_cells(&codes, 6, &PARAMS)).unwrap(),
+        let in_cells = recall_in_cells(
+            &in_pool(2, || in_cells(&codes, 6, 1, &PARAMS)).unwrap(),
             &codes,
             queries(),
         );
@@ -234,8 +403,8 @@ fn real_embeddings_are_found_as_well_as_by_batches() {
     let batches = in_pool(2, || batched(&codes, &PARAMS, &Watch::default())).unwrap();
     let by_segments = recall(&whole, &codes, queries());
     let by_batches = recall(&batches, &codes, queries());
-    let in_cells = recall(
-        &in_pool(2, || in_cells(&codes, 5, &PARAMS)).unwrap(),
+    let in_cells = recall_in_cells(
+        &in_pool(2, || in_cells(&codes, 5, 1, &PARAMS)).unwrap(),
         &codes,
         queries(),
     );
@@ -250,22 +419,47 @@ fn real_embeddings_are_found_as_well_as_by_batches() {
 }
 
 #[test]
-fn a_plan_divides_only_what_does_not_fit() {
-    in_pool(2, || {
-        let n = 1_000_000;
-        assert_eq!(plan(n, 384, &PARAMS, usize::MAX).cells, 1);
-        let mut cells = 1;
-        for budget in [1 << 31, 1 << 30, 1 << 29, 1 << 28, 1 << 22] {
-            let plan = plan(n, 384, &PARAMS, budget);
-            assert!(plan.cells >= cells, "less memory, more cells");
-            let room = plan.cells * plan.largest_cell;
-            assert!(
-                plan.cells == 1 || room >= CELLS_OF_A_VECTOR * n,
-                "room for all"
-            );
-            cells = plan.cells;
+fn a_cell_by_insertion_has_lists_nearest_first() {
+    let codes = encode(&made_up(Shape::Clusters, 1000, 8, 2), Measure::L2);
+    for level in [0, 1] {
+        let layer = in_pool(2, || {
+            by_insertion(&codes, &PARAMS, level, &Watch::default())
+        })
+        .unwrap();
+        let mut elements = 0;
+        for (element, near) in layer.lists() {
+            let capacity = if level == 0 { 32 } else { 16 };
+            assert!((1..=capacity).contains(&near.len()));
+            assert!(near.is_sorted_by(|a, b| a.distance <= b.distance));
+            let is_measured = |near: &Near| near.distance == codes.distance(element, near.element);
+            assert!(near.iter().all(is_measured));
+            elements += 1;
         }
-        assert!(cells > 100);
-        assert_eq!(plan(0, 384, &PARAMS, 0).cells, CELLS_OF_A_VECTOR);
+        assert_eq!(elements, 1000);
+    }
+}
+
+#[test]
+fn less_memory_makes_more_cells() {
+    in_pool(2, || {
+        for method in [Method::Segments, Method::Insertion] {
+            let task = Task {
+                n: 1_000_000,
+                dimensions: 384,
+                method,
+                bytes_of_vector: 650,
+                params: PARAMS,
+            };
+            let (mut cells, mut whole_from) = (1, 1);
+            for budget in [1 << 31, 1 << 30, 1 << 29, 1 << 28, 1 << 22] {
+                let plan = task.plan(budget);
+                assert!(plan.cells >= cells, "less memory, more cells");
+                assert!(plan.whole_from >= whole_from, "fewer layers as a whole");
+                assert!(plan.cells * plan.largest_cell >= CELLS_OF_A_VECTOR * task.n);
+                (cells, whole_from) = (plan.cells, plan.whole_from);
+            }
+            assert!(cells > 100);
+            assert_eq!(Task { n: 0, ..task }.plan(0).cells, CELLS_OF_A_VECTOR);
+        }
     });
 }

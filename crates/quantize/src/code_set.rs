@@ -57,6 +57,9 @@ impl Facts {
     }
 }
 
+/// Bytes of the facts of a row that is written.
+const FACTS_BYTES: usize = 12;
+
 /// How rows lie in blocks.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
@@ -165,13 +168,64 @@ impl CodeSet {
     }
 
     fn push_lines(&mut self, lines: &[Line], facts: Facts) {
+        self.block_of_next().extend_from_slice(lines);
+        self.facts.push(facts);
+    }
+
+    /// The block that takes the next row.
+    fn block_of_next(&mut self) -> &mut Vec<Line> {
         let (block, _) = self.shape.place(self.len());
         if block == self.blocks.len() {
             self.blocks
                 .push(Vec::with_capacity(self.shape.lines_per_block()));
         }
-        self.blocks[block].extend_from_slice(lines);
+        &mut self.blocks[block]
+    }
+
+    /// Bytes of a row written by `write_row`.
+    #[must_use]
+    pub fn row_bytes(dimensions: usize) -> usize {
+        Shape::new(dimensions).lines_per_row * LINE + FACTS_BYTES
+    }
+
+    /// Appends a vector's code, to be kept outside of memory for a while.
+    pub fn write_row(&self, id: u32, into: &mut Vec<u8>) {
+        let facts = self.facts(id);
+        into.extend(facts.scale.to_ne_bytes());
+        into.extend(facts.squared_norm.to_ne_bytes());
+        into.extend(facts.sum.to_ne_bytes());
+        for line in self.row(id) {
+            into.extend(line.0.iter().map(|level| level.cast_unsigned()));
+        }
+    }
+
+    /// Adds a vector that `write_row` of a set of the same dimensions has written. Takes memory when none is reserved.
+    pub fn push_written(&mut self, row: &[u8]) {
+        let (facts, levels) = row.split_at(FACTS_BYTES);
+        let (words, _) = facts.as_chunks::<4>();
+        let facts = Facts {
+            scale: f32::from_ne_bytes(words[0]),
+            squared_norm: f32::from_ne_bytes(words[1]),
+            sum: i32::from_ne_bytes(words[2]),
+        };
+        let (lines, _) = levels.as_chunks::<LINE>();
+        assert_eq!(
+            lines.len(),
+            self.shape.lines_per_row,
+            "a row has the set's dimensions"
+        );
+        let block = self.block_of_next();
+        block.extend(lines.iter().map(|line| Line(line.map(u8::cast_signed))));
         self.facts.push(facts);
+    }
+
+    /// Whether a vector is the one that `write_row` has written.
+    #[must_use]
+    pub fn is_written(&self, id: u32, row: &[u8]) -> bool {
+        let levels = row[FACTS_BYTES..].as_chunks::<LINE>().0;
+        let same = |(line, written): (&Line, &[u8; LINE])| line.0 == written.map(u8::cast_signed);
+        let facts = self.facts(id);
+        row[..4] == facts.scale.to_ne_bytes() && self.row(id).iter().zip(levels).all(same)
     }
 
     /// Vectors in the set.

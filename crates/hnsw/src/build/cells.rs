@@ -1,25 +1,23 @@
-//! A build by segments when the codes do not fit in memory: one cell of them at a time.
+//! A build when what it takes does not fit in memory: one cell of the vectors at a time.
 //!
-//! The vectors are divided into cells, each vector in the two cells nearest to it (`Cells`). For each cell its codes
-//! are brought into memory and its elements choose their neighbors there (`PiecewiseBuild::build_cell`). What they
-//! choose leaves the cell as links, element and neighbor and distance, and from there on no codes are needed: an
-//! element's nearest links of both cells are merged, given to the elements at their other ends as well, and the
-//! nearest of all make its list. Two passes over ranges of elements do that, so that no more than the links of one
-//! range are in memory.
+//! The vectors are divided into cells, each vector in the two cells nearest to it (`Cells`). A cell is brought into
+//! memory and a graph is built of it alone (`by_segments`, `by_insertion`). What leaves the cell is the list of each of
+//! its elements, with distances, and from there on no codes are needed: a vector's lists of both cells become one, the
+//! nearest of all (`join`). Then `connect_stretches` makes sure that everything can be reached, reading a stretch of
+//! lists at a time. The upper layers are built the same way, but from the layer on that fits in memory as a whole
+//! (`Plan::whole_from`) it is; their lists always are in memory (`UpperLayers`).
 //!
-//! Who calls keeps codes and links meanwhile, in memory or in files; nothing here reads or writes any. In order:
-//! `build_cell` for each cell; `merge` for each range, with all links `of` its elements that the cells gave out;
-//! `enter` for each range, with all links of its elements that `merge` gave out; `finish`.
+//! Who calls keeps codes and lists meanwhile, in memory or in files; nothing here reads or writes any.
 
+use super::connect::connect_by_links;
+use super::merge::{Lists, Near, fill, link_back};
 use super::partition::Leaders;
-use super::segments::{
-    Effort, Forward, build_upper_layers, bytes_of_layer, bytes_of_threads, upper_members,
-};
-use super::{Stopped, Watch, connect_by_links, try_filled};
-use crate::{ElementId, MemoryGraph, Params, max_neighbors};
+use super::segments::{Effort, Forward, bytes_of_layer, bytes_of_threads};
+use super::{Stopped, Vectors, Watch, batched, try_filled};
+use crate::vectors::{ElementQuery, candidate};
+use crate::{Candidate, ElementId, Level, MAX_LEVEL, MemoryGraph, Params, max_neighbors};
 use quantize::CodeSet;
 use rayon::prelude::*;
-use std::sync::atomic::Ordering;
 
 /// Cells that a vector is in.
 pub const CELLS_OF_A_VECTOR: usize = 2;
@@ -27,52 +25,109 @@ pub const CELLS_OF_A_VECTOR: usize = 2;
 /// Below this a cell would be little more than a few leaves.
 const SMALLEST_CELL: usize = 4096;
 
+/// Vectors of the sample that cells are chosen by: so many for each, and so many at least.
+const SAMPLE_OF_A_CELL: usize = 64;
+const SMALLEST_SAMPLE: usize = 4096;
+
+/// How the graph of a cell is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By all pairs of leaves, over the codes of a build.
+    Segments,
+    /// By insertion in batches, over whatever distances there are.
+    Insertion,
+}
+
 /// How a build fits into memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Cells to divide the vectors into; one when all fit in memory.
+    /// Cells to divide the vectors into.
     pub cells: usize,
     /// Vectors of a cell at most: one that came out larger has to be divided again.
     pub largest_cell: usize,
+    /// The lowest layer that is built of all its elements at once, 1 at least.
+    pub whole_from: Level,
+    /// Bytes that remain for one cell, or for anything else that is done before or after.
+    pub room: usize,
 }
 
-/// Plans the build of `n` vectors within `budget` bytes, codes and graph included, in this rayon pool.
-///
-/// The graph itself is always in memory, and a cell has some thousand vectors at least: a budget too small for that is
-/// overdrawn by as much.
-#[must_use]
-pub fn plan(n: usize, dimensions: usize, params: &Params, budget: usize) -> Plan {
-    let codes = CodeSet::bytes_needed(n, dimensions);
-    if codes + super::segments_bytes_needed(n, dimensions, params) <= budget {
-        return Plan {
-            cells: 1,
-            largest_cell: n,
-        };
+/// What a build is to be planned for.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// Vectors.
+    pub n: usize,
+    /// Of each.
+    pub dimensions: usize,
+    /// How the graph of a cell is built.
+    pub method: Method,
+    /// Bytes that a vector of a cell takes in memory: its codes and whatever goes with them.
+    pub bytes_of_vector: usize,
+    /// Options of the index.
+    pub params: Params,
+}
+
+impl Task {
+    /// Plans the build within `budget` bytes, in this rayon pool.
+    ///
+    /// Four bytes for each vector, the lists of the upper layers and a cell of some thousand vectors are needed in any
+    /// case: a budget too small for that is overdrawn by as much.
+    #[must_use]
+    pub fn plan(&self, budget: usize) -> Plan {
+        let fixed = self.n * size_of::<u32>() + UpperLayers::bytes_needed(self.n, self.params.m);
+        let room = budget.saturating_sub(fixed);
+        let for_cell = room.saturating_sub(self.bytes_of_threads());
+        let largest_cell = (for_cell / self.bytes_of_cell_vector())
+            .clamp(SMALLEST_CELL, self.n.max(SMALLEST_CELL));
+        // Cells come out of different sizes: with room for one half more than the average, few have to be divided again.
+        let cells = (CELLS_OF_A_VECTOR * self.n).div_ceil(largest_cell * 2 / 3);
+        let share_of_layer = |level: u8| self.params.m.max(2).saturating_pow(level.into());
+        let fits = |level: &u8| self.n / share_of_layer(*level) <= largest_cell;
+        Plan {
+            cells: cells.max(CELLS_OF_A_VECTOR),
+            largest_cell,
+            whole_from: (1..MAX_LEVEL).find(fits).unwrap_or(MAX_LEVEL),
+            room,
+        }
     }
-    let upper = CodeSet::bytes_needed(n.div_ceil(params.m.max(2) - 1), dimensions);
-    let fixed =
-        MemoryGraph::bytes_needed(n, params.m) + upper + bytes_of_threads(n, dimensions, params);
-    let some = 1 << 16;
-    let per_vector =
-        (CodeSet::bytes_needed(some, dimensions) + bytes_of_layer(some, dimensions, params)) / some
-            + 1;
-    let largest_cell =
-        (budget.saturating_sub(fixed) / per_vector).clamp(SMALLEST_CELL, n.max(SMALLEST_CELL));
-    // Cells come out of different sizes: with room for one half more than the average, few have to be divided again.
-    let cells = (CELLS_OF_A_VECTOR * n)
-        .div_ceil(largest_cell * 2 / 3)
-        .max(CELLS_OF_A_VECTOR);
-    Plan {
-        cells,
-        largest_cell,
+
+    fn bytes_of_threads(&self) -> usize {
+        match self.method {
+            Method::Segments => bytes_of_threads(self.n, self.dimensions, &self.params),
+            Method::Insertion => 0,
+        }
+    }
+
+    fn bytes_of_cell_vector(&self) -> usize {
+        let some = 1 << 16;
+        let lists = Lists::bytes_needed(1, max_neighbors(self.params.m, 0)) + size_of::<u32>();
+        let build = match self.method {
+            Method::Segments => bytes_of_layer(some, self.dimensions, &halved(&self.params)) / some,
+            Method::Insertion => MemoryGraph::bytes_needed(some, self.params.m) / some,
+        };
+        self.bytes_of_vector + lists + build + 1
+    }
+}
+
+/// Half of the effort in each of the cells that a vector is in.
+fn halved(params: &Params) -> Params {
+    Params {
+        ef_construction: params.ef_construction / CELLS_OF_A_VECTOR,
+        ..*params
     }
 }
 
 /// What vectors are divided into cells by.
+#[derive(Debug)]
 pub struct Cells(Leaders);
 
 impl Cells {
-    /// Finds up to `count` cells for vectors like those of this sample; a few hundred a cell will do.
+    /// Vectors of a sample that so many cells are chosen by.
+    #[must_use]
+    pub fn sample_size(cells: usize) -> usize {
+        (cells * SAMPLE_OF_A_CELL).max(SMALLEST_SAMPLE)
+    }
+
+    /// Finds up to `count` cells for vectors like those of this sample.
     ///
     /// # Errors
     /// When the watch says stop, or when there is no memory.
@@ -108,168 +163,184 @@ fn all_ids(codes: &CodeSet) -> Result<Vec<u32>, Stopped> {
     Ok(ids)
 }
 
-/// A neighbor of an element.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Link {
-    /// The element.
-    pub of: u32,
-    /// Its neighbor.
-    pub to: u32,
-    /// How far apart they are.
-    pub distance: f32,
-}
-
-/// A build of one cell after the other.
-pub struct PiecewiseBuild<'w> {
-    effort: Effort,
-    graph: MemoryGraph,
-    /// Elements of the cells so far, those of a leaf together.
+/// A layer of a cell: its elements in an order in which those near each other are together, and the list of each.
+#[derive(Debug)]
+pub struct Layer {
     order: Vec<u32>,
-    placed: Vec<bool>,
-    watch: &'w Watch,
-    done_before: u64,
+    lists: Lists,
 }
 
-impl<'w> PiecewiseBuild<'w> {
-    /// A build of `n` elements.
-    ///
-    /// # Errors
-    /// When there is no memory for the graph.
-    pub fn try_new(n: usize, params: &Params, watch: &'w Watch) -> Result<Self, Stopped> {
-        let mut order = Vec::new();
-        order.try_reserve_exact(n)?;
-        Ok(Self {
-            effort: Effort::new(params),
-            graph: MemoryGraph::try_new(n, params.m)?,
-            order,
-            placed: try_filled(n, false)?,
-            watch,
-            done_before: watch.done.load(Ordering::Relaxed),
-        })
+impl Layer {
+    /// Elements, named by their place in the cell, with their neighbors, nearest first.
+    pub fn lists(&self) -> impl Iterator<Item = (u32, &[Near])> {
+        (0..)
+            .zip(&self.order)
+            .map(|(place, &element)| (element, self.lists.list(place)))
+    }
+}
+
+/// The graph of one layer of a cell, or of the whole of a layer, by segments. For L2 and inner products.
+///
+/// # Errors
+/// When the watch says stop, or when there is no memory.
+pub fn by_segments(
+    codes: &CodeSet,
+    params: &Params,
+    level: Level,
+    whole: bool,
+    watch: &Watch,
+) -> Result<Layer, Stopped> {
+    let effort = Effort::new(&if whole { *params } else { halved(params) });
+    let share = if whole || level > 0 {
+        0
+    } else {
+        codes.len() / CELLS_OF_A_VECTOR
+    };
+    let forward = Forward::choose(codes, &effort, share, watch)?;
+    let capacity = max_neighbors(params.m, level);
+    let mut lists = Lists::try_new(codes.len(), capacity)?;
+    link_back(
+        codes,
+        &forward.lists,
+        &forward.order,
+        capacity,
+        lists.each_mut().collect(),
+        |(entries, length), selected| fill(entries, length, selected),
+        watch,
+    )?;
+    Ok(Layer {
+        order: forward.order,
+        lists,
+    })
+}
+
+/// The same by insertion, for any measure.
+///
+/// # Errors
+/// When the watch says stop, or when there is no memory.
+pub fn by_insertion<V: Vectors>(
+    vectors: &V,
+    params: &Params,
+    level: Level,
+    watch: &Watch,
+) -> Result<Layer, Stopped> {
+    let graph = batched(vectors, params, watch)?;
+    let capacity = max_neighbors(params.m, level);
+    let mut lists = Lists::try_new(graph.len(), capacity)?;
+    let elements: Vec<_> = lists.each_mut().zip(0..).collect();
+    elements
+        .into_par_iter()
+        .for_each(|((entries, length), element)| {
+            let query = ElementQuery { vectors, element };
+            let neighbors = graph.neighbors(ElementId(element), 0).iter();
+            let mut near: Vec<Candidate> = neighbors.map(|&n| query.measure(n)).collect();
+            near.sort_unstable();
+            near.truncate(capacity);
+            fill(entries, length, &near);
+        });
+    Ok(Layer {
+        order: graph.order().to_vec(),
+        lists,
+    })
+}
+
+/// Makes one list of those that an element got in its cells: the nearest of all, each once.
+pub fn join(near: &mut Vec<Near>, capacity: usize) {
+    near.sort_unstable_by_key(|near| candidate(near.distance, near.element));
+    near.dedup_by_key(|near| near.element);
+    near.truncate(capacity);
+}
+
+/// The lists of all layers above the ground, of the few elements that are there.
+#[derive(Debug)]
+pub struct UpperLayers {
+    /// In ascending order.
+    elements: Vec<u32>,
+    /// Its ground is layer 1.
+    graph: MemoryGraph,
+}
+
+impl UpperLayers {
+    /// Bytes of those of a build of `n` elements, about.
+    #[must_use]
+    pub fn bytes_needed(n: usize, m: usize) -> usize {
+        let elements = n.div_ceil(m.max(2));
+        elements * (size_of::<u32>() + size_of::<Level>())
+            + MemoryGraph::bytes_needed_with(elements, m, m)
     }
 
-    /// Lets the elements of a cell choose neighbors among themselves. `codes` are those of `elements`.
-    ///
-    /// # Errors
-    /// When the watch says stop, or when there is no memory.
-    pub fn build_cell(&mut self, elements: &[u32], codes: &CodeSet) -> Result<Vec<Link>, Stopped> {
-        assert_eq!(elements.len(), codes.len(), "every element has its code");
-        let mut effort = self.effort;
-        // Half of its leaves in each of its cells.
-        effort.division.fanout = effort.division.fanout.div_ceil(CELLS_OF_A_VECTOR);
-        let share = elements.len() / CELLS_OF_A_VECTOR;
-        let forward = Forward::choose(codes, &effort, share, self.watch)?;
-        let mut links = Vec::new();
-        links.try_reserve_exact(
-            (0..elements.len())
-                .map(|place| forward.lists.list(place).len())
-                .sum(),
-        )?;
-        for (place, &id) in forward.order.iter().enumerate() {
-            let of = elements[id as usize];
-            if !std::mem::replace(&mut self.placed[of as usize], true) {
-                self.order.push(of);
-            }
-            let near = forward.lists.list(place).iter();
-            links.extend(near.map(|near| Link {
-                of,
-                to: elements[near.element as usize],
-                distance: near.distance,
-            }));
-        }
-        Ok(links)
-    }
-
-    /// Keeps the nearest links of each element, and gives them out with their reverse.
-    ///
-    /// # Errors
-    /// When the watch says stop, or when there is no memory.
-    pub fn merge(&self, mut links: Vec<Link>) -> Result<Vec<Link>, Stopped> {
-        let max = self.effort.m * 3 / 2;
-        sort(&mut links);
-        self.watch.check()?;
-        let nearest = || {
-            links
-                .chunk_by(|a, b| a.of == b.of)
-                .flat_map(|links| links.iter().take(max))
-        };
-        let mut both = Vec::new();
-        both.try_reserve_exact(2 * nearest().count())?;
-        for &link in nearest() {
-            both.push(link);
-            both.push(Link {
-                of: link.to,
-                to: link.of,
-                distance: link.distance,
-            });
-        }
-        Ok(both)
-    }
-
-    /// Makes the nearest links of each element its list.
-    ///
-    /// # Errors
-    /// When the watch says stop.
-    pub fn enter(&mut self, mut links: Vec<Link>) -> Result<(), Stopped> {
-        let capacity = max_neighbors(self.effort.m, 0);
-        sort(&mut links);
-        self.watch.check()?;
-        for links in links.chunk_by(|a, b| a.of == b.of) {
-            let neighbors = links.iter().take(capacity).map(|link| link.to);
-            self.graph
-                .set_neighbors(ElementId(links[0].of), 0, neighbors);
-        }
-        Ok(())
-    }
-
-    /// The elements of the layers above the ground, in ascending order: `finish` needs their codes.
+    /// Those of these elements, in ascending order, and the level of each, 1 at least. No lists yet.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn upper_elements(&self) -> Result<Vec<u32>, Stopped> {
-        upper_members(&self.graph)
+    pub fn try_new(elements: Vec<u32>, levels: &[Level], m: usize) -> Result<Self, Stopped> {
+        let mut below = Vec::new();
+        below.try_reserve_exact(levels.len())?;
+        below.extend(levels.iter().map(|level| level - 1));
+        let mut graph = MemoryGraph::try_with_levels(below, m, m)?;
+        for element in 0..elements.len() as u32 {
+            graph.raise_entry_point(ElementId(element));
+        }
+        Ok(Self { elements, graph })
     }
 
-    /// Builds the upper layers from the codes of `upper_elements` and connects what cannot be reached.
+    /// The elements and the level of each.
+    pub fn elements(&self) -> impl Iterator<Item = (u32, Level)> {
+        let level = |place: u32| self.graph.level(ElementId(place)) + 1;
+        self.elements
+            .iter()
+            .zip(0..)
+            .map(move |(&element, place)| (element, level(place)))
+    }
+
+    /// The level of an element, 0 if it is not among these.
+    #[must_use]
+    pub fn level(&self, element: u32) -> Level {
+        self.place(element)
+            .map_or(0, |place| self.graph.level(place) + 1)
+    }
+
+    /// The neighbors of an element on one of its layers.
+    pub fn neighbors(&self, element: u32, level: Level) -> impl Iterator<Item = u32> {
+        let place = self.place(element).expect("an element of this layer");
+        let places = self.graph.neighbors(place, level - 1).iter();
+        places.map(|&place| self.elements[place as usize])
+    }
+
+    /// Sets the neighbors of an element on one of its layers; those that are not on it are left out.
+    pub fn set_neighbors(
+        &mut self,
+        element: u32,
+        level: Level,
+        neighbors: impl Iterator<Item = u32>,
+    ) {
+        let place = self.place(element).expect("an element of this layer");
+        let is_there = |&neighbor: &ElementId| self.graph.level(neighbor) + 1 >= level;
+        let places: Vec<u32> = neighbors
+            .filter_map(|neighbor| self.place(neighbor).filter(is_there))
+            .map(|place| place.0)
+            .collect();
+        self.graph
+            .set_neighbors(place, level - 1, places.into_iter());
+    }
+
+    /// Makes every element of every layer reachable from the entry point.
     ///
     /// # Errors
     /// When the watch says stop, or when there is no memory.
-    pub fn finish(mut self, upper_codes: &CodeSet) -> Result<MemoryGraph, Stopped> {
-        let elements = self.upper_elements()?;
-        assert_eq!(
-            elements.len(),
-            upper_codes.len(),
-            "every upper element has its code"
-        );
-        // Elements of no cell come last.
-        self.order.extend(
-            (0..)
-                .zip(&self.placed)
-                .filter(|(_, placed)| !**placed)
-                .map(|(element, _)| element),
-        );
-        self.graph.set_order(self.order);
-        build_upper_layers(
-            upper_codes,
-            &elements,
-            &self.effort,
-            &mut self.graph,
-            self.watch,
-        )?;
-        connect_by_links(&mut self.graph, self.watch)?;
-        self.watch.done.store(
-            self.done_before + self.graph.len() as u64,
-            Ordering::Relaxed,
-        );
-        Ok(self.graph)
+    pub fn connect(&mut self, watch: &Watch) -> Result<(), Stopped> {
+        connect_by_links(&mut self.graph, watch)
     }
-}
 
-/// By element, nearest first; a link that came from both cells once.
-fn sort(links: &mut Vec<Link>) {
-    links.par_sort_unstable_by(|a, b| {
-        let by_distance = || a.distance.total_cmp(&b.distance);
-        a.of.cmp(&b.of).then_with(by_distance).then(a.to.cmp(&b.to))
-    });
-    links.dedup_by_key(|link| (link.of, link.to));
+    /// The highest element, where every search starts, and its level.
+    #[must_use]
+    pub fn entry_point(&self) -> Option<(u32, Level)> {
+        let (place, level) = self.graph.entry_point()?;
+        Some((self.elements[place.0 as usize], level + 1))
+    }
+
+    fn place(&self, element: u32) -> Option<ElementId> {
+        let place = self.elements.binary_search(&element).ok()?;
+        Some(ElementId(place as u32))
+    }
 }

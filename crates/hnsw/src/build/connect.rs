@@ -2,7 +2,7 @@
 
 use super::{Stopped, Vectors, Watch};
 use crate::vectors::ElementQuery;
-use crate::{ElementId, Level, MemoryGraph, Search, max_neighbors};
+use crate::{ElementId, Level, MemoryGraph, Search};
 
 /// How many reachable elements are looked at, to find the nearest with room for one more neighbor.
 const EF: usize = 32;
@@ -21,7 +21,7 @@ pub(crate) fn connect<V: Vectors>(
 }
 
 /// The same without vectors: what is near to an element is found over its own links.
-pub(crate) fn connect_by_links(graph: &mut MemoryGraph, watch: &Watch) -> Result<(), Stopped> {
+pub(super) fn connect_by_links(graph: &mut MemoryGraph, watch: &Watch) -> Result<(), Stopped> {
     connect_by(graph, watch, reached_over_links)
 }
 
@@ -91,7 +91,7 @@ impl Reached {
 
 /// Gives `element` to the nearest reached element with room, or else to the nearest reached of all.
 fn link(graph: &mut MemoryGraph, near: &[ElementId], element: ElementId, level: Level) {
-    let capacity = max_neighbors(graph.m(), level);
+    let capacity = graph.capacity(level);
     let roomy = near
         .iter()
         .find(|&&e| graph.neighbors(e, level).len() < capacity);
@@ -172,7 +172,7 @@ fn push(graph: &mut MemoryGraph, of: ElementId, level: Level, new: ElementId) {
     if neighbors.contains(&new.0) {
         return;
     }
-    neighbors.truncate(max_neighbors(graph.m(), level) - 1);
+    neighbors.truncate(graph.capacity(level) - 1);
     neighbors.push(new.0);
     graph.set_neighbors(of, level, neighbors.into_iter());
 }

@@ -9,7 +9,6 @@ use super::partition::Leaves;
 use super::per_thread::PerThread;
 use super::segments::Effort;
 use super::{Stopped, Watch, try_filled};
-use crate::memory::write_list;
 use crate::vectors::{ElementQuery, candidate, select_among};
 use crate::visited::Visited;
 use crate::{Candidate, ElementId};
@@ -18,12 +17,15 @@ use rayon::prelude::*;
 
 /// A neighbor and how far away it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Near {
-    pub(super) element: u32,
-    pub(super) distance: f32,
+pub struct Near {
+    /// The neighbor.
+    pub element: u32,
+    /// How far away.
+    pub distance: f32,
 }
 
 /// Lists of neighbors by place, nearest first, `width` entries each.
+#[derive(Debug)]
 pub(super) struct Lists {
     width: usize,
     entries: Vec<Near>,
@@ -31,6 +33,14 @@ pub(super) struct Lists {
 }
 
 impl Lists {
+    pub(super) fn try_new(count: usize, width: usize) -> Result<Self, Stopped> {
+        Ok(Self {
+            width,
+            entries: try_filled(count * width, Near::default())?,
+            lengths: try_filled(count, 0)?,
+        })
+    }
+
     pub(super) fn bytes_needed(count: usize, width: usize) -> usize {
         count * (width * size_of::<Near>() + size_of::<u16>())
     }
@@ -39,6 +49,24 @@ impl Lists {
     pub(super) fn list(&self, place: usize) -> &[Near] {
         &self.entries[place * self.width..][..usize::from(self.lengths[place])]
     }
+
+    /// All lists, to be written side by side.
+    pub(super) fn each_mut(&mut self) -> impl Iterator<Item = (&mut [Near], &mut u16)> {
+        self.entries
+            .chunks_exact_mut(self.width)
+            .zip(&mut self.lengths)
+    }
+}
+
+/// Writes candidates into a list that has room for them.
+pub(super) fn fill(entries: &mut [Near], length: &mut u16, candidates: &[Candidate]) {
+    for (entry, candidate) in entries.iter_mut().zip(candidates) {
+        *entry = Near {
+            element: candidate.element.0,
+            distance: candidate.distance,
+        };
+    }
+    *length = candidates.len() as u16;
 }
 
 /// Elements that one task visits.
@@ -73,11 +101,7 @@ pub(super) fn choose_forward(
     done: impl Fn(usize) + Sync,
 ) -> Result<Lists, Stopped> {
     let rows: Groups<u32> = Groups::collect(order.len(), || leaves.ids.iter().copied().zip(0..))?;
-    let mut lists = Lists {
-        width: effort.m,
-        entries: try_filled(order.len() * effort.m, Near::default())?,
-        lengths: try_filled(order.len(), 0)?,
-    };
+    let mut lists = Lists::try_new(order.len(), effort.m)?;
     let scratch = PerThread::new(Scratch::default);
     let tasks = order
         .par_chunks(TASK)
@@ -93,13 +117,7 @@ pub(super) fn choose_forward(
         {
             scratch.gather(leaves, chosen, element, rows.group(element as usize));
             scratch.select(codes, element, effort);
-            for (entry, selected) in entries.iter_mut().zip(&scratch.selected) {
-                *entry = Near {
-                    element: selected.element.0,
-                    distance: selected.distance,
-                };
-            }
-            *length = scratch.selected.len() as u16;
+            fill(entries, length, &scratch.selected);
         }
         done(elements.len());
         Ok::<_, Stopped>(())
@@ -138,14 +156,15 @@ impl Scratch {
     }
 }
 
-/// Gives every list those who chose its element as well, cuts it to its capacity and writes it into the graph.
-pub(super) fn link_back(
+/// Gives every list those who chose its element as well, cuts it to its capacity and has it written: `lists` are where
+/// to, by place.
+pub(super) fn link_back<L: Send>(
     codes: &CodeSet,
     forward: &Lists,
     order: &[u32],
-    members: Option<&[u32]>,
-    lists: Vec<&mut [u32]>,
     capacity: usize,
+    lists: Vec<L>,
+    write: impl Fn(L, &[Candidate]) + Sync,
     watch: &Watch,
 ) -> Result<(), Stopped> {
     let mut places = try_filled(order.len(), 0)?;
@@ -157,43 +176,18 @@ pub(super) fn link_back(
         order.iter().enumerate().flat_map(|(place, &element)| {
             let near = forward.list(place).iter();
             near.map(move |near| {
-                (
-                    places[near.element as usize],
-                    Near {
-                        element,
-                        distance: near.distance,
-                    },
-                )
+                let distance = near.distance;
+                (places[near.element as usize], Near { element, distance })
             })
         })
     })?;
-    let mut lists: Vec<Option<&mut [u32]>> = lists.into_iter().map(Some).collect();
-    let mut tasks: Vec<_> = order
-        .iter()
-        .enumerate()
-        .map(|(place, &element)| {
-            (
-                place,
-                lists[element as usize]
-                    .take()
-                    .expect("an element is visited once"),
-            )
-        })
-        .collect();
     let scratch = PerThread::new(Scratch::default);
-    tasks.par_chunks_mut(TASK).try_for_each(|tasks| {
+    let tasks = lists.into_par_iter().enumerate().with_min_len(TASK);
+    tasks.try_for_each(|(place, list)| {
         watch.check()?;
         let scratch = &mut *scratch.mine();
-        for (place, list) in tasks {
-            scratch.join(forward.list(*place), back.group(*place));
-            let selected = scratch.cut(codes, capacity);
-            write_list(
-                list,
-                selected
-                    .iter()
-                    .map(|c| members.map_or(c.element.0, |m| m[c.element.0 as usize])),
-            );
-        }
+        scratch.join(forward.list(place), back.group(place));
+        write(list, scratch.cut(codes, capacity));
         Ok(())
     })
 }

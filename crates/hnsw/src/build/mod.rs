@@ -9,11 +9,14 @@ mod merge;
 mod partition;
 mod per_thread;
 mod segments;
+mod stretches;
 
 pub use crate::vectors::Vectors;
 pub use batched::batched;
-pub(crate) use connect::{connect, connect_by_links};
+pub(crate) use connect::connect;
+pub use merge::Near;
 pub use segments::{bytes_needed as segments_bytes_needed, segments};
+pub use stretches::{Extent, FREE, Stretches, connect_stretches};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

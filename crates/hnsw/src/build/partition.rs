@@ -173,6 +173,7 @@ fn without_repeats(mut ids: Vec<u32>) -> Vec<u32> {
 }
 
 /// What the leaves gather around.
+#[derive(Debug)]
 pub(super) struct Leaders {
     codes: CodeSet,
     columns: Columns,

@@ -19,7 +19,8 @@ use super::leaf::{Choice, choose_in_leaves};
 use super::merge::{Lists, Near, choose_forward, link_back};
 use super::partition::{Division, Leaders, partition};
 use super::{Stopped, Watch, connect};
-use crate::{ElementId, Level, MemoryGraph, Params, max_neighbors};
+use crate::memory::write_list;
+use crate::{Candidate, ElementId, Level, MemoryGraph, Params, max_neighbors};
 use quantize::{AllPairs, CodeSet};
 use std::sync::atomic::Ordering;
 
@@ -60,14 +61,8 @@ pub fn segments(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<Memor
     let effort = Effort::new(params);
     let before = watch.done.load(Ordering::Relaxed);
     let forward = Forward::choose(codes, &effort, codes.len(), watch)?;
-    forward.link_back(
-        codes,
-        &effort,
-        layer_lists(&mut graph, 0, None),
-        None,
-        0,
-        watch,
-    )?;
+    let lists = layer_lists(&mut graph, 0, None);
+    forward.link_back(codes, &effort, lists, None, 0, watch)?;
     graph.set_order(forward.order);
     let members = upper_members(&graph)?;
     let upper = subset(codes, &members)?;
@@ -159,21 +154,27 @@ impl Forward {
         level: Level,
         watch: &Watch,
     ) -> Result<(), Stopped> {
-        let capacity = max_neighbors(effort.m, level);
+        let mut lists: Vec<Option<&mut [u32]>> = lists.into_iter().map(Some).collect();
+        let by_place = |&element: &u32| lists[element as usize].take();
+        let by_place: Option<Vec<&mut [u32]>> = self.order.iter().map(by_place).collect();
+        let member = |candidate: &Candidate| {
+            let element = candidate.element.0;
+            members.map_or(element, |members| members[element as usize])
+        };
         link_back(
             codes,
             &self.lists,
             &self.order,
-            members,
-            lists,
-            capacity,
+            max_neighbors(effort.m, level),
+            by_place.expect("an element is visited once"),
+            |list, selected| write_list(list, selected.iter().map(member)),
             watch,
         )
     }
 }
 
 /// The elements of the layers above the ground, which have codes of their own.
-pub(super) fn upper_members(graph: &MemoryGraph) -> Result<Vec<u32>, Stopped> {
+fn upper_members(graph: &MemoryGraph) -> Result<Vec<u32>, Stopped> {
     let is_upper = |element: &u32| graph.level(ElementId(*element)) > 0;
     let mut members = Vec::new();
     members.try_reserve_exact((0..graph.len() as u32).filter(is_upper).count())?;
@@ -189,7 +190,7 @@ fn subset(codes: &CodeSet, ids: &[u32]) -> Result<CodeSet, Stopped> {
 }
 
 /// Step 4: `codes` are those of `elements`, all that have upper layers, in ascending order.
-pub(super) fn build_upper_layers(
+fn build_upper_layers(
     codes: &CodeSet,
     elements: &[u32],
     effort: &Effort,
