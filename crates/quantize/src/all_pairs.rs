@@ -164,6 +164,8 @@ impl AllPairs {
         {
             into.push(column(kept) as u32);
             let row = flat(self.lines(column(kept)));
+            // Candidates lie all over the row, and the matrix is larger than the caches nearby.
+            distance::prefetch_at(row.as_ptr().cast(), size_of_val(row));
             (count, nearest) = strike(&mut candidates[..count], kept, row);
         }
     }
