@@ -316,12 +316,17 @@ pub(crate) fn element_too_large(m: usize, dimensions: usize) -> ! {
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
 }
 
+/// Says at DEBUG1 that a build does not fit in memory.
+pub(crate) fn say_cells(cells: usize, largest: usize) {
+    let message = format!("hnsw index build goes by {cells} cells of at most {largest} rows");
+    ErrorReport::new(Code::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::DEBUG1);
+}
+
+/// Something other than this backend has been at a temporary file.
 #[track_caller]
-pub(crate) fn build_needs_memory(needed: usize, allowed: usize) -> ! {
-    let (needed, allowed) = (needed.div_ceil(1024), allowed.div_ceil(1024));
-    let message =
-        format!("hnsw index build needs {needed} kB, maintenance_work_mem is {allowed} kB");
-    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+pub(crate) fn temp_file_too_short(read: usize, wanted: usize) -> ! {
+    let message = format!("could not read temporary file: {read} bytes of {wanted}");
+    fail(Code::ERRCODE_IO_ERROR, message)
 }
 
 #[track_caller]

@@ -1,4 +1,6 @@
 //! From rows to elements: the main thread reads and detoasts, the pool encodes, equal codes become one element.
+//!
+//! As soon as it is clear that the build will not fit in memory, rows go to a file instead, as they are.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -7,16 +9,19 @@ use std::sync::Arc;
 use layout::{Frozen, HeapTid};
 use quantize::{CodeBits, CodeSet, Codec, EncodedRow, Measure, Rotation};
 
-use super::budget::Budget;
+use super::format::Format;
+use super::source::to_u32;
 use super::workers::{Pending, Workers};
 use crate::error;
+use crate::pg::temp_file::{TempFile, TempFiles};
 use crate::storage::index::codec;
 
-/// Rows handed to the pool at a time.
+/// Rows handed to the pool at a time, and how many bytes of floats at most if that is less.
 const CHUNK_ROWS: usize = 256;
+const CHUNK_BYTES: usize = 1 << 19;
 /// Codes lie in pieces of memory of about this size.
 const BLOCK_BYTES: usize = 1 << 18;
-/// Rows by whose mean vectors are centered, in bytes.
+/// Rows by whose mean vectors are centered, in bytes; with little memory a quarter of it.
 const SAMPLE_BYTES: usize = 8 << 20;
 /// What the table of known codes takes for each element: hash, place and slack.
 const KNOWN_BYTES: usize = 36;
@@ -84,9 +89,7 @@ impl Encoder {
         let codes = encoded.codes.chunks_exact_mut(code_len);
         for (vector, code) in chunk.floats.chunks_exact(dimensions).zip(codes) {
             self.codec.encode(vector, code);
-            encoded
-                .hashes
-                .push(BuildHasherDefault::<DefaultHasher>::default().hash_one(&*code));
+            encoded.hashes.push(hash_of(code));
             if let Some(rotation) = &self.rotation {
                 self.encode_for_build(rotation, vector, &mut moved, &mut row);
                 encoded.set.push(&row);
@@ -94,6 +97,10 @@ impl Encoder {
         }
         encoded
     }
+}
+
+fn hash_of(code: &[u8]) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(code)
 }
 
 /// The mean of vectors; none of no vectors, or where sums overflow.
@@ -141,6 +148,15 @@ pub(super) struct Elements {
 }
 
 impl Elements {
+    fn new(plain: &Codec) -> Self {
+        Self {
+            set: CodeSet::new(plain.dimensions(), plain.measure()),
+            codes: Codes::new(plain.code_len()),
+            tids: Vec::new(),
+            more: Vec::new(),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tids.len()
     }
@@ -154,12 +170,17 @@ pub(super) struct Codes {
 }
 
 impl Codes {
-    fn new(len: usize) -> Self {
+    pub(super) fn new(len: usize) -> Self {
         Self {
             len,
             rows_per_block: (BLOCK_BYTES / len).max(1),
             blocks: Vec::new(),
         }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        let last = self.blocks.last().map_or(0, |block| block.len() / self.len);
+        self.blocks.len().saturating_sub(1) * self.rows_per_block + last
     }
 
     pub(super) fn get(&self, element: u32) -> &[u8] {
@@ -171,7 +192,7 @@ impl Codes {
     }
 
     /// Appends the code of element number `element`.
-    fn push(&mut self, element: usize, code: &[u8]) {
+    pub(super) fn push(&mut self, element: usize, code: &[u8]) {
         if element.is_multiple_of(self.rows_per_block) {
             self.blocks.push(reserve(self.rows_per_block * self.len));
         }
@@ -182,75 +203,134 @@ impl Codes {
     }
 }
 
+/// Rows in a file, with their codes, in the order of the table.
+pub(super) struct Spool {
+    pub(super) format: Format,
+    pub(super) file: TempFile,
+    pub(super) rows: u32,
+    record: Vec<u8>,
+}
+
+impl Spool {
+    /// Takes over the elements that are in memory.
+    fn of(elements: Elements, format: Format, files: TempFiles) -> Self {
+        let mut spool = Self {
+            format,
+            file: files.create(),
+            rows: 0,
+            record: Vec::with_capacity(format.near()),
+        };
+        let firsts = (0..)
+            .zip(&elements.tids)
+            .map(|(element, &tid)| (element, tid));
+        for (element, tid) in firsts.chain(elements.more.iter().copied()) {
+            let code = elements.codes.get(element);
+            spool.push(tid, hash_of(code), &elements.set, element, code);
+        }
+        spool
+    }
+
+    /// Adds a row whose code of the build, if it has one, is in a set.
+    fn push(&mut self, tid: HeapTid, hash: u64, set: &CodeSet, id: u32, code: &[u8]) {
+        self.record.clear();
+        Format::write_head(self.rows, tid, hash, &mut self.record);
+        if self.format.routing > 0 {
+            set.write_row(id, &mut self.record);
+        }
+        self.record.extend_from_slice(code);
+        self.file.append(&self.record);
+        self.rows = self
+            .rows
+            .checked_add(1)
+            .unwrap_or_else(|| error::index_full());
+    }
+}
+
+/// All rows of a table.
+pub(super) enum Loaded {
+    InMemory(Elements),
+    InFile(Spool),
+}
+
+/// What a build may take, and what each element needs until it is done.
+#[derive(Clone, Copy)]
+pub(super) struct Allowance {
+    /// `maintenance_work_mem`.
+    pub(super) limit: usize,
+    /// Bytes that constructing the graph takes for each element, beside its codes.
+    pub(super) of_element: usize,
+    /// Bytes that it takes in any case.
+    pub(super) of_threads: usize,
+    /// Where rows go that do not fit.
+    pub(super) files: TempFiles,
+}
+
 /// Takes rows in the order of the table and makes elements of them.
 pub(super) struct Feed<'w> {
     workers: &'w Workers,
     frozen: Frozen,
+    allowance: Allowance,
+    format: Format,
     /// None while the first rows are collected, by whose mean vectors are centered.
     encoder: Option<Arc<Encoder>>,
     sample_rows: usize,
+    chunk_rows: usize,
     chunk: Chunk,
     pending: VecDeque<Pending<Encoded>>,
-    max_pending: usize,
-    elements: Elements,
+    loaded: Loaded,
     known: HashMap<u64, u32>,
-    /// Elements whose memory is charged already.
-    charged: usize,
+    /// Elements whose memory is taken already.
+    reserved: usize,
 }
 
 impl<'w> Feed<'w> {
-    pub(super) fn new(workers: &'w Workers, threads: usize, frozen: &Frozen) -> Self {
+    pub(super) fn new(workers: &'w Workers, frozen: &Frozen, allowance: Allowance) -> Self {
         let plain = codec(frozen, None);
+        let vector_bytes = size_of::<f32>() * plain.dimensions();
+        let sample = SAMPLE_BYTES.min(allowance.limit / 4);
         Self {
             workers,
             frozen: *frozen,
+            allowance,
+            format: Format::of(&plain),
             encoder: None,
-            sample_rows: (SAMPLE_BYTES / size_of::<f32>() / plain.dimensions()).max(CHUNK_ROWS),
+            sample_rows: (sample / vector_bytes).max(CHUNK_ROWS),
+            chunk_rows: (CHUNK_BYTES / vector_bytes).clamp(1, CHUNK_ROWS),
             chunk: Chunk::default(),
             pending: VecDeque::new(),
-            max_pending: 2 * threads,
-            elements: Elements {
-                set: CodeSet::new(plain.dimensions(), plain.measure()),
-                codes: Codes::new(plain.code_len()),
-                tids: Vec::new(),
-                more: Vec::new(),
-            },
+            loaded: Loaded::InMemory(Elements::new(&plain)),
             known: HashMap::new(),
-            charged: 0,
+            reserved: 0,
         }
     }
 
     /// Takes a row whose floats `fill` appends; it says whether the row is indexed.
-    pub(super) fn add(
-        &mut self,
-        budget: &mut Budget,
-        tid: HeapTid,
-        fill: impl FnOnce(&mut Vec<f32>) -> bool,
-    ) {
+    pub(super) fn add(&mut self, tid: HeapTid, fill: impl FnOnce(&mut Vec<f32>) -> bool) {
         if !fill(&mut self.chunk.floats) {
             return;
         }
         self.chunk.tids.push(tid);
         let enough = if self.encoder.is_some() {
-            CHUNK_ROWS
+            self.chunk_rows
         } else {
             self.sample_rows
         };
         if self.chunk.tids.len() >= enough {
-            self.submit_all(budget);
+            self.submit_all();
         }
     }
 
-    /// Waits for what is under way; gives all elements and how they were encoded.
-    pub(super) fn finish(mut self, budget: &mut Budget) -> (Elements, Codec, Option<Vec<f32>>) {
-        self.submit_all(budget);
+    /// Waits for what is under way; gives all rows and how they were encoded.
+    pub(super) fn finish(mut self) -> (Loaded, Codec, Option<Vec<f32>>) {
+        self.submit_all();
         while let Some(first) = self.pending.pop_front() {
-            self.take_in(budget, &first);
+            self.take_in(&first);
         }
-        budget.release(self.charged * KNOWN_BYTES);
-        self.elements.more.sort_by_key(|&(element, _)| element);
+        if let Loaded::InMemory(elements) = &mut self.loaded {
+            elements.more.sort_by_key(|&(element, _)| element);
+        }
         let encoder = self.encoder();
-        (self.elements, encoder.codec.clone(), encoder.center.clone())
+        (self.loaded, encoder.codec.clone(), encoder.center.clone())
     }
 
     /// The encoder, made from the rows at hand when it is first needed.
@@ -259,108 +339,121 @@ impl<'w> Feed<'w> {
         Arc::clone(self.encoder.get_or_insert_with(make))
     }
 
-    fn submit_all(&mut self, budget: &mut Budget) {
+    fn submit_all(&mut self) {
         let (encoder, chunk) = (self.encoder(), std::mem::take(&mut self.chunk));
         let dimensions = encoder.codec.dimensions();
+        if chunk.tids.len() <= self.chunk_rows {
+            return self.submit(chunk);
+        }
         let pieces = chunk
             .floats
-            .chunks(CHUNK_ROWS * dimensions)
-            .zip(chunk.tids.chunks(CHUNK_ROWS));
+            .chunks(self.chunk_rows * dimensions)
+            .zip(chunk.tids.chunks(self.chunk_rows));
         for (floats, tids) in pieces {
-            self.submit(
-                budget,
-                Chunk {
-                    floats: floats.to_vec(),
-                    tids: tids.to_vec(),
-                },
-            );
+            self.submit(Chunk {
+                floats: floats.to_vec(),
+                tids: tids.to_vec(),
+            });
         }
     }
 
-    fn submit(&mut self, budget: &mut Budget, chunk: Chunk) {
-        if self.pending.len() == self.max_pending {
+    fn submit(&mut self, chunk: Chunk) {
+        if self.pending.len() >= 2 * self.workers.threads() {
             let first = self.pending.pop_front().expect("the queue is full");
-            self.take_in(budget, &first);
+            self.take_in(&first);
         }
         let encoder = self.encoder();
         self.pending
             .push_back(self.workers.submit(move || encoder.encode(chunk)));
     }
 
-    fn take_in(&mut self, budget: &mut Budget, pending: &Pending<Encoded>) {
+    fn take_in(&mut self, pending: &Pending<Encoded>) {
         let encoded = self.workers.wait(pending, || {});
-        let code_len = self.elements.codes.len;
-        for (row, &tid) in encoded.tids.iter().enumerate() {
-            let code = &encoded.codes[row * code_len..][..code_len];
-            match self.known.get(&encoded.hashes[row]) {
-                Some(&element) if self.elements.codes.get(element) == code => {
-                    budget.charge(size_of::<(u32, HeapTid)>());
-                    self.elements.more.push((element, tid));
-                }
-                _ => self.add_element(budget, &encoded, row, code, tid),
-            }
+        let code_len = encoded.codes.len() / encoded.tids.len().max(1);
+        let codes = encoded.codes.chunks_exact(code_len.max(1));
+        for (row, (&tid, code)) in (0..).zip(encoded.tids.iter().zip(codes)) {
+            self.take_in_row(&encoded, row, tid, code);
         }
     }
 
-    fn add_element(
-        &mut self,
-        budget: &mut Budget,
-        encoded: &Encoded,
-        row: usize,
-        code: &[u8],
-        tid: HeapTid,
-    ) {
-        let element = self.elements.len();
-        if element == self.charged {
-            budget.charge(self.block_bytes());
-            self.charged += self.elements.codes.rows_per_block;
+    fn take_in_row(&mut self, encoded: &Encoded, row: u32, tid: HeapTid, code: &[u8]) {
+        let hash = encoded.hashes[row as usize];
+        if self.must_spool() {
+            self.spool();
+        }
+        let elements = match &mut self.loaded {
+            Loaded::InFile(spool) => return spool.push(tid, hash, &encoded.set, row, code),
+            Loaded::InMemory(elements) => elements,
+        };
+        if let Some(&element) = self.known.get(&hash)
+            && elements.codes.get(element) == code
+        {
+            elements.more.push((element, tid));
+            return;
+        }
+        let element = elements.len();
+        if element == self.reserved {
             self.reserve_block();
         }
-        self.elements.codes.push(element, code);
-        self.elements.tids.push(tid);
-        if self.is_rotated() {
-            self.elements
-                .set
-                .push_from(&encoded.set, u32::try_from(row).expect("a chunk is small"));
-        }
-        let Ok(element) = u32::try_from(element) else {
-            error::index_full()
+        let Loaded::InMemory(elements) = &mut self.loaded else {
+            unreachable!("nothing was spooled since");
         };
-        self.known.entry(encoded.hashes[row]).or_insert(element);
-    }
-
-    fn is_rotated(&self) -> bool {
-        self.encoder
+        elements.codes.push(element, code);
+        elements.tids.push(tid);
+        if self
+            .encoder
             .as_ref()
             .is_some_and(|encoder| encoder.rotation.is_some())
+        {
+            elements.set.push_from(&encoded.set, row);
+        }
+        self.known.entry(hash).or_insert(to_u32(element));
     }
 
-    /// What a block of elements takes.
-    fn block_bytes(&self) -> usize {
-        let rows = self.elements.codes.rows_per_block;
-        let set_of = |rows| CodeSet::bytes_needed(rows, self.elements.set.dimensions());
-        let of_set = if self.is_rotated() {
-            set_of(self.charged + rows) - set_of(self.charged)
-        } else {
-            0
+    /// Whether the next block of elements is one too many.
+    fn must_spool(&self) -> bool {
+        let Loaded::InMemory(elements) = &self.loaded else {
+            return false;
         };
-        of_set + rows * (self.elements.codes.len + size_of::<HeapTid>() + KNOWN_BYTES)
+        let n = match elements.len() == self.reserved {
+            true => self.reserved + elements.codes.rows_per_block,
+            false => self.reserved,
+        };
+        let more = elements.more.len() * size_of::<(u32, HeapTid)>();
+        let codes = self.format.routing + self.format.code + size_of::<HeapTid>();
+        let each = KNOWN_BYTES.max(self.allowance.of_element) + codes;
+        n * each + more + self.allowance.of_threads > self.allowance.limit
     }
 
-    /// Takes the memory of the next block of elements, which is charged.
+    fn spool(&mut self) {
+        let nothing = Loaded::InMemory(Elements::new(&codec(&self.frozen, None)));
+        if let Loaded::InMemory(mut elements) = std::mem::replace(&mut self.loaded, nothing) {
+            self.known = HashMap::new();
+            elements.more.sort_by_key(|&(element, _)| element);
+            let spool = Spool::of(elements, self.format, self.allowance.files);
+            self.loaded = Loaded::InFile(spool);
+        }
+    }
+
+    /// Takes the memory of the next block of elements, for which there is room.
     fn reserve_block(&mut self) {
-        let (bytes, rows) = (self.block_bytes(), self.elements.codes.rows_per_block);
-        let of_set = if self.is_rotated() {
-            self.elements.set.try_reserve(rows)
+        let is_rotated = self.format.routing > 0;
+        let Loaded::InMemory(elements) = &mut self.loaded else {
+            return;
+        };
+        let rows = elements.codes.rows_per_block;
+        let of_set = if is_rotated {
+            elements.set.try_reserve(rows)
         } else {
             Ok(())
         };
         let taken = of_set
-            .and_then(|()| self.elements.tids.try_reserve(rows))
+            .and_then(|()| elements.tids.try_reserve(rows))
             .and_then(|()| self.known.try_reserve(rows));
         if taken.is_err() {
-            error::out_of_memory(bytes);
+            error::out_of_memory(rows * elements.codes.len);
         }
+        self.reserved += rows;
     }
 }
 

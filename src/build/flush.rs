@@ -1,16 +1,21 @@
-//! From a graph in memory to pages: slots in the order that the build chose, pages one after the other, WAL at the end.
+//! From a graph to pages: slots in the order that the build chose, page images by the pool, written one after the other.
 
-use hnsw::{ElementId, Level, MemoryGraph};
+use std::collections::VecDeque;
+
+use hnsw::{ElementId, Level};
 use layout::{
-    CENTER_VALUES, ElementPageMut, EntryPoint, Frozen, HeapTid, INLINE_TIDS, Metapage, NewElement,
-    OVERFLOW_TIDS, OverflowId, OverflowPageMut, SlotId, Slots, UpperId, UpperPageMut,
+    CENTER_VALUES, ElementPageMut, EntryPoint, Frozen, Geometry, HeapTid, INLINE_TIDS, Metapage,
+    NewElement, OverflowId, OverflowPageMut, SlotId, Slots, UpperId, UpperPageMut,
 };
-use pgrx::pg_sys::ForkNumber::{self, INIT_FORKNUM, MAIN_FORKNUM};
+use pgrx::pg_sys::ForkNumber::{self, INIT_FORKNUM};
 
-use super::feed::Elements;
+use super::source::{OverflowRows, Source};
+use super::workers::{Pending, Workers};
 use crate::error;
+use crate::pg::progress::{self, Counter};
 use crate::pg::{Relation, interrupt};
 use crate::storage::buffer::{Page, log_all_pages};
+use crate::storage::bulk::{BulkWriter, PageImage};
 use crate::storage::metapage::METAPAGE;
 
 /// Writes an index without elements to a fork.
@@ -21,13 +26,16 @@ pub(crate) fn write_empty(index: Relation, frozen: &Frozen, fork: ForkNumber::Ty
     }
 }
 
+/// Pages that one task fills.
+const PAGES_OF_A_TASK: usize = 32;
+
 /// Writes all pages of an index.
 pub(super) fn write(
+    workers: &Workers,
     index: Relation,
     frozen: &Frozen,
     center: Option<&[f32]>,
-    elements: &Elements,
-    graph: &MemoryGraph,
+    source: &mut impl Source,
 ) {
     let center_pages = center.map_or(0, |center| center.len().div_ceil(CENTER_VALUES));
     let first_block = METAPAGE + 1 + u32::try_from(center_pages).expect("a center takes few pages");
@@ -35,15 +43,18 @@ pub(super) fn write(
         center_block: center.map(|_| METAPAGE + 1),
         ..*frozen
     };
-    let plan = Plan::new(&frozen, first_block, elements, graph);
-    write_metapage(index, MAIN_FORKNUM, &plan.metapage());
-    write_center(index, center.unwrap_or_default(), first_block);
-    plan.write_elements(index);
-    plan.write_upper(index);
-    plan.write_overflow(index);
-    if index.needs_wal() {
-        log_all_pages(index, MAIN_FORKNUM);
-    }
+    let plan = Plan::new(&frozen, first_block, source);
+    progress::set(Counter::BlocksDone, 0);
+    progress::set(Counter::BlocksTotal, plan.overflow_pages.end().into());
+    let mut writer = BulkWriter::new(index);
+    let mut metapage = PageImage::EMPTY;
+    plan.metapage(source).init(&mut metapage.0);
+    writer.write(std::slice::from_mut(&mut metapage));
+    write_center(&mut writer, center.unwrap_or_default(), first_block);
+    plan.write_elements(&mut writer, workers, source);
+    plan.write_upper(&mut writer, source);
+    plan.write_overflow(&mut writer, source);
+    writer.finish();
 }
 
 fn empty(frozen: &Frozen) -> Metapage {
@@ -68,33 +79,27 @@ fn write_metapage(index: Relation, fork: ForkNumber::Type, metapage: &Metapage) 
 }
 
 /// Writes the center in a chain of pages that ends before `end`.
-fn write_center(index: Relation, center: &[f32], end: u32) {
+fn write_center(writer: &mut BulkWriter, center: &[f32], end: u32) {
     for (block, values) in (METAPAGE + 1..end).zip(center.chunks(CENTER_VALUES)) {
-        let mut page = extend(index, block);
-        layout::init_center_page(
-            page.bytes_mut(),
-            values,
-            (block + 1 < end).then_some(block + 1),
-        );
-        page.mark_dirty();
+        let mut page = PageImage::EMPTY;
+        let next = (block + 1 < end).then_some(block + 1);
+        layout::init_center_page(&mut page.0, values, next);
+        writer.write(std::slice::from_mut(&mut page));
     }
 }
 
-/// Which element goes where. Elements lie in the graph's page order, then upper lists, then overflow slots.
-struct Plan<'a> {
-    frozen: &'a Frozen,
-    elements: &'a Elements,
-    graph: &'a MemoryGraph,
-    /// Place of each element in the page order.
-    position: Vec<u32>,
-    element_pages: Run<ElementId>,
-    /// By element: its first upper list.
-    upper: Vec<Option<UpperId>>,
+/// Which slot is whose: elements in page order, then upper lists, then overflow slots.
+struct Plan {
+    frozen: Frozen,
+    elements: Run<ElementId>,
+    /// The elements of upper layers, by place, and the first list of each.
+    upper: Vec<(u32, Level, UpperId)>,
     upper_pages: Run<UpperId>,
     overflow_pages: Run<OverflowId>,
 }
 
 /// Consecutive pages of one kind, and the slots taken in them.
+#[derive(Clone, Copy)]
 struct Run<Id> {
     slots: Slots<Id>,
     first_block: u32,
@@ -146,243 +151,218 @@ impl<Id: SlotId> Run<Id> {
     }
 }
 
-impl<'a> Plan<'a> {
-    fn new(
-        frozen: &'a Frozen,
-        first_block: u32,
-        elements: &'a Elements,
-        graph: &'a MemoryGraph,
-    ) -> Self {
+impl Plan {
+    fn new(frozen: &Frozen, first_block: u32, source: &impl Source) -> Self {
         let geometry = &frozen.geometry;
-        let mut element_pages = Run::new(geometry.element, first_block);
-        element_pages.taken = u32::try_from(elements.len()).unwrap_or_else(|_| error::index_full());
-        let mut position = vec![0; elements.len()];
-        for (place, &element) in (0..).zip(graph.order()) {
-            position[element as usize] = place;
-        }
-        let mut upper_pages = Run::new(geometry.upper, element_pages.end());
-        let mut upper = vec![None; elements.len()];
-        for &element in graph.order() {
-            let level = graph.level(ElementId(element));
-            upper[element as usize] = (level > 0).then(|| upper_pages.take(level.into()));
-        }
+        let mut elements = Run::new(geometry.element, first_block);
+        elements.taken = source.len();
+        let mut upper_pages = Run::new(geometry.upper, elements.end());
+        let upper = source
+            .upper_elements()
+            .into_iter()
+            .map(|(place, level)| (place, level, upper_pages.take(level.into())))
+            .collect();
         let mut overflow_pages = Run::new(geometry.overflow, upper_pages.end());
-        for rows in elements.more.chunk_by(|a, b| a.0 == b.0) {
-            let slots = (rows.len() + 1)
-                .saturating_sub(INLINE_TIDS)
-                .div_ceil(OVERFLOW_TIDS);
-            overflow_pages.taken += u32::try_from(slots).unwrap_or_else(|_| error::index_full());
-        }
+        overflow_pages.taken = source.overflow_slots();
         Self {
-            frozen,
+            frozen: *frozen,
             elements,
-            graph,
-            position,
-            element_pages,
             upper,
             upper_pages,
             overflow_pages,
         }
     }
 
-    fn metapage(&self) -> Metapage {
-        let mut frozen = *self.frozen;
-        frozen.built_elements = self.elements.len() as u64;
-        let entry_point = self.graph.entry_point().map(|(element, level)| EntryPoint {
-            element: self.id(element.0),
+    fn metapage(&self, source: &impl Source) -> Metapage {
+        let mut frozen = self.frozen;
+        frozen.built_elements = self.elements.taken.into();
+        let entry_point = source.entry_point().map(|(place, level)| EntryPoint {
+            element: self.elements.id(place),
             level,
         });
         Metapage {
             entry_point,
-            element_free: self.element_pages.with_room(),
+            element_free: self.elements.with_room(),
             upper_free: self.upper_pages.with_room(),
             overflow_free: self.overflow_pages.with_room(),
             ..empty(&frozen)
         }
     }
 
-    /// The id on pages of an element of the build.
-    fn id(&self, element: u32) -> ElementId {
-        self.element_pages.id(self.position[element as usize])
-    }
-
-    fn neighbors(&self, element: u32, level: Level, into: &mut Vec<ElementId>) {
-        into.clear();
-        into.extend(
-            self.graph
-                .neighbors(ElementId(element), level)
-                .iter()
-                .map(|&neighbor| self.id(neighbor)),
-        );
-    }
-
-    fn write_elements(&self, index: Relation) {
-        let geometry = &self.frozen.geometry;
-        // Overflow slots are taken in the order of the elements' numbers, as the plan counted them.
-        let overflow = self.overflow_heads();
-        let mut neighbors = Vec::new();
-        for (block, page) in (self.element_pages.first_block..)
-            .zip(self.graph.order().chunks(geometry.element.per_page.into()))
-        {
+    /// This thread gathers what goes on some pages, the pool fills them, this thread writes them in order.
+    fn write_elements(&self, writer: &mut BulkWriter, workers: &Workers, source: &mut impl Source) {
+        let per_task = self.elements.per_page() * PAGES_OF_A_TASK as u32;
+        let mut pending = VecDeque::new();
+        let mut upper = self.upper.iter().peekable();
+        for first in (0..self.elements.taken).step_by(per_task as usize) {
             interrupt::check();
-            let mut buffer = extend(index, block);
-            let mut view = ElementPageMut::init(buffer.bytes_mut(), geometry);
-            for &element in page {
-                self.neighbors(element, 0, &mut neighbors);
-                let rows = self.more(element);
-                let first = self.elements.tids[element as usize];
-                let tids = [first, rows.first().map_or(first, |row| row.1)];
-                view.append(&NewElement {
-                    level: self.graph.level(ElementId(element)),
-                    code: self.elements.codes.get(element),
-                    neighbors: &neighbors,
-                    tids: &tids[..1 + usize::from(!rows.is_empty())],
-                    upper: self.upper[element as usize],
-                    overflow: overflow
-                        .binary_search_by_key(&element, |head| head.0)
-                        .ok()
-                        .map(|at| overflow[at].1),
-                })
-                .expect("a page takes as many elements as the geometry says");
+            if pending.len() > workers.threads() {
+                write_next(writer, workers, &mut pending);
             }
-            finish(buffer, self.element_pages.with_room());
+            let mut batch = Batch::new(first, self);
+            for place in first..self.elements.taken.min(first.saturating_add(per_task)) {
+                let upper = upper.next_if(|upper| upper.0 == place);
+                batch.take(place, upper.map(|&(_, level, id)| (level, id)), source);
+            }
+            pending.push_back(workers.submit(move || batch.pages()));
+        }
+        while !pending.is_empty() {
+            write_next(writer, workers, &mut pending);
         }
     }
 
-    /// Rows of an element beyond the first.
-    fn more(&self, element: u32) -> &[(u32, HeapTid)] {
-        let more = &self.elements.more;
-        let start = more.partition_point(|row| row.0 < element);
-        let end = start + more[start..].partition_point(|row| row.0 == element);
-        &more[start..end]
-    }
-
-    /// Elements with more rows than they hold themselves, and the head of the chain of each.
-    fn overflow_heads(&self) -> Vec<(u32, OverflowId)> {
-        self.overflow_slots()
-            .filter(|slot| slot.is_first)
-            .map(|slot| (slot.element, slot.id))
-            .collect()
-    }
-
-    fn overflow_slots(&self) -> impl Iterator<Item = OverflowSlotPlan<'_>> {
-        let lists = self
-            .elements
-            .more
-            .chunk_by(|a, b| a.0 == b.0)
-            .flat_map(|rows| {
-                let beyond = rows.get(INLINE_TIDS - 1..).unwrap_or_default();
-                let last = beyond.len().div_ceil(OVERFLOW_TIDS).saturating_sub(1);
-                beyond
-                    .chunks(OVERFLOW_TIDS)
-                    .enumerate()
-                    .map(move |(at, rows)| (at == 0, last - at, rows))
-            });
-        lists
-            .zip(0..)
-            .map(|((is_first, serial, rows), slot)| OverflowSlotPlan {
-                element: rows[0].0,
-                id: self.overflow_pages.id(slot),
-                is_first,
-                next: (serial > 0).then(|| self.overflow_pages.id(slot + 1)),
-                serial: u32::try_from(serial).unwrap_or_else(|_| error::index_full()),
-                rows,
-            })
-    }
-
-    fn write_upper(&self, index: Relation) {
+    fn write_upper(&self, writer: &mut BulkWriter, source: &impl Source) {
         let geometry = &self.frozen.geometry;
         let mut neighbors = Vec::new();
-        let mut open: Option<(u32, Page)> = None;
-        for &element in self.graph.order() {
-            let Some(upper) = self.upper[element as usize] else {
-                continue;
-            };
-            let (block, slot) = geometry.upper.split(upper);
-            if open.as_ref().is_none_or(|(opened, _)| *opened != block) {
-                if let Some((_, page)) = open.take() {
-                    finish(page, self.upper_pages.with_room());
+        let in_page = |a: &(u32, Level, UpperId), b: &(u32, Level, UpperId)| {
+            geometry.upper.split(a.2).0 == geometry.upper.split(b.2).0
+        };
+        for page_of in self.upper.chunk_by(in_page) {
+            let mut page = PageImage::EMPTY;
+            let mut view = UpperPageMut::init(&mut page.0, geometry);
+            for &(place, level, id) in page_of {
+                let (_, slot) = geometry.upper.split(id);
+                view.write_run(slot, self.elements.id(place), level)
+                    .expect("the plan gave these slots to this element");
+                for (level, slot) in (1..=level).zip(slot..) {
+                    neighbors.clear();
+                    source.upper_neighbors(place, level, &mut neighbors);
+                    let ids: Vec<_> = neighbors.iter().map(|&n| self.elements.id(n)).collect();
+                    view.slot(slot).expect("written above").set_neighbors(&ids);
                 }
-                interrupt::check();
-                let mut page = extend(index, block);
-                UpperPageMut::init(page.bytes_mut(), geometry);
-                open = Some((block, page));
             }
-            let (_, page) = open.as_mut().expect("opened above");
-            let mut view =
-                UpperPageMut::view(page.bytes_mut(), geometry).expect("initialised above");
-            let level = self.graph.level(ElementId(element));
-            view.write_run(slot, self.id(element), level)
-                .expect("the plan gave these slots to this element");
-            for (level, slot) in (1..=level).zip(slot..) {
-                self.neighbors(element, level, &mut neighbors);
-                view.slot(slot)
-                    .expect("written above")
-                    .set_neighbors(&neighbors);
-            }
-        }
-        if let Some((_, page)) = open {
-            finish(page, self.upper_pages.with_room());
+            write_page(writer, page, self.upper_pages.with_room());
         }
     }
 
-    fn write_overflow(&self, index: Relation) {
+    fn write_overflow(&self, writer: &mut BulkWriter, source: &mut impl Source) {
         let geometry = &self.frozen.geometry;
-        let mut slots = self.overflow_slots().peekable();
-        for block in self.overflow_pages.first_block..self.overflow_pages.end() {
-            interrupt::check();
-            let mut page = extend(index, block);
-            let mut view = OverflowPageMut::init(page.bytes_mut(), geometry);
-            while let Some(plan) = slots.next_if(|plan| geometry.overflow.split(plan.id).0 == block)
-            {
-                let slot = geometry.overflow.split(plan.id).1;
-                view.write(slot, plan.element_id(self), plan.next, plan.serial)
+        let per_page = self.overflow_pages.per_page() as usize;
+        let mut rows = OverflowRows::default();
+        for first in (0..self.overflow_pages.taken).step_by(per_page) {
+            let mut page = PageImage::EMPTY;
+            let mut view = OverflowPageMut::init(&mut page.0, geometry);
+            for number in (first..self.overflow_pages.taken).take(per_page) {
+                source.overflow(number, &mut rows);
+                let (_, slot) = geometry.overflow.split(self.overflow_pages.id(number));
+                let next = rows.next.map(|next| self.overflow_pages.id(next));
+                view.write(slot, self.elements.id(rows.owner), next, rows.serial)
                     .expect("the plan gave this slot to this element");
                 let mut written = view.slot(slot).expect("written above");
-                for &(_, tid) in plan.rows {
-                    assert!(
-                        written.add_tid(tid),
-                        "a slot takes as many rows as it was given"
-                    );
+                for &tid in &rows.tids {
+                    let fits = written.add_tid(tid);
+                    assert!(fits, "a slot takes as many rows as it was given");
                 }
             }
-            finish(page, self.overflow_pages.with_room());
+            write_page(writer, page, self.overflow_pages.with_room());
         }
     }
 }
 
-/// An overflow slot to be written.
-struct OverflowSlotPlan<'a> {
-    element: u32,
-    id: OverflowId,
-    is_first: bool,
-    next: Option<OverflowId>,
-    /// Goes down along the chain, to 0.
-    serial: u32,
-    rows: &'a [(u32, HeapTid)],
+fn write_next(
+    writer: &mut BulkWriter,
+    workers: &Workers,
+    pending: &mut VecDeque<Pending<Vec<PageImage>>>,
+) {
+    let first = pending
+        .pop_front()
+        .expect("asked for only when there is one");
+    writer.write(&mut workers.wait(&first, || {}));
+    progress::set(Counter::BlocksDone, writer.next().into());
 }
 
-impl OverflowSlotPlan<'_> {
-    fn element_id(&self, plan: &Plan<'_>) -> ElementId {
-        plan.id(self.element)
-    }
-}
-
-/// Adds the next page, which has to be the block that the plan says.
-fn extend(index: Relation, block: u32) -> Page {
-    let page = Page::extend(index, MAIN_FORKNUM);
-    assert_eq!(
-        page.block(),
-        block,
-        "nobody else adds pages to an index that is being built"
-    );
-    page
+fn write_page(writer: &mut BulkWriter, mut page: PageImage, with_room: Option<u32>) {
+    list_if_roomy(&mut page, writer.next(), with_room);
+    writer.write(std::slice::from_mut(&mut page));
 }
 
 /// A page with room is the only one in its free list.
-fn finish(mut page: Page, with_room: Option<u32>) {
-    if with_room == Some(page.block()) {
-        layout::list_page(page.bytes_mut(), None).expect("the page was written just now");
+fn list_if_roomy(page: &mut PageImage, block: u32, with_room: Option<u32>) {
+    if with_room == Some(block) {
+        layout::list_page(&mut page.0, None).expect("the page was filled just now");
     }
-    page.mark_dirty();
+}
+
+/// Consecutive elements, with all that goes on their pages.
+struct Batch {
+    first: u32,
+    run: Run<ElementId>,
+    overflow: Run<OverflowId>,
+    geometry: Geometry,
+    elements: Vec<ElementRows>,
+    codes: Vec<u8>,
+    /// Places; as many of each element as it says.
+    neighbors: Vec<u32>,
+}
+
+/// What an element's slot holds beside its code and its neighbors.
+struct ElementRows {
+    upper: Option<(Level, UpperId)>,
+    neighbors: usize,
+    tids: [HeapTid; INLINE_TIDS],
+    tid_count: usize,
+    overflow: Option<u32>,
+}
+
+impl Batch {
+    fn new(first: u32, plan: &Plan) -> Self {
+        Self {
+            first,
+            run: plan.elements,
+            overflow: plan.overflow_pages,
+            geometry: plan.frozen.geometry,
+            elements: Vec::new(),
+            codes: Vec::new(),
+            neighbors: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, place: u32, upper: Option<(Level, UpperId)>, source: &mut impl Source) {
+        let before = self.neighbors.len();
+        let rows = source.element(place, &mut self.codes, &mut self.neighbors);
+        self.elements.push(ElementRows {
+            upper,
+            neighbors: self.neighbors.len() - before,
+            tids: [rows.first, rows.second.unwrap_or(rows.first)],
+            tid_count: 1 + usize::from(rows.second.is_some()),
+            overflow: rows.overflow,
+        });
+    }
+
+    fn pages(self) -> Vec<PageImage> {
+        let per_page = usize::from(self.geometry.element.per_page);
+        let mut pages = vec![PageImage::EMPTY; self.elements.len().div_ceil(per_page)];
+        let block = self.first_block();
+        let mut codes = self.codes.chunks_exact(self.geometry.code_len);
+        let mut places = self.neighbors.as_slice();
+        let mut neighbors = Vec::new();
+        for ((page, elements), block) in pages
+            .iter_mut()
+            .zip(self.elements.chunks(per_page))
+            .zip(block..)
+        {
+            let mut view = ElementPageMut::init(&mut page.0, &self.geometry);
+            for element in elements {
+                let mine = places.split_off(..element.neighbors);
+                let mine = mine.expect("as many as the element says");
+                neighbors.clear();
+                neighbors.extend(mine.iter().map(|&place| self.run.id(place)));
+                view.append(&NewElement {
+                    level: element.upper.map_or(0, |(level, _)| level),
+                    code: codes.next().expect("every element has its code"),
+                    neighbors: &neighbors,
+                    tids: &element.tids[..element.tid_count],
+                    upper: element.upper.map(|(_, id)| id),
+                    overflow: element.overflow.map(|number| self.overflow.id(number)),
+                })
+                .expect("a page takes as many elements as the geometry says");
+            }
+            list_if_roomy(page, block, self.run.with_room());
+        }
+        pages
+    }
+
+    fn first_block(&self) -> u32 {
+        self.run.first_block + self.first / self.run.per_page()
+    }
 }

@@ -2,28 +2,38 @@
 
 #![forbid(unsafe_code)]
 
-mod budget;
+mod buckets;
+mod cell;
+mod cellwise;
 mod feed;
 mod flush;
+mod format;
+mod joined;
+mod measured;
+mod source;
 mod workers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use distance::{Cpu, Kernel, Kind, Metric, kernel};
-use hnsw::build::{Stopped, Vectors, Watch};
+use hnsw::build::{Stopped, Watch};
 use hnsw::{MemoryGraph, Params};
 use layout::{Frozen, HeapTid};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
-use quantize::{CodeBits, Codec, Measure};
+use quantize::Codec;
 
 use crate::error;
 use crate::pg::heap::Table;
 use crate::pg::progress::{self, Counter};
-use crate::pg::setting;
-use budget::Budget;
-use feed::{Elements, Feed};
+use crate::pg::temp_file::TempFiles;
+use crate::pg::{Relation, setting};
+use crate::storage::index::codec;
+use cellwise::Cellwise;
+use feed::{Allowance, Elements, Feed, Loaded, Spool};
+use format::Format;
+use measured::Measured;
+use source::{InMemory, Source};
 use workers::Workers;
 
 pub(crate) use flush::write_empty;
@@ -74,134 +84,132 @@ pub(crate) fn build(
             indexed: 0.0,
         };
     }
-    let threads = setting::build_threads(table.heap());
-    let mut budget = Budget::new(setting::maintenance_work_mem());
-    let workers = Workers::start(threads);
-    enter(Phase::Loading);
-    let mut feed = Feed::new(&workers, threads, &frozen);
-    let rows =
-        table.scan(|tid: HeapTid, value| feed.add(&mut budget, tid, |floats| fill(value, floats)));
-    let (elements, codec, center) = feed.finish(&mut budget);
     let params = Params {
         m: frozen.geometry.m.into(),
         ef_construction,
     };
-    let (elements, graph) = construct(&workers, &mut budget, elements, &codec, params);
-    drop(workers);
-    enter(Phase::Writing);
-    flush::write(table.index(), &frozen, center.as_deref(), &elements, &graph);
+    let limit = setting::maintenance_work_mem();
+    let workers = Workers::start(threads(table.heap(), &frozen, limit));
+    enter(Phase::Loading);
+    let allowance = allowance(&workers, &frozen, params, limit);
+    let mut feed = Feed::new(&workers, &frozen, allowance);
+    let rows = table.scan(|tid: HeapTid, value| feed.add(tid, |floats| fill(value, floats)));
+    let (loaded, codec, center) = feed.finish();
+    let build = Build {
+        workers: &workers,
+        index: table.index(),
+        frozen: &frozen,
+        center: center.as_deref(),
+        params,
+        limit,
+    };
+    let indexed = match loaded {
+        Loaded::InMemory(elements) => build.in_memory(elements, &codec),
+        Loaded::InFile(spool) => build.in_cells(spool, codec, allowance),
+    };
     #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
-    let indexed = (elements.len() + elements.more.len()) as f64;
+    let indexed = indexed as f64;
     Built { rows, indexed }
+}
+
+/// Threads of a build. Each takes some memory of its own: with little of it there are fewer.
+fn threads(heap: Relation, frozen: &Frozen, limit: usize) -> usize {
+    let dimensions = usize::try_from(frozen.dimensions).expect("at most 16,000");
+    let of_thread = hnsw::build::bytes_of_thread(dimensions);
+    setting::build_threads(heap).min((limit / 2 / of_thread).max(1))
+}
+
+fn allowance(workers: &Workers, frozen: &Frozen, params: Params, limit: usize) -> Allowance {
+    let codec = codec(frozen, None);
+    let (by_segments, dimensions) = (Format::of(&codec).routing > 0, codec.dimensions());
+    let needed = workers.submit(move || {
+        // What so many elements take beyond what one takes is what each takes.
+        let bytes = |n| match by_segments {
+            true => hnsw::build::segments_bytes_needed(n, dimensions, &params),
+            false => MemoryGraph::bytes_needed(n, params.m),
+        };
+        let (some, more) = (1 << 16, 1 << 17);
+        let of_element = (bytes(more) - bytes(some)).div_ceil(more - some);
+        (of_element, bytes(some).saturating_sub(some * of_element))
+    });
+    let (of_element, of_threads) = workers.wait(&needed, || {});
+    Allowance {
+        limit,
+        of_element,
+        of_threads,
+        files: TempFiles::here(),
+    }
 }
 
 fn enter(phase: Phase) {
     progress::set(Counter::Phase, phase as u64);
 }
 
-/// Constructs the graph in the pool, while this thread reports progress and stays interruptible.
-fn construct(
-    workers: &Workers,
-    budget: &mut Budget,
-    elements: Elements,
-    codec: &Codec,
+/// A build whose rows are read.
+struct Build<'a> {
+    workers: &'a Workers,
+    index: Relation,
+    frozen: &'a Frozen,
+    center: Option<&'a [f32]>,
     params: Params,
-) -> (Elements, MemoryGraph) {
-    let n = elements.len();
-    let by_segments = codec.bits() != CodeBits::Exact && codec.measure() != Measure::L1;
-    let dimensions = codec.dimensions();
-    // Asked in the pool, whose size it depends on.
-    let needed = workers.submit(move || match by_segments {
-        true => hnsw::build::segments_bytes_needed(n, dimensions, &params),
-        false => MemoryGraph::bytes_needed(n, params.m),
-    });
-    let needed = workers.wait(&needed, || {});
-    budget.charge(needed);
-    enter(Phase::Building);
-    progress::set(Counter::TuplesTotal, n as u64);
-    let watch = Arc::clone(workers.watch());
-    let kernel = kernel(Kind::F32, exact_metric(codec.measure()), Cpu::current());
-    let (bits, measure, codec) = (codec.bits(), codec.measure(), codec.clone());
-    let pending = workers.submit(move || {
-        let graph = match (bits, measure) {
-            (CodeBits::Exact, _) => hnsw::build::batched(
-                &Exact {
-                    elements: &elements,
-                    kernel,
-                },
-                &params,
-                &watch,
-            ),
-            (_, Measure::L1) => hnsw::build::batched(
-                &Coded {
-                    elements: &elements,
-                    codec,
-                },
-                &params,
-                &watch,
-            ),
-            _ => hnsw::build::segments(&elements.set, &params, &watch),
+    limit: usize,
+}
+
+impl Build<'_> {
+    fn in_memory(&self, elements: Elements, codec: &Codec) -> usize {
+        let (elements, graph) = self.construct(elements, codec);
+        self.write(&mut InMemory::new(&elements, &graph));
+        elements.len() + elements.more.len()
+    }
+
+    fn in_cells(&self, spool: Spool, codec: Codec, allowance: Allowance) -> usize {
+        enter(Phase::Building);
+        progress::set(Counter::TuplesTotal, spool.rows.into());
+        let cellwise = Cellwise {
+            workers: self.workers,
+            files: allowance.files,
+            codec,
+            params: self.params,
+            limit: self.limit,
         };
-        (elements, graph)
-    });
-    let watch = Arc::clone(workers.watch());
-    let (elements, graph) = workers.wait(&pending, || report(&watch));
-    progress::set(Counter::TuplesDone, n as u64);
-    match graph {
-        Ok(graph) => (elements, graph),
-        Err(Stopped::OutOfMemory) => error::out_of_memory(needed),
-        Err(Stopped::Cancelled) => error::build_failed("it was interrupted"),
+        let mut graph = cellwise.build(spool, report);
+        self.write(&mut graph);
+        graph.rows()
+    }
+
+    fn write(&self, source: &mut impl Source) {
+        enter(Phase::Writing);
+        flush::write(self.workers, self.index, self.frozen, self.center, source);
+    }
+
+    /// Constructs the graph in the pool, while this thread reports progress and stays interruptible.
+    fn construct(&self, elements: Elements, codec: &Codec) -> (Elements, MemoryGraph) {
+        enter(Phase::Building);
+        let n = elements.len() as u64;
+        progress::set(Counter::TuplesTotal, n);
+        let watch = Arc::clone(self.workers.watch());
+        let (params, codec) = (self.params, codec.clone());
+        let by_segments = Format::of(&codec).routing > 0;
+        let pending = self.workers.submit(move || {
+            let graph = if by_segments {
+                hnsw::build::segments(&elements.set, &params, &watch)
+            } else {
+                let elements = Measured::new(&codec, &elements.codes, None);
+                hnsw::build::batched(&elements, &params, &watch)
+            };
+            (elements, graph)
+        });
+        let watch = self.workers.watch();
+        let (elements, graph) = self.workers.wait(&pending, || report(watch));
+        progress::set(Counter::TuplesDone, n);
+        match graph {
+            Ok(graph) => (elements, graph),
+            Err(Stopped::OutOfMemory) => error::out_of_memory(self.limit),
+            Err(Stopped::Cancelled) => error::build_failed("it was interrupted"),
+        }
     }
 }
 
 fn report(watch: &Watch) {
     progress::set(Counter::TuplesDone, watch.done.load(Ordering::Relaxed));
-}
-
-/// The metric that orders like a measure, without its root.
-fn exact_metric(measure: Measure) -> Metric {
-    match measure {
-        Measure::L2 => Metric::L2Squared,
-        Measure::InnerProduct => Metric::InnerProduct,
-        Measure::L1 => Metric::L1,
-    }
-}
-
-/// Short vectors, whose codes are their floats.
-struct Exact<'a> {
-    elements: &'a Elements,
-    kernel: Kernel,
-}
-
-impl Vectors for Exact<'_> {
-    fn len(&self) -> usize {
-        self.elements.len()
-    }
-
-    fn distance(&self, a: u32, b: u32) -> f32 {
-        #[expect(clippy::cast_possible_truncation, reason = "kernels sum in f32")]
-        let distance =
-            (self.kernel.one)(self.elements.codes.get(a), self.elements.codes.get(b)) as f32;
-        distance
-    }
-}
-
-/// Vectors measured by the codes that pages hold.
-struct Coded<'a> {
-    elements: &'a Elements,
-    codec: Codec,
-}
-
-impl Vectors for Coded<'_> {
-    fn len(&self) -> usize {
-        self.elements.len()
-    }
-
-    fn distance(&self, a: u32, b: u32) -> f32 {
-        // In one order, so that the distance is symmetric to the last bit.
-        let (a, b) = (a.min(b), a.max(b));
-        self.codec
-            .query_from_code(self.elements.codes.get(a))
-            .distance(self.elements.codes.get(b))
-    }
 }

@@ -54,6 +54,11 @@ impl Workers {
         Self(crew)
     }
 
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        lock(&self.0.threads).len()
+    }
+
     /// Progress of the job that runs, and how it is told to stop.
     pub(super) fn watch(&self) -> &Arc<Watch> {
         &self.0.watch

@@ -25,6 +25,15 @@ pub(crate) unsafe fn file_locator(relation: pg_sys::Relation) -> FileLocator {
     }
 }
 
+/// `RelationGetSmgr`, an inline function in C (utils/rel.h): the open file of a relation, for immediate use.
+///
+/// # Safety
+/// `relation` is an open relation.
+pub(crate) unsafe fn storage(relation: pg_sys::Relation) -> pg_sys::SMgrRelation {
+    // SAFETY: the caller vouches for the relation. The storage manager keeps what it has opened once.
+    unsafe { pg_sys::smgropen(file_locator(relation), (*relation).rd_backend) }
+}
+
 /// The number that changes whenever a relation gets a new file.
 pub(crate) fn file_number(locator: &FileLocator) -> u32 {
     #[cfg(feature = "pg15")]

@@ -17,6 +17,7 @@ pub(crate) mod setting;
 pub(crate) mod signal;
 pub(crate) mod snapshot;
 pub(crate) mod subtransaction;
+pub(crate) mod temp_file;
 pub(crate) mod varlena;
 
 pub(crate) use relation::Relation;

@@ -10,6 +10,8 @@ pub(crate) enum Counter {
     Phase,
     TuplesTotal,
     TuplesDone,
+    BlocksTotal,
+    BlocksDone,
 }
 
 /// Sets a counter of this backend.
@@ -18,6 +20,8 @@ pub(crate) fn set(counter: Counter, value: u64) {
         Counter::Phase => pg_sys::PROGRESS_CREATEIDX_SUBPHASE,
         Counter::TuplesTotal => pg_sys::PROGRESS_CREATEIDX_TUPLES_TOTAL,
         Counter::TuplesDone => pg_sys::PROGRESS_CREATEIDX_TUPLES_DONE,
+        Counter::BlocksTotal => pg_sys::PROGRESS_SCAN_BLOCKS_TOTAL,
+        Counter::BlocksDone => pg_sys::PROGRESS_SCAN_BLOCKS_DONE,
     };
     // SAFETY: writes this backend's own status entry.
     unsafe { pg_sys::pgstat_progress_update_param(index.cast_signed(), value.cast_signed()) }

@@ -2,6 +2,7 @@
 
 pub(crate) mod allocate;
 pub(crate) mod buffer;
+pub(crate) mod bulk;
 mod codes;
 pub(crate) mod index;
 pub(crate) mod insert;

@@ -61,6 +61,7 @@ sub leaves_nothing {
   my ($what, $error, $expected) = @_;
   like($error, $expected, "$what: the error says so");
   is(stray_files(), '0', "$what: no file is left");
+  is(sql('SELECT count(*) FROM pg_ls_tmpdir()'), '0', "$what: no temporary file is left");
   is(sql("SELECT count(*) FROM pg_class WHERE relname = 'built'"), '0', "$what: no index is left");
 }
 
@@ -73,8 +74,10 @@ sub failure {
 my $slow = 'CREATE INDEX built ON wordnet USING hnsw (embedding vector_l1_ops) WITH (m = 100, ef_construction = 1000)';
 my $fast = 'CREATE INDEX built ON wordnet USING hnsw (embedding vector_l2_ops)';
 
-leaves_nothing('too little memory', failure(q(SET maintenance_work_mem = '1MB'), $fast),
-  qr/54000: hnsw index build needs \d+ kB, maintenance_work_mem is 1024 kB/);
+# With little memory rows go to temporary files.
+my $little = q(SET maintenance_work_mem = '1MB');
+leaves_nothing('too little room for files', failure($little, q(SET temp_file_limit = '2MB'), $fast),
+  qr/53400: temporary file size exceeds temp_file_limit/);
 
 # A timeout at any moment. Where even the longest is not enough, the build is slow and not wrong.
 my $timeouts = 0;
@@ -89,8 +92,8 @@ is(stray_files(), '0', 'timeouts: no file is left');
 
 # Ended from outside, while rows are read and while threads construct the graph.
 sub end_in_phase {
-  my ($phase, $function, $statement) = @_;
-  my $session = Wordnet::session($node, '\set VERBOSITY verbose', $statement);
+  my ($phase, $function, @statements) = @_;
+  my $session = Wordnet::session($node, '\set VERBOSITY verbose', @statements);
   $node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase = 'building index: $phase'")
     or die "no build is $phase";
   sql("SELECT $function(pid) FROM pg_stat_progress_create_index");
@@ -109,6 +112,8 @@ my %says = (pg_cancel_backend => qr/57014|canceling statement due to user reques
 for my $function (sort keys %says) {
   leaves_nothing("$function while rows are read", end_in_phase('loading tuples', $function, $slow_rows), $says{$function});
   leaves_nothing("$function while the graph is built", end_in_phase('building graph', $function, $slow), $says{$function});
+  leaves_nothing("$function while rows are read to a file", end_in_phase('loading tuples', $function, "$little; $slow_rows"), $says{$function});
+  leaves_nothing("$function while cells are built", end_in_phase('building graph', $function, "$little; $slow"), $says{$function});
 }
 
 # An error of the user's own function in the middle.

@@ -451,14 +451,14 @@ fn less_memory_makes_more_cells() {
                 params: PARAMS,
             };
             let (mut cells, mut whole_from) = (1, 1);
-            for budget in [1 << 31, 1 << 30, 1 << 29, 1 << 28, 1 << 22] {
+            for budget in [1 << 31, 1 << 30, 1 << 29, 1 << 28, 1 << 26, 1 << 22] {
                 let plan = task.plan(budget);
                 assert!(plan.cells >= cells, "less memory, more cells");
                 assert!(plan.whole_from >= whole_from, "fewer layers as a whole");
                 assert!(plan.cells * plan.largest_cell >= CELLS_OF_A_VECTOR * task.n);
                 (cells, whole_from) = (plan.cells, plan.whole_from);
             }
-            assert!(cells > 100);
+            assert!(cells > 60, "{cells}");
             assert_eq!(Task { n: 0, ..task }.plan(0).cells, CELLS_OF_A_VECTOR);
         }
     });

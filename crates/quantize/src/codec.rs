@@ -254,6 +254,16 @@ impl Codec {
 }
 
 impl Query {
+    /// The values compared with codes, where these are not of a rotated vector.
+    #[must_use]
+    pub fn values(&self) -> Option<&[f32]> {
+        match &self.form {
+            QueryForm::Exact(query) => Some(query.values()),
+            QueryForm::Rotated(_) => None,
+            QueryForm::Scalar(query) => Some(query.values()),
+        }
+    }
+
     /// The estimated distance, never NaN: smaller is nearer.
     ///
     /// # Panics

@@ -42,6 +42,10 @@ impl ExactQuery {
         }
     }
 
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     pub(crate) fn distance(&self, code: &[u8]) -> f32 {
         let sum = self.sum(self.measure, code);
         if self.measure == Measure::InnerProduct {

@@ -83,6 +83,10 @@ impl Scalar {
 }
 
 impl ScalarQuery {
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     pub(crate) fn distance(&self, code: &[u8]) -> f32 {
         let (head, levels) = Head::split(code);
         self.codec.simd.run(Measure {

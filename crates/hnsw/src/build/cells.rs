@@ -22,8 +22,12 @@ use rayon::prelude::*;
 /// Cells that a vector is in.
 pub const CELLS_OF_A_VECTOR: usize = 2;
 
-/// Below this a cell would be little more than a few leaves.
+/// Vectors of a cell, whatever they take: with less a cell would be little more than a few leaves.
 const SMALLEST_CELL: usize = 4096;
+
+/// Bytes of a cell, however little memory there is. (Of 16 MB, where vectors have 384 dimensions, recall at 40 candidates
+/// is .01 below that of a build in memory; of 4 MB it is .02.)
+const SMALLEST_CELL_BYTES: usize = 24 << 20;
 
 /// Vectors of the sample that cells are chosen by: so many for each, and so many at least.
 const SAMPLE_OF_A_CELL: usize = 64;
@@ -69,15 +73,16 @@ pub struct Task {
 impl Task {
     /// Plans the build within `budget` bytes, in this rayon pool.
     ///
-    /// Four bytes for each vector, the lists of the upper layers and a cell of some thousand vectors are needed in any
-    /// case: a budget too small for that is overdrawn by as much.
+    /// Four bytes for each vector, the lists of the upper layers and a cell of some size are needed in any case: a budget
+    /// too small for that is overdrawn by as much.
     #[must_use]
     pub fn plan(&self, budget: usize) -> Plan {
         let fixed = self.n * size_of::<u32>() + UpperLayers::bytes_needed(self.n, self.params.m);
         let room = budget.saturating_sub(fixed);
         let for_cell = room.saturating_sub(self.bytes_of_threads());
-        let largest_cell = (for_cell / self.bytes_of_cell_vector())
-            .clamp(SMALLEST_CELL, self.n.max(SMALLEST_CELL));
+        let bytes = for_cell.max(SMALLEST_CELL_BYTES);
+        let largest_cell =
+            (bytes / self.bytes_of_cell_vector()).clamp(SMALLEST_CELL, self.n.max(SMALLEST_CELL));
         // Cells come out of different sizes: with room for one half more than the average, few have to be divided again.
         let cells = (CELLS_OF_A_VECTOR * self.n).div_ceil(largest_cell * 2 / 3);
         let share_of_layer = |level: u8| self.params.m.max(2).saturating_pow(level.into());

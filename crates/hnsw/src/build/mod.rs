@@ -15,7 +15,7 @@ pub use crate::vectors::Vectors;
 pub use batched::batched;
 pub(crate) use connect::connect;
 pub use merge::Near;
-pub use segments::{bytes_needed as segments_bytes_needed, segments};
+pub use segments::{bytes_needed as segments_bytes_needed, bytes_of_thread, segments};
 pub use stretches::{Extent, FREE, Stretches, connect_stretches};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,8 +40,11 @@ pub enum Stopped {
 
 impl Watch {
     /// An error if the build is to end.
+    ///
+    /// # Errors
+    /// That one.
     #[inline]
-    pub(crate) fn check(&self) -> Result<(), Stopped> {
+    pub fn check(&self) -> Result<(), Stopped> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(Stopped::Cancelled);
         }

@@ -32,6 +32,9 @@ pub(super) struct Effort {
     pub(super) m: usize,
 }
 
+/// Vectors of a leaf, at most.
+const LARGEST_LEAF: usize = 1536;
+
 impl Effort {
     /// `ef_construction` is how many leaves an element joins: 6 at 64, 10 at 128.
     pub(super) fn new(params: &Params) -> Self {
@@ -41,7 +44,7 @@ impl Effort {
             division: Division {
                 fanout,
                 target: 768,
-                largest: 1536,
+                largest: LARGEST_LEAF,
             },
             choice: Choice {
                 nearest: 3 * kept,
@@ -109,6 +112,12 @@ pub(super) fn bytes_of_layer(n: usize, dimensions: usize, params: &Params) -> us
     let linking =
         lists + n * m * size_of::<Near>() + 3 * order + n * size_of::<(usize, &[u32], &[u32])>();
     dividing.max(choosing).max(linking)
+}
+
+/// Bytes that a thread takes for the largest leaf.
+#[must_use]
+pub fn bytes_of_thread(dimensions: usize) -> usize {
+    AllPairs::bytes_needed(LARGEST_LEAF, dimensions)
 }
 
 /// Bytes that the threads of this rayon pool take for their leaves.

@@ -1,0 +1,89 @@
+//! Records sorted into buckets of one temporary file: filled in any order, read a bucket at a time.
+
+use super::source::to_u32;
+use crate::pg::temp_file::{TempFile, TempFiles};
+
+/// Blocks of a bucket are of this size at most.
+const LARGEST_BLOCK: usize = 1 << 16;
+
+/// Buckets of records. What goes into a bucket is collected in memory until it fills a block of the file.
+pub(super) struct Buckets {
+    file: TempFile,
+    block_bytes: usize,
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Default)]
+struct Bucket {
+    records: u64,
+    /// Blocks of the file, and how many bytes of each are in use.
+    blocks: Vec<(u32, u32)>,
+    open: Vec<u8>,
+}
+
+impl Buckets {
+    /// So many buckets, for records of up to `record_bytes`. Open blocks take about `memory` bytes, or one record each.
+    pub(super) fn new(files: TempFiles, count: usize, record_bytes: usize, memory: usize) -> Self {
+        let block_bytes = (memory / count.max(1)).min(LARGEST_BLOCK).max(record_bytes);
+        Self {
+            file: files.create(),
+            block_bytes,
+            buckets: std::iter::repeat_with(Bucket::default)
+                .take(count)
+                .collect(),
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Records in a bucket.
+    pub(super) fn records(&self, bucket: usize) -> u64 {
+        self.buckets[bucket].records
+    }
+
+    /// Adds a record.
+    pub(super) fn append(&mut self, bucket: usize, record: &[u8]) {
+        let bucket = &mut self.buckets[bucket];
+        if bucket.open.len() + record.len() > self.block_bytes {
+            bucket.close_block(&mut self.file, self.block_bytes);
+        }
+        if bucket.open.capacity() == 0 {
+            bucket.open.reserve_exact(self.block_bytes);
+        }
+        bucket.open.extend_from_slice(record);
+        bucket.records += 1;
+    }
+
+    /// Shows the records of a bucket, a block of them at a time, in the order in which they came.
+    pub(super) fn read(&mut self, bucket: usize, mut show: impl FnMut(&[u8])) {
+        let bucket = &self.buckets[bucket];
+        let mut block = vec![0; self.block_bytes];
+        for &(number, used) in &bucket.blocks {
+            let used = &mut block[..used as usize];
+            let offset = u64::from(number) * self.block_bytes as u64;
+            self.file.read_at(offset, used);
+            show(used);
+        }
+        if !bucket.open.is_empty() {
+            show(&bucket.open);
+        }
+    }
+
+    /// Lets go of the memory of a bucket that is not needed any more.
+    pub(super) fn forget(&mut self, bucket: usize) {
+        self.buckets[bucket] = Bucket::default();
+    }
+}
+
+impl Bucket {
+    fn close_block(&mut self, file: &mut TempFile, block_bytes: usize) {
+        let number = to_u32(usize::try_from(file.len()).expect("64 bits") / block_bytes);
+        let used = u32::try_from(self.open.len()).expect("a block is small");
+        self.open.resize(block_bytes, 0);
+        file.append(&self.open);
+        self.blocks.push((number, used));
+        self.open.clear();
+    }
+}

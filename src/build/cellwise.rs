@@ -1,0 +1,814 @@
+//! A build whose codes do not fit in `maintenance_work_mem`: rows lie in temporary files, a cell of them at a time is
+//! brought into memory (`hnsw::build::cells` has what is computed, and why).
+//!
+//! 1. `choose_cells` from a sample of the file of all rows, then `route`: each row goes to the buckets of its two cells.
+//! 2. `build_cells`: what a cell gives out are its elements in page order (`elements`), rows that do not fit in them
+//!    (`overflow`), and lists of neighbors, each to the bucket of its element's nearest cell (`lists`).
+//! 3. `join_lists`: a cell after the other, an element's lists become one. Cells follow each other as they were built,
+//!    so lists come out in page order (`ground`).
+//! 4. The upper layers, and links to what cannot be reached.
+//!
+//! In memory are, for each row, its place in page order (4 bytes), and the lists of upper layers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hnsw::build::cells::{CELLS_OF_A_VECTOR, Cells, Method, Plan, Task, UpperLayers};
+use hnsw::build::{Extent, FREE, Near, Stopped, Stretches, Watch, connect_stretches};
+use hnsw::{Level, Params, level_of};
+use quantize::{CodeSet, Codec, EncodedRow, Measure};
+
+use super::buckets::Buckets;
+use super::cell::{Added, Cell, Members};
+use super::feed::Spool;
+use super::format::{Format, TID_BYTES, read_tid, read_u32, write_tid};
+use super::joined::{Joined, join_lists};
+use super::source::{OverflowRows, Rows, Source, to_u32};
+use super::workers::{Pending, Workers};
+use crate::error;
+use crate::pg::interrupt;
+use crate::pg::temp_file::{TempFile, TempFiles};
+
+/// Bytes of rows that are routed at a time.
+const ROUTED_BYTES: usize = 1 << 18;
+
+/// Divisions of divisions, before the rows of a cell are taken for too alike to be told apart.
+const DEEPEST: usize = 4;
+
+/// Cells that a cell is divided into which has this many times the rows that fit.
+const PIECES: usize = 2;
+
+/// The place of a row that is no element of its own.
+pub(super) const NO_PLACE: u32 = u32::MAX;
+
+/// What does not change while a build runs.
+pub(super) struct Cellwise<'a> {
+    pub(super) workers: &'a Workers,
+    pub(super) files: TempFiles,
+    pub(super) codec: Codec,
+    pub(super) params: Params,
+    /// `maintenance_work_mem`.
+    pub(super) limit: usize,
+}
+
+/// Rows by cell: those to which it is the nearest, and those to which another is.
+struct Routed {
+    near: Buckets,
+    far: Buckets,
+}
+
+/// Records, and the cells that each of them goes to.
+type PendingRoutes = Pending<Result<(Vec<u8>, Vec<u32>), Stopped>>;
+
+impl Cellwise<'_> {
+    /// Builds the graph of all rows of a file.
+    pub(super) fn build(&self, spool: Spool, report: impl Fn(&Watch)) -> InFiles {
+        let (format, rows) = (spool.format, spool.rows);
+        let plan = self.plan(format, rows);
+        let mut routed = self.route(spool, &plan);
+        error::say_cells(routed.near.count(), plan.largest_cell);
+        let mut built = Built::new(
+            self.files,
+            format,
+            rows,
+            &self.params,
+            &plan,
+            routed.near.count(),
+        );
+        for cell in 0..routed.near.count() {
+            built.starts.push(built.count);
+            self.build_cell(&mut routed, cell, 0, &plan, &mut built, &report);
+        }
+        drop(routed);
+        self.finish(built, &plan)
+    }
+
+    fn plan(&self, format: Format, rows: u32) -> Plan {
+        let task = Task {
+            n: rows as usize,
+            dimensions: self.codec.dimensions(),
+            method: self.method(),
+            // Beside the codes: row, home, place in the table, and what finds equal rows.
+            bytes_of_vector: format.routing + format.code + 2 * size_of::<u32>() + 72,
+            params: self.params,
+        };
+        let limit = self.limit;
+        self.compute(move |_| Ok(task.plan(limit)))
+    }
+
+    fn method(&self) -> Method {
+        if Format::of(&self.codec).routing > 0 {
+            Method::Segments
+        } else {
+            Method::Insertion
+        }
+    }
+
+    /// Has the pool compute something.
+    fn compute<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Watch) -> Result<T, Stopped> + Send + 'static,
+    ) -> T {
+        let pending = self.submit(job);
+        self.wait(&pending)
+    }
+
+    fn submit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Watch) -> Result<T, Stopped> + Send + 'static,
+    ) -> Pending<Result<T, Stopped>> {
+        let watch = Arc::clone(self.workers.watch());
+        self.workers.submit(move || job(&watch))
+    }
+
+    fn wait<T>(&self, pending: &Pending<Result<T, Stopped>>) -> T {
+        check(self.workers.wait(pending, || {}), self.limit)
+    }
+
+    /// A sample of rows, each `step` rows apart, as codes that cells are chosen by.
+    fn routing_codes<'r>(
+        &self,
+        format: Format,
+        records: impl Iterator<Item = &'r [u8]>,
+    ) -> CodeSet {
+        routing_codes(&self.codec, format, records)
+    }
+
+    /// Divides all rows into cells.
+    fn route(&self, mut spool: Spool, plan: &Plan) -> Routed {
+        let (format, rows) = (spool.format, spool.rows as usize);
+        let cells = self.choose_cells(plan.cells, format, rows, |row, record| {
+            spool.file.read_at((row * format.near()) as u64, record);
+        });
+        let mut routed = Routed::new(self.files, cells.count(), format, plan.room / 8);
+        let at_once = (ROUTED_BYTES / format.near()).max(1);
+        let mut pending = VecDeque::new();
+        for first in (0..rows).step_by(at_once) {
+            if pending.len() > self.workers.threads() {
+                self.take_routed(&mut pending, format, &mut routed);
+            }
+            let count = at_once.min(rows - first);
+            let mut records = vec![0; count * format.near()];
+            spool
+                .file
+                .read_at((first * format.near()) as u64, &mut records);
+            pending.push_back(self.submit_routing(&cells, format, records, CELLS_OF_A_VECTOR));
+        }
+        while !pending.is_empty() {
+            self.take_routed(&mut pending, format, &mut routed);
+        }
+        routed
+    }
+
+    /// Chooses cells from rows that lie at equal distances.
+    fn choose_cells(
+        &self,
+        count: usize,
+        format: Format,
+        rows: usize,
+        mut read: impl FnMut(usize, &mut [u8]),
+    ) -> Arc<Cells> {
+        let sample = Cells::sample_size(count).min(rows);
+        let mut records = vec![0; sample * format.near()];
+        for (number, record) in records.chunks_exact_mut(format.near()).enumerate() {
+            read(number * rows / sample, record);
+        }
+        let codes = self.routing_codes(format, records.chunks_exact(format.near()));
+        Arc::new(self.compute(move |watch| Cells::choose(&codes, count, watch)))
+    }
+
+    fn submit_routing(
+        &self,
+        cells: &Arc<Cells>,
+        format: Format,
+        records: Vec<u8>,
+        count: usize,
+    ) -> PendingRoutes {
+        let (cells, codec) = (Arc::clone(cells), self.codec.clone());
+        self.submit(move |watch| {
+            let codes = routing_codes(&codec, format, records.chunks_exact(format.near()));
+            let nearest = cells.nearest(&codes, count, watch)?;
+            Ok((records, nearest))
+        })
+    }
+
+    fn take_routed(
+        &self,
+        pending: &mut VecDeque<PendingRoutes>,
+        format: Format,
+        routed: &mut Routed,
+    ) {
+        let first = pending
+            .pop_front()
+            .expect("asked for only when there is one");
+        let (mut records, nearest) = self.wait(&first);
+        let each = nearest.len() / (records.len() / format.near());
+        let records = records.chunks_exact_mut(format.near());
+        for (record, cells) in records.zip(nearest.chunks_exact(each)) {
+            Format::set_home(record, cells[0]);
+            routed.near.append(cells[0] as usize, record);
+            for &cell in &cells[1..] {
+                routed.far.append(cell as usize, &record[..format.far()]);
+            }
+        }
+    }
+
+    /// Brings the rows of a cell into memory and builds its graph; a cell that is too large is divided before.
+    fn build_cell(
+        &self,
+        routed: &mut Routed,
+        cell: usize,
+        depth: usize,
+        plan: &Plan,
+        built: &mut Built,
+        report: &impl Fn(&Watch),
+    ) {
+        interrupt::check();
+        let records = routed.near.records(cell) + routed.far.records(cell);
+        let largest = plan.largest_cell;
+        if records > largest as u64
+            && depth < DEEPEST
+            && routed.has_more_than(cell, largest, built.format)
+        {
+            let mut divided = self.divide(routed, cell, plan, built.format);
+            for piece in 0..divided.near.count() {
+                self.build_cell(&mut divided, piece, depth + 1, plan, built, report);
+            }
+            return;
+        }
+        let mut loaded = Cell::new(built.format, &self.codec);
+        let (format, mut full) = (built.format, false);
+        routed.near.read(cell, |records| {
+            for record in records.chunks_exact(format.near()) {
+                if loaded.len() == largest {
+                    let whole = std::mem::replace(&mut loaded, Cell::new(format, &self.codec));
+                    self.build_loaded(whole, plan, built, report);
+                    full = true;
+                }
+                if let Added::Full(element) = loaded.add_near(record) {
+                    built.write_overflow(&mut loaded, element);
+                }
+            }
+        });
+        routed.far.read(cell, |records| {
+            for record in records.chunks_exact(format.far()) {
+                // Of rows that cannot be told apart there are neighbors enough.
+                if loaded.len() < largest && !full {
+                    loaded.add_far(record);
+                }
+            }
+        });
+        routed.near.forget(cell);
+        routed.far.forget(cell);
+        self.build_loaded(loaded, plan, built, report);
+    }
+
+    /// Divides the rows of a cell; each follows its nearest leader alone.
+    fn divide(&self, routed: &mut Routed, cell: usize, plan: &Plan, format: Format) -> Routed {
+        let records = routed.near.records(cell) + routed.far.records(cell);
+        let count = usize::try_from(records).expect("64 bits") * PIECES / plan.largest_cell + 2;
+        let step = usize::try_from(records)
+            .expect("64 bits")
+            .div_ceil(Cells::sample_size(count));
+        let mut sample = Vec::new();
+        let mut number = 0;
+        routed.each(cell, format, |_, record| {
+            if number % step == 0 {
+                sample.extend_from_slice(record);
+                sample.resize(sample.len().next_multiple_of(format.near()), 0);
+            }
+            number += 1;
+        });
+        let codes = self.routing_codes(format, sample.chunks_exact(format.near()));
+        let cells = Arc::new(self.compute(move |watch| Cells::choose(&codes, count, watch)));
+        let mut divided = Routed::new(self.files, cells.count(), format, plan.room / 8);
+        let at_once = (ROUTED_BYTES / format.near()).max(1) * format.near();
+        let (mut near, mut far) = (Vec::new(), Vec::new());
+        routed.each(cell, format, |is_near, record| {
+            let records = if is_near { &mut near } else { &mut far };
+            records.extend_from_slice(record);
+            records.resize(records.len().next_multiple_of(format.near()), 0);
+            if records.len() >= at_once {
+                let records = std::mem::take(records);
+                self.route_alone(&cells, format, records, is_near, &mut divided);
+            }
+        });
+        self.route_alone(&cells, format, near, true, &mut divided);
+        self.route_alone(&cells, format, far, false, &mut divided);
+        divided
+    }
+
+    fn route_alone(
+        &self,
+        cells: &Arc<Cells>,
+        format: Format,
+        records: Vec<u8>,
+        is_near: bool,
+        divided: &mut Routed,
+    ) {
+        if records.is_empty() {
+            return;
+        }
+        let (records, nearest) = self.wait(&self.submit_routing(cells, format, records, 1));
+        for (record, &cell) in records.chunks_exact(format.near()).zip(&nearest) {
+            if is_near {
+                divided.near.append(cell as usize, record);
+            } else {
+                divided.far.append(cell as usize, &record[..format.far()]);
+            }
+        }
+    }
+
+    fn build_loaded(&self, cell: Cell, plan: &Plan, built: &mut Built, report: &impl Fn(&Watch)) {
+        if cell.len() == 0 {
+            return;
+        }
+        let (codec, params, whole_from) = (self.codec.clone(), self.params, plan.whole_from);
+        let pending = self.submit(move |watch| {
+            let layers = cell.build(&codec, &params, whole_from, watch)?;
+            Ok((cell, layers))
+        });
+        let watch = self.workers.watch();
+        let result = self.workers.wait(&pending, || report(watch));
+        let (mut cell, layers) = check(result, self.limit);
+        built.take(&mut cell, &layers, plan.whole_from);
+    }
+
+    fn finish(&self, mut built: Built, plan: &Plan) -> InFiles {
+        let members = built.upper_members(&self.params);
+        let (places, levels): (Vec<u32>, Vec<Level>) = members.into_iter().unzip();
+        let upper = UpperLayers::try_new(places, &levels, self.params.m);
+        let mut upper = check(upper, self.limit);
+        built.starts.push(built.count);
+        self.join(&mut built, plan, &mut upper);
+        self.build_whole_layers(&mut built, plan, &mut upper);
+        let connected = self.compute(move |watch| {
+            let mut upper = upper;
+            upper.connect(watch)?;
+            Ok(upper)
+        });
+        self.connect_ground(&mut built, plan, &connected);
+        InFiles::new(built, connected)
+    }
+
+    /// Makes one list of those that an element got in its cells, for the elements of one cell after the other.
+    fn join(&self, built: &mut Built, plan: &Plan, upper: &mut UpperLayers) {
+        let places = Arc::new(std::mem::take(&mut built.places));
+        let capacity = 2 * self.params.m;
+        // Its records, the lists that are made of them, and the same for the stretch before.
+        let of_element = 4 * built.lists_bytes_of_element();
+        let at_once = to_u32((plan.room / of_element).max(1024));
+        let mut pending: Option<Pending<Result<Joined, Stopped>>> = None;
+        for cell in 0..built.lists.count() {
+            let (start, end) = (built.starts[cell], built.starts[cell + 1]);
+            for first in (start..end).step_by(at_once as usize) {
+                interrupt::check();
+                let range = first..end.min(first.saturating_add(at_once));
+                let records = built.lists_of(cell, &range, &places);
+                if let Some(pending) = pending.take() {
+                    built.take_joined(&self.wait(&pending), upper);
+                }
+                let (places, m) = (Arc::clone(&places), self.params.m);
+                pending =
+                    Some(self.submit(move |watch| {
+                        join_lists(&records, range, &places, capacity, m, watch)
+                    }));
+            }
+            built.lists.forget(cell);
+        }
+        if let Some(pending) = pending {
+            built.take_joined(&self.wait(&pending), upper);
+        }
+        built.places = Arc::try_unwrap(places).unwrap_or_else(|shared| shared.to_vec());
+    }
+
+    /// Builds the layers that fit in memory as a whole.
+    fn build_whole_layers(&self, built: &mut Built, plan: &Plan, upper: &mut UpperLayers) {
+        let tall = built.read_tall(&self.codec);
+        let top = upper.entry_point().map_or(0, |(_, level)| level);
+        let tall = Arc::new(tall);
+        for level in plan.whole_from..=top {
+            let (shared, codec, params) = (Arc::clone(&tall), self.codec.clone(), self.params);
+            let (members, layer) = self.compute(move |watch| {
+                let on_it =
+                    |&element: &u32| level_of(shared.row(element).into(), params.m) >= level;
+                let members: Vec<u32> = (0..to_u32(shared.len())).filter(on_it).collect();
+                let layer =
+                    shared.layer_of_members(&codec, &members, &params, level, true, watch)?;
+                Ok((members, layer))
+            });
+            let place = |local: u32| built.places[tall.row(members[local as usize]) as usize];
+            for (local, near) in layer.lists() {
+                let neighbors = near.iter().map(|near| place(near.element));
+                upper.set_neighbors(place(local), level, neighbors);
+            }
+        }
+    }
+
+    fn connect_ground(&self, built: &mut Built, plan: &Plan, upper: &UpperLayers) {
+        let capacity = 2 * self.params.m;
+        let extent = Extent {
+            n: built.count,
+            capacity,
+            entry_point: upper.entry_point().map_or(0, |(place, _)| place),
+            stretch: (plan.room / 2 / (capacity * size_of::<u32>())).max(1024),
+        };
+        let mut lists = ListFile {
+            file: &mut built.ground,
+            capacity,
+            bytes: Vec::new(),
+        };
+        let connected =
+            connect_stretches(&mut lists, &extent, self.workers.watch(), interrupt::check);
+        check(connected, self.limit);
+    }
+}
+
+/// Raises what stopped a computation.
+fn check<T>(result: Result<T, Stopped>, bytes: usize) -> T {
+    result.unwrap_or_else(|stopped| match stopped {
+        Stopped::OutOfMemory => error::out_of_memory(bytes),
+        Stopped::Cancelled => error::build_failed("it was interrupted"),
+    })
+}
+
+/// Rows as codes that cells are chosen by.
+fn routing_codes<'r>(
+    codec: &Codec,
+    format: Format,
+    records: impl Iterator<Item = &'r [u8]>,
+) -> CodeSet {
+    let measure = match codec.measure() {
+        // Near by the one is near enough by the other.
+        Measure::L1 => Measure::L2,
+        measure => measure,
+    };
+    let mut codes = CodeSet::new(codec.dimensions(), measure);
+    let mut row = EncodedRow::new();
+    for record in records {
+        if format.routing > 0 {
+            codes.push_written(format.routing(record));
+            continue;
+        }
+        let query = codec.query_from_code(&format.code(record)[..format.code]);
+        row.encode(
+            query
+                .values()
+                .expect("neither L1 nor short vectors are rotated"),
+        );
+        codes.push(&row);
+    }
+    codes
+}
+
+impl Routed {
+    fn new(files: TempFiles, cells: usize, format: Format, memory: usize) -> Self {
+        Self {
+            near: Buckets::new(files, cells, format.near(), memory / 2),
+            far: Buckets::new(files, cells, format.far(), memory / 2),
+        }
+    }
+
+    /// Shows all records of a cell, and whether it is the nearest to them.
+    fn each(&mut self, cell: usize, format: Format, mut show: impl FnMut(bool, &[u8])) {
+        self.near.read(cell, |records| {
+            records
+                .chunks_exact(format.near())
+                .for_each(|record| show(true, record));
+        });
+        self.far.read(cell, |records| {
+            records
+                .chunks_exact(format.far())
+                .for_each(|record| show(false, record));
+        });
+    }
+
+    /// Whether a cell has more distinct rows than so many.
+    fn has_more_than(&mut self, cell: usize, count: usize, format: Format) -> bool {
+        let mut known = std::collections::HashSet::new();
+        self.each(cell, format, |_, record| {
+            if known.len() <= count {
+                known.insert(Format::hash(record));
+            }
+        });
+        known.len() > count
+    }
+}
+
+/// What the cells that are built have given out.
+struct Built {
+    format: Format,
+    m: usize,
+    /// Elements so far.
+    count: u32,
+    /// By row; `NO_PLACE` for rows that equal another.
+    places: Vec<u32>,
+    /// The first place of each cell.
+    starts: Vec<u32>,
+    /// The elements in page order: row, two rows of the table, the head of the overflow chain and the code.
+    elements: TempFile,
+    /// Lists by the cell nearest to their element.
+    lists: Buckets,
+    /// Rows beyond those in `elements`.
+    overflow: TempFile,
+    overflow_slots: u32,
+    /// Rows of the layers that are built as a whole, with their codes.
+    tall: TempFile,
+    tall_rows: u32,
+    /// The lists of the ground, in page order.
+    ground: TempFile,
+    record: Vec<u8>,
+}
+
+/// Bytes of an element before its code.
+const ELEMENT_HEAD: usize = 2 * TID_BYTES + 8;
+/// Bytes of an overflow slot.
+const OVERFLOW_BYTES: usize = 16 + layout::OVERFLOW_TIDS * TID_BYTES;
+/// Bytes of a list before its neighbors, and of each of these.
+pub(super) const LIST_HEAD: usize = 8;
+pub(super) const LIST_ENTRY: usize = 8;
+
+impl Built {
+    fn new(
+        files: TempFiles,
+        format: Format,
+        rows: u32,
+        params: &Params,
+        plan: &Plan,
+        cells: usize,
+    ) -> Self {
+        let mut places = Vec::new();
+        if places.try_reserve_exact(rows as usize).is_err() {
+            error::out_of_memory(rows as usize * size_of::<u32>());
+        }
+        places.resize(rows as usize, NO_PLACE);
+        let longest_list = LIST_HEAD + 2 * params.m * LIST_ENTRY;
+        Self {
+            format,
+            m: params.m,
+            count: 0,
+            places,
+            starts: Vec::new(),
+            elements: files.create(),
+            lists: Buckets::new(files, cells, longest_list, plan.room / 8),
+            overflow: files.create(),
+            overflow_slots: 0,
+            tall: files.create(),
+            tall_rows: 0,
+            ground: files.create(),
+            record: Vec::new(),
+        }
+    }
+
+    fn lists_bytes_of_element(&self) -> usize {
+        CELLS_OF_A_VECTOR * (LIST_HEAD + 2 * self.m * LIST_ENTRY)
+    }
+
+    /// Takes in a cell whose graph is built.
+    fn take(&mut self, cell: &mut Cell, layers: &[Members], whole_from: Level) {
+        let ground = layers.first().expect("the ground is always built by cell");
+        for (element, _) in ground.layer.lists() {
+            if (element as usize) < cell.near.len() {
+                self.write_element(cell, element, whole_from);
+            }
+        }
+        for (level, members) in (0..).zip(layers) {
+            for (element, near) in members.layer.lists() {
+                self.write_list(cell, &members.members, level, element, near);
+            }
+        }
+    }
+
+    fn write_element(&mut self, cell: &mut Cell, element: u32, whole_from: Level) {
+        let at = element as usize;
+        if !cell.near[at].beyond.is_empty() {
+            self.write_overflow(cell, at);
+        }
+        let (row, rows) = (cell.rows[at], &cell.near[at]);
+        self.places[row as usize] = self.count;
+        self.count += 1;
+        self.record.clear();
+        write_tid(rows.first, &mut self.record);
+        write_tid(rows.second.unwrap_or(rows.first), &mut self.record);
+        self.record
+            .extend(u32::from(rows.second.is_some()).to_ne_bytes());
+        let head = rows.chain.map_or(0, |(slot, _)| slot + 1);
+        self.record.extend(head.to_ne_bytes());
+        self.record.extend_from_slice(cell.codes.get(element));
+        self.elements.append(&self.record);
+        if level_of(row.into(), self.m) >= whole_from {
+            self.tall_rows += 1;
+            self.record.clear();
+            self.record.extend(row.to_ne_bytes());
+            cell.write_codes(element, &mut self.record);
+            self.tall.append(&self.record);
+        }
+    }
+
+    /// Writes a slot of rows that equal an element of a cell. It goes before those written earlier.
+    fn write_overflow(&mut self, cell: &mut Cell, element: usize) {
+        let row = cell.rows[element];
+        let rows = &mut cell.near[element];
+        let serial = rows.chain.map_or(0, |(_, serial)| serial + 1);
+        let next = rows.chain.map_or(0, |(slot, _)| slot + 1);
+        self.record.clear();
+        for number in [row, next, serial, to_u32(rows.beyond.len())] {
+            self.record.extend(number.to_ne_bytes());
+        }
+        for tid in rows.beyond.drain(..) {
+            write_tid(tid, &mut self.record);
+        }
+        self.record.resize(OVERFLOW_BYTES, 0);
+        self.overflow.append(&self.record);
+        rows.chain = Some((self.overflow_slots, serial));
+        self.overflow_slots += 1;
+    }
+
+    fn write_list(
+        &mut self,
+        cell: &Cell,
+        members: &[u32],
+        level: Level,
+        local: u32,
+        near: &[Near],
+    ) {
+        let element = |local: u32| members[local as usize] as usize;
+        self.record.clear();
+        self.record.extend(cell.rows[element(local)].to_ne_bytes());
+        let head = u32::from(level) << 16 | to_u32(near.len());
+        self.record.extend(head.to_ne_bytes());
+        for near in near {
+            self.record
+                .extend(cell.rows[element(near.element)].to_ne_bytes());
+            self.record.extend(near.distance.to_ne_bytes());
+        }
+        let home = cell.homes[element(local)] as usize;
+        self.lists.append(home, &self.record);
+    }
+
+    /// Lists of the elements of a cell whose places lie in a range.
+    fn lists_of(&mut self, cell: usize, range: &std::ops::Range<u32>, places: &[u32]) -> Vec<u8> {
+        let mut found = Vec::new();
+        self.lists.read(cell, |mut records| {
+            while !records.is_empty() {
+                let count = read_u32(records, 4) as usize & 0xffff;
+                let (record, others) = records.split_at(LIST_HEAD + count * LIST_ENTRY);
+                if range.contains(&places[read_u32(record, 0) as usize]) {
+                    found.extend_from_slice(record);
+                }
+                records = others;
+            }
+        });
+        found
+    }
+
+    fn take_joined(&mut self, joined: &Joined, upper: &mut UpperLayers) {
+        self.ground
+            .append(bytes_of(&joined.ground, &mut self.record));
+        for (place, level, neighbors) in &joined.upper {
+            upper.set_neighbors(*place, *level, neighbors.iter().copied());
+        }
+    }
+
+    /// Elements above the ground by place, and their levels.
+    fn upper_members(&self, params: &Params) -> Vec<(u32, Level)> {
+        let mut members: Vec<(u32, Level)> = (0..)
+            .zip(&self.places)
+            .map(|(row, &place)| (place, level_of(row, params.m)))
+            .filter(|&(place, level)| level > 0 && place != NO_PLACE)
+            .collect();
+        members.sort_unstable();
+        members
+    }
+
+    fn read_tall(&mut self, codec: &Codec) -> Cell {
+        let mut cell = Cell::new(self.format, codec);
+        let mut record = vec![0; 4 + self.format.built_on()];
+        for number in 0..u64::from(self.tall_rows) {
+            interrupt::check();
+            self.tall.read_at(number * record.len() as u64, &mut record);
+            cell.add_tall(read_u32(&record, 0), &record[4..]);
+        }
+        cell
+    }
+}
+
+/// Numbers as bytes, in memory of the caller's.
+fn bytes_of<'b>(numbers: &[u32], into: &'b mut Vec<u8>) -> &'b [u8] {
+    into.clear();
+    into.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+    into
+}
+
+/// Lists in a file.
+struct ListFile<'a> {
+    file: &'a mut TempFile,
+    capacity: usize,
+    bytes: Vec<u8>,
+}
+
+impl ListFile<'_> {
+    fn offset(&self, first: u32) -> u64 {
+        u64::from(first) * (self.capacity * size_of::<u32>()) as u64
+    }
+}
+
+impl Stretches for ListFile<'_> {
+    fn read(&mut self, first: u32, lists: &mut [u32]) {
+        self.bytes.resize(size_of_val(lists), 0);
+        self.file.read_at(self.offset(first), &mut self.bytes);
+        let (numbers, _) = self.bytes.as_chunks();
+        lists
+            .iter_mut()
+            .zip(numbers)
+            .for_each(|(list, &number)| *list = u32::from_ne_bytes(number));
+    }
+
+    fn write(&mut self, first: u32, lists: &[u32]) {
+        let offset = self.offset(first);
+        self.file.write_at(offset, bytes_of(lists, &mut self.bytes));
+    }
+}
+
+/// A finished graph in files.
+pub(super) struct InFiles {
+    built: Built,
+    upper: UpperLayers,
+    bytes: Vec<u8>,
+}
+
+impl InFiles {
+    fn new(built: Built, upper: UpperLayers) -> Self {
+        Self {
+            built,
+            upper,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Rows that are in the index.
+    pub(super) fn rows(&self) -> usize {
+        self.built.places.len()
+    }
+
+    fn read(file: &mut TempFile, number: u32, bytes: &mut [u8]) {
+        file.read_at(u64::from(number) * bytes.len() as u64, bytes);
+    }
+}
+
+impl Source for InFiles {
+    fn len(&self) -> u32 {
+        self.built.count
+    }
+
+    fn entry_point(&self) -> Option<(u32, Level)> {
+        let first = (self.built.count > 0).then_some((0, 0));
+        self.upper.entry_point().or(first)
+    }
+
+    fn upper_elements(&self) -> Vec<(u32, Level)> {
+        self.upper.elements().collect()
+    }
+
+    fn upper_neighbors(&self, place: u32, level: Level, into: &mut Vec<u32>) {
+        into.extend(self.upper.neighbors(place, level));
+    }
+
+    fn element(&mut self, place: u32, code: &mut Vec<u8>, neighbors: &mut Vec<u32>) -> Rows {
+        let list = 2 * self.built.m * size_of::<u32>();
+        self.bytes.resize(list, 0);
+        Self::read(&mut self.built.ground, place, &mut self.bytes);
+        let ids = self
+            .bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&id| u32::from_ne_bytes(id));
+        neighbors.extend(ids.take_while(|&id| id != FREE));
+        self.bytes.resize(ELEMENT_HEAD + self.built.format.code, 0);
+        Self::read(&mut self.built.elements, place, &mut self.bytes);
+        code.extend_from_slice(&self.bytes[ELEMENT_HEAD..]);
+        let has_second = read_u32(&self.bytes, 2 * TID_BYTES) != 0;
+        Rows {
+            first: read_tid(&self.bytes, 0),
+            second: has_second.then(|| read_tid(&self.bytes, TID_BYTES)),
+            overflow: read_u32(&self.bytes, 2 * TID_BYTES + 4).checked_sub(1),
+        }
+    }
+
+    fn overflow_slots(&self) -> u32 {
+        self.built.overflow_slots
+    }
+
+    fn overflow(&mut self, number: u32, into: &mut OverflowRows) {
+        self.bytes.resize(OVERFLOW_BYTES, 0);
+        Self::read(&mut self.built.overflow, number, &mut self.bytes);
+        into.owner = self.built.places[read_u32(&self.bytes, 0) as usize];
+        into.next = read_u32(&self.bytes, 4).checked_sub(1);
+        into.serial = read_u32(&self.bytes, 8);
+        into.tids.clear();
+        let count = read_u32(&self.bytes, 12) as usize;
+        into.tids
+            .extend((0..count).map(|i| read_tid(&self.bytes, 16 + i * TID_BYTES)));
+    }
+}

@@ -1,0 +1,116 @@
+//! The lists that elements got in their cells become one each.
+
+use std::ops::Range;
+
+use hnsw::build::cells::join;
+use hnsw::build::{FREE, Near, Stopped, Watch};
+use hnsw::{Level, max_neighbors};
+use rayon::prelude::*;
+
+use super::cellwise::{LIST_ENTRY, LIST_HEAD, NO_PLACE};
+use super::format::read_u32;
+
+/// Lists of consecutive elements, named by place.
+pub(super) struct Joined {
+    /// So many numbers for each element as a list of the ground has places.
+    pub(super) ground: Vec<u32>,
+    /// Lists of upper layers.
+    pub(super) upper: Vec<(u32, Level, Vec<u32>)>,
+}
+
+/// Where a list is among the records.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    level: Level,
+    place: u32,
+    offset: usize,
+}
+
+/// Joins the lists of the elements whose places lie in a range. Neighbors that are no elements of their own are left out.
+pub(super) fn join_lists(
+    records: &[u8],
+    range: Range<u32>,
+    places: &[u32],
+    capacity: usize,
+    m: usize,
+    watch: &Watch,
+) -> Result<Joined, Stopped> {
+    let mut entries = entries(records, places);
+    entries.par_sort_unstable();
+    watch.check()?;
+    let ground_end = entries.partition_point(|entry| entry.level == 0);
+    let of_element: Vec<&[Entry]> = entries[..ground_end]
+        .chunk_by(|a, b| a.place == b.place)
+        .collect();
+    let mut ground = Vec::new();
+    ground.try_reserve_exact(range.len() * capacity)?;
+    ground.resize(range.len() * capacity, FREE);
+    let lists: Vec<(&[Entry], &mut [u32])> = pair_up(&of_element, &range, &mut ground, capacity);
+    lists.into_par_iter().for_each(|(entries, list)| {
+        for (place, near) in list
+            .iter_mut()
+            .zip(joined(records, entries, places, capacity))
+        {
+            *place = near.element;
+        }
+    });
+    let upper = entries[ground_end..]
+        .chunk_by(|a, b| (a.level, a.place) == (b.level, b.place))
+        .map(|entries| {
+            let (level, place) = (entries[0].level, entries[0].place);
+            let near = joined(records, entries, places, max_neighbors(m, level));
+            (place, level, near.iter().map(|near| near.element).collect())
+        });
+    Ok(Joined {
+        upper: upper.collect(),
+        ground,
+    })
+}
+
+/// The entries of each element with the list that is to be made of them.
+fn pair_up<'e, 'l>(
+    of_element: &[&'e [Entry]],
+    range: &Range<u32>,
+    ground: &'l mut [u32],
+    capacity: usize,
+) -> Vec<(&'e [Entry], &'l mut [u32])> {
+    let mut entries = of_element.iter().copied().peekable();
+    let lists = range.clone().zip(ground.chunks_exact_mut(capacity));
+    lists
+        .filter_map(|(place, list)| {
+            let entries = entries.next_if(|entries| entries[0].place == place)?;
+            Some((entries, list))
+        })
+        .collect()
+}
+
+fn entries(records: &[u8], places: &[u32]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut offset = 0;
+    while offset < records.len() {
+        let (row, head) = (read_u32(records, offset), read_u32(records, offset + 4));
+        entries.push(Entry {
+            level: (head >> 16) as Level,
+            place: places[row as usize],
+            offset,
+        });
+        offset += LIST_HEAD + (head & 0xffff) as usize * LIST_ENTRY;
+    }
+    entries
+}
+
+fn joined(records: &[u8], entries: &[Entry], places: &[u32], capacity: usize) -> Vec<Near> {
+    let mut near = Vec::with_capacity(2 * capacity);
+    for entry in entries {
+        let count = read_u32(records, entry.offset + 4) as usize & 0xffff;
+        let list = &records[entry.offset + LIST_HEAD..][..count * LIST_ENTRY];
+        near.extend(list.chunks_exact(LIST_ENTRY).map(|neighbor| Near {
+            element: places[read_u32(neighbor, 0) as usize],
+            distance: f32::from_bits(read_u32(neighbor, 4)),
+        }));
+    }
+    let own = entries[0].place;
+    near.retain(|near| near.element != NO_PLACE && near.element != own);
+    join(&mut near, capacity);
+    near
+}

@@ -1,0 +1,102 @@
+//! Temporary files: counted against `temp_file_limit`, gone with the transaction however it ends.
+#![expect(unsafe_code, reason = "calls Postgres' buffered files")]
+
+use pgrx::{PgMemoryContexts, pg_sys};
+
+use crate::error;
+
+/// Postgres cuts a temporary file into files of this size (`MAX_PHYSICAL_FILESIZE`, buffile.c).
+const SEGMENT: u64 = 1 << 30;
+
+/// Where the memory of temporary files comes from: what is current while rows are shown is freed after each row.
+#[derive(Clone, Copy)]
+pub(crate) struct TempFiles(pg_sys::MemoryContext);
+
+impl TempFiles {
+    /// For files that are closed before the memory context that is current now goes.
+    pub(crate) fn here() -> Self {
+        // SAFETY: called in the main thread of a backend.
+        Self(unsafe { pg_sys::CurrentMemoryContext })
+    }
+
+    /// A new file. Postgres removes it when it is closed, or when the transaction ends.
+    pub(crate) fn create(self) -> TempFile {
+        let create = |_: &mut PgMemoryContexts| {
+            // SAFETY: the memory context lives as long as the file.
+            unsafe { pg_sys::BufFileCreateTemp(false) }
+        };
+        // SAFETY: the context is live.
+        let file = unsafe { PgMemoryContexts::For(self.0).switch_to(create) };
+        TempFile {
+            file,
+            len: 0,
+            position: 0,
+        }
+    }
+}
+
+/// A temporary file.
+pub(crate) struct TempFile {
+    file: *mut pg_sys::BufFile,
+    len: u64,
+    /// Where Postgres would read or write next.
+    position: u64,
+}
+
+impl TempFile {
+    /// Bytes written.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Writes at the end.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.write_at(self.len, bytes);
+    }
+
+    /// Writes over what was there, or at the end.
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) {
+        self.seek(offset);
+        // SAFETY: the file is open, and the bytes are only read. An error of the disk is an ERROR.
+        unsafe { pg_sys::BufFileWrite(self.file, bytes.as_ptr().cast_mut().cast(), bytes.len()) }
+        self.position += bytes.len() as u64;
+        self.len = self.len.max(self.position);
+    }
+
+    /// Reads what was written.
+    pub(crate) fn read_at(&mut self, offset: u64, bytes: &mut [u8]) {
+        self.seek(offset);
+        // SAFETY: the file is open, and so many bytes may be written to.
+        let read =
+            unsafe { pg_sys::BufFileRead(self.file, bytes.as_mut_ptr().cast(), bytes.len()) };
+        if read != bytes.len() {
+            error::temp_file_too_short(read, bytes.len());
+        }
+        self.position += read as u64;
+    }
+
+    fn seek(&mut self, offset: u64) {
+        if offset == self.position {
+            return;
+        }
+        let (segment, within) = (offset / SEGMENT, offset % SEGMENT);
+        let segment = i32::try_from(segment).expect("a file of less than 2^61 bytes");
+        let within = i64::try_from(within).expect("less than a segment");
+        // SAFETY: the file is open. Seeking writes what is buffered, and an error of the disk is an ERROR.
+        let failed =
+            unsafe { pg_sys::BufFileSeek(self.file, segment, within, libc::SEEK_SET) != 0 };
+        if failed {
+            error::temp_file_too_short(0, 0);
+        }
+        self.position = offset;
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: open until now; not unwinding, so Postgres has not closed it.
+            unsafe { pg_sys::BufFileClose(self.file) }
+        }
+    }
+}
