@@ -5,22 +5,22 @@ bench_types() {
     bench_types_time "$1" "$2" 'distances in a scan' \
         "SELECT count(*) FROM $2 WHERE embedding $(bench_operator "$2") (SELECT embedding FROM $2 LIMIT 1) < 0"
     [[ $2 == wordnet ]] || return 0
-    bench_types_wide "$1"
-    bench_types_time "$1" wide 'text output' 'SELECT sum(length(embedding::text)) FROM wide'
-    bench_types_time "$1" wide 'text input' 'SELECT count(literal::vector) FROM wide'
-    bench_types_time "$1" wide 'binary output' 'SELECT sum(length(vector_send(embedding))) FROM wide'
-    bench_types_time "$1" wide 'sum' 'SELECT sum(embedding) FROM wide'
-    bench_types_time "$1" wide 'avg' 'SELECT avg(embedding) FROM wide'
+    bench_types_texts "$1"
+    bench_types_time "$1" texts 'text output' 'SELECT sum(length(embedding::text)) FROM texts'
+    bench_types_time "$1" texts 'text input' 'SELECT count(literal::vector) FROM texts'
+    bench_types_time "$1" texts 'binary output' 'SELECT sum(length(vector_send(embedding))) FROM texts'
+    bench_types_time "$1" texts 'sum' 'SELECT sum(embedding) FROM texts'
+    bench_types_time "$1" texts 'avg' 'SELECT avg(embedding) FROM texts'
 }
 
 # 10,000 vectors of 1,536 dimensions, and their texts.
-bench_types_wide() {
-    [[ -z $(sql "$1" -c "SELECT to_regclass('wide')") ]] || return 0
-    sql "$1" -c "CREATE TABLE wide AS SELECT embedding, embedding::text AS literal FROM (
+bench_types_texts() {
+    [[ -z $(sql "$1" -c "SELECT to_regclass('texts')") ]] || return 0
+    sql "$1" -c "CREATE TABLE texts AS SELECT embedding, embedding::text AS literal FROM (
         SELECT a.embedding || b.embedding || c.embedding || d.embedding AS embedding
           FROM wordnet a JOIN wordnet b ON b.id = a.id + 10000
             JOIN wordnet c ON c.id = a.id + 20000 JOIN wordnet d ON d.id = a.id + 30000
-          WHERE a.id < 10000) AS wide" -c 'VACUUM ANALYZE wide'
+          WHERE a.id < 10000) AS texts" -c 'VACUUM ANALYZE texts'
 }
 
 # bench_types_time ENGINE TABLE WHAT STATEMENT: rows a second, the best of three after one to warm up.

@@ -10,7 +10,7 @@ dev_bench() {
     local names=("$@") name
     ((${#names[@]} > 0)) || names=("${bench_names[@]}")
     for name in "${names[@]}"; do
-        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert and types"
+        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, types and growth"
         # shellcheck source=/dev/null
         source "benches/$name.sh"
     done
@@ -80,9 +80,10 @@ bench_load() {
     local vectors queries dimensions
     [[ -z $(sql "$1" -c "SELECT to_regclass('$2_query')") ]] || return 0
     case $2 in
+        wide) bench_load_wide "$1"; return ;;
         wordnet) vectors=wordnet_base.f16.npy queries=wordnet_queries.f32.npy dimensions=384 ;;
         sift) vectors=sift_base.u8.npy queries=sift_queries.u8.npy dimensions=128 ;;
-        *) die "there is no data set $2; there are wordnet and sift" ;;
+        *) die "there is no data set $2; there are wordnet, sift and wide" ;;
     esac
     say "loading $2 into $1"
     sql "$1" -c "DROP TABLE IF EXISTS $2" -c "CREATE TABLE $2 (id int, embedding vector($dimensions))" \
@@ -93,16 +94,41 @@ bench_load() {
     sql "$1" -c "ALTER TABLE $2_loading RENAME TO $2_query" -c "VACUUM ANALYZE $2" -c "ANALYZE $2_query"
 }
 
-bench_operator() { if [[ $1 == wordnet ]]; then echo '<=>'; else echo '<->'; fi; }
-
-bench_operator_class() { if [[ $1 == wordnet ]]; then echo vector_cosine_ops; else echo vector_l2_ops; fi; }
-
-# bench_index ENGINE TABLE SET: creates the index, prints the seconds that took.
-bench_index() {
-    sql "$1" -c "DROP INDEX IF EXISTS $2_embedding" -c CHECKPOINT -c '\timing on' -c "
-        CREATE INDEX $2_embedding ON $2 USING hnsw (embedding $(bench_operator_class "$3"))" |
-        sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | tail -1 | awk '{ printf "%.2f\n", $1 / 1000 }'
+# 50,000 vectors of 1,536 dimensions: four copies of a row of wordnet, each turned another way (its halves or quarters
+# change places, which keeps distances) and moved by a fifth of another row.
+bench_load_wide() {
+    bench_load "$1" wordnet
+    say "making wide of wordnet in $1"
+    sql "$1" -c 'DROP TABLE IF EXISTS wide, noise, wide_loading' -c 'CREATE TABLE noise AS SELECT row_number() OVER (ORDER BY id) - 1 AS id,
+            embedding * array_fill(0.2::real, ARRAY[384])::vector AS embedding FROM wordnet WHERE id % 11 = 0' \
+        -c 'ALTER TABLE noise ADD PRIMARY KEY (id)' \
+        -c "CREATE TABLE wide AS SELECT id, $(bench_wide_vector) AS embedding FROM wordnet v, $(bench_wide_noise) WHERE id < 50000" \
+        -c 'CREATE TABLE wide_loading (id int, embedding vector(1536), nearest int[])' \
+        -c "INSERT INTO wide_loading SELECT id, $(bench_wide_vector) FROM wordnet_query v, $(bench_wide_noise) WHERE id < 200" \
+        -c 'UPDATE wide_loading q SET nearest = array(SELECT id FROM wide ORDER BY embedding <=> q.embedding LIMIT 10)' \
+        -c 'ALTER TABLE wide_loading RENAME TO wide_query' -c 'VACUUM ANALYZE wide' -c 'ANALYZE wide_query'
 }
+
+bench_wide_vector() {
+    echo "((embedding + noise.a)
+        || ((subvector(embedding, 97, 288) || subvector(embedding, 1, 96)) + noise.b)
+        || ((subvector(embedding, 193, 192) || subvector(embedding, 1, 192)) + noise.c)
+        || ((subvector(embedding, 289, 96) || subvector(embedding, 1, 288)) + noise.d))::vector(1536)"
+}
+
+# Four rows of noise for a row v.
+bench_wide_noise() {
+    local copy lookups=()
+    for copy in a b c d; do
+        lookups+=("(SELECT embedding FROM noise WHERE id = (v.id::bigint * 7919 + ascii('$copy') * 331) % 10000) AS $copy")
+    done
+    local IFS=,
+    echo "LATERAL (SELECT ${lookups[*]}) AS noise"
+}
+
+bench_operator() { if [[ $1 == w* ]]; then echo '<=>'; else echo '<->'; fi; }
+
+bench_operator_class() { if [[ $1 == w* ]]; then echo vector_cosine_ops; else echo vector_l2_ops; fi; }
 
 # The processor time that finished sessions have used, in seconds: what a busy machine does not distort.
 bench_processor_time() {

@@ -477,6 +477,26 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_was_written_is_read_as_it_was() {
+        for dimensions in [1, 64, 100] {
+            let vectors: Vec<_> = (0..20).map(|seed| vector(dimensions, seed)).collect();
+            let set = set_of(&vectors, Measure::L2, Simd::current());
+            let mut copy = CodeSet::new(dimensions, Measure::L2);
+            for id in 0..20 {
+                let mut written = Vec::new();
+                set.write_row(id, &mut written);
+                assert_eq!(written.len(), CodeSet::row_bytes(dimensions));
+                copy.push_written(&written);
+                assert!(copy.is_written(id, &written));
+                assert!(id == 0 || !copy.is_written(id - 1, &written));
+            }
+            for (a, b) in (0..20).zip((0..20).rev()) {
+                assert_eq!(copy.distance(a, b).to_bits(), set.distance(a, b).to_bits());
+            }
+        }
+    }
+
+    #[test]
     fn a_vector_is_at_no_distance_from_itself() {
         let vectors: Vec<_> = (0..5).map(|seed| vector(200, seed)).collect();
         let set = set_of(&vectors, Measure::L2, Simd::current());

@@ -106,18 +106,13 @@ impl Task {
         let some = 1 << 16;
         let lists = Lists::bytes_needed(1, max_neighbors(self.params.m, 0)) + size_of::<u32>();
         let build = match self.method {
-            Method::Segments => bytes_of_layer(some, self.dimensions, &halved(&self.params)) / some,
+            Method::Segments => {
+                let effort = Effort::new(&self.params).divided(CELLS_OF_A_VECTOR);
+                bytes_of_layer(some, self.dimensions, &effort) / some
+            }
             Method::Insertion => MemoryGraph::bytes_needed(some, self.params.m) / some,
         };
         self.bytes_of_vector + lists + build + 1
-    }
-}
-
-/// Half of the effort in each of the cells that a vector is in.
-fn halved(params: &Params) -> Params {
-    Params {
-        ef_construction: params.ef_construction / CELLS_OF_A_VECTOR,
-        ..*params
     }
 }
 
@@ -195,7 +190,7 @@ pub fn by_segments(
     whole: bool,
     watch: &Watch,
 ) -> Result<Layer, Stopped> {
-    let effort = Effort::new(&if whole { *params } else { halved(params) });
+    let effort = Effort::new(params).divided(if whole { 1 } else { CELLS_OF_A_VECTOR });
     let share = if whole || level > 0 {
         0
     } else {

@@ -36,10 +36,10 @@ pub(super) struct Effort {
 const LARGEST_LEAF: usize = 1536;
 
 impl Effort {
-    /// `ef_construction` is how many leaves an element joins: 6 at 64, 10 at 128.
+    /// `ef_construction` is how many leaves an element joins: 7 at 64, 11 at 128.
     pub(super) fn new(params: &Params) -> Self {
         let kept = params.m.max(16);
-        let fanout = 2 + params.ef_construction / 16;
+        let fanout = 3 + params.ef_construction / 16;
         Self {
             division: Division {
                 fanout,
@@ -52,6 +52,12 @@ impl Effort {
             },
             m: params.m,
         }
+    }
+
+    /// The part of it that each of so many cells gets which an element is in.
+    pub(super) fn divided(mut self, cells: usize) -> Self {
+        self.division.fanout = self.division.fanout.div_ceil(cells);
+        self
     }
 }
 
@@ -82,19 +88,20 @@ pub fn segments(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<Memor
 pub fn bytes_needed(n: usize, dimensions: usize, params: &Params) -> usize {
     let upper = n.div_ceil(params.m.max(2) - 1);
     let graph = MemoryGraph::bytes_needed(n, params.m);
-    let ground = bytes_of_layer(n, dimensions, params);
+    let effort = Effort::new(params);
+    let ground = bytes_of_layer(n, dimensions, &effort);
     let above =
-        CodeSet::bytes_needed(upper, dimensions) + bytes_of_layer(upper, dimensions, params);
+        CodeSet::bytes_needed(upper, dimensions) + bytes_of_layer(upper, dimensions, &effort);
     graph + ground.max(above) + bytes_of_threads(n, dimensions, params)
 }
 
 /// Bytes that a layer of `n` elements takes while it is built.
-pub(super) fn bytes_of_layer(n: usize, dimensions: usize, params: &Params) -> usize {
-    let Effort {
+pub(super) fn bytes_of_layer(n: usize, dimensions: usize, effort: &Effort) -> usize {
+    let &Effort {
         division,
         choice,
         m,
-    } = Effort::new(params);
+    } = effort;
     let number = size_of::<u32>();
     // Leaves that are pooled or divided again have a vector no more often.
     let rows = if n > division.largest {
