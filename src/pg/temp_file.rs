@@ -3,6 +3,7 @@
 
 use pgrx::{PgMemoryContexts, pg_sys};
 
+use super::interrupt;
 use crate::error;
 
 /// Postgres cuts a temporary file into files of this size (`MAX_PHYSICAL_FILESIZE`, buffile.c).
@@ -75,7 +76,9 @@ impl TempFile {
         self.position += read as u64;
     }
 
+    /// Files are read and written in loops that can run long.
     fn seek(&mut self, offset: u64) {
+        interrupt::check();
         if offset == self.position {
             return;
         }

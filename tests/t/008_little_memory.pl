@@ -6,7 +6,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Wordnet;
 
-my $node = Wordnet::node('little_memory', 'max_parallel_maintenance_workers = 1');
+my $node = Wordnet::node('little_memory', "max_parallel_maintenance_workers = 1\nrestart_after_crash = on");
 
 sub sql { return $node->safe_psql('postgres', @_); }
 
@@ -81,6 +81,37 @@ DROP TABLE copy;
 SQL
   like($info, qr/^0\n\{1,/, "a table that is @{[ $kind || 'logged' ]}");
 }
+
+# Rows that are written while the index is built.
+for my $memory ('1GB', '1MB') {
+  my $writer = Wordnet::session($node, <<'SQL');
+DO $$ BEGIN
+  FOR i IN 1 .. 300 LOOP
+    INSERT INTO wordnet SELECT 40000 + i, topic, text, embedding + (SELECT embedding FROM wordnet WHERE id = 4999 - i) FROM wordnet WHERE id = i;
+    UPDATE wordnet SET embedding = embedding * array_fill(2, ARRAY[384])::vector WHERE id = i + 1000;
+    DELETE FROM wordnet WHERE id = i + 2000;
+    COMMIT;
+    PERFORM pg_sleep(0.002);
+  END LOOP;
+END $$;
+SQL
+  build($memory, 'CREATE INDEX CONCURRENTLY wordnet_embedding ON wordnet USING hnsw (embedding vector_l2_ops)');
+  Wordnet::output($writer);
+  is(damage('wordnet_embedding'), '0', "rows written while it is built with $memory: nothing is wrong or missing");
+  sql('DROP INDEX wordnet_embedding; DELETE FROM wordnet WHERE id > 40000');
+}
+
+# A crash while rows lie in files.
+my $victim = Wordnet::session($node, "SET maintenance_work_mem = '1MB'",
+  'CREATE INDEX wordnet_embedding ON wordnet USING hnsw (embedding vector_l1_ops) WITH (m = 100, ef_construction = 1000)');
+$node->poll_query_until('postgres', q(SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase = 'building index: building graph'))
+  or die 'the graph is not built';
+cmp_ok(sql('SELECT count(*) FROM pg_ls_tmpdir()'), '>', 0, 'rows lie in temporary files');
+kill 'KILL', sql('SELECT pid FROM pg_stat_progress_create_index');
+eval { Wordnet::output($victim) };
+$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+is(sql('SELECT count(*) FROM pg_ls_tmpdir()'), '0', 'after a crash no temporary file is left');
+is(sql(q(SELECT count(*) FROM pg_class WHERE relname = 'wordnet_embedding')), '0', 'nor an index');
 
 $node->stop;
 done_testing();
