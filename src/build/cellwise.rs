@@ -14,20 +14,22 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hnsw::build::cells::{CELLS_OF_A_VECTOR, Cells, Method, Plan, Task, UpperLayers};
-use hnsw::build::{Extent, FREE, Near, Stopped, Stretches, Watch, connect_stretches};
+use hnsw::build::{Ground, Stopped, Watch, connect_stretches};
 use hnsw::{Level, Params, level_of};
 use quantize::{CodeSet, Codec, EncodedRow, Measure};
 
 use super::buckets::Buckets;
-use super::cell::{Added, Cell, Members};
+use super::built::{Built, ListFile};
+use super::cell::{Added, Cell};
 use super::feed::Spool;
-use super::format::{Format, TID_BYTES, read_tid, read_u32, write_tid};
+use super::format::Format;
+use super::in_files::InFiles;
 use super::joined::{Joined, join_lists};
-use super::source::{OverflowRows, Rows, Source, to_u32};
+use super::source::to_u32;
 use super::workers::{Pending, Workers};
 use crate::error;
 use crate::pg::interrupt;
-use crate::pg::temp_file::{TempFile, TempFiles};
+use crate::pg::temp_file::TempFiles;
 
 /// Bytes of rows that are routed at a time.
 const ROUTED_BYTES: usize = 1 << 18;
@@ -37,9 +39,6 @@ const DEEPEST: usize = 4;
 
 /// Cells that a cell is divided into which has this many times the rows that fit.
 const PIECES: usize = 2;
-
-/// The place of a row that is no element of its own.
-pub(super) const NO_PLACE: u32 = u32::MAX;
 
 /// What does not change while a build runs.
 pub(super) struct Cellwise<'a> {
@@ -125,15 +124,6 @@ impl Cellwise<'_> {
         check(self.workers.wait(pending, || {}), self.limit)
     }
 
-    /// A sample of rows, each `step` rows apart, as codes that cells are chosen by.
-    fn routing_codes<'r>(
-        &self,
-        format: Format,
-        records: impl Iterator<Item = &'r [u8]>,
-    ) -> CodeSet {
-        routing_codes(&self.codec, format, records)
-    }
-
     /// Divides all rows into cells.
     fn route(&self, mut spool: Spool, plan: &Plan) -> Routed {
         let (format, rows) = (spool.format, spool.rows as usize);
@@ -173,7 +163,7 @@ impl Cellwise<'_> {
         for (number, record) in records.chunks_exact_mut(format.near()).enumerate() {
             read(number * rows / sample, record);
         }
-        let codes = self.routing_codes(format, records.chunks_exact(format.near()));
+        let codes = routing_codes(&self.codec, format, records.chunks_exact(format.near()));
         Arc::new(self.compute(move |watch| Cells::choose(&codes, count, watch)))
     }
 
@@ -279,7 +269,7 @@ impl Cellwise<'_> {
             }
             number += 1;
         });
-        let codes = self.routing_codes(format, sample.chunks_exact(format.near()));
+        let codes = routing_codes(&self.codec, format, sample.chunks_exact(format.near()));
         let cells = Arc::new(self.compute(move |watch| Cells::choose(&codes, count, watch)));
         let mut divided = Routed::new(self.files, cells.count(), format, plan.room / 8);
         let at_once = (ROUTED_BYTES / format.near()).max(1) * format.near();
@@ -407,7 +397,7 @@ impl Cellwise<'_> {
 
     fn connect_ground(&self, built: &mut Built, plan: &Plan, upper: &UpperLayers) {
         let capacity = 2 * self.params.m;
-        let extent = Extent {
+        let extent = Ground {
             n: built.count,
             capacity,
             entry_point: upper.entry_point().map_or(0, |(place, _)| place),
@@ -492,323 +482,5 @@ impl Routed {
             }
         });
         known.len() > count
-    }
-}
-
-/// What the cells that are built have given out.
-struct Built {
-    format: Format,
-    m: usize,
-    /// Elements so far.
-    count: u32,
-    /// By row; `NO_PLACE` for rows that equal another.
-    places: Vec<u32>,
-    /// The first place of each cell.
-    starts: Vec<u32>,
-    /// The elements in page order: row, two rows of the table, the head of the overflow chain and the code.
-    elements: TempFile,
-    /// Lists by the cell nearest to their element.
-    lists: Buckets,
-    /// Rows beyond those in `elements`.
-    overflow: TempFile,
-    overflow_slots: u32,
-    /// Rows of the layers that are built as a whole, with their codes.
-    tall: TempFile,
-    tall_rows: u32,
-    /// The lists of the ground, in page order.
-    ground: TempFile,
-    record: Vec<u8>,
-}
-
-/// Bytes of an element before its code.
-const ELEMENT_HEAD: usize = 2 * TID_BYTES + 8;
-/// Bytes of an overflow slot.
-const OVERFLOW_BYTES: usize = 16 + layout::OVERFLOW_TIDS * TID_BYTES;
-/// Bytes of a list before its neighbors, and of each of these.
-pub(super) const LIST_HEAD: usize = 8;
-pub(super) const LIST_ENTRY: usize = 8;
-
-impl Built {
-    fn new(
-        files: TempFiles,
-        format: Format,
-        rows: u32,
-        params: &Params,
-        plan: &Plan,
-        cells: usize,
-    ) -> Self {
-        let mut places = Vec::new();
-        if places.try_reserve_exact(rows as usize).is_err() {
-            error::out_of_memory(rows as usize * size_of::<u32>());
-        }
-        places.resize(rows as usize, NO_PLACE);
-        let longest_list = LIST_HEAD + 2 * params.m * LIST_ENTRY;
-        Self {
-            format,
-            m: params.m,
-            count: 0,
-            places,
-            starts: Vec::new(),
-            elements: files.create(),
-            lists: Buckets::new(files, cells, longest_list, plan.room / 8),
-            overflow: files.create(),
-            overflow_slots: 0,
-            tall: files.create(),
-            tall_rows: 0,
-            ground: files.create(),
-            record: Vec::new(),
-        }
-    }
-
-    fn lists_bytes_of_element(&self) -> usize {
-        CELLS_OF_A_VECTOR * (LIST_HEAD + 2 * self.m * LIST_ENTRY)
-    }
-
-    /// Takes in a cell whose graph is built.
-    fn take(&mut self, cell: &mut Cell, layers: &[Members], whole_from: Level) {
-        let ground = layers.first().expect("the ground is always built by cell");
-        for (element, _) in ground.layer.lists() {
-            if (element as usize) < cell.near.len() {
-                self.write_element(cell, element, whole_from);
-            }
-        }
-        for (level, members) in (0..).zip(layers) {
-            for (element, near) in members.layer.lists() {
-                self.write_list(cell, &members.members, level, element, near);
-            }
-        }
-    }
-
-    fn write_element(&mut self, cell: &mut Cell, element: u32, whole_from: Level) {
-        let at = element as usize;
-        if !cell.near[at].beyond.is_empty() {
-            self.write_overflow(cell, at);
-        }
-        let (row, rows) = (cell.rows[at], &cell.near[at]);
-        self.places[row as usize] = self.count;
-        self.count += 1;
-        self.record.clear();
-        write_tid(rows.first, &mut self.record);
-        write_tid(rows.second.unwrap_or(rows.first), &mut self.record);
-        self.record
-            .extend(u32::from(rows.second.is_some()).to_ne_bytes());
-        let head = rows.chain.map_or(0, |(slot, _)| slot + 1);
-        self.record.extend(head.to_ne_bytes());
-        self.record.extend_from_slice(cell.codes.get(element));
-        self.elements.append(&self.record);
-        if level_of(row.into(), self.m) >= whole_from {
-            self.tall_rows += 1;
-            self.record.clear();
-            self.record.extend(row.to_ne_bytes());
-            cell.write_codes(element, &mut self.record);
-            self.tall.append(&self.record);
-        }
-    }
-
-    /// Writes a slot of rows that equal an element of a cell. It goes before those written earlier.
-    fn write_overflow(&mut self, cell: &mut Cell, element: usize) {
-        let row = cell.rows[element];
-        let rows = &mut cell.near[element];
-        let serial = rows.chain.map_or(0, |(_, serial)| serial + 1);
-        let next = rows.chain.map_or(0, |(slot, _)| slot + 1);
-        self.record.clear();
-        for number in [row, next, serial, to_u32(rows.beyond.len())] {
-            self.record.extend(number.to_ne_bytes());
-        }
-        for tid in rows.beyond.drain(..) {
-            write_tid(tid, &mut self.record);
-        }
-        self.record.resize(OVERFLOW_BYTES, 0);
-        self.overflow.append(&self.record);
-        rows.chain = Some((self.overflow_slots, serial));
-        self.overflow_slots += 1;
-    }
-
-    fn write_list(
-        &mut self,
-        cell: &Cell,
-        members: &[u32],
-        level: Level,
-        local: u32,
-        near: &[Near],
-    ) {
-        let element = |local: u32| members[local as usize] as usize;
-        self.record.clear();
-        self.record.extend(cell.rows[element(local)].to_ne_bytes());
-        let head = u32::from(level) << 16 | to_u32(near.len());
-        self.record.extend(head.to_ne_bytes());
-        for near in near {
-            self.record
-                .extend(cell.rows[element(near.element)].to_ne_bytes());
-            self.record.extend(near.distance.to_ne_bytes());
-        }
-        let home = cell.homes[element(local)] as usize;
-        self.lists.append(home, &self.record);
-    }
-
-    /// Lists of the elements of a cell whose places lie in a range.
-    fn lists_of(&mut self, cell: usize, range: &std::ops::Range<u32>, places: &[u32]) -> Vec<u8> {
-        let mut found = Vec::new();
-        self.lists.read(cell, |mut records| {
-            while !records.is_empty() {
-                let count = read_u32(records, 4) as usize & 0xffff;
-                let (record, others) = records.split_at(LIST_HEAD + count * LIST_ENTRY);
-                if range.contains(&places[read_u32(record, 0) as usize]) {
-                    found.extend_from_slice(record);
-                }
-                records = others;
-            }
-        });
-        found
-    }
-
-    fn take_joined(&mut self, joined: &Joined, upper: &mut UpperLayers) {
-        self.ground
-            .append(bytes_of(&joined.ground, &mut self.record));
-        for (place, level, neighbors) in &joined.upper {
-            upper.set_neighbors(*place, *level, neighbors.iter().copied());
-        }
-    }
-
-    /// Elements above the ground by place, and their levels.
-    fn upper_members(&self, params: &Params) -> Vec<(u32, Level)> {
-        let mut members: Vec<(u32, Level)> = (0..)
-            .zip(&self.places)
-            .map(|(row, &place)| (place, level_of(row, params.m)))
-            .filter(|&(place, level)| level > 0 && place != NO_PLACE)
-            .collect();
-        members.sort_unstable();
-        members
-    }
-
-    fn read_tall(&mut self, codec: &Codec) -> Cell {
-        let mut cell = Cell::new(self.format, codec);
-        let mut record = vec![0; 4 + self.format.built_on()];
-        for number in 0..u64::from(self.tall_rows) {
-            interrupt::check();
-            self.tall.read_at(number * record.len() as u64, &mut record);
-            cell.add_tall(read_u32(&record, 0), &record[4..]);
-        }
-        cell
-    }
-}
-
-/// Numbers as bytes, in memory of the caller's.
-fn bytes_of<'b>(numbers: &[u32], into: &'b mut Vec<u8>) -> &'b [u8] {
-    into.clear();
-    into.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
-    into
-}
-
-/// Lists in a file.
-struct ListFile<'a> {
-    file: &'a mut TempFile,
-    capacity: usize,
-    bytes: Vec<u8>,
-}
-
-impl ListFile<'_> {
-    fn offset(&self, first: u32) -> u64 {
-        u64::from(first) * (self.capacity * size_of::<u32>()) as u64
-    }
-}
-
-impl Stretches for ListFile<'_> {
-    fn read(&mut self, first: u32, lists: &mut [u32]) {
-        self.bytes.resize(size_of_val(lists), 0);
-        self.file.read_at(self.offset(first), &mut self.bytes);
-        let (numbers, _) = self.bytes.as_chunks();
-        lists
-            .iter_mut()
-            .zip(numbers)
-            .for_each(|(list, &number)| *list = u32::from_ne_bytes(number));
-    }
-
-    fn write(&mut self, first: u32, lists: &[u32]) {
-        let offset = self.offset(first);
-        self.file.write_at(offset, bytes_of(lists, &mut self.bytes));
-    }
-}
-
-/// A finished graph in files.
-pub(super) struct InFiles {
-    built: Built,
-    upper: UpperLayers,
-    bytes: Vec<u8>,
-}
-
-impl InFiles {
-    fn new(built: Built, upper: UpperLayers) -> Self {
-        Self {
-            built,
-            upper,
-            bytes: Vec::new(),
-        }
-    }
-
-    /// Rows that are in the index.
-    pub(super) fn rows(&self) -> usize {
-        self.built.places.len()
-    }
-
-    fn read(file: &mut TempFile, number: u32, bytes: &mut [u8]) {
-        file.read_at(u64::from(number) * bytes.len() as u64, bytes);
-    }
-}
-
-impl Source for InFiles {
-    fn len(&self) -> u32 {
-        self.built.count
-    }
-
-    fn entry_point(&self) -> Option<(u32, Level)> {
-        let first = (self.built.count > 0).then_some((0, 0));
-        self.upper.entry_point().or(first)
-    }
-
-    fn upper_elements(&self) -> Vec<(u32, Level)> {
-        self.upper.elements().collect()
-    }
-
-    fn upper_neighbors(&self, place: u32, level: Level, into: &mut Vec<u32>) {
-        into.extend(self.upper.neighbors(place, level));
-    }
-
-    fn element(&mut self, place: u32, code: &mut Vec<u8>, neighbors: &mut Vec<u32>) -> Rows {
-        let list = 2 * self.built.m * size_of::<u32>();
-        self.bytes.resize(list, 0);
-        Self::read(&mut self.built.ground, place, &mut self.bytes);
-        let ids = self
-            .bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&id| u32::from_ne_bytes(id));
-        neighbors.extend(ids.take_while(|&id| id != FREE));
-        self.bytes.resize(ELEMENT_HEAD + self.built.format.code, 0);
-        Self::read(&mut self.built.elements, place, &mut self.bytes);
-        code.extend_from_slice(&self.bytes[ELEMENT_HEAD..]);
-        let has_second = read_u32(&self.bytes, 2 * TID_BYTES) != 0;
-        Rows {
-            first: read_tid(&self.bytes, 0),
-            second: has_second.then(|| read_tid(&self.bytes, TID_BYTES)),
-            overflow: read_u32(&self.bytes, 2 * TID_BYTES + 4).checked_sub(1),
-        }
-    }
-
-    fn overflow_slots(&self) -> u32 {
-        self.built.overflow_slots
-    }
-
-    fn overflow(&mut self, number: u32, into: &mut OverflowRows) {
-        self.bytes.resize(OVERFLOW_BYTES, 0);
-        Self::read(&mut self.built.overflow, number, &mut self.bytes);
-        into.owner = self.built.places[read_u32(&self.bytes, 0) as usize];
-        into.next = read_u32(&self.bytes, 4).checked_sub(1);
-        into.serial = read_u32(&self.bytes, 8);
-        into.tids.clear();
-        let count = read_u32(&self.bytes, 12) as usize;
-        into.tids
-            .extend((0..count).map(|i| read_tid(&self.bytes, 16 + i * TID_BYTES)));
     }
 }

@@ -7,7 +7,7 @@ use hnsw::build::{FREE, Near, Stopped, Watch};
 use hnsw::{Level, max_neighbors};
 use rayon::prelude::*;
 
-use super::cellwise::{LIST_ENTRY, LIST_HEAD, NO_PLACE};
+use super::built::{LIST_ENTRY, LIST_HEAD, NO_PLACE};
 use super::format::read_u32;
 
 /// Lists of consecutive elements, named by place.

@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod buckets;
+mod built;
 mod cell;
 mod cellwise;
 mod feed;
 mod flush;
 mod format;
+mod in_files;
 mod joined;
 mod measured;
 mod source;

@@ -6,7 +6,7 @@ use hnsw::build::cells::{
     CELLS_OF_A_VECTOR, Cells, Method, Task, UpperLayers, by_insertion, by_segments, join,
 };
 use hnsw::build::{
-    Extent, FREE, Near, Stopped, Stretches, Watch, batched, connect_stretches, segments,
+    FREE, Ground, Near, Stopped, Stretches, Watch, batched, connect_stretches, segments,
 };
 use hnsw::{
     Candidate, ElementId, Finding, Inspect, Level, Member, MemoryGraph, Params, Search,
@@ -201,7 +201,7 @@ fn assemble(
         upper: (1..lists.len() as Level).map(lists_of).collect(),
         levels,
     };
-    let extent = Extent {
+    let extent = Ground {
         n: graph.levels.len() as u32,
         capacity,
         entry_point: graph.entry_point.map_or(0, |(element, _)| element),

@@ -16,7 +16,7 @@ pub use batched::batched;
 pub(crate) use connect::connect;
 pub use merge::Near;
 pub use segments::{bytes_needed as segments_bytes_needed, bytes_of_thread, segments};
-pub use stretches::{Extent, FREE, Stretches, connect_stretches};
+pub use stretches::{FREE, Ground, Stretches, connect_stretches};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -25,7 +25,7 @@ const FAR: u32 = 256;
 
 /// What is to be connected.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub struct Ground {
     /// Elements.
     pub n: u32,
     /// Places of a list.
@@ -42,7 +42,7 @@ pub struct Extent {
 /// When there is no memory, or when the watch says stop.
 pub fn connect_stretches<S: Stretches>(
     store: &mut S,
-    extent: &Extent,
+    extent: &Ground,
     watch: &Watch,
     mut check: impl FnMut(),
 ) -> Result<usize, Stopped> {
@@ -96,7 +96,7 @@ struct Connect {
 }
 
 impl Connect {
-    fn try_new(extent: &Extent) -> Result<Self, Stopped> {
+    fn try_new(extent: &Ground) -> Result<Self, Stopped> {
         let mut connect = Self {
             entry_point: extent.entry_point,
             reached: Bits::try_new(extent.n)?,
@@ -211,7 +211,7 @@ struct Stretch {
 impl Stretch {
     fn read<S: Stretches>(
         store: &mut S,
-        extent: &Extent,
+        extent: &Ground,
         first: u32,
         buffer: &mut Vec<u32>,
     ) -> Self {
@@ -361,7 +361,7 @@ mod tests {
     }
 
     fn connect(memory: &mut Memory, entry_point: u32, stretch: usize) -> usize {
-        let extent = Extent {
+        let extent = Ground {
             n: (memory.lists.len() / memory.capacity) as u32,
             capacity: memory.capacity,
             entry_point,
