@@ -18,7 +18,7 @@ pub use cpu::Cpu;
 pub use dense::{Element, bytes_of, norm};
 pub use half::f16;
 pub use prefetch::{prefetch, prefetch_at};
-pub use sparse::{Sparse, sparse_distance};
+pub use sparse::{Sparse, merge, sparse_distance};
 
 use bit::{Hamming, Jaccard};
 use dense::{Cosine, InnerProduct, L1, L2, L2Squared};

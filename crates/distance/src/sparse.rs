@@ -4,6 +4,9 @@
     reason = "the metrics' steps are unsafe for the sake of CPU features"
 )]
 
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
 use crate::Metric;
 use crate::dense::{Cosine, InnerProduct, L1, L2, L2Squared, Measure};
 
@@ -28,23 +31,40 @@ pub fn sparse_distance(metric: Metric, a: Sparse<'_>, b: Sparse<'_>) -> f64 {
     }
 }
 
-/// Walks both vectors at once. A step takes the lower of two places, or both where they are equal; what a vector lacks
-/// counts as zero. No branch depends on which: that could not be foreseen.
 fn measure<M: Measure>(a: Sparse<'_>, b: Sparse<'_>) -> f64 {
     let mut sums = [0.0_f32; 3];
-    // SAFETY: `f32` lanes need no CPU features.
-    let mut step = |a: f32, b: f32| unsafe { M::step::<f32>(&mut sums, a, b) };
+    let all = merge::<Infallible>(a, b, |_, a, b| {
+        // SAFETY: `f32` lanes need no CPU features.
+        unsafe { M::step::<f32>(&mut sums, a, b) };
+        ControlFlow::Continue(())
+    });
+    debug_assert!(all.is_continue());
+    M::finish(sums)
+}
+
+/// Walks two sparse vectors at once, from the lowest place to the highest: shows each place where either has a value,
+/// and the values there, zero for the one that has none. Ends early when told to.
+#[inline(always)]
+pub fn merge<B>(
+    a: Sparse<'_>,
+    b: Sparse<'_>,
+    mut visit: impl FnMut(i32, f32, f32) -> ControlFlow<B>,
+) -> ControlFlow<B> {
     let (mut at_a, mut at_b) = (0, 0);
     while let (Some(place_a), Some(place_b)) = (a.indices.get(at_a), b.indices.get(at_b)) {
+        // No branch depends on which place is lower: that could not be foreseen.
         let (in_a, in_b) = (place_a <= place_b, place_b <= place_a);
-        step(
-            if in_a { a.values[at_a] } else { 0.0 },
-            if in_b { b.values[at_b] } else { 0.0 },
-        );
+        let value_a = if in_a { a.values[at_a] } else { 0.0 };
+        let value_b = if in_b { b.values[at_b] } else { 0.0 };
+        visit(*place_a.min(place_b), value_a, value_b)?;
         at_a += usize::from(in_a);
         at_b += usize::from(in_b);
     }
-    a.values[at_a..].iter().for_each(|value| step(*value, 0.0));
-    b.values[at_b..].iter().for_each(|value| step(0.0, *value));
-    M::finish(sums)
+    for (place, value) in a.indices[at_a..].iter().zip(&a.values[at_a..]) {
+        visit(*place, *value, 0.0)?;
+    }
+    for (place, value) in b.indices[at_b..].iter().zip(&b.values[at_b..]) {
+        visit(*place, 0.0, *value)?;
+    }
+    ControlFlow::Continue(())
 }
