@@ -69,7 +69,7 @@ DROP TABLE assigned;
 SELECT ARRAY[1,2,3] = ARRAY[1,2,3], ARRAY[1.5] = ARRAY[1.5], '{1}'::real[] = '{1}'::real[], '[1]'::vector = '[1]', '[1]'::halfvec = '[1]', '{1:1}/1'::sparsevec = '{1:1}/1';
 
 SELECT castsource::regtype, casttarget::regtype, castfunc::regprocedure, castcontext FROM pg_cast
-WHERE castsource IN ('halfvec'::regtype, 'sparsevec'::regtype) OR casttarget IN ('halfvec'::regtype, 'sparsevec'::regtype) ORDER BY 1::text, 2::text;
+WHERE castsource IN ('halfvec'::regtype, 'sparsevec'::regtype) OR casttarget IN ('halfvec'::regtype, 'sparsevec'::regtype) ORDER BY castsource::regtype::text COLLATE "C", casttarget::regtype::text COLLATE "C";
 
 -- one formula for all types: on small numbers distances are the same to the last digit
 SELECT count(*), bool_and((a::vector <-> b::vector)::text = (a::halfvec <-> b::halfvec)::text AND (a::vector <-> b::vector)::text = (a::sparsevec <-> b::sparsevec)::text) AS l2,
