@@ -14,11 +14,15 @@ fn read_number(text: &CStr) -> (f32, usize) {
 }
 
 fn parse_dense<T: Element>(literal: &str) -> Result<Vec<T>, Problem> {
-    dense::parse(&CString::new(literal).unwrap(), read_number)
+    dense::parse(&CString::new(literal).expect("no zero bytes"), read_number)
 }
 
 fn parse_sparse(literal: &str) -> Result<SparseVector, Problem> {
-    SparseVector::parse(&CString::new(literal).unwrap(), -1, read_number)
+    SparseVector::parse(
+        &CString::new(literal).expect("no zero bytes"),
+        -1,
+        read_number,
+    )
 }
 
 fn dense_text<T: Element>(values: &[T]) -> String {
@@ -87,7 +91,7 @@ fn mutated(literal: &str, changes: &[(usize, u8, u8)]) -> String {
             _ => (),
         }
     }
-    String::from_utf8(bytes).unwrap()
+    String::from_utf8(bytes).expect("ASCII")
 }
 
 fn number() -> impl Strategy<Value = String> {
@@ -117,7 +121,7 @@ fn small_vector() -> impl Strategy<Value = Vec<f32>> {
 }
 
 fn sparse(values: &[f32]) -> SparseVector {
-    SparseVector::from_dense(values.iter().copied(), -1).unwrap()
+    SparseVector::from_dense(values.iter().copied(), -1).expect("few finite values")
 }
 
 proptest! {
@@ -281,7 +285,7 @@ fn a_sparse_vector_has_at_most_16000_elements() {
 
 #[test]
 fn messages_have_the_problems_they_have() {
-    let rows: [([i32; 3], Result<(usize, usize), Problem>); 9] = [
+    let rows = [
         ([5, 2, 0], Ok((5, 2))),
         ([0, 0, 0], Err(Problem::NoDimensions)),
         ([-1, 0, 0], Err(Problem::NoDimensions)),
