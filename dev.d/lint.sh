@@ -26,12 +26,20 @@ lint_arrows() {
     lint_room src/pg 'crate' 'am|build|storage|types|settings|error|inspect'
     lint_room src/types 'crate' 'am|build|storage'
     lint_room src/types '' 'hnsw|layout|quantize'
+    lint_room src/pg '' 'distance|hnsw|quantize|values'
     lint_room src/storage 'crate' 'am|build|types|settings'
+    lint_room src/storage '' 'values'
     lint_room src/build 'crate' 'am|types'
+    lint_room src/build '' 'values'
     lint_room src/settings.rs 'crate' 'am|build|storage|types'
     lint_room src/error.rs 'crate' 'am|build|storage|types'
     lint_room src/inspect 'crate' 'am|build|settings'
     lint_room crates '' 'pgrx|pg_sys'
+    lint_room crates/distance '' 'hnsw|layout|quantize|values'
+    lint_room crates/values '' 'hnsw|layout|quantize'
+    lint_room crates/quantize '' 'hnsw|layout|values'
+    lint_room crates/hnsw '' 'layout|values'
+    lint_room crates/layout '' 'distance|quantize|values'
     ((broken == 0)) || die "$broken arrows point the wrong way"
 }
 

@@ -3,10 +3,13 @@
 //! Messages are pgvector's where it has one, since programs match on them.
 #![forbid(unsafe_code)]
 
+use std::ffi::CStr;
 use std::fmt::Display;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
+use values::Problem;
+use values::sparse::MAX_NON_ZERO;
 
 /// Raises an ERROR. It unwinds, so destructors run.
 #[track_caller]
@@ -53,36 +56,12 @@ pub(crate) fn different_dimensions(kind: &str, left: usize, right: usize) -> ! {
 }
 
 #[track_caller]
-pub(crate) fn no_dimensions(kind: &str) -> ! {
-    fail(
-        Code::ERRCODE_DATA_EXCEPTION,
-        format!("{kind} must have at least 1 dimension"),
-    )
-}
-
-#[track_caller]
-pub(crate) fn too_many_dimensions(kind: &str, max: usize) -> ! {
-    let message = format!("{kind} cannot have more than {max} dimensions");
-    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+pub(crate) fn different_bit_lengths(left: usize, right: usize) -> ! {
+    let message = format!("different bit lengths {left} and {right}");
+    fail(Code::ERRCODE_DATA_EXCEPTION, message)
 }
 
 // Elements.
-
-#[track_caller]
-pub(crate) fn nan_element(kind: &str) -> ! {
-    fail(
-        Code::ERRCODE_DATA_EXCEPTION,
-        format!("NaN not allowed in {kind}"),
-    )
-}
-
-#[track_caller]
-pub(crate) fn infinite_element(kind: &str) -> ! {
-    fail(
-        Code::ERRCODE_DATA_EXCEPTION,
-        format!("infinite value not allowed in {kind}"),
-    )
-}
 
 #[track_caller]
 pub(crate) fn overflow() -> ! {
@@ -102,44 +81,62 @@ pub(crate) fn underflow() -> ! {
 
 // Literals and binary values.
 
+/// What is wrong with a literal.
 #[track_caller]
-pub(crate) fn invalid_literal(kind: &str, literal: &str) -> ! {
-    fail(
-        Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
-        invalid_literal_message(kind, literal),
-    )
+pub(crate) fn rejected_literal(kind: &str, literal: &CStr, problem: Problem) -> ! {
+    let code = Code::ERRCODE_INVALID_TEXT_REPRESENTATION;
+    let literal = literal.to_string_lossy();
+    let message = format!("invalid input syntax for type {kind}: \"{literal}\"");
+    let detail = match problem {
+        Problem::Syntax => fail(code, message),
+        Problem::NoBracket(bracket) => format!("Vector contents must start with \"{bracket}\"."),
+        Problem::JunkAfterBracket => "Junk after closing right brace.".into(),
+        Problem::EndOfInput => "Unexpected end of input.".into(),
+        Problem::JunkAfterDimensions => "Junk after closing.".into(),
+        other => rejected(kind, other),
+    };
+    fail_with_detail(code, message, &detail)
 }
 
+/// What is wrong with a value, however it came.
 #[track_caller]
-pub(crate) fn literal_without_bracket(kind: &str, literal: &str) -> ! {
-    let message = invalid_literal_message(kind, literal);
-    let detail = "Vector contents must start with \"[\".";
-    fail_with_detail(Code::ERRCODE_INVALID_TEXT_REPRESENTATION, message, detail)
-}
-
-#[track_caller]
-pub(crate) fn literal_with_junk(kind: &str, literal: &str) -> ! {
-    let message = invalid_literal_message(kind, literal);
-    let detail = "Junk after closing right brace.";
-    fail_with_detail(Code::ERRCODE_INVALID_TEXT_REPRESENTATION, message, detail)
-}
-
-fn invalid_literal_message(kind: &str, literal: &str) -> String {
-    format!("invalid input syntax for type {kind}: \"{literal}\"")
+pub(crate) fn rejected(kind: &str, problem: Problem) -> ! {
+    let code = match problem {
+        Problem::TooManyDimensions(_) | Problem::TooManyNonZero | Problem::MoreThanDimensions => {
+            Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED
+        }
+        _ => Code::ERRCODE_DATA_EXCEPTION,
+    };
+    let message = match problem {
+        Problem::OutOfRange(number) => out_of_range(kind, &number),
+        Problem::WrongDimensions { expected, found } => wrong_dimensions(expected, found),
+        Problem::Nan => format!("NaN not allowed in {kind}"),
+        Problem::Infinite => format!("infinite value not allowed in {kind}"),
+        Problem::NoDimensions => format!("{kind} must have at least 1 dimension"),
+        Problem::TooManyDimensions(max) => format!("{kind} cannot have more than {max} dimensions"),
+        Problem::Unused(unused) => format!("expected unused to be 0, not {unused}"),
+        Problem::NegativeCount => format!("{kind} cannot have negative number of elements"),
+        Problem::TooManyNonZero => {
+            format!("{kind} cannot have more than {MAX_NON_ZERO} non-zero elements")
+        }
+        Problem::MoreThanDimensions => format!("{kind} cannot have more elements than dimensions"),
+        Problem::IndexOutOfBounds => format!("{kind} index out of bounds"),
+        Problem::IndexOrder => format!("{kind} indices must be in ascending order"),
+        Problem::DuplicateIndex => format!("{kind} indices must not contain duplicates"),
+        Problem::Zero => format!("binary representation of {kind} cannot contain zero values"),
+        Problem::NoBracket(_)
+        | Problem::Syntax
+        | Problem::EndOfInput
+        | Problem::JunkAfterBracket
+        | Problem::JunkAfterDimensions => format!("invalid input syntax for type {kind}"),
+    };
+    fail(code, message)
 }
 
 #[track_caller]
 pub(crate) fn out_of_range(kind: &str, number: &str) -> ! {
     let message = format!("\"{number}\" is out of range for type {kind}");
     fail(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, message)
-}
-
-#[track_caller]
-pub(crate) fn unused_is_set(unused: i16) -> ! {
-    fail(
-        Code::ERRCODE_DATA_EXCEPTION,
-        format!("expected unused to be 0, not {unused}"),
-    )
 }
 
 /// A stored value whose length and dimensions contradict each other.

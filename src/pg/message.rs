@@ -20,6 +20,11 @@ impl<'fcx> Message<'fcx> {
         i16::from_be_bytes(bytes.try_into().expect("as many bytes as asked for"))
     }
 
+    pub(crate) fn i32(&mut self) -> i32 {
+        let bytes = self.bytes(size_of::<i32>());
+        i32::from_be_bytes(bytes.try_into().expect("as many bytes as asked for"))
+    }
+
     pub(crate) fn bytes(&mut self, len: usize) -> &'fcx [u8] {
         let count = c_int::try_from(len).expect("callers check dimensions before");
         // SAFETY: returns a pointer to that many bytes of the buffer, or raises an ERROR.

@@ -24,6 +24,13 @@ pub(crate) fn write_float(value: f32, into: &mut Vec<u8>) {
     }
 }
 
+/// The same as a text of its own.
+pub(crate) fn float_text(value: f32) -> String {
+    let mut text = Vec::new();
+    write_float(value, &mut text);
+    String::from_utf8(text).expect("digits")
+}
+
 /// Reads a float4 from the start of a text as `real` does (`strtof`: hexadecimal, `inf` and `nan` too), and says how
 /// many bytes it took: none if there is no number.
 pub(crate) fn read_float(text: &CStr) -> (f32, usize) {

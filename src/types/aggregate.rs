@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::datum::{Dense, NewDense, Scalar};
-use super::dense::{check_element, check_modifier};
+use super::dense::element;
 use crate::error;
 use crate::pg::array::{Array, NewArray};
 
@@ -58,11 +58,8 @@ pub(super) fn average<S: Scalar>(state: &Array<'_>, function: &str) -> Option<Ne
     if *rows == 0.0 {
         return None;
     }
-    Some(NewDense::from_values(sums.iter().map(|sum| {
-        let mean = S::from_f32((sum / rows) as f32);
-        check_element(mean);
-        mean
-    })))
+    let means = sums.iter().map(|sum| element((sum / rows) as f32));
+    Some(NewDense::from_values(means))
 }
 
 fn numbers<'a>(state: &'a Array<'_>, function: &str) -> &'a [f64] {
@@ -74,7 +71,9 @@ fn numbers<'a>(state: &'a Array<'_>, function: &str) -> &'a [f64] {
 }
 
 fn check_state_dimensions(expected: usize, found: usize) {
-    check_modifier(i32::try_from(expected).unwrap_or(i32::MAX), found);
+    if expected != found {
+        error::wrong_dimensions(expected, found);
+    }
 }
 
 fn add(sums: &mut [f64], values: impl Iterator<Item = f64>) {

@@ -1,14 +1,72 @@
-//! Bit strings, core's own type: made by `binary_quantize`.
-#![expect(unsafe_code, reason = "varlena access")]
+//! Bit strings, core's own type: made by `binary_quantize`, measured by `<~>` and `<%>`.
+#![expect(unsafe_code, reason = "SQL-callable functions and varlena access")]
 
-use pgrx::callconv::{BoxRet, FcInfo};
-use pgrx::datum::Datum;
-use pgrx::impl_sql_translatable;
+use std::sync::LazyLock;
 
-use crate::pg::varlena::NewVarlena;
+use distance::{BitMetric, Cpu, Kernel};
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::{Datum, FromDatum};
+use pgrx::{impl_sql_translatable, pg_extern, pg_sys};
+
+use crate::error;
+use crate::pg::varlena::{NewVarlena, Varlena};
 
 /// Bytes before the bits: the varlena header and an `int32` that counts the bits.
 const HEADER: usize = 8;
+
+/// A bit string that Postgres hands us.
+pub(crate) struct Bits<'fcx>(Varlena<'fcx>);
+
+impl Bits<'_> {
+    /// # Safety
+    /// `datum` is a value of the SQL type `bit` that stays for as long as this is used.
+    pub(crate) unsafe fn from_raw(datum: pg_sys::Datum) -> Self {
+        // SAFETY: the caller vouches for the datum.
+        let bits = Self(unsafe { Varlena::detoast(datum) });
+        let (bytes, count) = (bits.0.bytes().len(), bits.count());
+        if bytes != HEADER + count.div_ceil(8) {
+            error::corrupt_value("bit", bytes, count);
+        }
+        bits
+    }
+
+    /// How many bits, as the header says; zero for a header that cannot be.
+    pub(crate) fn count(&self) -> usize {
+        match self.0.bytes().get(4..HEADER) {
+            Some(count) => {
+                let count = i32::from_ne_bytes(count.try_into().expect("four bytes"));
+                usize::try_from(count).unwrap_or(0)
+            }
+            None => 0,
+        }
+    }
+
+    /// The bits, the first the highest of the first byte; those that fill up the last byte are zero.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0.bytes()[HEADER..]
+    }
+}
+
+impl FromDatum for Bits<'_> {
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        _type: pg_sys::Oid,
+    ) -> Option<Self> {
+        // SAFETY: the caller vouches for the type.
+        (!is_null).then(|| unsafe { Self::from_raw(datum) })
+    }
+}
+
+// SAFETY: the SQL file declares these arguments as `bit`.
+unsafe impl<'fcx> ArgAbi<'fcx> for Bits<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as above.
+        unsafe { arg.unbox_arg_using_from_datum().expect("declared strict") }
+    }
+}
+
+impl_sql_translatable!(Bits<'_>, arg_only = "bit");
 
 /// A bit string in the making.
 pub(super) struct NewBits(NewVarlena);
@@ -37,3 +95,22 @@ unsafe impl BoxRet for NewBits {
 }
 
 impl_sql_translatable!(NewBits, "bit");
+
+#[pg_extern(sql = "")]
+fn hamming_distance(a: Bits<'_>, b: Bits<'_>) -> f64 {
+    distance(BitMetric::Hamming, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn jaccard_distance(a: Bits<'_>, b: Bits<'_>) -> f64 {
+    distance(BitMetric::Jaccard, &a, &b)
+}
+
+fn distance(metric: BitMetric, a: &Bits<'_>, b: &Bits<'_>) -> f64 {
+    static KERNELS: LazyLock<[Kernel; BitMetric::ALL.len()]> =
+        LazyLock::new(|| BitMetric::ALL.map(|metric| distance::bit_kernel(metric, Cpu::current())));
+    if a.count() != b.count() {
+        error::different_bit_lengths(a.count(), b.count());
+    }
+    (KERNELS[metric as usize].one)(a.bytes(), b.bytes())
+}

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 
-use distance::{Kernel, Metric};
+use distance::Kind;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
 use pgrx::pg_sys;
@@ -12,33 +12,25 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 
+use values::dense::MAX_DIMENSIONS;
+use values::{Element, check_dimensions};
+
+use super::accept;
 use crate::error;
 use crate::pg::varlena::{NewVarlena, Varlena};
 
 /// Bytes before the elements.
 const HEADER: usize = 8;
 
-/// Most dimensions of a dense vector.
-pub(super) const MAX_DIMENSIONS: usize = 16_000;
-
-/// What a dense vector is made of.
+/// What the vectors of a SQL type are made of.
 ///
 /// # Safety
 /// Any bytes are a valid value, and the alignment is at most 4.
-pub(crate) unsafe trait Scalar: Copy + 'static {
+pub(crate) unsafe trait Scalar: Element + 'static {
     /// The SQL type of its vectors, as error messages name it.
     const TYPE: &'static str;
-    /// Rounds to the nearest; what is too large becomes infinite.
-    fn from_f32(value: f32) -> Self;
-    fn to_f32(self) -> f32;
-    /// Appends the bytes in network order.
-    fn send(self, into: &mut Vec<u8>);
-    /// Reads `size_of::<Self>()` bytes in network order.
-    fn receive(bytes: &[u8]) -> Self;
-    /// The Euclidean norm, in f64 throughout: large and tiny vectors have one, too.
-    fn norm(values: &[Self]) -> f64;
-    /// The kernel of this process for a metric.
-    fn kernel(metric: Metric) -> Kernel;
+    /// What kernels call it.
+    const KIND: Kind;
 }
 
 /// A dense vector that Postgres hands us.
@@ -150,7 +142,7 @@ pub(crate) struct NewDense<S> {
 impl<S: Scalar> NewDense<S> {
     /// All elements zero. A number of dimensions that the type does not allow is an ERROR.
     pub(crate) fn zeroed(dimensions: usize) -> Self {
-        check_dimensions::<S>(dimensions);
+        accept(S::TYPE, check_dimensions(dimensions, MAX_DIMENSIONS));
         let mut varlena = NewVarlena::zeroed(HEADER + dimensions * size_of::<S>());
         let stored = i16::try_from(dimensions).expect("checked above");
         varlena.bytes_mut()[4..6].copy_from_slice(&stored.to_ne_bytes());
@@ -192,14 +184,4 @@ unsafe impl<S: Scalar> SqlTranslatable for NewDense<S> {
     const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Err(ArgumentError::Datum);
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
         Ok(ReturnsRef::One(SqlMappingRef::literal(S::TYPE)));
-}
-
-/// Dimensions that the type allows.
-pub(super) fn check_dimensions<S: Scalar>(dimensions: usize) {
-    if dimensions == 0 {
-        error::no_dimensions(S::TYPE);
-    }
-    if dimensions > MAX_DIMENSIONS {
-        error::too_many_dimensions(S::TYPE, MAX_DIMENSIONS);
-    }
 }

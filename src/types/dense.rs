@@ -2,11 +2,16 @@
 #![forbid(unsafe_code)]
 
 use std::cmp::Ordering;
+use std::sync::LazyLock;
 
-use distance::Metric;
+use distance::{Cpu, Kernel, Kind, Metric};
 
+use values::dense::MAX_DIMENSIONS;
+use values::{Problem, check, check_dimensions};
+
+use super::accept;
 use super::bit::NewBits;
-use super::datum::{Dense, MAX_DIMENSIONS, NewDense, Scalar, check_dimensions};
+use super::datum::{Dense, NewDense, Scalar};
 use crate::error;
 use crate::pg::array::{Array, NewArray};
 use crate::pg::message::Message;
@@ -15,21 +20,17 @@ use crate::pg::number;
 // Checks.
 
 /// Dimensions that a column's `(n)` asks for; -1 asks for none.
-pub(super) fn check_modifier(modifier: i32, dimensions: usize) {
-    if modifier != -1 && usize::try_from(modifier) != Ok(dimensions) {
-        error::wrong_dimensions(modifier, dimensions);
-    }
+pub(super) fn check_modifier(kind: &str, modifier: i32, dimensions: usize) {
+    accept(kind, values::check_modifier(modifier, dimensions));
 }
 
-/// Elements are finite.
-pub(super) fn check_element<S: Scalar>(value: S) {
-    let value = value.to_f32();
-    if value.is_nan() {
-        error::nan_element(S::TYPE);
+/// Rounds to an element. What is finite before must be so afterwards.
+pub(super) fn element<S: Scalar>(number: f32) -> S {
+    let value = S::from_f32(number);
+    if value.to_f32().is_infinite() && number.is_finite() {
+        error::out_of_range(S::TYPE, &number::float_text(number));
     }
-    if value.is_infinite() {
-        error::infinite_element(S::TYPE);
-    }
+    accept(S::TYPE, check(value))
 }
 
 fn check_same_dimensions<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) {
@@ -41,14 +42,18 @@ fn check_same_dimensions<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) {
 // Type modifier, binary form, casts.
 
 pub(super) fn modifier<S: Scalar>(modifiers: &Array<'_>) -> i32 {
+    read_modifier(modifiers, S::TYPE, MAX_DIMENSIONS)
+}
+
+pub(super) fn read_modifier(modifiers: &Array<'_>, kind: &str, max: usize) -> i32 {
     let [dimensions] = modifiers.modifiers()[..] else {
         error::invalid_modifier()
     };
     if dimensions < 1 {
-        error::modifier_too_small(S::TYPE);
+        error::modifier_too_small(kind);
     }
-    if usize::try_from(dimensions).is_ok_and(|dimensions| dimensions > MAX_DIMENSIONS) {
-        error::modifier_too_large(S::TYPE, MAX_DIMENSIONS);
+    if usize::try_from(dimensions).is_ok_and(|dimensions| dimensions > max) {
+        error::modifier_too_large(kind, max);
     }
     dimensions
 }
@@ -56,17 +61,17 @@ pub(super) fn modifier<S: Scalar>(modifiers: &Array<'_>) -> i32 {
 pub(super) fn receive<S: Scalar>(message: &mut Message<'_>, modifier: i32) -> NewDense<S> {
     let (dimensions, unused) = (message.i16(), message.i16());
     let dimensions = usize::try_from(dimensions).unwrap_or(0);
-    check_dimensions::<S>(dimensions);
-    check_modifier(modifier, dimensions);
+    accept(S::TYPE, check_dimensions(dimensions, MAX_DIMENSIONS));
+    check_modifier(S::TYPE, modifier, dimensions);
     if unused != 0 {
-        error::unused_is_set(unused);
+        error::rejected(S::TYPE, Problem::Unused(unused.into()));
     }
     let bytes = message.bytes(dimensions * size_of::<S>());
-    NewDense::from_values(bytes.chunks_exact(size_of::<S>()).map(|bytes| {
-        let value = S::receive(bytes);
-        check_element(value);
-        value
-    }))
+    NewDense::from_values(
+        bytes
+            .chunks_exact(size_of::<S>())
+            .map(|bytes| accept(S::TYPE, check(S::receive(bytes)))),
+    )
 }
 
 pub(super) fn send<S: Scalar>(vector: &Dense<'_, S>) -> Vec<u8> {
@@ -81,29 +86,32 @@ pub(super) fn send<S: Scalar>(vector: &Dense<'_, S>) -> Vec<u8> {
 }
 
 pub(super) fn from_array<S: Scalar>(array: &Array<'_>, modifier: i32) -> NewDense<S> {
+    with_numbers(array, |numbers| {
+        accept(S::TYPE, check_dimensions(numbers.len(), MAX_DIMENSIONS));
+        check_modifier(S::TYPE, modifier, numbers.len());
+        NewDense::from_values(numbers.map(element))
+    })
+}
+
+/// What `take` makes of an array's elements, whichever numbers they are.
+pub(super) fn with_numbers<T>(
+    array: &Array<'_>,
+    take: impl FnOnce(&mut dyn ExactSizeIterator<Item = f32>) -> T,
+) -> T {
     if array.depth() > 1 {
         error::array_not_flat();
     }
     if array.has_nulls() {
         error::array_with_nulls();
     }
-    let checked = |values: &mut dyn ExactSizeIterator<Item = f32>| {
-        check_dimensions::<S>(values.len());
-        check_modifier(modifier, values.len());
-        NewDense::from_values(values.map(|value| {
-            let value = S::from_f32(value);
-            check_element(value);
-            value
-        }))
-    };
     if let Some(values) = array.numbers::<f32>() {
-        checked(&mut values.iter().copied())
+        take(&mut values.iter().copied())
     } else if let Some(values) = array.numbers::<f64>() {
-        checked(&mut values.iter().map(|value| *value as f32))
+        take(&mut values.iter().map(|value| *value as f32))
     } else if let Some(values) = array.numbers::<i32>() {
-        checked(&mut values.iter().map(|value| *value as f32))
+        take(&mut values.iter().map(|value| *value as f32))
     } else if let Some(values) = array.numerics() {
-        checked(&mut values.into_iter())
+        take(&mut values.into_iter())
     } else {
         error::array_type_not_supported()
     }
@@ -117,9 +125,18 @@ pub(super) fn to_array<S: Scalar>(vector: &Dense<'_, S>) -> NewArray<f32> {
     array
 }
 
+/// The cast of one dense type to another.
+pub(super) fn convert<From: Scalar, To: Scalar>(
+    vector: &Dense<'_, From>,
+    modifier: i32,
+) -> NewDense<To> {
+    check_modifier(From::TYPE, modifier, vector.dimensions());
+    NewDense::from_values(vector.values().iter().map(|value| element(value.to_f32())))
+}
+
 /// The cast of a type to itself, which is where `(n)` is enforced.
 pub(super) fn enforce_modifier<S: Scalar>(vector: Dense<'_, S>, modifier: i32) -> Dense<'_, S> {
-    check_modifier(modifier, vector.dimensions());
+    check_modifier(S::TYPE, modifier, vector.dimensions());
     vector
 }
 
@@ -128,7 +145,18 @@ pub(super) fn enforce_modifier<S: Scalar>(vector: Dense<'_, S>, modifier: i32) -
 #[inline]
 pub(super) fn distance<S: Scalar>(metric: Metric, a: &Dense<'_, S>, b: &Dense<'_, S>) -> f64 {
     check_same_dimensions(a, b);
-    (S::kernel(metric).one)(a.bytes(), b.bytes())
+    (kernel(S::KIND, metric).one)(a.bytes(), b.bytes())
+}
+
+/// The kernel of this process for a kind and a metric.
+#[inline]
+fn kernel(kind: Kind, metric: Metric) -> Kernel {
+    static KERNELS: LazyLock<[[Kernel; Metric::ALL.len()]; Kind::ALL.len()]> =
+        LazyLock::new(|| {
+            let cpu = Cpu::current();
+            Kind::ALL.map(|kind| Metric::ALL.map(|metric| distance::kernel(kind, metric, cpu)))
+        });
+    KERNELS[kind as usize][metric as usize]
 }
 
 #[inline]
@@ -142,7 +170,7 @@ pub(super) fn spherical_distance<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) 
 }
 
 pub(super) fn norm<S: Scalar>(vector: &Dense<'_, S>) -> f64 {
-    S::norm(vector.values())
+    distance::norm(vector.values())
 }
 
 // Arithmetic.
@@ -218,7 +246,7 @@ pub(super) fn part<S: Scalar>(vector: &Dense<'_, S>, start: i32, count: i32) -> 
     let end = usize::try_from(end).unwrap_or(0).min(vector.dimensions());
     match vector.values().get(first..end) {
         Some(values) => NewDense::from_values(values.iter().copied()),
-        None => error::no_dimensions(S::TYPE),
+        None => error::rejected(S::TYPE, Problem::NoDimensions),
     }
 }
 

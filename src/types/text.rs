@@ -1,17 +1,20 @@
-//! Dense vectors as text: `[1,2.5,-3e-07]`.
+//! Vectors as text: `[1,2.5,-3e-07]`, `{1:1.5,3:2}/5`. What may stand in a literal is said in `crates/values`.
 #![forbid(unsafe_code)]
 
 use std::ffi::{CStr, CString};
+use std::io::Write;
 
-use super::datum::{Dense, MAX_DIMENSIONS, NewDense, Scalar};
-use super::dense::{check_element, check_modifier};
+use super::datum::{Dense, NewDense, Scalar};
+use super::dense::check_modifier;
+use super::sparse::{self, NewSparse, Sparsevec};
 use crate::error;
 use crate::pg::number;
 
 /// Reads a literal; anything but a vector of the right dimensions is an ERROR.
 pub(super) fn parse<S: Scalar>(literal: &CStr, modifier: i32) -> NewDense<S> {
-    let values = Reader::<S>::new(literal).vector();
-    check_modifier(modifier, values.len());
+    let values = values::dense::parse(literal, number::read_float)
+        .unwrap_or_else(|problem| error::rejected_literal(S::TYPE, literal, problem));
+    check_modifier(S::TYPE, modifier, values.len());
     NewDense::from_values(values.into_iter())
 }
 
@@ -29,120 +32,23 @@ pub(super) fn format<S: Scalar>(vector: &Dense<'_, S>) -> CString {
     CString::new(text).expect("numbers have no zero bytes")
 }
 
-/// A place in a literal.
-struct Reader<'a, S> {
-    literal: &'a CStr,
-    at: usize,
-    scalar: std::marker::PhantomData<S>,
+/// As [`parse`], for a sparse vector.
+pub(super) fn parse_sparse(literal: &CStr, modifier: i32) -> NewSparse {
+    values::sparse::SparseVector::parse(literal, modifier, number::read_float)
+        .map(|vector| NewSparse::from(&vector))
+        .unwrap_or_else(|problem| error::rejected_literal(sparse::TYPE, literal, problem))
 }
 
-impl<'a, S: Scalar> Reader<'a, S> {
-    fn new(literal: &'a CStr) -> Self {
-        Self {
-            literal,
-            at: 0,
-            scalar: std::marker::PhantomData,
-        }
+/// As [`format`], for a sparse vector.
+pub(super) fn format_sparse(vector: &Sparsevec<'_>) -> CString {
+    let elements = vector.elements();
+    let mut text = Vec::with_capacity(24 + 24 * elements.values.len());
+    text.push(b'{');
+    for (at, (index, value)) in elements.indices.iter().zip(elements.values).enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        write!(text, "{comma}{}:", i64::from(*index) + 1).expect("memory takes any text");
+        number::write_float(*value, &mut text);
     }
-
-    fn vector(mut self) -> Vec<S> {
-        self.skip_spaces();
-        if !self.take(b'[') {
-            error::literal_without_bracket(S::TYPE, &self.literal.to_string_lossy());
-        }
-        self.skip_spaces();
-        if self.peek() == b']' {
-            error::no_dimensions(S::TYPE);
-        }
-        let values = self.elements();
-        self.skip_spaces();
-        if self.peek() != 0 {
-            error::literal_with_junk(S::TYPE, &self.literal.to_string_lossy());
-        }
-        values
-    }
-
-    /// The elements and the closing bracket.
-    fn elements(&mut self) -> Vec<S> {
-        let commas = self.rest().iter().filter(|byte| **byte == b',').count();
-        let mut values = Vec::with_capacity(commas.min(MAX_DIMENSIONS) + 1);
-        loop {
-            if values.len() == MAX_DIMENSIONS {
-                error::too_many_dimensions(S::TYPE, MAX_DIMENSIONS);
-            }
-            self.skip_spaces();
-            values.push(self.element());
-            self.skip_spaces();
-            if self.take(b']') {
-                return values;
-            }
-            if !self.take(b',') {
-                self.fail();
-            }
-        }
-    }
-
-    fn element(&mut self) -> S {
-        let (number, len) = self.plain_number().unwrap_or_else(|| self.any_number());
-        let text = &self.rest()[..len];
-        let value = S::from_f32(number);
-        // A number with digits was finite when it was written: it is too large. `inf` has none.
-        if value.to_f32().is_infinite() && text.iter().any(u8::is_ascii_digit) {
-            error::out_of_range(S::TYPE, &String::from_utf8_lossy(text));
-        }
-        check_element(value);
-        self.at += len;
-        value
-    }
-
-    /// A decimal number, as nearly all are: read by a library that is three times as fast as `strtof`.
-    fn plain_number(&self) -> Option<(f32, usize)> {
-        let rest = self.rest();
-        let (number, len) = fast_float2::parse_partial::<f32, _>(rest).ok()?;
-        let ends = rest
-            .get(len)
-            .is_some_and(|byte| matches!(byte, b',' | b']') || is_space(*byte));
-        (number.is_finite() && ends).then_some((number, len))
-    }
-
-    /// Anything else that `real` takes.
-    fn any_number(&self) -> (f32, usize) {
-        let (number, len) = number::read_float(&self.literal[self.at..]);
-        if len == 0 {
-            self.fail();
-        }
-        (number, len)
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        &self.literal.to_bytes()[self.at..]
-    }
-
-    /// The next byte, or zero at the end.
-    fn peek(&self) -> u8 {
-        self.rest().first().copied().unwrap_or(0)
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == byte;
-        self.at += usize::from(found);
-        found
-    }
-
-    fn skip_spaces(&mut self) {
-        self.at += self
-            .rest()
-            .iter()
-            .take_while(|byte| is_space(**byte))
-            .count();
-    }
-
-    fn fail(&self) -> ! {
-        error::invalid_literal(S::TYPE, &self.literal.to_string_lossy())
-    }
-}
-
-/// A space to Postgres: unlike Rust's, a vertical tab is one.
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    write!(text, "}}/{}", vector.dimensions()).expect("memory takes any text");
+    CString::new(text).expect("numbers have no zero bytes")
 }

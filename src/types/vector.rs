@@ -5,9 +5,8 @@
 )]
 
 use std::ffi::{CStr, CString};
-use std::sync::LazyLock;
 
-use distance::{Cpu, Kernel, Kind, Metric};
+use distance::{Kind, Metric};
 use pgrx::{pg_extern, pg_sys};
 
 use super::bit::NewBits;
@@ -26,36 +25,7 @@ pub(crate) type NewVector = NewDense<f32>;
 // SAFETY: any four bytes are an f32.
 unsafe impl Scalar for f32 {
     const TYPE: &'static str = "vector";
-
-    #[inline]
-    fn from_f32(value: f32) -> Self {
-        value
-    }
-
-    #[inline]
-    fn to_f32(self) -> f32 {
-        self
-    }
-
-    fn send(self, into: &mut Vec<u8>) {
-        into.extend_from_slice(&self.to_be_bytes());
-    }
-
-    fn receive(bytes: &[u8]) -> Self {
-        f32::from_be_bytes(bytes.try_into().expect("four bytes"))
-    }
-
-    fn norm(values: &[Self]) -> f64 {
-        distance::norm(values)
-    }
-
-    #[inline]
-    fn kernel(metric: Metric) -> Kernel {
-        static KERNELS: LazyLock<[Kernel; Metric::ALL.len()]> = LazyLock::new(|| {
-            Metric::ALL.map(|metric| distance::kernel(Kind::F32, metric, Cpu::current()))
-        });
-        KERNELS[metric as usize]
-    }
+    const KIND: Kind = Kind::F32;
 }
 
 /// The norm of a vector that an index is to hold.

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use distance::{Cpu, Kind, Metric, kernel};
+use distance::{BitMetric, Cpu, Kernel, Kind, Metric, bit_kernel, bytes_of, f16, kernel};
 
 const VECTORS: usize = 2_000;
 
@@ -14,22 +14,57 @@ fn kernels(criterion: &mut Criterion) {
         let values: Vec<f32> = (0..VECTORS * dimensions)
             .map(|i| ((i * 7919) % 1009) as f32 / 1009.0)
             .collect();
-        let query = values[..dimensions].to_vec();
+        let halves: Vec<f16> = values.iter().map(|x| f16::from_f32(*x)).collect();
         for metric in Metric::ALL {
-            let mut group = criterion.benchmark_group(format!("{metric:?}"));
-            group.throughput(Throughput::Elements(VECTORS as u64));
-            for cpu in Cpu::available() {
-                let kernel = kernel(Kind::F32, metric, cpu);
-                group.bench_function(BenchmarkId::new(cpu.name(), dimensions), |bencher| {
-                    bencher.iter(|| {
-                        values
-                            .chunks_exact(dimensions)
-                            .map(|row| kernel.between(black_box(&query), row))
-                            .sum::<f64>()
-                    });
-                });
-            }
+            let dense = |kind| move |cpu| kernel(kind, metric, cpu);
+            let name = format!("{metric:?}");
+            scan(
+                criterion,
+                &name,
+                dimensions,
+                bytes_of(&values),
+                dense(Kind::F32),
+            );
+            let name = format!("{metric:?}/halves");
+            scan(
+                criterion,
+                &name,
+                dimensions,
+                bytes_of(&halves),
+                dense(Kind::F16),
+            );
         }
+        let bits = &bytes_of(&values)[..VECTORS * dimensions / 8];
+        for metric in BitMetric::ALL {
+            let name = format!("{metric:?}");
+            scan(criterion, &name, dimensions, bits, |cpu| {
+                bit_kernel(metric, cpu)
+            });
+        }
+    }
+}
+
+/// Measures all rows against the first, on every CPU level.
+fn scan(
+    criterion: &mut Criterion,
+    name: &str,
+    dimensions: usize,
+    rows: &[u8],
+    kernel: impl Fn(Cpu) -> Kernel,
+) {
+    let len = rows.len() / VECTORS;
+    let query = rows[..len].to_vec();
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::Elements(VECTORS as u64));
+    for cpu in Cpu::available() {
+        let kernel = kernel(cpu);
+        group.bench_function(BenchmarkId::new(cpu.name(), dimensions), |bencher| {
+            bencher.iter(|| {
+                rows.chunks_exact(len)
+                    .map(|row| (kernel.one)(black_box(&query), row))
+                    .sum::<f64>()
+            });
+        });
     }
 }
 

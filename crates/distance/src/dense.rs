@@ -1,10 +1,12 @@
-//! Each metric once, over any kind of [`Lanes`].
+//! Each metric once, over any kind of [`Lanes`] and any [`Stored`] element.
 #![expect(
     unsafe_code,
     reason = "the loops load from unaligned bytes with the CPU's own instructions"
 )]
 
-use crate::lanes::Lanes;
+use half::f16;
+
+use crate::lanes::{Lanes, Stored};
 
 /// Chains of additions that run side by side, so that the loop waits for loads and not for additions.
 const CHAINS: usize = 4;
@@ -25,9 +27,9 @@ pub(crate) trait Measure {
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-pub(crate) unsafe fn measure<M: Measure, L: Lanes>(a: &[u8], b: &[u8]) -> f64 {
-    let count = a.len().min(b.len()) / size_of::<f32>();
-    let (a, b) = (a.as_ptr().cast::<f32>(), b.as_ptr().cast::<f32>());
+pub(crate) unsafe fn measure<M: Measure, S: Stored, L: Lanes>(a: &[u8], b: &[u8]) -> f64 {
+    let count = a.len().min(b.len()) / size_of::<S>();
+    let (a, b) = (a.as_ptr().cast::<S>(), b.as_ptr().cast::<S>());
     let mut at = 0;
     // SAFETY: every read ends at or before element `count` of both slices, and loads need no alignment; the caller
     // vouches for the CPU features.
@@ -36,18 +38,22 @@ pub(crate) unsafe fn measure<M: Measure, L: Lanes>(a: &[u8], b: &[u8]) -> f64 {
         while at + CHAINS * L::WIDTH <= count {
             for (chain, sums) in chains.iter_mut().enumerate() {
                 let at = at + chain * L::WIDTH;
-                M::step(sums, L::load(a.add(at)), L::load(b.add(at)));
+                M::step(sums, S::load::<L>(a.add(at)), S::load::<L>(b.add(at)));
             }
             at += CHAINS * L::WIDTH;
         }
         while at + L::WIDTH <= count {
-            M::step(&mut chains[0], L::load(a.add(at)), L::load(b.add(at)));
+            M::step(
+                &mut chains[0],
+                S::load::<L>(a.add(at)),
+                S::load::<L>(b.add(at)),
+            );
             at += L::WIDTH;
         }
         if at < count {
             let (a, b) = (
-                L::load_first(a.add(at), count - at),
-                L::load_first(b.add(at), count - at),
+                S::load_first::<L>(a.add(at), count - at),
+                S::load_first::<L>(b.add(at), count - at),
             );
             M::step(&mut chains[1], a, b);
         }
@@ -164,25 +170,38 @@ impl Measure for L1 {
 
 /// The Euclidean norm, in f64 throughout: vectors of large or tiny values have one, too.
 #[must_use]
-pub fn norm(values: &[f32]) -> f64 {
+pub fn norm<T: Copy + Into<f64>>(values: &[T]) -> f64 {
+    let square = |value: &T| -> f64 {
+        let value: f64 = (*value).into();
+        value * value
+    };
     let mut chains = [0.0_f64; 8];
     let (blocks, rest) = values.as_chunks::<8>();
     for block in blocks {
         for (sum, value) in chains.iter_mut().zip(block) {
-            *sum += f64::from(*value) * f64::from(*value);
+            *sum += square(value);
         }
     }
-    let rest: f64 = rest
-        .iter()
-        .map(|value| f64::from(*value) * f64::from(*value))
-        .sum();
+    let rest: f64 = rest.iter().map(square).sum();
     (chains.iter().sum::<f64>() + rest).sqrt()
 }
 
-/// The bytes of a vector of f32, as kernels take them.
+/// An element whose bytes are all its own.
+pub trait Element: Copy + sealed::Sealed {}
+
+impl Element for f32 {}
+impl Element for f16 {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::f16 {}
+}
+
+/// The bytes of a dense vector, as kernels take them.
 #[inline]
 #[must_use]
-pub fn bytes_of(values: &[f32]) -> &[u8] {
-    // SAFETY: f32 has no padding, and the slice covers exactly `size_of_val` initialised bytes.
+pub fn bytes_of<T: Element>(values: &[T]) -> &[u8] {
+    // SAFETY: elements have no padding, and the slice covers exactly `size_of_val` initialised bytes.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }

@@ -1,8 +1,10 @@
-//! What a loop asks of a CPU: a register of f32 lanes.
+//! What a loop asks of a CPU: a register of f32 lanes, filled with elements of any kind.
 #![expect(
     unsafe_code,
     reason = "the methods are instructions that a CPU may lack"
 )]
+
+use half::f16;
 
 /// A register of f32 lanes. The loops of `dense.rs` are written over this trait and compiled once per CPU level.
 ///
@@ -19,6 +21,10 @@ pub(crate) trait Lanes: Copy {
     unsafe fn load(from: *const f32) -> Self;
     /// Reads `count < WIDTH` values and touches no byte behind them; the other lanes are zero.
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    /// As `load`, widening 2-byte floats.
+    unsafe fn load_halves(from: *const f16) -> Self;
+    /// As `load_first`, widening 2-byte floats.
+    unsafe fn load_first_halves(from: *const f16, count: usize) -> Self;
     /// `self + other`
     unsafe fn add(self, other: Self) -> Self;
     /// `self - other`
@@ -29,4 +35,62 @@ pub(crate) trait Lanes: Copy {
     unsafe fn abs(self) -> Self;
     /// All lanes added up.
     unsafe fn sum(self) -> f32;
+}
+
+/// An element as stored: which of the loads it takes.
+///
+/// # Safety
+/// As for [`Lanes`].
+pub(crate) trait Stored: Copy {
+    /// `Lanes::WIDTH` elements from any address.
+    unsafe fn load<L: Lanes>(from: *const Self) -> L;
+    /// `count < Lanes::WIDTH` elements; the other lanes are zero.
+    unsafe fn load_first<L: Lanes>(from: *const Self, count: usize) -> L;
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L {
+        // SAFETY: as `Lanes` asks.
+        unsafe { L::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first<L: Lanes>(from: *const Self, count: usize) -> L {
+        // SAFETY: as `Lanes` asks.
+        unsafe { L::load_first(from, count) }
+    }
+}
+
+impl Stored for f16 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L {
+        // SAFETY: as `Lanes` asks.
+        unsafe { L::load_halves(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first<L: Lanes>(from: *const Self, count: usize) -> L {
+        // SAFETY: as `Lanes` asks.
+        unsafe { L::load_first_halves(from, count) }
+    }
+}
+
+/// Fewer elements than a register of `N` holds, with zeroes behind them.
+///
+/// # Safety
+/// `count <= N` elements can be read from the address, which need not be aligned.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+pub(crate) unsafe fn padded<T: Copy + Default, const N: usize>(
+    from: *const T,
+    count: usize,
+) -> [T; N] {
+    let mut values = [T::default(); N];
+    // SAFETY: the caller vouches for `count`; bytes are copied, since the source may be unaligned.
+    unsafe {
+        let bytes = count * size_of::<T>();
+        std::ptr::copy_nonoverlapping(from.cast::<u8>(), values.as_mut_ptr().cast::<u8>(), bytes);
+    }
+    values
 }

@@ -1,27 +1,41 @@
 //! How far: exact distance kernels.
 //!
 //! An operator class is a [`Kind`] of vector and a [`Metric`]; [`kernel`] is the one table that turns them and
-//! the [`Cpu`] into a function. Pick a kernel once and call it often.
+//! the [`Cpu`] into a function. Pick a kernel once and call it often. Bit strings have measures and kernels of their own
+//! ([`bit_kernel`]); sparse vectors are measured as two lists ([`sparse_distance`]).
 #![warn(missing_docs)]
 
 mod arch;
+mod bit;
 mod cpu;
 mod dense;
 mod lanes;
 mod prefetch;
 mod scalar;
+mod sparse;
 
 pub use cpu::Cpu;
-pub use dense::{bytes_of, norm};
+pub use dense::{Element, bytes_of, norm};
+pub use half::f16;
 pub use prefetch::{prefetch, prefetch_at};
+pub use sparse::{Sparse, merge, sparse_distance};
 
+use bit::{Hamming, Jaccard};
 use dense::{Cosine, InnerProduct, L1, L2, L2Squared};
+use lanes::Stored;
 
-/// What a vector is stored as.
+/// What a dense vector is stored as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// 4-byte floats in the machine's byte order: `vector`.
     F32,
+    /// 2-byte floats: `halfvec`.
+    F16,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 2] = [Kind::F32, Kind::F16];
 }
 
 /// Which measure.
@@ -50,6 +64,20 @@ impl Metric {
     ];
 }
 
+/// Which measure of bit strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitMetric {
+    /// How many bits differ: `<~>`.
+    Hamming,
+    /// One minus the bits set in both as a share of those set in either: `<%>`; 1 where none is set in both.
+    Jaccard,
+}
+
+impl BitMetric {
+    /// Every metric of bit strings.
+    pub const ALL: [BitMetric; 2] = [BitMetric::Hamming, BitMetric::Jaccard];
+}
+
 /// The function that computes one metric over one kind of vector on one CPU level.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
@@ -59,10 +87,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Distance of two vectors of f32, for a kernel of [`Kind::F32`].
+    /// Distance of two vectors of the kernel's kind.
     #[inline]
     #[must_use]
-    pub fn between(&self, a: &[f32], b: &[f32]) -> f64 {
+    pub fn between<T: Element>(&self, a: &[T], b: &[T]) -> f64 {
         (self.one)(bytes_of(a), bytes_of(b))
     }
 }
@@ -71,12 +99,30 @@ impl Kernel {
 #[must_use]
 pub fn kernel(kind: Kind, metric: Metric, cpu: Cpu) -> Kernel {
     let cpu = cpu.or_below();
-    let one = match (kind, metric) {
-        (Kind::F32, Metric::L2) => arch::pick::<L2>(cpu),
-        (Kind::F32, Metric::L2Squared) => arch::pick::<L2Squared>(cpu),
-        (Kind::F32, Metric::InnerProduct) => arch::pick::<InnerProduct>(cpu),
-        (Kind::F32, Metric::Cosine) => arch::pick::<Cosine>(cpu),
-        (Kind::F32, Metric::L1) => arch::pick::<L1>(cpu),
+    let one = match kind {
+        Kind::F32 => dense_kernel::<f32>(metric, cpu),
+        Kind::F16 => dense_kernel::<f16>(metric, cpu),
+    };
+    Kernel { one }
+}
+
+fn dense_kernel<S: Stored>(metric: Metric, cpu: Cpu) -> fn(&[u8], &[u8]) -> f64 {
+    match metric {
+        Metric::L2 => arch::pick::<L2, S>(cpu),
+        Metric::L2Squared => arch::pick::<L2Squared, S>(cpu),
+        Metric::InnerProduct => arch::pick::<InnerProduct, S>(cpu),
+        Metric::Cosine => arch::pick::<Cosine, S>(cpu),
+        Metric::L1 => arch::pick::<L1, S>(cpu),
+    }
+}
+
+/// Picks the kernel of a metric of bit strings, given as bytes whose unused bits are zero.
+#[must_use]
+pub fn bit_kernel(metric: BitMetric, cpu: Cpu) -> Kernel {
+    let cpu = cpu.or_below();
+    let one = match metric {
+        BitMetric::Hamming => arch::pick_bits::<Hamming>(cpu),
+        BitMetric::Jaccard => arch::pick_bits::<Jaccard>(cpu),
     };
     Kernel { one }
 }

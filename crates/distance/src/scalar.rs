@@ -4,6 +4,8 @@
     reason = "the trait's methods are unsafe for the sake of other levels"
 )]
 
+use half::f16;
+
 use crate::lanes::Lanes;
 
 impl Lanes for f32 {
@@ -23,6 +25,17 @@ impl Lanes for f32 {
     #[inline(always)]
     unsafe fn load_first(_from: *const f32, _count: usize) -> Self {
         // Fewer values than one lane are none.
+        0.0
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(from: *const f16) -> Self {
+        // SAFETY: as `Lanes` asks. `to_f32` would look for the instruction at every element.
+        unsafe { from.read_unaligned().to_f32_const() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_halves(_from: *const f16, _count: usize) -> Self {
         0.0
     }
 

@@ -79,7 +79,7 @@ RESET min_parallel_table_scan_size;
 
 SELECT aggfnoid, aggtransfn, aggfinalfn, aggcombinefn, aggtranstype::regtype, agginitval, p.proparallel
 FROM pg_aggregate JOIN pg_proc p ON p.oid = aggfnoid
-WHERE 'vector'::regtype = ANY (p.proargtypes) ORDER BY 1::text;
+WHERE 'vector'::regtype = ANY (p.proargtypes) ORDER BY aggfnoid::text COLLATE "C";
 
 DROP TABLE rows, wide_rows, serial;
 DROP FUNCTION failure;

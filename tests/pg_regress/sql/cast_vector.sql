@@ -68,6 +68,6 @@ SELECT v::vector(2) FROM wide;
 DROP TABLE wide;
 
 SELECT castsource::regtype, casttarget::regtype, castfunc::regprocedure, castcontext FROM pg_cast
-WHERE castsource = 'vector'::regtype OR casttarget = 'vector'::regtype ORDER BY 1::text, 2::text;
+WHERE castsource = 'vector'::regtype OR casttarget = 'vector'::regtype ORDER BY castsource::regtype::text COLLATE "C", casttarget::regtype::text COLLATE "C";
 
 DROP FUNCTION failure;

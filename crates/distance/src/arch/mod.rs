@@ -9,24 +9,42 @@ mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+use crate::bit;
 use crate::cpu::Cpu;
 use crate::dense::{self, Measure};
+use crate::lanes::Stored;
 
 type One = fn(&[u8], &[u8]) -> f64;
 
-/// The instance of a metric for a CPU level; any level the machine lacks gets the scalar one.
-pub(crate) fn pick<M: Measure>(cpu: Cpu) -> One {
+/// The instance of a metric over dense vectors for a CPU level; any level the machine lacks gets the scalar one.
+pub(crate) fn pick<M: Measure, S: Stored>(cpu: Cpu) -> One {
     // SAFETY: `f32` lanes need no CPU features.
-    let scalar: One = |a, b| unsafe { dense::measure::<M, f32>(a, b) };
+    let scalar: One = |a, b| unsafe { dense::measure::<M, S, f32>(a, b) };
     match cpu {
         cpu if !cpu.is_available() => scalar,
         #[cfg(target_arch = "aarch64")]
-        Cpu::Neon => available(aarch64::neon::measure::<M>),
+        Cpu::Neon => available(aarch64::neon::measure::<M, S>),
         #[cfg(target_arch = "x86_64")]
-        Cpu::Avx2 => available(x86_64::avx2::measure::<M>),
+        Cpu::Avx2 => available(x86_64::avx2::measure::<M, S>),
         #[cfg(target_arch = "x86_64")]
-        Cpu::Avx512 => available(x86_64::avx512::measure::<M>),
+        Cpu::Avx512 => available(x86_64::avx512::measure::<M, S>),
         _ => scalar,
+    }
+}
+
+/// The instance of a metric over bit strings. The compiler knows the instructions that count bits and needs only to be
+/// told that it may use them; NEON's it always may.
+pub(crate) fn pick_bits<M: bit::Measure>(cpu: Cpu) -> One {
+    match cpu {
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx512 if cpu.is_available() && is_x86_feature_detected!("avx512vpopcntdq") => {
+            available(x86_64::avx512::measure_bits::<M>)
+        }
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx2 | Cpu::Avx512 if cpu.is_available() && is_x86_feature_detected!("popcnt") => {
+            available(x86_64::avx2::measure_bits::<M>)
+        }
+        _ => bit::measure::<M>,
     }
 }
 
@@ -34,6 +52,6 @@ pub(crate) fn pick<M: Measure>(cpu: Cpu) -> One {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn available(one: unsafe fn(&[u8], &[u8]) -> f64) -> One {
     // SAFETY: `unsafe fn` and `fn` pointers have one representation, and these functions are unsafe for nothing but
-    // their CPU features, which `pick` has just found.
+    // their CPU features, which the callers have just found.
     unsafe { std::mem::transmute::<unsafe fn(&[u8], &[u8]) -> f64, One>(one) }
 }

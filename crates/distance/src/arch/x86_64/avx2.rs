@@ -1,9 +1,12 @@
-//! AVX2 and FMA: 8 lanes.
+//! AVX2, FMA and F16C: 8 lanes.
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
+use crate::bit;
 use crate::dense::{self, Measure};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Stored, padded};
 
 #[derive(Clone, Copy)]
 struct F32x8(__m256);
@@ -34,6 +37,18 @@ impl Lanes for F32x8 {
             let mask = _mm256_loadu_si256(LEADING.as_ptr().add(8 - count).cast());
             Self(_mm256_maskload_ps(from, mask))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(from: *const f16) -> Self {
+        // SAFETY: as `Lanes` asks.
+        Self(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_halves(from: *const f16, count: usize) -> Self {
+        // SAFETY: as `Lanes` asks, and `count < 8`.
+        unsafe { Self::load_halves(padded::<f16, 8>(from, count).as_ptr()) }
     }
 
     #[inline(always)]
@@ -75,8 +90,14 @@ impl Lanes for F32x8 {
 }
 
 /// The distance by a metric, for [`crate::Cpu::Avx2`].
-#[target_feature(enable = "avx2,fma")]
-pub(in crate::arch) fn measure<M: Measure>(a: &[u8], b: &[u8]) -> f64 {
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(in crate::arch) fn measure<M: Measure, S: Stored>(a: &[u8], b: &[u8]) -> f64 {
     // SAFETY: this function enables the features.
-    unsafe { dense::measure::<M, F32x8>(a, b) }
+    unsafe { dense::measure::<M, S, F32x8>(a, b) }
+}
+
+/// The distance of bit strings, for [`crate::Cpu::Avx2`].
+#[target_feature(enable = "avx2,popcnt")]
+pub(in crate::arch) fn measure_bits<M: bit::Measure>(a: &[u8], b: &[u8]) -> f64 {
+    bit::measure::<M>(a, b)
 }

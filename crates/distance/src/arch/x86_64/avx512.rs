@@ -2,8 +2,11 @@
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
+use crate::bit;
 use crate::dense::{self, Measure};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Stored, padded};
 
 #[derive(Clone, Copy)]
 struct F32x16(__m512);
@@ -28,6 +31,18 @@ impl Lanes for F32x16 {
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
         // SAFETY: as `Lanes` asks; lanes outside the mask are not read.
         Self(unsafe { _mm512_maskz_loadu_ps((1 << count) - 1, from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(from: *const f16) -> Self {
+        // SAFETY: as `Lanes` asks.
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_halves(from: *const f16, count: usize) -> Self {
+        // SAFETY: as `Lanes` asks, and `count < 16`.
+        unsafe { Self::load_halves(padded::<f16, 16>(from, count).as_ptr()) }
     }
 
     #[inline(always)]
@@ -63,7 +78,13 @@ impl Lanes for F32x16 {
 
 /// The distance by a metric, for [`crate::Cpu::Avx512`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub(in crate::arch) fn measure<M: Measure>(a: &[u8], b: &[u8]) -> f64 {
+pub(in crate::arch) fn measure<M: Measure, S: Stored>(a: &[u8], b: &[u8]) -> f64 {
     // SAFETY: this function enables the features.
-    unsafe { dense::measure::<M, F32x16>(a, b) }
+    unsafe { dense::measure::<M, S, F32x16>(a, b) }
+}
+
+/// The distance of bit strings, for CPUs of [`crate::Cpu::Avx512`] that also count the bits of eight words at once.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
+pub(in crate::arch) fn measure_bits<M: bit::Measure>(a: &[u8], b: &[u8]) -> f64 {
+    bit::measure::<M>(a, b)
 }

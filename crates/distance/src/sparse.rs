@@ -1,0 +1,70 @@
+//! Sparse vectors: the metrics of dense ones, over the positions where either vector has a value.
+#![expect(
+    unsafe_code,
+    reason = "the metrics' steps are unsafe for the sake of CPU features"
+)]
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
+use crate::Metric;
+use crate::dense::{Cosine, InnerProduct, L1, L2, L2Squared, Measure};
+
+/// What a sparse vector stores: its values that are not zero, and their places in ascending order.
+#[derive(Clone, Copy, Debug)]
+pub struct Sparse<'a> {
+    /// The places, each once.
+    pub indices: &'a [i32],
+    /// A value for each place.
+    pub values: &'a [f32],
+}
+
+/// The distance of two sparse vectors by a metric, as a [`crate::Kernel`] gives that of dense ones.
+#[must_use]
+pub fn sparse_distance(metric: Metric, a: Sparse<'_>, b: Sparse<'_>) -> f64 {
+    match metric {
+        Metric::L2 => measure::<L2>(a, b),
+        Metric::L2Squared => measure::<L2Squared>(a, b),
+        Metric::InnerProduct => measure::<InnerProduct>(a, b),
+        Metric::Cosine => measure::<Cosine>(a, b),
+        Metric::L1 => measure::<L1>(a, b),
+    }
+}
+
+fn measure<M: Measure>(a: Sparse<'_>, b: Sparse<'_>) -> f64 {
+    let mut sums = [0.0_f32; 3];
+    let all = merge::<Infallible>(a, b, |_, a, b| {
+        // SAFETY: `f32` lanes need no CPU features.
+        unsafe { M::step::<f32>(&mut sums, a, b) };
+        ControlFlow::Continue(())
+    });
+    debug_assert!(all.is_continue());
+    M::finish(sums)
+}
+
+/// Walks two sparse vectors at once, from the lowest place to the highest: shows each place where either has a value,
+/// and the values there, zero for the one that has none. Ends early when told to.
+#[inline(always)]
+pub fn merge<B>(
+    a: Sparse<'_>,
+    b: Sparse<'_>,
+    mut visit: impl FnMut(i32, f32, f32) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let (mut at_a, mut at_b) = (0, 0);
+    while let (Some(place_a), Some(place_b)) = (a.indices.get(at_a), b.indices.get(at_b)) {
+        // No branch depends on which place is lower: that could not be foreseen.
+        let (in_a, in_b) = (place_a <= place_b, place_b <= place_a);
+        let value_a = if in_a { a.values[at_a] } else { 0.0 };
+        let value_b = if in_b { b.values[at_b] } else { 0.0 };
+        visit(*place_a.min(place_b), value_a, value_b)?;
+        at_a += usize::from(in_a);
+        at_b += usize::from(in_b);
+    }
+    for (place, value) in a.indices[at_a..].iter().zip(&a.values[at_a..]) {
+        visit(*place, *value, 0.0)?;
+    }
+    for (place, value) in b.indices[at_b..].iter().zip(&b.values[at_b..]) {
+        visit(*place, 0.0, *value)?;
+    }
+    ControlFlow::Continue(())
+}

@@ -1,0 +1,245 @@
+//! Sparse vectors: `{1:1.5,3:2}/5`. Indices count from 1 in text and from 0 everywhere else.
+
+use std::cmp::Ordering;
+use std::ffi::CStr;
+use std::ops::ControlFlow;
+
+use distance::Sparse;
+
+use crate::cursor::Cursor;
+use crate::{Problem, ReadNumber, check, check_dimensions, check_modifier};
+
+/// Most dimensions of a sparse vector.
+pub const MAX_DIMENSIONS: usize = 1_000_000_000;
+
+/// Most elements of a sparse vector that are not zero.
+pub const MAX_NON_ZERO: usize = 16_000;
+
+/// A sparse vector, checked: finite values that are not zero, at ascending places within the dimensions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SparseVector {
+    dimensions: usize,
+    indices: Vec<i32>,
+    values: Vec<f32>,
+}
+
+impl SparseVector {
+    /// How many dimensions.
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// What it stores.
+    #[must_use]
+    pub fn elements(&self) -> Sparse<'_> {
+        Sparse {
+            indices: &self.indices,
+            values: &self.values,
+        }
+    }
+
+    /// Reads a literal for a column of `(modifier)`.
+    pub fn parse(literal: &CStr, modifier: i32, read_number: ReadNumber) -> Result<Self, Problem> {
+        let mut elements = Vec::with_capacity(check_commas(literal)?);
+        let mut cursor = Cursor::new(literal, read_number);
+        cursor.skip_spaces();
+        if !cursor.take(b'{') {
+            return Err(Problem::NoBracket('{'));
+        }
+        cursor.skip_spaces();
+        if !cursor.take(b'}') {
+            read_elements(&mut cursor, &mut elements)?;
+        }
+        let dimensions = usize::try_from(read_dimensions(&mut cursor)?).unwrap_or(0);
+        check_dimensions(dimensions, MAX_DIMENSIONS)?;
+        check_modifier(modifier, dimensions)?;
+        elements.sort_by_key(|(index, _)| *index);
+        let (indices, values) = elements.into_iter().unzip();
+        Self::new(dimensions, indices, values)
+    }
+
+    /// What a message holds behind its header (see [`check_header`]), in network order.
+    pub fn receive(dimensions: usize, indices: &[u8], values: &[u8]) -> Result<Self, Problem> {
+        let (indices, values) = (indices.as_chunks().0, values.as_chunks().0);
+        let indices = indices.iter().map(|bytes| i32::from_be_bytes(*bytes));
+        let values = values.iter().map(|bytes| f32::from_be_bytes(*bytes));
+        let vector = Self::new(dimensions, indices.collect(), values.collect())?;
+        if vector.values.contains(&0.0) {
+            return Err(Problem::Zero);
+        }
+        Ok(vector)
+    }
+
+    /// The elements of a dense vector that are not zero.
+    pub fn from_dense(
+        values: impl ExactSizeIterator<Item = f32>,
+        modifier: i32,
+    ) -> Result<Self, Problem> {
+        let dimensions = values.len();
+        check_dimensions(dimensions, MAX_DIMENSIONS)?;
+        check_modifier(modifier, dimensions)?;
+        let mut vector = Self {
+            dimensions,
+            indices: Vec::new(),
+            values: Vec::new(),
+        };
+        for (index, value) in (0..).zip(values).filter(|(_, value)| *value != 0.0) {
+            if vector.values.len() == MAX_NON_ZERO {
+                return Err(Problem::TooManyNonZero);
+            }
+            vector.indices.push(index);
+            vector.values.push(check(value)?);
+        }
+        Ok(vector)
+    }
+
+    /// The same with other values, without those that have become zero.
+    #[must_use]
+    pub fn map(dimensions: usize, elements: Sparse<'_>, with: impl Fn(f32) -> f32) -> Self {
+        let values = elements.values.iter().map(|value| with(*value));
+        let pairs = elements.indices.iter().copied().zip(values);
+        let (indices, values) = pairs.filter(|(_, value)| *value != 0.0).unzip();
+        Self {
+            dimensions,
+            indices,
+            values,
+        }
+    }
+
+    fn new(dimensions: usize, indices: Vec<i32>, values: Vec<f32>) -> Result<Self, Problem> {
+        check_indices(dimensions, &indices)?;
+        for value in &values {
+            check(*value)?;
+        }
+        Ok(Self {
+            dimensions,
+            indices,
+            values,
+        })
+    }
+}
+
+/// Dimensions and elements that a message announces, and a field that is not used.
+pub fn check_header(
+    [dimensions, non_zero, unused]: [i32; 3],
+    modifier: i32,
+) -> Result<(usize, usize), Problem> {
+    let dimensions = usize::try_from(dimensions).unwrap_or(0);
+    check_dimensions(dimensions, MAX_DIMENSIONS)?;
+    let non_zero = usize::try_from(non_zero).map_err(|_| Problem::NegativeCount)?;
+    if non_zero > MAX_NON_ZERO {
+        return Err(Problem::TooManyNonZero);
+    }
+    if non_zero > dimensions {
+        return Err(Problem::MoreThanDimensions);
+    }
+    check_modifier(modifier, dimensions)?;
+    if unused != 0 {
+        return Err(Problem::Unused(unused));
+    }
+    Ok((dimensions, non_zero))
+}
+
+fn check_indices(dimensions: usize, indices: &[i32]) -> Result<(), Problem> {
+    let mut before = None;
+    for index in indices {
+        match usize::try_from(*index) {
+            Ok(place) if place < dimensions => (),
+            _ => return Err(Problem::IndexOutOfBounds),
+        }
+        match Some(index).cmp(&before) {
+            Ordering::Less => return Err(Problem::IndexOrder),
+            Ordering::Equal => return Err(Problem::DuplicateIndex),
+            Ordering::Greater => before = Some(index),
+        }
+    }
+    Ok(())
+}
+
+/// How many elements a literal can have. Zeroes count, too: users should not have to know which are left out.
+fn check_commas(literal: &CStr) -> Result<usize, Problem> {
+    let commas = literal.to_bytes().iter().filter(|byte| **byte == b',');
+    match commas.count() + 1 {
+        elements if elements > MAX_NON_ZERO => Err(Problem::TooManyNonZero),
+        elements => Ok(elements),
+    }
+}
+
+/// The elements and the closing bracket.
+fn read_elements(cursor: &mut Cursor<'_>, elements: &mut Vec<(i32, f32)>) -> Result<(), Problem> {
+    loop {
+        cursor.skip_spaces();
+        let index = cursor.integer()?;
+        cursor.skip_spaces();
+        cursor.expect(b':')?;
+        cursor.skip_spaces();
+        let value = read_value(cursor)?;
+        if value != 0.0 {
+            // The lowest integer is no index, before and after.
+            elements.push((index.saturating_sub(1), value));
+        }
+        cursor.skip_spaces();
+        if cursor.take(b'}') {
+            return Ok(());
+        }
+        cursor.expect(b',')?;
+    }
+}
+
+fn read_value(cursor: &mut Cursor<'_>) -> Result<f32, Problem> {
+    let (value, text) = cursor.number()?;
+    let overflow = value.is_infinite() && text.iter().any(u8::is_ascii_digit);
+    if overflow || (value == 0.0 && !is_written_zero(text)) {
+        let number = String::from_utf8_lossy(text).into_owned();
+        return Err(Problem::OutOfRange(number));
+    }
+    check(value)
+}
+
+/// Whether a number that was read as zero was written as one: all digits before an exponent are zero.
+fn is_written_zero(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let (digits, exponent) = match text {
+        [b'0', b'x' | b'X', digits @ ..] => (digits, b'p'),
+        digits => (digits, b'e'),
+    };
+    digits
+        .iter()
+        .take_while(|byte| byte.to_ascii_lowercase() != exponent)
+        .all(|byte| matches!(byte, b'0' | b'.'))
+}
+
+/// What follows the closing bracket.
+fn read_dimensions(cursor: &mut Cursor<'_>) -> Result<i32, Problem> {
+    cursor.skip_spaces();
+    if !cursor.take(b'/') {
+        return Err(Problem::EndOfInput);
+    }
+    cursor.skip_spaces();
+    let dimensions = cursor.integer()?;
+    cursor.skip_spaces();
+    match cursor.peek() {
+        0 => Ok(dimensions),
+        _ => Err(Problem::JunkAfterDimensions),
+    }
+}
+
+/// The order of the dense vectors that two sparse ones stand for: by the first element that differs, then by
+/// dimensions.
+#[must_use]
+pub fn compare(a: (usize, Sparse<'_>), b: (usize, Sparse<'_>)) -> Ordering {
+    let common = a.0.min(b.0);
+    let first = distance::merge(a.1, b.1, |place, a, b| {
+        if usize::try_from(place).is_ok_and(|place| place >= common) {
+            return ControlFlow::Break(Ordering::Equal);
+        }
+        match a.partial_cmp(&b) {
+            None | Some(Ordering::Equal) => ControlFlow::Continue(()),
+            Some(order) => ControlFlow::Break(order),
+        }
+    });
+    let differing = first.break_value().unwrap_or(Ordering::Equal);
+    differing.then(a.0.cmp(&b.0))
+}

@@ -1,0 +1,230 @@
+//! The type `halfvec`: 2-byte floats. What SQL calls, a line each.
+#![expect(
+    unsafe_code,
+    reason = "SQL-callable functions and the layout of the type"
+)]
+
+use std::ffi::{CStr, CString};
+
+use distance::{Kind, Metric, f16};
+use pgrx::{pg_extern, pg_sys};
+
+use super::bit::NewBits;
+use super::datum::{Dense, NewDense, Scalar};
+use super::vector::{NewVector, Vector};
+use super::{aggregate, dense, text};
+use crate::pg;
+use crate::pg::array::{Array, NewArray};
+use crate::pg::message::Message;
+
+/// A vector that Postgres hands us.
+pub(crate) type Halfvec<'fcx> = Dense<'fcx, f16>;
+/// A vector in the making.
+pub(super) type NewHalfvec = NewDense<f16>;
+
+// SAFETY: any two bytes are an f16.
+unsafe impl Scalar for f16 {
+    const TYPE: &'static str = "halfvec";
+    const KIND: Kind = Kind::F16;
+}
+
+// Input and output.
+
+#[pg_extern(sql = "")]
+fn halfvec_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewHalfvec {
+    text::parse(literal, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_out(vector: Halfvec<'_>) -> CString {
+    text::format(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_typmod_in(modifiers: Array<'_>) -> i32 {
+    dense::modifier::<f16>(&modifiers)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_recv(mut message: Message<'_>, _type: pg_sys::Oid, modifier: i32) -> NewHalfvec {
+    dense::receive(&mut message, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_send(vector: Halfvec<'_>) -> Vec<u8> {
+    dense::send(&vector)
+}
+
+// Casts.
+
+#[pg_extern(sql = "")]
+fn halfvec<'fcx>(vector: Halfvec<'fcx>, modifier: i32, _explicit: bool) -> Halfvec<'fcx> {
+    dense::enforce_modifier(vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn array_to_halfvec(array: Array<'_>, modifier: i32, _explicit: bool) -> NewHalfvec {
+    dense::from_array(&array, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_to_vector(vector: Halfvec<'_>, modifier: i32, _explicit: bool) -> NewVector {
+    dense::convert(&vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn vector_to_halfvec(vector: Vector<'_>, modifier: i32, _explicit: bool) -> NewHalfvec {
+    dense::convert(&vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_to_float4(vector: Halfvec<'_>, _modifier: i32, _explicit: bool) -> NewArray<f32> {
+    dense::to_array(&vector)
+}
+
+// Distances.
+
+#[pg_extern(sql = "")]
+fn halfvec_l2_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
+    dense::distance(Metric::L2, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_l2_squared_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
+    dense::distance(Metric::L2Squared, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_inner_product(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
+    dense::inner_product(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_negative_inner_product(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
+    dense::distance(Metric::InnerProduct, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_cosine_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
+    dense::distance(Metric::Cosine, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_spherical_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
+    dense::spherical_distance(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_l1_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
+    dense::distance(Metric::L1, &a, &b)
+}
+
+// Functions and arithmetic.
+
+#[pg_extern(sql = "")]
+fn halfvec_vector_dims(vector: Halfvec<'_>) -> i32 {
+    i32::try_from(vector.dimensions()).expect("at most 16,000")
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_l2_norm(vector: Halfvec<'_>) -> f64 {
+    dense::norm(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_l2_normalize(vector: Halfvec<'_>) -> NewHalfvec {
+    dense::normalize(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_binary_quantize(vector: Halfvec<'_>) -> NewBits {
+    dense::binary_quantize(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_subvector(vector: Halfvec<'_>, start: i32, count: i32) -> NewHalfvec {
+    dense::part(&vector, start, count)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_add(a: Halfvec<'_>, b: Halfvec<'_>) -> NewHalfvec {
+    dense::add(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_sub(a: Halfvec<'_>, b: Halfvec<'_>) -> NewHalfvec {
+    dense::subtract(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_mul(a: Halfvec<'_>, b: Halfvec<'_>) -> NewHalfvec {
+    dense::multiply(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_concat(a: Halfvec<'_>, b: Halfvec<'_>) -> NewHalfvec {
+    dense::concatenate(&a, &b)
+}
+
+// Order and hash.
+
+#[pg_extern(sql = "")]
+fn halfvec_lt(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
+    dense::order(&a, &b) < 0
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_le(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
+    dense::order(&a, &b) <= 0
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_eq(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
+    dense::order(&a, &b) == 0
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_ne(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
+    dense::order(&a, &b) != 0
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_ge(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
+    dense::order(&a, &b) >= 0
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_gt(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
+    dense::order(&a, &b) > 0
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_cmp(a: Halfvec<'_>, b: Halfvec<'_>) -> i32 {
+    dense::order(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_hash(vector: Halfvec<'_>) -> i32 {
+    dense::hash(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_hash_extended(vector: Halfvec<'_>, seed: i64) -> i64 {
+    dense::hash_extended(&vector, seed)
+}
+
+// Aggregates.
+
+#[pg_extern(sql = "")]
+fn halfvec_accum(
+    state: Array<'_>,
+    vector: Halfvec<'_>,
+    call: pg_sys::FunctionCallInfo,
+) -> NewArray<f64> {
+    aggregate::accumulate(state, &vector, pg::is_aggregate_call(call), "halfvec_accum")
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_avg(state: Array<'_>) -> Option<NewHalfvec> {
+    aggregate::average(&state, "halfvec_avg")
+}

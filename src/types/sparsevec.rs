@@ -1,0 +1,161 @@
+//! The type `sparsevec`: 4-byte floats, of which those that are zero are not stored. What SQL calls, a line each.
+
+use std::ffi::{CStr, CString};
+
+use distance::Metric;
+use pgrx::{pg_extern, pg_sys};
+
+use super::halfvec::{Halfvec, NewHalfvec};
+use super::sparse::{self, NewSparse, Sparsevec};
+use super::text;
+use super::vector::{NewVector, Vector};
+use crate::pg::array::Array;
+use crate::pg::message::Message;
+
+// Input and output.
+
+#[pg_extern(sql = "")]
+fn sparsevec_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewSparse {
+    text::parse_sparse(literal, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_out(vector: Sparsevec<'_>) -> CString {
+    text::format_sparse(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_typmod_in(modifiers: Array<'_>) -> i32 {
+    sparse::modifier(&modifiers)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_recv(mut message: Message<'_>, _type: pg_sys::Oid, modifier: i32) -> NewSparse {
+    sparse::receive(&mut message, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_send(vector: Sparsevec<'_>) -> Vec<u8> {
+    sparse::send(&vector)
+}
+
+// Casts.
+
+#[pg_extern(sql = "")]
+fn sparsevec<'fcx>(vector: Sparsevec<'fcx>, modifier: i32, _explicit: bool) -> Sparsevec<'fcx> {
+    sparse::enforce_modifier(vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn vector_to_sparsevec(vector: Vector<'_>, modifier: i32, _explicit: bool) -> NewSparse {
+    sparse::from_dense(&vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_to_vector(vector: Sparsevec<'_>, modifier: i32, _explicit: bool) -> NewVector {
+    sparse::to_dense(&vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn halfvec_to_sparsevec(vector: Halfvec<'_>, modifier: i32, _explicit: bool) -> NewSparse {
+    sparse::from_dense(&vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_to_halfvec(vector: Sparsevec<'_>, modifier: i32, _explicit: bool) -> NewHalfvec {
+    sparse::to_dense(&vector, modifier)
+}
+
+#[pg_extern(sql = "")]
+fn array_to_sparsevec(array: Array<'_>, modifier: i32, _explicit: bool) -> NewSparse {
+    sparse::from_array(&array, modifier)
+}
+
+// Distances and the norm.
+
+#[pg_extern(sql = "")]
+fn sparsevec_l2_distance(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
+    sparse::distance(Metric::L2, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_l2_squared_distance(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
+    sparse::distance(Metric::L2Squared, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_inner_product(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
+    sparse::inner_product(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_negative_inner_product(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
+    sparse::distance(Metric::InnerProduct, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_cosine_distance(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
+    sparse::distance(Metric::Cosine, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_l1_distance(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
+    sparse::distance(Metric::L1, &a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_l2_norm(vector: Sparsevec<'_>) -> f64 {
+    sparse::norm(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_l2_normalize(vector: Sparsevec<'_>) -> NewSparse {
+    sparse::normalize(&vector)
+}
+
+// Order and hash.
+
+#[pg_extern(sql = "")]
+fn sparsevec_lt(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
+    sparse::order(&a, &b) < 0
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_le(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
+    sparse::order(&a, &b) <= 0
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_eq(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
+    sparse::order(&a, &b) == 0
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_ne(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
+    sparse::order(&a, &b) != 0
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_ge(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
+    sparse::order(&a, &b) >= 0
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_gt(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
+    sparse::order(&a, &b) > 0
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_cmp(a: Sparsevec<'_>, b: Sparsevec<'_>) -> i32 {
+    sparse::order(&a, &b)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_hash(vector: Sparsevec<'_>) -> i32 {
+    sparse::hash(&vector)
+}
+
+#[pg_extern(sql = "")]
+fn sparsevec_hash_extended(vector: Sparsevec<'_>, seed: i64) -> i64 {
+    sparse::hash_extended(&vector, seed)
+}
