@@ -8,7 +8,7 @@ use super::opclass::OperatorClass;
 use super::options;
 use crate::pg::Relation;
 use crate::pg::heap::Table;
-use crate::types::vector::Vector;
+use crate::types::indexed::Indexed;
 use crate::{build, error, storage};
 
 /// Chooses the rotation. The same for every index, so that the same rows make the same index.
@@ -34,7 +34,7 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
         options::params(index).ef_construction,
         |value, floats| {
             // SAFETY: the column is of the operator class's type.
-            let vector = unsafe { Vector::from_raw(value).values().to_vec() };
+            let vector = unsafe { Indexed::from_raw(class.kind(), value) }.floats();
             error::check_dimensions(frozen.dimensions, vector.len());
             let prepared = class.prepare(vector);
             floats.extend_from_slice(prepared.as_deref().unwrap_or_default());
@@ -82,7 +82,7 @@ fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
     let geometry = Geometry::new(params.m, bits.code_len(dimensions))
         .unwrap_or_else(|_| error::element_too_large(params.m, dimensions));
     Frozen {
-        kind: class.kind,
+        kind: class.stored,
         measure: class.measure,
         code_bits: bits.number(),
         dimensions: u32::try_from(dimensions).expect("checked above"),

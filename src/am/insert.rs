@@ -7,7 +7,7 @@ use super::options;
 use crate::error;
 use crate::pg::{Relation, heap};
 use crate::storage::{self, Index};
-use crate::types::vector::Vector;
+use crate::types::indexed::Indexed;
 
 #[pg_guard]
 #[expect(clippy::too_many_arguments, reason = "Postgres' signature")]
@@ -29,10 +29,11 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
         (Relation::new(index), *values, heap::heap_tid(heap_tid))
     };
     let index = Index::open(relation);
+    let class = OperatorClass::of(relation);
     // SAFETY: the column is of the operator class's type.
-    let floats = unsafe { Vector::from_raw(value).values().to_vec() };
+    let floats = unsafe { Indexed::from_raw(class.kind(), value) }.floats();
     error::check_dimensions(index.frozen().dimensions, floats.len());
-    if let Some(prepared) = OperatorClass::of(relation).prepare(floats) {
+    if let Some(prepared) = class.prepare(floats) {
         storage::insert::insert(
             &index,
             options::params(relation).ef_construction,

@@ -23,7 +23,8 @@ const ROUNDING: f64 = 1e-6;
 /// An operator class: a kind of vector and a measure, with the kernel of its operator.
 #[derive(Clone, Copy)]
 pub(super) struct OperatorClass {
-    pub(super) kind: VectorKind,
+    /// The kind, as the metapage names it.
+    pub(super) stored: VectorKind,
     pub(super) measure: Measure,
     /// Computes what the operator shows, from the contents of two vectors.
     kernel: Kernel,
@@ -33,12 +34,15 @@ unsafe extern "C-unwind" {
     fn vector_l2_squared_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     fn vector_negative_inner_product_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     fn l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn halfvec_l2_squared_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn halfvec_negative_inner_product_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn halfvec_l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 }
 
 type Function = unsafe extern "C-unwind" fn(pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 
 /// Distance functions of operator classes: kind, and measure without and with a norm function.
-const CLASSES: [(Function, VectorKind, Measure, Measure); 3] = [
+const CLASSES: [(Function, VectorKind, Measure, Measure); 6] = [
     (
         vector_l2_squared_distance_wrapper,
         VectorKind::F32,
@@ -57,6 +61,24 @@ const CLASSES: [(Function, VectorKind, Measure, Measure); 3] = [
         Measure::L1,
         Measure::L1,
     ),
+    (
+        halfvec_l2_squared_distance_wrapper,
+        VectorKind::F16,
+        Measure::L2,
+        Measure::L2,
+    ),
+    (
+        halfvec_negative_inner_product_wrapper,
+        VectorKind::F16,
+        Measure::InnerProduct,
+        Measure::Cosine,
+    ),
+    (
+        halfvec_l1_distance_wrapper,
+        VectorKind::F16,
+        Measure::L1,
+        Measure::L1,
+    ),
 ];
 
 impl OperatorClass {
@@ -71,15 +93,20 @@ impl OperatorClass {
         let known = CLASSES
             .iter()
             .find(|class| distance.is_some_and(|f| std::ptr::fn_addr_eq(f, class.0)));
-        let Some(&(_, kind, plain, normed)) = known else {
+        let Some(&(_, stored, plain, normed)) = known else {
             error::type_not_supported()
         };
         let measure = if has_norm { normed } else { plain };
         Self {
-            kind,
+            stored,
             measure,
-            kernel: kernel(Kind::F32, metric(measure), Cpu::current()),
+            kernel: kernel(kind(stored), metric(measure), Cpu::current()),
         }
+    }
+
+    /// What the column's vectors are stored as.
+    pub(super) fn kind(&self) -> Kind {
+        kind(self.stored)
     }
 
     /// The operator's value for two vectors of equal dimensions, given as the bytes of their floats.
@@ -124,6 +151,13 @@ impl OperatorClass {
             *x = share;
         }
         Some(vector)
+    }
+}
+
+fn kind(stored: VectorKind) -> Kind {
+    match stored {
+        VectorKind::F32 => Kind::F32,
+        VectorKind::F16 => Kind::F16,
     }
 }
 

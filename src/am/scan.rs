@@ -15,7 +15,7 @@ use crate::settings::{
 };
 use crate::storage::rows::{self, Chain};
 use crate::storage::{Index, PageGraph};
-use crate::types::vector::Vector;
+use crate::types::indexed::{Indexed, type_of};
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambeginscan(
@@ -276,34 +276,46 @@ impl Scan {
             self.beam = self.limits.beam();
             let key = &*(*scan).orderByData;
             let null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
-            let query = if null {
-                self.zero()
+            self.query = Some(if null {
+                self.anywhere()
             } else {
-                Vector::from_raw(key.sk_argument).values().to_vec()
-            };
-            self.query = Some(self.prepare(query));
+                let query = Indexed::from_raw(self.class.kind(), key.sk_argument);
+                self.prepare(&query)
+            });
             if self.rows.is_none() {
                 self.rows = Some(self.open_rows(scan));
             }
         }
     }
 
-    /// Stands for a null query, to which every row is equally near.
-    fn zero(&self) -> Vec<f32> {
-        vec![0.0; self.index.frozen().dimensions as usize]
+    /// Stands for a null query, to which every row is equally near: zero, in every kind of floats.
+    fn anywhere(&self) -> Prepared {
+        let dimensions = self.index.frozen().dimensions as usize;
+        let (_, width) = type_of(self.class.kind());
+        Prepared {
+            codes: self.index.codec().query(&vec![0.0; dimensions]),
+            exact: vec![0; dimensions * width],
+        }
     }
 
-    fn prepare(&self, query: Vec<f32>) -> Prepared {
+    fn prepare(&self, query: &Indexed<'_>) -> Prepared {
+        let floats = query.floats();
         let dimensions = self.index.frozen().dimensions as usize;
-        if query.len() != dimensions {
-            error::different_dimensions("vector", query.len(), dimensions);
+        if floats.len() != dimensions {
+            let (name, _) = type_of(self.class.kind());
+            error::different_dimensions(name, floats.len(), dimensions);
         }
-        let exact = query.iter().flat_map(|x| x.to_ne_bytes()).collect();
-        let codes = match self.class.prepare(query) {
-            Some(prepared) => self.index.codec().query(&prepared),
-            None => self.index.codec().query(&self.zero()),
-        };
-        Prepared { codes, exact }
+        let exact = query.bytes().to_vec();
+        match self.class.prepare(floats) {
+            Some(prepared) => Prepared {
+                codes: self.index.codec().query(&prepared),
+                exact,
+            },
+            None => Prepared {
+                exact,
+                ..self.anywhere()
+            },
+        }
     }
 
     /// # Safety
@@ -365,7 +377,8 @@ impl Scan {
             }
             // SAFETY: the indexed column is of the operator class's type.
             let distance = rows.with_value(tid, |value| unsafe {
-                distance_of(&self.class, &query.exact, Vector::from_raw(value).bytes())
+                let row = Indexed::from_raw(self.class.kind(), value);
+                distance_of(&self.class, &query.exact, row.bytes())
             });
             if let Some(distance) = distance {
                 alike = alike.with(distance);
@@ -456,11 +469,8 @@ impl Scan {
 
 fn distance_of(class: &OperatorClass, query: &[u8], row: &[u8]) -> f64 {
     if query.len() != row.len() {
-        error::different_dimensions(
-            "vector",
-            query.len() / size_of::<f32>(),
-            row.len() / size_of::<f32>(),
-        );
+        let (name, width) = type_of(class.kind());
+        error::different_dimensions(name, query.len() / width, row.len() / width);
     }
     class.distance(row, query)
 }

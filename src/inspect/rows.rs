@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use distance::Kind;
 use layout::{ElementPage, HeapTid, Measure, OverflowPage, SlotState, VectorKind};
 
 use super::findings::Findings;
@@ -12,7 +13,7 @@ use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
 use crate::pg::snapshot::Snapshot;
 use crate::storage::metapage::METAPAGE;
-use crate::types::vector;
+use crate::types::indexed::norm_of_indexed;
 
 /// Rows looked for a second time; where there are more, those left out are as damaged as these.
 const SUSPECTS: usize = 1000;
@@ -123,7 +124,9 @@ fn is_indexed(frozen: &layout::Frozen, value: &IndexedValue) -> bool {
     if frozen.measure != Measure::Cosine {
         return true;
     }
-    match frozen.kind {
-        VectorKind::F32 => vector::norm_of_indexed(value) != 0.0,
-    }
+    let kind = match frozen.kind {
+        VectorKind::F32 => Kind::F32,
+        VectorKind::F16 => Kind::F16,
+    };
+    norm_of_indexed(kind, value) != 0.0
 }

@@ -5,10 +5,11 @@ mod bit;
 mod datum;
 mod dense;
 mod halfvec;
+pub(crate) mod indexed;
 mod sparse;
 mod sparsevec;
 mod text;
-pub(crate) mod vector;
+mod vector;
 
 use crate::error;
 

@@ -14,7 +14,6 @@ use super::datum::{Dense, NewDense, Scalar};
 use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
-use crate::pg::heap::IndexedValue;
 use crate::pg::message::Message;
 
 /// A vector that Postgres hands us.
@@ -26,12 +25,6 @@ pub(crate) type NewVector = NewDense<f32>;
 unsafe impl Scalar for f32 {
     const TYPE: &'static str = "vector";
     const KIND: Kind = Kind::F32;
-}
-
-/// The norm of a vector that an index is to hold.
-pub(crate) fn norm_of_indexed(value: &IndexedValue) -> f64 {
-    // SAFETY: whatever an hnsw index holds is a varlena, and one that is no vector is an ERROR.
-    distance::norm(unsafe { Vector::from_raw(value.datum()) }.values())
 }
 
 // Input and output.

@@ -46,6 +46,8 @@ struct Raw {
 pub enum VectorKind {
     /// `vector`: 32-bit floats.
     F32 = 1,
+    /// `halfvec`: 16-bit floats.
+    F16 = 2,
 }
 
 /// What the index's order means.
@@ -66,11 +68,11 @@ impl TryFrom<u8> for VectorKind {
     type Error = Corrupt;
 
     fn try_from(kind: u8) -> Result<Self, Corrupt> {
-        if kind == Self::F32 as u8 {
-            Ok(Self::F32)
-        } else {
-            Err(Corrupt::VectorKind(kind))
-        }
+        Ok(match kind {
+            1 => Self::F32,
+            2 => Self::F16,
+            _ => return Err(Corrupt::VectorKind(kind)),
+        })
     }
 }
 

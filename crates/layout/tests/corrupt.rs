@@ -393,7 +393,7 @@ fn what_is_wrong_with_a_metapage_is_named() {
         (12, &284u16.to_ne_bytes(), Corrupt::Used(284)),
         (24, &1u32.to_ne_bytes(), Corrupt::Magic(1)),
         (28, &2u32.to_ne_bytes(), Corrupt::LayoutVersion(2)),
-        (32, &[2], Corrupt::VectorKind(2)),
+        (32, &[3], Corrupt::VectorKind(3)),
         (33, &[0], Corrupt::Measure(0)),
         (33, &[5], Corrupt::Measure(5)),
         (34, &[3], Corrupt::CodeBits(3)),

@@ -80,6 +80,17 @@ fn empty_metapage() -> Metapage {
     }
 }
 
+fn half_metapage() -> Metapage {
+    let frozen = Frozen {
+        kind: VectorKind::F16,
+        ..metapage().frozen
+    };
+    Metapage {
+        frozen,
+        ..metapage()
+    }
+}
+
 fn write_elements(page: &mut [u8]) {
     let mut writer = ElementPageMut::init(page, &geometry());
     let plain = NewElement {
@@ -151,7 +162,7 @@ fn write_overflow(page: &mut [u8]) {
 }
 
 /// The pages as this build writes them.
-fn written() -> [(&'static str, Vec<u8>); 6] {
+fn written() -> [(&'static str, Vec<u8>); 7] {
     let page = |write: &dyn Fn(&mut [u8])| {
         let mut page = vec![0; PAGE_SIZE];
         write(&mut page);
@@ -163,6 +174,7 @@ fn written() -> [(&'static str, Vec<u8>); 6] {
             "v1_meta_empty.bin",
             page(&|page| empty_metapage().init(page)),
         ),
+        ("v1_meta_half.bin", page(&|page| half_metapage().init(page))),
         ("v1_element.bin", page(&write_elements)),
         ("v1_upper.bin", page(&write_upper)),
         ("v1_overflow.bin", page(&write_overflow)),
@@ -195,6 +207,10 @@ fn v1_metapages_are_read() {
     assert_eq!(
         Metapage::read(&read("v1_meta_empty.bin")),
         Ok(empty_metapage())
+    );
+    assert_eq!(
+        Metapage::read(&read("v1_meta_half.bin")),
+        Ok(half_metapage())
     );
     let page = read("v1_meta.bin");
     assert_eq!(&page[24..28], b"omen");

@@ -22,6 +22,10 @@ my %operator_of = (
   vector_ip_ops => '<#>',
   vector_cosine_ops => '<=>',
   vector_l1_ops => '<+>',
+  halfvec_l2_ops => '<->',
+  halfvec_ip_ops => '<#>',
+  halfvec_cosine_ops => '<=>',
+  halfvec_l1_ops => '<+>',
 );
 
 # A started server with the data; the configuration is added to Postgres's own of tests. Further parameters are init's.
