@@ -3,6 +3,7 @@
 pub(crate) mod array;
 pub(crate) mod compat;
 pub(crate) mod exit;
+pub(crate) mod glance;
 pub(crate) mod heap;
 pub(crate) mod interrupt;
 pub(crate) mod lock;

@@ -1,12 +1,20 @@
 //! The graph as searches see it: `hnsw::Store` over buffers.
+//!
+//! What a search reads is copied at a glance where that can be, without pin or lock; the rest, and whatever looks odd in a
+//! copy, is read from a locked page, which also tells damage. A copy may be wrong (`pg/glance.rs`), and a search bears it:
+//! codes are written before anybody links to their element, and a neighbor list that mixes old and new leads to elements
+//! that were neighbors a moment ago. Row pointers are never read so.
 
 use hnsw::{Candidate, ElementId, Level, Store};
-use layout::{Corrupt, ElementPage, SlotState, UpperPage};
+use layout::{
+    Corrupt, ElementPage, ElementSlot, PageKind, SlotState, UpperId, UpperPage, UpperSlot,
+};
 use quantize::Query;
 
-use super::buffer::{Hints, Reader};
+use super::buffer::{Checked, Hints, Reader};
 use super::index::Index;
 use super::metapage;
+use crate::pg::interrupt;
 
 /// The graph in an index's pages.
 pub(crate) struct PageGraph<'a> {
@@ -15,6 +23,9 @@ pub(crate) struct PageGraph<'a> {
     /// Elements of the batch being measured in page order, and the block of each.
     batch: Vec<ElementId>,
     blocks: Vec<u32>,
+    /// Slots copied at a glance, and the elements of a batch that could not be.
+    copies: Vec<u8>,
+    missed: Vec<ElementId>,
 }
 
 impl<'a> PageGraph<'a> {
@@ -25,7 +36,14 @@ impl<'a> PageGraph<'a> {
             reader,
             batch: Vec::new(),
             blocks: Vec::new(),
+            copies: Vec::new(),
+            missed: Vec::new(),
         }
+    }
+
+    /// Pages pinned so far.
+    pub(crate) fn visits(&self) -> u64 {
+        self.reader.visits
     }
 
     pub(crate) fn index(&self) -> &'a Index {
@@ -53,17 +71,19 @@ impl<'a> PageGraph<'a> {
         let mut wrong = None;
         self.reader.visit(&self.blocks, |range, page| {
             if wrong.is_some() {
-                return;
+                return None;
             }
             let block = slots.split(batch[range.start]).0;
             let visited = ElementPage::view(page, geometry).and_then(|view| {
                 batch[range]
                     .iter()
-                    .try_for_each(|&element| visit(element, &view, slots.split(element).1))
+                    .try_for_each(|&element| visit(element, &view, slots.split(element).1))?;
+                Ok(Checked {
+                    kind: PageKind::Element,
+                    used: view.used(),
+                })
             });
-            if let Err(what) = visited {
-                wrong = Some((block, what));
-            }
+            visited.map_err(|what| wrong = Some((block, what))).ok()
         });
         if let Some((block, what)) = wrong {
             self.index.corrupt(block, what);
@@ -115,37 +135,161 @@ impl<'a> PageGraph<'a> {
         }
     }
 
-    /// Where the upper neighbor lists of an element are; none if it is gone or has no such level.
-    fn upper_neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+    /// Measures what can be copied at a glance, leaving the others in `missed`. All copies are made before the first is
+    /// looked at, so that the memory is waited for once.
+    fn measure_at_a_glance(
+        &mut self,
+        query: &Query,
+        elements: &[ElementId],
+        into: &mut Vec<Candidate>,
+    ) {
+        let geometry = self.index.geometry();
+        let place = |element| {
+            let (block, slot) = geometry.element.split(element);
+            ((block, slot), geometry.measured_range(slot))
+        };
+        for &element in elements {
+            let ((block, _), bytes) = place(element);
+            self.reader.prefetch(block, bytes);
+        }
+        let len = geometry.measured_range(0).len();
+        self.copies.resize(elements.len() * len, 0);
+        self.batch.clear();
+        self.missed.clear();
+        for &element in elements {
+            let (at, bytes) = place(element);
+            let copy = &mut self.copies[self.batch.len() * len..][..len];
+            if self.reader.glance(PageKind::Element, at, bytes, copy) {
+                self.batch.push(element);
+            } else {
+                self.missed.push(element);
+            }
+        }
+        for (&element, copy) in self.batch.iter().zip(self.copies.chunks_exact(len)) {
+            match layout::copied_code(copy, geometry) {
+                Ok((state, code)) => into.extend(candidate(query, element, state, code)),
+                Err(_) => self.missed.push(element),
+            }
+        }
+    }
+
+    /// Copies an element's slot at a glance.
+    fn element_at_a_glance(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
+        let geometry = self.index.geometry();
+        let at = geometry.element.split(element);
+        self.copies.resize(geometry.element.len, 0);
+        let bytes = geometry.element.range(at.1);
+        let copied = self
+            .reader
+            .glance(PageKind::Element, at, bytes, &mut self.copies);
+        copied
+            .then(|| ElementSlot::copied(&self.copies, geometry).ok())
+            .flatten()
+    }
+
+    /// Appends the neighbors on layer 0; false if they could not be had at a glance.
+    fn neighbors_at_a_glance(&mut self, of: ElementId, into: &mut Vec<ElementId>) -> bool {
+        let before = into.len();
+        let Some(element) = self.element_at_a_glance(of) else {
+            return false;
+        };
+        if element.state() != SlotState::Free {
+            into.extend(element.neighbors());
+        }
+        // A list that was being written may show what never was in it.
+        let likely = self.index.geometry().element;
+        let odd = |&id: &ElementId| likely.split(id).0 == metapage::METAPAGE;
+        if into[before..].iter().any(odd) {
+            into.truncate(before);
+            return false;
+        }
+        true
+    }
+
+    /// Where the neighbors of an element at a level above 0 are; none if it is gone or has no such level.
+    fn upper_list(&mut self, of: ElementId, level: Level) -> Option<UpperId> {
+        let list_of = |element: ElementSlot<'_>| {
+            let has_level = element.state() != SlotState::Free && element.level() >= level;
+            element
+                .upper()
+                .filter(|_| has_level)
+                .map(|upper| upper.at(level))
+        };
+        if let Some(element) = self.element_at_a_glance(of) {
+            return list_of(element);
+        }
         let mut list = None;
         self.visit_elements(&[of], |_, page, slot| {
-            let element = page.slot(slot)?;
-            if element.state() != SlotState::Free && element.level() >= level {
-                list = element.upper().map(|upper| upper.at(level));
-            }
+            list = list_of(page.slot(slot)?);
             Ok(())
         });
-        let Some(list) = list else { return };
+        list
+    }
+
+    fn upper_neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+        let Some(list) = self.upper_list(of, level) else {
+            return;
+        };
         let geometry = self.index.geometry();
-        let (block, slot) = geometry.upper.split(list);
+        let at = geometry.upper.split(list);
+        self.copies.resize(geometry.upper.len, 0);
+        let bytes = geometry.upper.range(at.1);
+        let copied = self
+            .reader
+            .glance(PageKind::Upper, at, bytes, &mut self.copies);
+        // The run may have been given to another element since.
+        let take = |list: UpperSlot<'_>, into: &mut Vec<ElementId>| {
+            if list.is_live() && list.element() == of && list.level() == level {
+                into.extend(list.neighbors());
+            }
+        };
+        match UpperSlot::copied(&self.copies, geometry) {
+            Ok(list) if copied => take(list, into),
+            _ => self.visit_upper(at, |list| take(list, into)),
+        }
+    }
+
+    /// Shows a slot of an upper page to `visit`.
+    fn visit_upper(&mut self, (block, slot): (u32, u16), mut visit: impl FnMut(UpperSlot<'_>)) {
         if !self.reader.has_block(block) {
             self.index.corrupt(block, Corrupt::NoSuchBlock(block));
         }
-        let mut read = Ok(());
+        let geometry = self.index.geometry();
+        let mut wrong = None;
         self.reader.visit(&[block], |_, page| {
-            read = UpperPage::view(page, geometry)
-                .and_then(|view| view.slot(slot))
-                .map(|list| {
-                    // The run may have been given to another element since.
-                    if list.is_live() && list.element() == of && list.level() == level {
-                        into.extend(list.neighbors());
-                    }
-                });
+            let visited = UpperPage::view(page, geometry).and_then(|view| {
+                visit(view.slot(slot)?);
+                Ok(Checked {
+                    kind: PageKind::Upper,
+                    used: view.used(),
+                })
+            });
+            visited.map_err(|what| wrong = Some(what)).ok()
         });
-        if let Err(what) = read {
+        if let Some(what) = wrong {
             self.index.corrupt(block, what);
         }
     }
+}
+
+/// An element measured; none if it is gone.
+#[inline]
+fn candidate(
+    query: &Query,
+    element: ElementId,
+    state: SlotState,
+    code: &[u8],
+) -> Option<Candidate> {
+    if state == SlotState::Free {
+        return None;
+    }
+    let (distance, error) = query.estimate(code);
+    Some(Candidate {
+        distance,
+        error,
+        element,
+        live: state == SlotState::Live,
+    })
 }
 
 impl Store for PageGraph<'_> {
@@ -160,6 +304,9 @@ impl Store for PageGraph<'_> {
         if level > 0 {
             return self.upper_neighbors(of, level, into);
         }
+        if self.neighbors_at_a_glance(of, into) {
+            return;
+        }
         self.visit_elements(&[of], |_, page, slot| {
             let element = page.slot(slot)?;
             if element.state() != SlotState::Free {
@@ -169,19 +316,24 @@ impl Store for PageGraph<'_> {
         });
     }
 
+    fn prepare(&mut self, next: ElementId) {
+        let geometry = self.index.geometry();
+        let (block, slot) = geometry.element.split(next);
+        self.reader.prefetch(block, geometry.neighbors_range(slot));
+    }
+
     fn measure(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
-        self.visit_elements(elements, |element, page, slot| {
+        interrupt::check();
+        self.measure_at_a_glance(query, elements, into);
+        if self.missed.is_empty() {
+            return;
+        }
+        let missed = std::mem::take(&mut self.missed);
+        self.visit_elements(&missed, |element, page, slot| {
             let (state, code) = page.code(slot)?;
-            if state != SlotState::Free {
-                let (distance, error) = query.estimate(code);
-                into.push(Candidate {
-                    distance,
-                    error,
-                    element,
-                    live: state == SlotState::Live,
-                });
-            }
+            into.extend(candidate(query, element, state, code));
             Ok(())
         });
+        self.missed = missed;
     }
 }
