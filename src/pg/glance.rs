@@ -20,9 +20,12 @@ use pgrx::pg_sys;
 
 use super::Relation;
 
-/// A page's name, as a buffer's descriptor has it.
+/// A page's name, as a buffer's descriptor has it: tablespace, database, file and fork, as words that compare fast, and block.
 #[derive(Clone, Copy)]
-pub(crate) struct Tag(pg_sys::BufferTag);
+pub(crate) struct Tag {
+    file: [u64; 2],
+    block: u32,
+}
 
 /// Postgres counts up to five how often a buffer was used lately. One that was used less than this is soon evicted: somebody
 /// should use it in the way that counts.
@@ -33,16 +36,27 @@ const USAGE_MASK: u32 = 0xF;
 
 const _: () = assert!(size_of::<pg_sys::BufferDescPadded>() == 64);
 const _: () = assert!(offset_of!(pg_sys::BufferDesc, state) == 24);
+const _: () = assert!(offset_of!(pg_sys::BufferDesc, tag) == 0);
+const _: () = assert!(offset_of!(pg_sys::BufferTag, blockNum) == 16);
 
 impl Tag {
     /// A block of the relation's main fork.
     pub(crate) fn new(relation: Relation, block: u32) -> Self {
-        Self(super::compat::buffer_tag(&relation.locator(), block))
+        let tag = super::compat::buffer_tag(&relation.locator(), block);
+        // SAFETY: a tag is five words without padding, of which the block is the last.
+        let words = unsafe { std::mem::transmute::<pg_sys::BufferTag, [u32; 5]>(tag) };
+        let pair = |at: usize| {
+            let [a, b, c, d] = words[at].to_ne_bytes();
+            let [e, f, g, h] = words[at + 1].to_ne_bytes();
+            u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+        };
+        let file = [pair(0), pair(2)];
+        Self { file, block }
     }
 
-    pub(crate) fn with_block(mut self, block: u32) -> Self {
-        self.0.blockNum = block;
-        self
+    #[inline]
+    pub(crate) fn with_block(self, block: u32) -> Self {
+        Self { block, ..self }
     }
 
     /// Where a page's descriptor is, to be prefetched.
@@ -93,14 +107,16 @@ impl Tag {
     /// As for `is_in`.
     #[inline]
     unsafe fn state_in(self, descriptor: *const pg_sys::BufferDesc) -> Option<u32> {
-        // SAFETY: the caller's promise.
-        let (state, tag) = unsafe {
+        // SAFETY: the caller's promise; descriptors are aligned to their 64 bytes.
+        unsafe {
             let state = AtomicU32::from_ptr((&raw const (*descriptor).state.value).cast_mut());
             let state = state.load(Ordering::Acquire);
-            (state, (&raw const (*descriptor).tag).read_volatile())
-        };
-        let held = state & pg_sys::BM_VALID != 0 && tag_words(tag) == tag_words(self.0);
-        held.then_some(state)
+            let tag = (&raw const (*descriptor).tag).cast::<u64>();
+            let file = [tag.read_volatile(), tag.add(1).read_volatile()];
+            let block = (&raw const (*descriptor).tag.blockNum).read_volatile();
+            let held = state & pg_sys::BM_VALID != 0 && block == self.block && file == self.file;
+            held.then_some(state)
+        }
     }
 }
 
@@ -132,13 +148,6 @@ pub(crate) fn page(buffer: pg_sys::Buffer) -> *const u8 {
     let offset = (buffer - 1).cast_unsigned() as usize * pg_sys::BLCKSZ as usize;
     // SAFETY: set when the server starts, never changed. The address is computed, not followed.
     unsafe { pg_sys::BufferBlocks.wrapping_add(offset).cast::<u8>() }
-}
-
-/// Five words that are compared at once.
-#[inline]
-fn tag_words(tag: pg_sys::BufferTag) -> [u32; 5] {
-    // SAFETY: a tag is five words without padding.
-    unsafe { std::mem::transmute::<pg_sys::BufferTag, [u32; 5]>(tag) }
 }
 
 /// Eight bytes at any address.

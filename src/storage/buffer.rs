@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 
+use hnsw::ElementId;
 use layout::{PAGE_SIZE, PageKind};
 use pgrx::pg_sys;
 
@@ -139,9 +140,34 @@ pub(crate) fn log_all_pages(index: Relation, fork: pg_sys::ForkNumber::Type) {
 /// Above this block no hints are kept: 32 MB of them address 32 GB of index.
 const MAX_HINTS: usize = 1 << 22;
 
-/// What this backend remembers of blocks: right most of the time, verified always.
+/// What this backend remembers of an index's blocks: right most of the time, verified always.
 #[derive(Default)]
-pub(crate) struct Hints(Vec<Hint>);
+pub(crate) struct Hints {
+    blocks: Vec<Hint>,
+    /// Memory that readers hand on to each other.
+    pub(super) scratch: Scratch,
+}
+
+/// What the visits of a batch of elements need.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Elements of the batch in page order, and the block of each.
+    pub(super) batch: Vec<ElementId>,
+    pub(super) blocks: Vec<u32>,
+    /// Slots copied at a glance, and the elements of a batch that could not be.
+    pub(super) copies: Vec<u8>,
+    pub(super) missed: Vec<ElementId>,
+}
+
+impl Scratch {
+    /// Room for copies of so many bytes in all; never made smaller, as making it larger again would wipe it.
+    pub(super) fn room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.copies.len() < bytes {
+            self.copies.resize(bytes, 0);
+        }
+        &mut self.copies[..bytes]
+    }
+}
 
 /// Which buffer held a block when last seen (0: none), and what a look at the whole page found. A page keeps its kind for
 /// good, and slots once used stay.
@@ -161,17 +187,17 @@ pub(crate) struct Checked {
 impl Hints {
     #[inline]
     fn of(&self, block: u32) -> Hint {
-        self.0.get(block as usize).copied().unwrap_or_default()
+        self.blocks.get(block as usize).copied().unwrap_or_default()
     }
 
     fn remember(&mut self, block: u32, buffer: pg_sys::Buffer) {
-        if let Some(hint) = self.0.get_mut(block as usize) {
+        if let Some(hint) = self.blocks.get_mut(block as usize) {
             hint.buffer = buffer;
         }
     }
 
     fn remember_checked(&mut self, block: u32, checked: Checked) {
-        if let Some(hint) = self.0.get_mut(block as usize) {
+        if let Some(hint) = self.blocks.get_mut(block as usize) {
             hint.checked = Some(checked);
         }
     }
@@ -179,8 +205,9 @@ impl Hints {
     /// Makes room for hints of so many blocks.
     fn grow(&mut self, blocks: u32) {
         let wanted = (blocks as usize).min(MAX_HINTS);
-        if wanted > self.0.len() && self.0.try_reserve(wanted - self.0.len()).is_ok() {
-            self.0.resize(wanted, Hint::default());
+        let more = wanted.saturating_sub(self.blocks.len());
+        if more > 0 && self.blocks.try_reserve(more).is_ok() {
+            self.blocks.resize(wanted, Hint::default());
         }
     }
 }
@@ -190,10 +217,10 @@ pub(crate) struct Reader<'h> {
     index: Relation,
     locator: compat::FileLocator,
     tag: Tag,
-    hints: &'h mut Hints,
+    pub(super) hints: &'h mut Hints,
     blocks: u32,
     /// Pages pinned.
-    pub(crate) visits: u64,
+    pub(super) visits: u64,
 }
 
 impl<'h> Reader<'h> {

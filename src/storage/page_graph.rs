@@ -11,7 +11,7 @@ use layout::{
 };
 use quantize::Query;
 
-use super::buffer::{Checked, Hints, Reader};
+use super::buffer::{Checked, Hints, Reader, Scratch};
 use super::index::Index;
 use super::metapage;
 use crate::pg::interrupt;
@@ -20,24 +20,23 @@ use crate::pg::interrupt;
 pub(crate) struct PageGraph<'a> {
     index: &'a Index,
     reader: Reader<'a>,
-    /// Elements of the batch being measured in page order, and the block of each.
-    batch: Vec<ElementId>,
-    blocks: Vec<u32>,
-    /// Slots copied at a glance, and the elements of a batch that could not be.
-    copies: Vec<u8>,
-    missed: Vec<ElementId>,
+    scratch: Scratch,
+}
+
+impl Drop for PageGraph<'_> {
+    /// Leaves its memory to the next.
+    fn drop(&mut self) {
+        self.reader.hints.scratch = std::mem::take(&mut self.scratch);
+    }
 }
 
 impl<'a> PageGraph<'a> {
     pub(crate) fn new(index: &'a Index, hints: &'a mut Hints) -> Self {
-        let reader = Reader::new(index.relation(), hints);
+        let scratch = std::mem::take(&mut hints.scratch);
         Self {
             index,
-            reader,
-            batch: Vec::new(),
-            blocks: Vec::new(),
-            copies: Vec::new(),
-            missed: Vec::new(),
+            reader: Reader::new(index.relation(), hints),
+            scratch,
         }
     }
 
@@ -58,18 +57,18 @@ impl<'a> PageGraph<'a> {
         mut visit: impl FnMut(ElementId, &ElementPage<'_>, u16) -> Result<(), Corrupt>,
     ) {
         let slots = self.index.geometry().element;
-        self.batch.clear();
-        self.batch.extend_from_slice(elements);
-        self.batch.sort_unstable();
-        self.blocks.clear();
-        self.blocks
-            .extend(self.batch.iter().map(|&element| slots.split(element).0));
+        self.scratch.batch.clear();
+        self.scratch.batch.extend_from_slice(elements);
+        self.scratch.batch.sort_unstable();
+        self.scratch.blocks.clear();
+        self.scratch.blocks
+            .extend(self.scratch.batch.iter().map(|&element| slots.split(element).0));
         self.check_blocks();
         self.prefetch();
         let geometry = self.index.geometry();
-        let batch = &self.batch;
+        let batch = &self.scratch.batch;
         let mut wrong = None;
-        self.reader.visit(&self.blocks, |range, page| {
+        self.reader.visit(&self.scratch.blocks, |range, page| {
             if wrong.is_some() {
                 return None;
             }
@@ -114,7 +113,7 @@ impl<'a> PageGraph<'a> {
 
     /// A link to a block that is not there is damage, to be said before Postgres says it in its own words.
     fn check_blocks(&mut self) {
-        if let (Some(&first), Some(&last)) = (self.blocks.first(), self.blocks.last())
+        if let (Some(&first), Some(&last)) = (self.scratch.blocks.first(), self.scratch.blocks.last())
             && (first == metapage::METAPAGE || !self.reader.has_block(last))
         {
             let block = if first == metapage::METAPAGE {
@@ -129,7 +128,7 @@ impl<'a> PageGraph<'a> {
     /// Brings all slots of the batch near before the first is read.
     fn prefetch(&self) {
         let slots = self.index.geometry().element;
-        for &element in &self.batch {
+        for &element in &self.scratch.batch {
             let (block, slot) = slots.split(element);
             self.reader.prefetch(block, slots.range(slot));
         }
@@ -153,22 +152,28 @@ impl<'a> PageGraph<'a> {
             self.reader.prefetch(block, bytes);
         }
         let len = geometry.measured_range(0).len();
-        self.copies.resize(elements.len() * len, 0);
-        self.batch.clear();
-        self.missed.clear();
+        self.scratch.room(elements.len() * len);
+        let Scratch {
+            batch,
+            copies,
+            missed,
+            ..
+        } = &mut self.scratch;
+        batch.clear();
+        missed.clear();
         for &element in elements {
             let (at, bytes) = place(element);
-            let copy = &mut self.copies[self.batch.len() * len..][..len];
+            let copy = &mut copies[batch.len() * len..][..len];
             if self.reader.glance(PageKind::Element, at, bytes, copy) {
-                self.batch.push(element);
+                batch.push(element);
             } else {
-                self.missed.push(element);
+                missed.push(element);
             }
         }
-        for (&element, copy) in self.batch.iter().zip(self.copies.chunks_exact(len)) {
+        for (&element, copy) in batch.iter().zip(copies.chunks_exact(len)) {
             match layout::copied_code(copy, geometry) {
                 Ok((state, code)) => into.extend(candidate(query, element, state, code)),
-                Err(_) => self.missed.push(element),
+                Err(_) => missed.push(element),
             }
         }
     }
@@ -177,13 +182,11 @@ impl<'a> PageGraph<'a> {
     fn element_at_a_glance(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
         let geometry = self.index.geometry();
         let at = geometry.element.split(element);
-        self.copies.resize(geometry.element.len, 0);
+        let copy = self.scratch.room(geometry.element.len);
         let bytes = geometry.element.range(at.1);
-        let copied = self
-            .reader
-            .glance(PageKind::Element, at, bytes, &mut self.copies);
+        let copied = self.reader.glance(PageKind::Element, at, bytes, copy);
         copied
-            .then(|| ElementSlot::copied(&self.copies, geometry).ok())
+            .then(|| ElementSlot::copied(copy, geometry).ok())
             .flatten()
     }
 
@@ -232,18 +235,16 @@ impl<'a> PageGraph<'a> {
         };
         let geometry = self.index.geometry();
         let at = geometry.upper.split(list);
-        self.copies.resize(geometry.upper.len, 0);
+        let copy = self.scratch.room(geometry.upper.len);
         let bytes = geometry.upper.range(at.1);
-        let copied = self
-            .reader
-            .glance(PageKind::Upper, at, bytes, &mut self.copies);
+        let copied = self.reader.glance(PageKind::Upper, at, bytes, copy);
         // The run may have been given to another element since.
         let take = |list: UpperSlot<'_>, into: &mut Vec<ElementId>| {
             if list.is_live() && list.element() == of && list.level() == level {
                 into.extend(list.neighbors());
             }
         };
-        match UpperSlot::copied(&self.copies, geometry) {
+        match UpperSlot::copied(copy, geometry) {
             Ok(list) if copied => take(list, into),
             _ => self.visit_upper(at, |list| take(list, into)),
         }
@@ -325,15 +326,15 @@ impl Store for PageGraph<'_> {
     fn measure(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
         interrupt::check();
         self.measure_at_a_glance(query, elements, into);
-        if self.missed.is_empty() {
+        if self.scratch.missed.is_empty() {
             return;
         }
-        let missed = std::mem::take(&mut self.missed);
+        let missed = std::mem::take(&mut self.scratch.missed);
         self.visit_elements(&missed, |element, page, slot| {
             let (state, code) = page.code(slot)?;
             into.extend(candidate(query, element, state, code));
             Ok(())
         });
-        self.missed = missed;
+        self.scratch.missed = missed;
     }
 }

@@ -189,6 +189,17 @@ impl Search {
         self.visited.memory() + 2 * candidates * size_of::<Candidate>()
     }
 
+    /// Bytes held, whatever they are used for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let candidates = self.candidates.capacity()
+            + self.nearest.capacity()
+            + self.discarded.capacity()
+            + self.aside.capacity()
+            + self.measured.capacity();
+        self.visited.capacity() + candidates * size_of::<Candidate>()
+    }
+
     /// What the search has cost since its last `start`.
     #[must_use]
     pub fn counters(&self) -> Counters {

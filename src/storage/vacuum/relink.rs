@@ -128,6 +128,7 @@ impl Relink<'_> {
             let Some(new) = self.repaired(&mut graph, element, level, &old) else {
                 return;
             };
+            drop(graph);
             drop(hints);
             if neighbors::replace(self.index, element, level, &old, &new) {
                 return;
