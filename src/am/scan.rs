@@ -187,6 +187,12 @@ impl Alike {
     }
 }
 
+/// Rows that are brought near together.
+const AHEAD: usize = 12;
+
+/// Bytes of a row that are brought near; the machine itself notices that the following ones are wanted too.
+const ROW_START: usize = 256;
+
 /// Distances that differ by less, in relation to themselves, are taken for equal.
 const ROUNDING: f64 = 1e-12;
 
@@ -440,12 +446,44 @@ impl Scan {
                 .max(self.class.lower_bound(candidate.distance, 0.0)),
             _ => f64::INFINITY,
         };
+        self.prefetch_rows();
         for candidate in &self.scratch.found {
             let bound = self.class.lower_bound(candidate.distance, candidate.error);
             self.scratch.emission
                 .push_found(Found::Element(candidate.element), bound);
         }
         !self.scratch.found.is_empty()
+    }
+
+    /// Brings the nearest rows near: most of them will be measured, one after the other. First all row pointers, then, when
+    /// those are there, the rows.
+    fn prefetch_rows(&mut self) {
+        let Scratch { found, tids, .. } = &mut *self.scratch;
+        tids.clear();
+        {
+            let mut hints = self.index.hints().borrow_mut();
+            let mut graph = PageGraph::new(&self.index, &mut hints);
+            let nearest = found.iter().take(AHEAD);
+            tids.extend(nearest.filter_map(|found| rows::likely(&mut graph, found.element)));
+        }
+        let rows = self.rows.as_mut().expect("opened before the first row");
+        tids.retain(|&tid| rows.has_block(tid.block));
+        let Some(hints) = rows.hints() else { return };
+        let mut far = [0; AHEAD];
+        let mut count = 0;
+        for &tid in &*tids {
+            match hints.pointer(tid) {
+                Some(pointer) => distance::prefetch_at(pointer, size_of::<u32>()),
+                None => {
+                    far[count] = tid.block;
+                    count += 1;
+                }
+            }
+        }
+        rows.prefetch(&far[..count]);
+        for row in tids.iter().filter_map(|&tid| hints.row(tid)) {
+            distance::prefetch_at(row, ROW_START);
+        }
     }
 
     /// Fills `self.scratch.found`; false if that was all.

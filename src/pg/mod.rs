@@ -14,6 +14,7 @@ pub(crate) mod privilege;
 pub(crate) mod progress;
 pub(crate) mod relation;
 pub(crate) mod relcache;
+pub(crate) mod row_hints;
 pub(crate) mod setting;
 pub(crate) mod signal;
 pub(crate) mod snapshot;

@@ -144,6 +144,8 @@ const MAX_HINTS: usize = 1 << 22;
 #[derive(Default)]
 pub(crate) struct Hints {
     blocks: Vec<Hint>,
+    /// Blocks that the index had when last asked. It never has fewer.
+    known: u32,
     /// Memory that readers hand on to each other.
     pub(super) scratch: Scratch,
 }
@@ -218,7 +220,6 @@ pub(crate) struct Reader<'h> {
     locator: compat::FileLocator,
     tag: Tag,
     pub(super) hints: &'h mut Hints,
-    blocks: u32,
     /// Pages pinned.
     pub(super) visits: u64,
 }
@@ -230,18 +231,17 @@ impl<'h> Reader<'h> {
             locator: index.locator(),
             tag: Tag::new(index, 0),
             hints,
-            blocks: 0,
             visits: 0,
         }
     }
 
     /// Whether the index has this block, asking for its size again before saying no.
     pub(crate) fn has_block(&mut self, block: u32) -> bool {
-        if block >= self.blocks {
-            self.blocks = self.index.blocks();
-            self.hints.grow(self.blocks);
+        if block >= self.hints.known {
+            self.hints.known = self.index.blocks();
+            self.hints.grow(self.hints.known);
         }
-        block < self.blocks
+        block < self.hints.known
     }
 
     /// Asks the memory, not the disk: brings bytes of a block near if a hint says where they may be, and what says whether

@@ -179,7 +179,7 @@ impl<'a> PageGraph<'a> {
     }
 
     /// Copies an element's slot at a glance.
-    fn element_at_a_glance(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
+    pub(super) fn element_at_a_glance(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
         let geometry = self.index.geometry();
         let at = geometry.element.split(element);
         let copy = self.scratch.room(geometry.element.len);
