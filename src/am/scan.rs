@@ -410,7 +410,8 @@ impl Scan {
             }
         }
         if let Some(chain) = more {
-            self.scratch.emission
+            self.scratch
+                .emission
                 .push_found(Found::Rows(chain, alike), alike.bound(bound));
         }
     }
@@ -440,7 +441,11 @@ impl Scan {
         let walked = self.walk();
         // What was found last may have nearer neighbors that were not: in strict order it waits until a walk has gone well
         // beyond it.
-        self.horizon = match self.scratch.found.get((self.scratch.found.len() * 4 / 5).saturating_sub(1)) {
+        self.horizon = match self
+            .scratch
+            .found
+            .get((self.scratch.found.len() * 4 / 5).saturating_sub(1))
+        {
             Some(candidate) if walked && self.limits.is_strict() => self
                 .horizon
                 .max(self.class.lower_bound(candidate.distance, 0.0)),
@@ -449,7 +454,8 @@ impl Scan {
         self.prefetch_rows();
         for candidate in &self.scratch.found {
             let bound = self.class.lower_bound(candidate.distance, candidate.error);
-            self.scratch.emission
+            self.scratch
+                .emission
                 .push_found(Found::Element(candidate.element), bound);
         }
         !self.scratch.found.is_empty()
@@ -495,7 +501,8 @@ impl Scan {
         }
         if !first && !self.may_walk_on() {
             // What was measured on the way is handed out before the scan ends.
-            self.scratch.found
+            self.scratch
+                .found
                 .extend(std::iter::from_fn(|| self.scratch.search.pop_discarded()));
             return false;
         }
@@ -531,7 +538,8 @@ impl Scan {
 
     fn may_walk_on(&self) -> bool {
         let Counters { evaluations, .. } = self.scratch.search.counters();
-        evaluations < self.limits.max_visited && self.scratch.search.memory() < self.limits.max_memory
+        evaluations < self.limits.max_visited
+            && self.scratch.search.memory() < self.limits.max_memory
     }
 }
 

@@ -8,8 +8,8 @@ use pgrx::{pg_guard, pg_sys};
 
 use super::glance;
 use super::row_hints::RowHints;
-use super::{Relation, compat};
 use super::snapshot::Snapshot;
+use super::{Relation, compat};
 
 /// Turns Postgres' row pointer into ours.
 ///
@@ -247,10 +247,7 @@ impl RowFetcher {
                 info: pg_sys::BuildIndexInfo(index.raw()),
                 estate: pg_sys::CreateExecutorState(),
             });
-            let is_heap = std::ptr::eq(
-                (*raw_heap).rd_tableam,
-                pg_sys::GetHeapamTableAmRoutine(),
-            );
+            let is_heap = std::ptr::eq((*raw_heap).rd_tableam, pg_sys::GetHeapamTableAmRoutine());
             Self {
                 heap,
                 blocks: 0,

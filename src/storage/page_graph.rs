@@ -61,8 +61,12 @@ impl<'a> PageGraph<'a> {
         self.scratch.batch.extend_from_slice(elements);
         self.scratch.batch.sort_unstable();
         self.scratch.blocks.clear();
-        self.scratch.blocks
-            .extend(self.scratch.batch.iter().map(|&element| slots.split(element).0));
+        self.scratch.blocks.extend(
+            self.scratch
+                .batch
+                .iter()
+                .map(|&element| slots.split(element).0),
+        );
         self.check_blocks();
         self.prefetch();
         let geometry = self.index.geometry();
@@ -113,7 +117,8 @@ impl<'a> PageGraph<'a> {
 
     /// A link to a block that is not there is damage, to be said before Postgres says it in its own words.
     fn check_blocks(&mut self) {
-        if let (Some(&first), Some(&last)) = (self.scratch.blocks.first(), self.scratch.blocks.last())
+        if let (Some(&first), Some(&last)) =
+            (self.scratch.blocks.first(), self.scratch.blocks.last())
             && (first == metapage::METAPAGE || !self.reader.has_block(last))
         {
             let block = if first == metapage::METAPAGE {
