@@ -1,19 +1,34 @@
 //! Looking at pages in shared buffers without pin or lock.
 //!
-//! A buffer's descriptor names the page that the buffer holds. What is copied from a buffer between two looks at the
-//! descriptor, both of which find the same page named and valid, belongs to that page:
+//! A buffer's descriptor names the page that the buffer holds. Bytes are copied between two looks at the descriptor, and the
+//! copy counts if both find the page named and valid, and the header not locked. Why these bytes are the page's:
 //!
-//! - Before a buffer gets another page its descriptor loses name and validity, under the header lock, whose release orders
-//!   that before the new page's bytes; and it is valid again only when they are all there. The acquire load before the copy and
-//!   the acquire fence behind it keep the copy between the two looks. So bytes of another page show in one of the looks, unless
-//!   the buffer has changed hands twice in between and holds the first page again.
-//! - A writer with the page's exclusive lock may be at work, and no look tells. The copy may then be a mixture of old and new.
+//! - **A look reads the name first, then the state.** Whoever gives a buffer another name does so under the header lock and
+//!   takes away `BM_VALID` before he lets go of it, with a write barrier in between. So a look that meets a name half written
+//!   finds the header locked, or the buffer no longer valid. (Before 16 the name changes while the old state still says valid.)
+//! - **Bytes of another page come after another name.** They are written once the descriptor has lost the old name and
+//!   validity, by a later owner of the header lock, hence behind full barriers. The acquire fence between copy and second
+//!   look makes sure that who has seen one of those bytes also sees the name that came before.
+//! - **The page's own bytes come before `BM_VALID`**, which is set under the header lock when they are all there; the first
+//!   look loads the state with acquire, ahead of the copy.
+//! - **No sequence number tells whether a buffer has had another page in between** and got the first one back. To be deceived,
+//!   a reader must be stopped twice within one copy (some 50 ns): first until the buffer has been evicted and is being
+//!   filled with another page, then, after reading a few of those bytes, until it has been evicted again, filled with the
+//!   first page and used a second time (see `USED_OFTEN`). Nothing excludes that.
+//! - **The page's owner may be writing to it**, under a content lock that no look asks about: a copy may mix old and new.
 //!
-//! So a caller copies only what it can bear to be wrong about: what is written once before anybody is told of it, or what
-//! takes it to places that are checked again. Shared buffers are never unmapped, so that a look at any buffer is harmless.
+//! So a copy is a good guess, and a caller must bear a wrong one: no error, no undefined behaviour, nothing written on the
+//! strength of it. `storage/page_graph.rs` says how searches do.
+//!
+//! Shared buffers and their descriptors are mapped at fixed addresses as long as a server runs, so a look at any of them
+//! is harmless, however old the hint that led there. The name holds tablespace, database and file: a relation that was
+//! truncated, rebuilt or dropped has no buffers of its old name (they lose it before the file goes). Local buffers, those of
+//! temporary tables, have numbers below 0 and are never looked at. Others' memory is read by atomic and volatile loads only:
+//! no reference to it is ever made.
 #![expect(unsafe_code, reason = "reads shared memory that others write to")]
 
 use std::mem::offset_of;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pgrx::pg_sys;
@@ -31,13 +46,28 @@ pub(crate) struct Tag {
 /// should use it in the way that counts.
 const USED_OFTEN: u32 = 2;
 
-const REFERENCE_BITS: u32 = 18;
-const USAGE_MASK: u32 = 0xF;
-
+// What is relied on without being named below.
 const _: () = assert!(size_of::<pg_sys::BufferDescPadded>() == 64);
-const _: () = assert!(offset_of!(pg_sys::BufferDesc, state) == 24);
+const _: () = assert!(size_of::<pg_sys::BufferDesc>() <= 64);
 const _: () = assert!(offset_of!(pg_sys::BufferDesc, tag) == 0);
 const _: () = assert!(offset_of!(pg_sys::BufferTag, blockNum) == 16);
+const _: () = assert!(pg_sys::BM_LOCKED & pg_sys::BM_VALID == 0);
+const _: () = assert!(pg_sys::BUF_USAGECOUNT_MASK == 0xF << pg_sys::BUF_USAGECOUNT_SHIFT);
+
+/// Whether this server lays out descriptors as the headers that we were compiled with say. Debugging options of a server
+/// make its locks larger, and with them descriptors. A descriptor holds its own number, from the start and for good.
+pub(crate) fn is_possible() -> bool {
+    static POSSIBLE: OnceLock<bool> = OnceLock::new();
+    *POSSIBLE.get_or_init(|| {
+        // SAFETY: set when the server starts, never changed.
+        let buffers = unsafe { pg_sys::NBuffers };
+        // The last one last: with descriptors of another size it may lie beyond what is mapped.
+        [1, 2, buffers].into_iter().all(|buffer| {
+            // SAFETY: there are at least 16 buffers, and the first two have shown their descriptors to be of this size.
+            unsafe { (&raw const (*descriptor(buffer)).buf_id).read_volatile() == buffer - 1 }
+        })
+    })
+}
 
 impl Tag {
     /// A block of the relation's main fork.
@@ -71,10 +101,12 @@ impl Tag {
     /// `buffer` is a number of a shared buffer.
     #[inline]
     pub(crate) unsafe fn copy(self, buffer: pg_sys::Buffer, from: usize, into: &mut [u8]) -> bool {
-        debug_assert!(buffer > 0 && from + into.len() <= pg_sys::BLCKSZ as usize);
+        if from + into.len() > pg_sys::BLCKSZ as usize {
+            return false;
+        }
         let descriptor = descriptor(buffer);
         // SAFETY: descriptors and pages of shared buffers are always mapped; what others may write to meanwhile is read by
-        // atomic and volatile loads only. `from` lies in the page.
+        // atomic and volatile loads only. The bytes lie in the page.
         unsafe {
             if !self.is_in(descriptor) {
                 return false;
@@ -109,12 +141,14 @@ impl Tag {
     unsafe fn state_in(self, descriptor: *const pg_sys::BufferDesc) -> Option<u32> {
         // SAFETY: the caller's promise; descriptors are aligned to their 64 bytes.
         unsafe {
-            let state = AtomicU32::from_ptr((&raw const (*descriptor).state.value).cast_mut());
-            let state = state.load(Ordering::Acquire);
             let tag = (&raw const (*descriptor).tag).cast::<u64>();
             let file = [tag.read_volatile(), tag.add(1).read_volatile()];
             let block = (&raw const (*descriptor).tag.blockNum).read_volatile();
-            let held = state & pg_sys::BM_VALID != 0 && block == self.block && file == self.file;
+            fence(Ordering::Acquire);
+            let state = AtomicU32::from_ptr((&raw const (*descriptor).state.value).cast_mut());
+            let state = state.load(Ordering::Acquire);
+            let valid = state & (pg_sys::BM_VALID | pg_sys::BM_LOCKED) == pg_sys::BM_VALID;
+            let held = valid && block == self.block && file == self.file;
             held.then_some(state)
         }
     }
@@ -132,7 +166,7 @@ pub(crate) fn is_used_often(buffer: pg_sys::Buffer) -> bool {
 
 #[inline]
 fn often(state: u32) -> bool {
-    state >> REFERENCE_BITS & USAGE_MASK >= USED_OFTEN
+    (state & pg_sys::BUF_USAGECOUNT_MASK) >> pg_sys::BUF_USAGECOUNT_SHIFT >= USED_OFTEN
 }
 
 #[inline]

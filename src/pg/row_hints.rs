@@ -46,7 +46,10 @@ impl RowHints {
             return;
         }
         BUFFERS.with_borrow_mut(|buffers| {
-            if buffers.is_empty() && buffers.try_reserve_exact(PLACES).is_ok() {
+            if buffers.is_empty()
+                && glance::is_possible()
+                && buffers.try_reserve_exact(PLACES).is_ok()
+            {
                 buffers.resize(PLACES, 0);
             }
             if let Some(place) = buffers.get_mut(self.place(block)) {

@@ -179,6 +179,14 @@ struct Hint {
     checked: Option<Checked>,
 }
 
+impl Hint {
+    #[inline]
+    fn has_slot(self, kind: PageKind, slot: u16) -> bool {
+        self.checked
+            .is_some_and(|page| page.kind == kind && slot < page.used)
+    }
+}
+
 /// A page that was found in order: its kind and its slots in use.
 #[derive(Clone, Copy)]
 pub(crate) struct Checked {
@@ -208,7 +216,7 @@ impl Hints {
     fn grow(&mut self, blocks: u32) {
         let wanted = (blocks as usize).min(MAX_HINTS);
         let more = wanted.saturating_sub(self.blocks.len());
-        if more > 0 && self.blocks.try_reserve(more).is_ok() {
+        if more > 0 && glance::is_possible() && self.blocks.try_reserve(more).is_ok() {
             self.blocks.resize(wanted, Hint::default());
         }
     }
@@ -259,7 +267,7 @@ impl<'h> Reader<'h> {
 
     /// Copies bytes of a slot without pin or lock, if the page is where the hint says and was found in order before.
     ///
-    /// See `glance.rs` for what can be wrong with the copy; a slot may also be freed or given to another element.
+    /// The copy is a guess: see `glance.rs`.
     #[inline]
     pub(crate) fn glance(
         &self,
@@ -268,12 +276,21 @@ impl<'h> Reader<'h> {
         bytes: Range<usize>,
         into: &mut [u8],
     ) -> bool {
-        let Hint { buffer, checked } = self.hints.of(block);
-        let in_order = checked.is_some_and(|page| page.kind == kind && slot < page.used);
+        let hint = self.hints.of(block);
         // SAFETY: a hint above 0 was a shared buffer.
-        in_order
-            && buffer > 0
-            && unsafe { self.tag.with_block(block).copy(buffer, bytes.start, into) }
+        hint.has_slot(kind, slot)
+            && hint.buffer > 0
+            && unsafe {
+                self.tag
+                    .with_block(block)
+                    .copy(hint.buffer, bytes.start, into)
+            }
+    }
+
+    /// Whether a locked page has shown a slot to be of this kind and in use.
+    #[inline]
+    pub(crate) fn knows_slot(&self, kind: PageKind, (block, slot): (u32, u16)) -> bool {
+        self.hints.of(block).has_slot(kind, slot)
     }
 
     /// Calls `visit` with each group of equal blocks in `blocks`, given the range of positions and the page, share-locked.

@@ -1,9 +1,20 @@
 //! The graph as searches see it: `hnsw::Store` over buffers.
 //!
 //! What a search reads is copied at a glance where that can be, without pin or lock; the rest, and whatever looks odd in a
-//! copy, is read from a locked page, which also tells damage. A copy may be wrong (`pg/glance.rs`), and a search bears it:
-//! codes are written before anybody links to their element, and a neighbor list that mixes old and new leads to elements
-//! that were neighbors a moment ago. Row pointers are never read so.
+//! copy, is read from a locked page, which alone tells damage. A copy is a guess (`pg/glance.rs`). Why a search can live on
+//! guesses:
+//!
+//! - **A code** is written, and its page unlocked, before the first link to its element; it changes only when an insert takes a
+//!   slot that vacuum has freed. Who meets it half written has a snapshot from before that insert's commit: wherever the walk
+//!   puts the new element, its rows are not seen. A code that is wrong for any other reason does what a wrong bound does: a
+//!   row of this one search is late or missing. Any bytes are a code.
+//! - **A neighbor list** being written may show neighbors of before and after, or ids mixed of both. Only ids of slots that a
+//!   locked page has shown to be in use are followed, so each leads to an element, which is measured by its own code. A link
+//!   missed for a moment costs what a link not yet written does.
+//! - **Row pointers** are never taken from a copy, but for prefetching. A row handed out was read from its element under lock
+//!   and measured from the table.
+//! - **What is written** is decided by locked pages: inserts take from a search which elements are near, then read these
+//!   under lock; vacuum, which must miss no link, asks for `locked_neighbors`.
 
 use hnsw::{Candidate, ElementId, Level, Store};
 use layout::{
@@ -204,55 +215,74 @@ impl<'a> PageGraph<'a> {
         if element.state() != SlotState::Free {
             into.extend(element.neighbors());
         }
-        // A list that was being written may show what never was in it.
-        let likely = self.index.geometry().element;
-        let odd = |&id: &ElementId| likely.split(id).0 == metapage::METAPAGE;
-        if into[before..].iter().any(odd) {
+        self.keep_known(before, into)
+    }
+
+    /// Takes back what was appended from a copy if it names anything not known to be an element: that may be a new one, or
+    /// damage, or what never was in the list.
+    #[inline]
+    fn keep_known(&self, before: usize, into: &mut Vec<ElementId>) -> bool {
+        let slots = self.index.geometry().element;
+        let known = into[before..]
+            .iter()
+            .all(|&id| self.reader.knows_slot(PageKind::Element, slots.split(id)));
+        if !known {
             into.truncate(before);
+        }
+        known
+    }
+
+    /// Appends the neighbors above layer 0; false if they could not be had at a glance.
+    fn upper_neighbors_at_a_glance(
+        &mut self,
+        of: ElementId,
+        level: Level,
+        into: &mut Vec<ElementId>,
+    ) -> bool {
+        let before = into.len();
+        let element = self.element_at_a_glance(of);
+        let Some(list) = element.and_then(|element| upper_list(element, level)) else {
             return false;
-        }
-        true
-    }
-
-    /// Where the neighbors of an element at a level above 0 are; none if it is gone or has no such level.
-    fn upper_list(&mut self, of: ElementId, level: Level) -> Option<UpperId> {
-        let list_of = |element: ElementSlot<'_>| {
-            let has_level = element.state() != SlotState::Free && element.level() >= level;
-            element
-                .upper()
-                .filter(|_| has_level)
-                .map(|upper| upper.at(level))
-        };
-        if let Some(element) = self.element_at_a_glance(of) {
-            return list_of(element);
-        }
-        let mut list = None;
-        self.visit_elements(&[of], |_, page, slot| {
-            list = list_of(page.slot(slot)?);
-            Ok(())
-        });
-        list
-    }
-
-    fn upper_neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
-        let Some(list) = self.upper_list(of, level) else {
-            return;
         };
         let geometry = self.index.geometry();
         let at = geometry.upper.split(list);
         let copy = self.scratch.room(geometry.upper.len);
         let bytes = geometry.upper.range(at.1);
-        let copied = self.reader.glance(PageKind::Upper, at, bytes, copy);
-        // The run may have been given to another element since.
-        let take = |list: UpperSlot<'_>, into: &mut Vec<ElementId>| {
-            if list.is_live() && list.element() == of && list.level() == level {
+        if !self.reader.glance(PageKind::Upper, at, bytes, copy) {
+            return false;
+        }
+        match UpperSlot::copied(copy, geometry) {
+            Ok(list) if is_list_of(list, of, level) => into.extend(list.neighbors()),
+            _ => return false,
+        }
+        self.keep_known(before, into)
+    }
+
+    /// Appends the neighbors as locked pages have them.
+    pub(super) fn locked_neighbors(
+        &mut self,
+        of: ElementId,
+        level: Level,
+        into: &mut Vec<ElementId>,
+    ) {
+        let mut upper = None;
+        self.visit_elements(&[of], |_, page, slot| {
+            let element = page.slot(slot)?;
+            if level > 0 {
+                upper = upper_list(element, level);
+            } else if element.state() != SlotState::Free {
+                into.extend(element.neighbors());
+            }
+            Ok(())
+        });
+        let Some(list) = upper else { return };
+        let at = self.index.geometry().upper.split(list);
+        self.visit_upper(at, |list| {
+            // The run may have been given to another element since.
+            if is_list_of(list, of, level) {
                 into.extend(list.neighbors());
             }
-        };
-        match UpperSlot::copied(copy, geometry) {
-            Ok(list) if copied => take(list, into),
-            _ => self.visit_upper(at, |list| take(list, into)),
-        }
+        });
     }
 
     /// Shows a slot of an upper page to `visit`.
@@ -276,6 +306,17 @@ impl<'a> PageGraph<'a> {
             self.index.corrupt(block, what);
         }
     }
+}
+
+/// Where the neighbors of an element at a level above 0 are; none if it is gone or has no such level.
+fn upper_list(element: ElementSlot<'_>, level: Level) -> Option<UpperId> {
+    let has_level = element.state() != SlotState::Free && element.level() >= level;
+    let upper = element.upper().filter(|_| has_level)?;
+    Some(upper.at(level))
+}
+
+fn is_list_of(list: UpperSlot<'_>, element: ElementId, level: Level) -> bool {
+    list.is_live() && list.element() == element && list.level() == level
 }
 
 /// An element measured; none if it is gone.
@@ -307,19 +348,14 @@ impl Store for PageGraph<'_> {
     }
 
     fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
-        if level > 0 {
-            return self.upper_neighbors(of, level, into);
+        let copied = if level > 0 {
+            self.upper_neighbors_at_a_glance(of, level, into)
+        } else {
+            self.neighbors_at_a_glance(of, into)
+        };
+        if !copied {
+            self.locked_neighbors(of, level, into);
         }
-        if self.neighbors_at_a_glance(of, into) {
-            return;
-        }
-        self.visit_elements(&[of], |_, page, slot| {
-            let element = page.slot(slot)?;
-            if element.state() != SlotState::Free {
-                into.extend(element.neighbors());
-            }
-            Ok(())
-        });
     }
 
     fn prepare(&mut self, next: ElementId) {
