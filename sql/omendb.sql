@@ -912,3 +912,10 @@ CREATE FUNCTION hnsw_index_info(
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_index_info_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	ROWS 1;
+
+-- What the last index scan that ended in this session did for its query.
+CREATE FUNCTION hnsw_last_scan(
+	OUT walks bigint, OUT expansions bigint, OUT evaluations bigint, OUT pages bigint, OUT rows bigint
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'hnsw_last_scan_wrapper' LANGUAGE C VOLATILE PARALLEL RESTRICTED
+	ROWS 1;

@@ -1,11 +1,14 @@
 //! Index scans: walk the graph over codes, measure the nearest rows from the table, hand them out in exact order.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
+use std::cell::Cell;
+
 use hnsw::{Candidate, Counters, ElementId, Emission, Search, SearchOptions, Step};
 use layout::{Corrupt, HeapTid};
 use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
 use quantize::Query;
 
+use super::last_scan::{self, Cost};
 use super::opclass::OperatorClass;
 use crate::error;
 use crate::pg::heap::{RowFetcher, item_pointer};
@@ -90,12 +93,41 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
 pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     // SAFETY: the scan is ours; its state itself is dropped with the memory context.
     let state = unsafe { state(scan) };
+    last_scan::set(state.cost);
     // A query over many partitions ends many scans long before that context goes.
-    state.search = Search::new();
-    state.emission = Emission::default();
-    (state.found, state.tids) = (Vec::new(), Vec::new());
+    std::mem::take(&mut state.scratch).hand_on();
     if let Some(rows) = state.rows.take() {
         rows.close();
+    }
+}
+
+/// Memory that a scan fills and the next one of this backend fills again.
+#[derive(Default)]
+struct Scratch {
+    search: Search,
+    emission: Emission<Found, HeapTid>,
+    found: Vec<Candidate>,
+    tids: Vec<HeapTid>,
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+impl Scratch {
+    /// What the last scan handed on, unless another scan has taken it.
+    fn take() -> Box<Self> {
+        SPARE.take().unwrap_or_default()
+    }
+
+    /// More is given back to the machine when a scan ends.
+    const MOST: usize = 1 << 20;
+
+    fn hand_on(mut self: Box<Self>) {
+        self.emission.clear();
+        if self.search.capacity() + self.emission.memory() < Self::MOST {
+            SPARE.set(Some(self));
+        }
     }
 }
 
@@ -155,6 +187,12 @@ impl Alike {
     }
 }
 
+/// Rows that are brought near together.
+const AHEAD: usize = 12;
+
+/// Bytes of a row that are brought near; the machine itself notices that the following ones are wanted too.
+const ROW_START: usize = 256;
+
 /// Distances that differ by less, in relation to themselves, are taken for equal.
 const ROUNDING: f64 = 1e-12;
 
@@ -167,10 +205,9 @@ struct Scan {
     rows: Option<RowFetcher>,
     /// Set when the first row is asked for.
     query: Option<Prepared>,
-    search: Search,
-    emission: Emission<Found, HeapTid>,
-    found: Vec<Candidate>,
-    tids: Vec<HeapTid>,
+    scratch: Box<Scratch>,
+    /// What was done since the query was set.
+    cost: Cost,
     /// Whether the walk has begun.
     walking: bool,
     /// Elements that the next walk finds.
@@ -234,10 +271,8 @@ impl Scan {
             context,
             rows: None,
             query: None,
-            search: Search::new(),
-            emission: Emission::default(),
-            found: Vec::new(),
-            tids: Vec::new(),
+            scratch: Scratch::take(),
+            cost: Cost::default(),
             walking: false,
             beam: 0,
             horizon: f64::NEG_INFINITY,
@@ -249,7 +284,8 @@ impl Scan {
     /// Forgets the query and what was found, keeping memory for the next one.
     fn restart(&mut self) {
         self.query = None;
-        self.emission.clear();
+        self.cost = Cost::default();
+        self.scratch.emission.clear();
         self.walking = false;
         self.horizon = f64::NEG_INFINITY;
         self.last = f64::NEG_INFINITY;
@@ -335,10 +371,10 @@ impl Scan {
     fn next(&mut self) -> Option<HeapTid> {
         loop {
             interrupt::check();
-            match self.emission.step() {
+            match self.scratch.emission.step() {
                 Step::Measure(found, bound) => self.measure(found, bound),
                 Step::Emit(tid, distance) if distance > self.horizon => {
-                    self.emission.push_measured(tid, distance);
+                    self.scratch.emission.push_measured(tid, distance);
                     self.find_more();
                 }
                 Step::Emit(tid, distance) if self.is_in_order(distance) => {
@@ -370,7 +406,7 @@ impl Scan {
         let more = self.read_rows(&found);
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
-        for &tid in &self.tids {
+        for &tid in &self.scratch.tids {
             if !rows.has_block(tid.block) {
                 let damaged = found.block(&self.index);
                 self.index.corrupt(damaged, Corrupt::NoSuchRow(tid.block));
@@ -380,52 +416,96 @@ impl Scan {
                 let row = Indexed::from_raw(self.class.kind(), value);
                 distance_of(&self.class, &query.exact, row.bytes())
             });
+            self.cost.rows += 1;
             if let Some(distance) = distance {
                 alike = alike.with(distance);
-                self.emission.push_measured(tid, distance);
+                self.scratch.emission.push_measured(tid, distance);
             }
         }
         if let Some(chain) = more {
-            self.emission
+            self.scratch
+                .emission
                 .push_found(Found::Rows(chain, alike), alike.bound(bound));
         }
     }
 
-    /// Reads row pointers into `self.tids`; gives where the element has more.
+    /// Reads row pointers into `self.scratch.tids`; gives where the element has more.
     fn read_rows(&mut self, found: &Found) -> Option<Chain> {
-        self.tids.clear();
+        self.scratch.tids.clear();
         match *found {
             Found::Element(element) => {
                 // Not held while rows are measured: an index expression may run a query over this very index.
                 let mut hints = self.index.hints().borrow_mut();
                 let mut graph = PageGraph::new(&self.index, &mut hints);
-                rows::inline(&mut graph, element, &mut self.tids)
+                let more = rows::inline(&mut graph, element, &mut self.scratch.tids);
+                self.cost.pages += graph.visits();
+                more
             }
-            Found::Rows(chain, _) => chain.read(&self.index, &mut self.tids),
+            Found::Rows(chain, _) => {
+                self.cost.pages += 1;
+                chain.read(&self.index, &mut self.scratch.tids)
+            }
         }
     }
 
     /// Walks, or walks on; false when nothing more is found.
     fn find_more(&mut self) -> bool {
-        self.found.clear();
+        self.scratch.found.clear();
         let walked = self.walk();
         // What was found last may have nearer neighbors that were not: in strict order it waits until a walk has gone well
         // beyond it.
-        self.horizon = match self.found.get((self.found.len() * 4 / 5).saturating_sub(1)) {
+        self.horizon = match self
+            .scratch
+            .found
+            .get((self.scratch.found.len() * 4 / 5).saturating_sub(1))
+        {
             Some(candidate) if walked && self.limits.is_strict() => self
                 .horizon
                 .max(self.class.lower_bound(candidate.distance, 0.0)),
             _ => f64::INFINITY,
         };
-        for candidate in &self.found {
+        self.prefetch_rows();
+        for candidate in &self.scratch.found {
             let bound = self.class.lower_bound(candidate.distance, candidate.error);
-            self.emission
+            self.scratch
+                .emission
                 .push_found(Found::Element(candidate.element), bound);
         }
-        !self.found.is_empty()
+        !self.scratch.found.is_empty()
     }
 
-    /// Fills `self.found`; false if that was all.
+    /// Brings the nearest rows near: most of them will be measured, one after the other. First all row pointers, then, when
+    /// those are there, the rows.
+    fn prefetch_rows(&mut self) {
+        let Scratch { found, tids, .. } = &mut *self.scratch;
+        tids.clear();
+        {
+            let mut hints = self.index.hints().borrow_mut();
+            let mut graph = PageGraph::new(&self.index, &mut hints);
+            let nearest = found.iter().take(AHEAD);
+            tids.extend(nearest.filter_map(|found| rows::likely(&mut graph, found.element)));
+        }
+        let rows = self.rows.as_mut().expect("opened before the first row");
+        tids.retain(|&tid| rows.has_block(tid.block));
+        let Some(hints) = rows.hints() else { return };
+        let mut far = [0; AHEAD];
+        let mut count = 0;
+        for &tid in &*tids {
+            match hints.pointer(tid) {
+                Some(pointer) => distance::prefetch_at(pointer, size_of::<u32>()),
+                None => {
+                    far[count] = tid.block;
+                    count += 1;
+                }
+            }
+        }
+        rows.prefetch(&far[..count]);
+        for row in tids.iter().filter_map(|&tid| hints.row(tid)) {
+            distance::prefetch_at(row, ROW_START);
+        }
+    }
+
+    /// Fills `self.scratch.found`; false if that was all.
     fn walk(&mut self) -> bool {
         let first = !std::mem::replace(&mut self.walking, true);
         let iterative = self.limits.iterative != IterativeScan::Off;
@@ -434,8 +514,9 @@ impl Scan {
         }
         if !first && !self.may_walk_on() {
             // What was measured on the way is handed out before the scan ends.
-            self.found
-                .extend(std::iter::from_fn(|| self.search.pop_discarded()));
+            self.scratch
+                .found
+                .extend(std::iter::from_fn(|| self.scratch.search.pop_discarded()));
             return false;
         }
         let query = &self.query.as_ref().expect("set before the first row").codes;
@@ -446,24 +527,32 @@ impl Scan {
             keep_discarded: iterative,
         };
         if first {
-            self.search.start(&mut graph, query, &options);
+            self.scratch.search.start(&mut graph, query, &options);
         } else {
-            self.search.resume(&mut graph, query, &options);
+            self.scratch.search.resume(&mut graph, query, &options);
         }
-        self.search.take_nearest(&mut self.found);
+        self.cost.walks += 1;
+        self.cost.pages += graph.visits();
+        let Counters {
+            evaluations,
+            expansions,
+        } = self.scratch.search.counters();
+        (self.cost.evaluations, self.cost.expansions) = (evaluations, expansions);
+        self.scratch.search.take_nearest(&mut self.scratch.found);
         if !iterative {
-            self.found.truncate(self.limits.ef);
+            self.scratch.found.truncate(self.limits.ef);
         }
         // Each walk goes twice as far, so that many rows take few walks; not so far that memory runs out on the way.
-        if self.limits.is_strict() && 3 * self.search.memory() < self.limits.max_memory {
+        if self.limits.is_strict() && 3 * self.scratch.search.memory() < self.limits.max_memory {
             self.beam *= 2;
         }
         true
     }
 
     fn may_walk_on(&self) -> bool {
-        let Counters { evaluations, .. } = self.search.counters();
-        evaluations < self.limits.max_visited && self.search.memory() < self.limits.max_memory
+        let Counters { evaluations, .. } = self.scratch.search.counters();
+        evaluations < self.limits.max_visited
+            && self.scratch.search.memory() < self.limits.max_memory
     }
 }
 

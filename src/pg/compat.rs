@@ -34,6 +34,24 @@ pub(crate) unsafe fn storage(relation: pg_sys::Relation) -> pg_sys::SMgrRelation
     unsafe { pg_sys::smgropen(file_locator(relation), (*relation).rd_backend) }
 }
 
+/// How a buffer's descriptor names a block of a relation's main fork.
+pub(crate) fn buffer_tag(locator: &FileLocator, block: u32) -> pg_sys::BufferTag {
+    #[cfg(feature = "pg15")]
+    return pg_sys::BufferTag {
+        rnode: *locator,
+        forkNum: pg_sys::ForkNumber::MAIN_FORKNUM,
+        blockNum: block,
+    };
+    #[cfg(not(feature = "pg15"))]
+    return pg_sys::BufferTag {
+        spcOid: locator.spcOid,
+        dbOid: locator.dbOid,
+        relNumber: locator.relNumber,
+        forkNum: pg_sys::ForkNumber::MAIN_FORKNUM,
+        blockNum: block,
+    };
+}
+
 /// The number that changes whenever a relation gets a new file.
 pub(crate) fn file_number(locator: &FileLocator) -> u32 {
     #[cfg(feature = "pg15")]

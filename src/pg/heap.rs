@@ -6,8 +6,10 @@ use std::ffi::c_void;
 use layout::HeapTid;
 use pgrx::{pg_guard, pg_sys};
 
-use super::Relation;
+use super::glance;
+use super::row_hints::RowHints;
 use super::snapshot::Snapshot;
+use super::{Relation, compat};
 
 /// Turns Postgres' row pointer into ours.
 ///
@@ -211,6 +213,8 @@ pub(crate) struct RowFetcher {
     snapshot: pg_sys::Snapshot,
     fetch: *mut pg_sys::IndexFetchTableData,
     slot: *mut pg_sys::TupleTableSlot,
+    /// Where pages were; only for Postgres' own kind of table.
+    hints: Option<RowHints>,
     /// Set up only for an expression index.
     expression: Option<Expression>,
     /// The indexed column, if it is a plain one.
@@ -237,15 +241,17 @@ impl RowFetcher {
                 .index_fetch_begin
                 .expect("every table access method has it");
             let raw_heap = heap.raw();
-            let info = pg_sys::BuildIndexInfo(index.raw());
-            let column = i32::from((*info).ii_IndexAttrNumbers[0]);
+            let columns = &raw const (*(*index.raw()).rd_index).indkey.values;
+            let column = i32::from(*columns.cast::<i16>());
             let expression = (column == 0).then(|| Expression {
-                info,
+                info: pg_sys::BuildIndexInfo(index.raw()),
                 estate: pg_sys::CreateExecutorState(),
             });
+            let is_heap = std::ptr::eq((*raw_heap).rd_tableam, pg_sys::GetHeapamTableAmRoutine());
             Self {
                 heap,
                 blocks: 0,
+                hints: (is_heap && !heap.is_local()).then(|| RowHints::new(heap)),
                 snapshot,
                 fetch: pg_sys::ffi::pg_guard_ffi_boundary(|| begin(raw_heap)),
                 slot: pg_sys::table_slot_create(raw_heap, std::ptr::null_mut()),
@@ -283,28 +289,65 @@ impl RowFetcher {
         }
     }
 
+    /// Hints about the table's pages, if there can be any.
+    pub(crate) fn hints(&self) -> Option<RowHints> {
+        self.hints
+    }
+
+    /// Has the disk read pages that are not in memory, so that they are there when their rows are asked for.
+    pub(crate) fn prefetch(&self, blocks: &[u32]) {
+        // SAFETY: the relation is open and has these blocks; the boundary owns nothing that needs dropping.
+        unsafe {
+            if pg_sys::effective_io_concurrency == 0 || blocks.is_empty() {
+                return;
+            }
+            let (heap, hints) = (self.heap.raw(), self.hints);
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                for &block in blocks {
+                    let found = raw::PrefetchBuffer(heap, MAIN, block);
+                    if let Some(hints) = hints {
+                        hints.remember(block, found.recent_buffer);
+                    }
+                }
+            });
+        }
+    }
+
     /// Brings the version of the row that the snapshot sees into the slot.
     ///
     /// # Safety
     /// The fetcher is not closed.
-    unsafe fn fetch(&mut self, tid: HeapTid) -> bool {
-        let mut tid = item_pointer(tid);
+    unsafe fn fetch(&mut self, row: HeapTid) -> bool {
+        let mut tid = item_pointer(row);
         let mut call_again = false;
         let (fetch, snapshot, slot) = (self.fetch, self.snapshot, self.slot);
-        // SAFETY: the pointers are live; `tid` may be changed by the call and is ours.
+        // SAFETY: the pointers are live; `tid` may be changed by the call and is ours. Where there are hints the table is a
+        // heap, whose scans are of that type.
         unsafe {
+            let pinned = self.hints.map(|hints| Pinned {
+                hints,
+                file: self.heap.locator(),
+                buffer: &raw mut (*fetch.cast::<pg_sys::IndexFetchHeapData>()).xs_cbuf,
+            });
             let fetch_tuple = (*(*self.heap.raw()).rd_tableam)
                 .index_fetch_tuple
                 .expect("every table access method has it");
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                fetch_tuple(
+                if let Some(pinned) = &pinned {
+                    pinned.pin(row.block);
+                }
+                let found = fetch_tuple(
                     fetch,
                     &raw mut tid,
                     snapshot,
                     slot,
                     &raw mut call_again,
                     std::ptr::null_mut(),
-                )
+                );
+                if let Some(pinned) = &pinned {
+                    pinned.remember(row.block);
+                }
+                found
             })
         }
     }
@@ -358,6 +401,71 @@ impl RowFetcher {
             }
             pg_sys::MemoryContextDelete(self.row_context);
         }
+    }
+}
+
+/// The pin on a page that a scan of a heap keeps from row to row (`IndexFetchHeapData`).
+struct Pinned {
+    hints: RowHints,
+    file: compat::FileLocator,
+    buffer: *mut pg_sys::Buffer,
+}
+
+impl Pinned {
+    /// Pins the page of a row by its hint. The heap finds the page pinned as if the last row had been in it, and neither asks
+    /// the shared buffer table nor prunes; so a page that may want pruning, or whose use should be counted, is left to it.
+    ///
+    /// # Safety
+    /// The scan is not closed, and the caller runs inside an error boundary.
+    unsafe fn pin(&self, block: u32) {
+        let Some(buffer) = self.hints.buffer_of(block) else {
+            return;
+        };
+        // SAFETY: the caller's promise. ReadRecentBuffer checks that the buffer holds this block; the prune hint is read
+        // as Postgres does before it looks closer.
+        unsafe {
+            let header = glance::page(buffer).cast::<pg_sys::PageHeaderData>();
+            let prune_xid = (&raw const (*header).pd_prune_xid).read_volatile();
+            let may_want_pruning = prune_xid != pg_sys::TransactionId::INVALID;
+            if *self.buffer == buffer || may_want_pruning || !glance::is_used_often(buffer) {
+                return;
+            }
+            if raw::ReadRecentBuffer(self.file, MAIN, block, buffer) {
+                if *self.buffer != 0 {
+                    raw::ReleaseBuffer(*self.buffer);
+                }
+                *self.buffer = buffer;
+            }
+        }
+    }
+
+    /// # Safety
+    /// The scan is not closed.
+    unsafe fn remember(&self, block: u32) {
+        // SAFETY: the caller's promise.
+        self.hints.remember(block, unsafe { *self.buffer });
+    }
+}
+
+const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
+
+/// Buffer calls without an error boundary of their own: the caller has one.
+mod raw {
+    use super::{compat, pg_sys};
+
+    unsafe extern "C-unwind" {
+        pub(super) fn ReadRecentBuffer(
+            file: compat::FileLocator,
+            fork: pg_sys::ForkNumber::Type,
+            block: u32,
+            recent: pg_sys::Buffer,
+        ) -> bool;
+        pub(super) fn ReleaseBuffer(buffer: pg_sys::Buffer);
+        pub(super) fn PrefetchBuffer(
+            relation: pg_sys::Relation,
+            fork: pg_sys::ForkNumber::Type,
+            block: u32,
+        ) -> pg_sys::PrefetchBufferResult;
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod array;
 pub(crate) mod compat;
 pub(crate) mod exit;
+pub(crate) mod glance;
 pub(crate) mod heap;
 pub(crate) mod interrupt;
 pub(crate) mod lock;
@@ -13,6 +14,7 @@ pub(crate) mod privilege;
 pub(crate) mod progress;
 pub(crate) mod relation;
 pub(crate) mod relcache;
+pub(crate) mod row_hints;
 pub(crate) mod setting;
 pub(crate) mod signal;
 pub(crate) mod snapshot;

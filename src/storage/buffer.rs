@@ -1,8 +1,8 @@
 //! Pages of an index: pinned, locked, handed out as bytes.
 //!
 //! Two ways in. [`Page`] is a guard for code that changes things and wants one page at a time. [`Reader`] is for
-//! searches: it remembers which buffer held which block, so that a visit skips the shared buffer table, and it
-//! visits many slots under one error boundary.
+//! searches: it remembers which buffer held which block, so that most slots are copied at a glance, without pin or lock,
+//! and the others are visited under one error boundary and without the shared buffer table.
 //!
 //! Guards do nothing while unwinding: transaction abort releases locks and pins.
 #![expect(
@@ -12,10 +12,12 @@
 
 use std::ops::Range;
 
-use layout::PAGE_SIZE;
+use hnsw::ElementId;
+use layout::{PAGE_SIZE, PageKind};
 use pgrx::pg_sys;
 
-use crate::pg::{Relation, interrupt};
+use crate::pg::glance::{self, Tag};
+use crate::pg::{Relation, compat, interrupt};
 
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
@@ -135,41 +137,87 @@ pub(crate) fn log_all_pages(index: Relation, fork: pg_sys::ForkNumber::Type) {
     unsafe { pg_sys::log_newpage_range(index.raw(), fork, 0, blocks, true) }
 }
 
-/// Above this block no hints are kept: 16 MB of them address 32 GB of index.
+/// Above this block no hints are kept: 32 MB of them address 32 GB of index.
 const MAX_HINTS: usize = 1 << 22;
 
-/// One visit in so many goes through the shared buffer table though its hint is right: only that way does Postgres count
-/// how often a page is used, and keeps it in memory.
-const COUNTED: u32 = 16;
-
-/// Which buffer held which block when last seen: right most of the time, verified always.
+/// What this backend remembers of an index's blocks: right most of the time, verified always.
 #[derive(Default)]
 pub(crate) struct Hints {
-    buffers: Vec<pg_sys::Buffer>,
-    visits: u32,
+    blocks: Vec<Hint>,
+    /// Blocks that the index had when last asked. It never has fewer.
+    known: u32,
+    /// Memory that readers hand on to each other.
+    pub(super) scratch: Scratch,
+}
+
+/// What the visits of a batch of elements need.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Elements of the batch in page order, and the block of each.
+    pub(super) batch: Vec<ElementId>,
+    pub(super) blocks: Vec<u32>,
+    /// Slots copied at a glance, and the elements of a batch that could not be.
+    pub(super) copies: Vec<u8>,
+    pub(super) missed: Vec<ElementId>,
+}
+
+impl Scratch {
+    /// Room for copies of so many bytes in all; never made smaller, as making it larger again would wipe it.
+    pub(super) fn room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.copies.len() < bytes {
+            self.copies.resize(bytes, 0);
+        }
+        &mut self.copies[..bytes]
+    }
+}
+
+/// Which buffer held a block when last seen (0: none), and what a look at the whole page found. A page keeps its kind for
+/// good, and slots once used stay.
+#[derive(Clone, Copy, Default)]
+struct Hint {
+    buffer: pg_sys::Buffer,
+    checked: Option<Checked>,
+}
+
+impl Hint {
+    #[inline]
+    fn has_slot(self, kind: PageKind, slot: u16) -> bool {
+        self.checked
+            .is_some_and(|page| page.kind == kind && slot < page.used)
+    }
+}
+
+/// A page that was found in order: its kind and its slots in use.
+#[derive(Clone, Copy)]
+pub(crate) struct Checked {
+    pub(crate) kind: PageKind,
+    pub(crate) used: u16,
 }
 
 impl Hints {
-    fn of(&self, block: u32) -> pg_sys::Buffer {
-        self.buffers.get(block as usize).copied().unwrap_or(0)
+    #[inline]
+    fn of(&self, block: u32) -> Hint {
+        self.blocks.get(block as usize).copied().unwrap_or_default()
     }
 
     fn remember(&mut self, block: u32, buffer: pg_sys::Buffer) {
-        if let Some(hint) = self.buffers.get_mut(block as usize) {
-            *hint = buffer;
+        if let Some(hint) = self.blocks.get_mut(block as usize) {
+            hint.buffer = buffer;
+        }
+    }
+
+    fn remember_checked(&mut self, block: u32, checked: Checked) {
+        if let Some(hint) = self.blocks.get_mut(block as usize) {
+            hint.checked = Some(checked);
         }
     }
 
     /// Makes room for hints of so many blocks.
     fn grow(&mut self, blocks: u32) {
         let wanted = (blocks as usize).min(MAX_HINTS);
-        if wanted > self.buffers.len()
-            && self
-                .buffers
-                .try_reserve(wanted - self.buffers.len())
-                .is_ok()
-        {
-            self.buffers.resize(wanted, 0);
+        let more = wanted.saturating_sub(self.blocks.len());
+        if more > 0 && glance::is_possible() && self.blocks.try_reserve(more).is_ok() {
+            self.blocks.resize(wanted, Hint::default());
         }
     }
 }
@@ -177,9 +225,11 @@ impl Hints {
 /// Reads pages of one index for a search or an insert.
 pub(crate) struct Reader<'h> {
     index: Relation,
-    locator: crate::pg::compat::FileLocator,
-    hints: &'h mut Hints,
-    blocks: u32,
+    locator: compat::FileLocator,
+    tag: Tag,
+    pub(super) hints: &'h mut Hints,
+    /// Pages pinned.
+    pub(super) visits: u64,
 }
 
 impl<'h> Reader<'h> {
@@ -187,60 +237,92 @@ impl<'h> Reader<'h> {
         Self {
             index,
             locator: index.locator(),
+            tag: Tag::new(index, 0),
             hints,
-            blocks: 0,
+            visits: 0,
         }
     }
 
     /// Whether the index has this block, asking for its size again before saying no.
     pub(crate) fn has_block(&mut self, block: u32) -> bool {
-        if block >= self.blocks {
-            self.blocks = self.index.blocks();
-            self.hints.grow(self.blocks);
+        if block >= self.hints.known {
+            self.hints.known = self.index.blocks();
+            self.hints.grow(self.hints.known);
         }
-        block < self.blocks
+        block < self.hints.known
     }
 
-    /// Asks the memory, not the disk: brings bytes of a block near if a hint says where they may be.
+    /// Asks the memory, not the disk: brings bytes of a block near if a hint says where they may be, and what says whether
+    /// they are there.
     ///
     /// The hint may be stale; then another page's bytes are brought near, which is harmless.
     #[inline]
     pub(crate) fn prefetch(&self, block: u32, bytes: Range<usize>) {
-        let hint = self.hints.of(block);
-        if hint == 0 {
-            return;
-        }
-        // SAFETY: the hint was a valid buffer of this backend or of shared memory, neither of which is ever unmapped;
-        // a prefetch reads nothing into the program.
-        unsafe {
-            let page = pg_sys::BufferGetBlock(hint).cast::<u8>();
-            if !page.is_null() {
-                distance::prefetch_at(page.wrapping_add(bytes.start), bytes.len());
-            }
+        let Hint { buffer, .. } = self.hints.of(block);
+        if buffer > 0 {
+            distance::prefetch_at(Tag::descriptor(buffer), 1);
+            distance::prefetch_at(glance::page(buffer).wrapping_add(bytes.start), bytes.len());
         }
     }
 
+    /// Copies bytes of a slot without pin or lock, if the page is where the hint says and was found in order before.
+    ///
+    /// The copy is a guess: see `glance.rs`.
+    #[inline]
+    pub(crate) fn glance(
+        &self,
+        kind: PageKind,
+        (block, slot): (u32, u16),
+        bytes: Range<usize>,
+        into: &mut [u8],
+    ) -> bool {
+        let hint = self.hints.of(block);
+        // SAFETY: a hint above 0 was a shared buffer.
+        hint.has_slot(kind, slot)
+            && hint.buffer > 0
+            && unsafe {
+                self.tag
+                    .with_block(block)
+                    .copy(hint.buffer, bytes.start, into)
+            }
+    }
+
+    /// Whether a locked page has shown a slot to be of this kind and in use.
+    #[inline]
+    pub(crate) fn knows_slot(&self, kind: PageKind, (block, slot): (u32, u16)) -> bool {
+        self.hints.of(block).has_slot(kind, slot)
+    }
+
     /// Calls `visit` with each group of equal blocks in `blocks`, given the range of positions and the page, share-locked.
+    /// It gives what it found the page to be.
     ///
     /// `visit` runs inside an error boundary: it must not panic, call Postgres or own anything that needs dropping.
-    pub(crate) fn visit(&mut self, blocks: &[u32], mut visit: impl FnMut(Range<usize>, &[u8])) {
+    pub(crate) fn visit(
+        &mut self,
+        blocks: &[u32],
+        mut visit: impl FnMut(Range<usize>, &[u8]) -> Option<Checked>,
+    ) {
         interrupt::check();
         let (relation, locator, hints) = (self.index.raw(), &self.locator, &mut *self.hints);
+        let (tag, visits) = (self.tag, &mut self.visits);
         let mut run = || {
+            // SAFETY: within the error boundary below.
+            unsafe { raw::prefetch(relation, tag, blocks, hints) };
             let mut start = 0;
             while start < blocks.len() {
                 let block = blocks[start];
-                let mut end = start + 1;
-                while end < blocks.len() && blocks[end] == block {
-                    end += 1;
-                }
+                let end = start + blocks[start..].iter().take_while(|&&b| b == block).count();
+                *visits += 1;
                 // SAFETY: within the error boundary below; the page is pinned and share-locked while `visit` runs.
                 unsafe {
                     let buffer = raw::pin(relation, locator, block, hints);
                     raw::LockBuffer(buffer, Access::Share.mode());
                     let page = pg_sys::BufferGetBlock(buffer).cast::<u8>();
-                    visit(start..end, std::slice::from_raw_parts(page, PAGE_SIZE));
+                    let checked = visit(start..end, std::slice::from_raw_parts(page, PAGE_SIZE));
                     raw::UnlockReleaseBuffer(buffer);
+                    if let Some(checked) = checked {
+                        hints.remember_checked(block, checked);
+                    }
                 }
                 start = end;
             }
@@ -271,7 +353,7 @@ impl Drop for ErrorStacks {
 
 /// Buffer calls without an error boundary of their own: the caller has one around the whole group.
 mod raw {
-    use super::{COUNTED, Hints, MAIN, pg_sys};
+    use super::{Hint, Hints, MAIN, Tag, glance, pg_sys};
     use crate::pg::compat::FileLocator;
 
     unsafe extern "C-unwind" {
@@ -282,11 +364,42 @@ mod raw {
             recent: pg_sys::Buffer,
         ) -> bool;
         fn ReadBuffer(relation: pg_sys::Relation, block: u32) -> pg_sys::Buffer;
+        fn PrefetchBuffer(
+            relation: pg_sys::Relation,
+            fork: pg_sys::ForkNumber::Type,
+            block: u32,
+        ) -> pg_sys::PrefetchBufferResult;
         pub(super) fn LockBuffer(buffer: pg_sys::Buffer, mode: i32);
         pub(super) fn UnlockReleaseBuffer(buffer: pg_sys::Buffer);
     }
 
-    /// Pins a block, by its hint if that still holds.
+    /// Has the disk read all blocks of a group that are not in memory before the first is waited for.
+    ///
+    /// # Safety
+    /// The relation is open and the caller runs inside an error boundary.
+    pub(super) unsafe fn prefetch(
+        relation: pg_sys::Relation,
+        tag: Tag,
+        blocks: &[u32],
+        hints: &mut Hints,
+    ) {
+        // SAFETY: a setting of this backend, read in its main thread.
+        let wanted = unsafe { pg_sys::effective_io_concurrency > 0 };
+        if !wanted || blocks.first() == blocks.last() {
+            return;
+        }
+        for group in blocks.chunk_by(|a, b| a == b) {
+            let Hint { buffer, .. } = hints.of(group[0]);
+            if buffer >= 0 && !tag.with_block(group[0]).is_held_by(buffer) {
+                // SAFETY: the caller's promise.
+                let found = unsafe { PrefetchBuffer(relation, MAIN, group[0]) };
+                hints.remember(group[0], found.recent_buffer);
+            }
+        }
+    }
+
+    /// Pins a block, by its hint if that still holds. `ReadRecentBuffer` does not count the use: a page that is little used
+    /// goes the long way, or pages visited by hints alone would be evicted first.
     ///
     /// # Safety
     /// The relation is open and the caller runs inside an error boundary.
@@ -296,12 +409,11 @@ mod raw {
         block: u32,
         hints: &mut Hints,
     ) -> pg_sys::Buffer {
-        let hint = hints.of(block);
-        hints.visits = hints.visits.wrapping_add(1);
-        let counted = hints.visits.is_multiple_of(COUNTED);
+        let hint = hints.of(block).buffer;
+        let trusted = hint < 0 || hint > 0 && glance::is_used_often(hint);
         // SAFETY: ReadRecentBuffer checks under the buffer's header lock that the buffer holds this block.
         unsafe {
-            if hint != 0 && !counted && ReadRecentBuffer(*locator, MAIN, block, hint) {
+            if trusted && ReadRecentBuffer(*locator, MAIN, block, hint) {
                 return hint;
             }
             let buffer = ReadBuffer(relation, block);

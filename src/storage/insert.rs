@@ -93,6 +93,10 @@ impl Store for Insertion<'_> {
     fn measure(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
         self.graph.measure(query, elements, into);
     }
+
+    fn prepare(&mut self, next: ElementId) {
+        self.graph.prepare(next);
+    }
 }
 
 impl StoreMut for Insertion<'_> {

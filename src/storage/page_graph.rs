@@ -1,31 +1,59 @@
 //! The graph as searches see it: `hnsw::Store` over buffers.
+//!
+//! What a search reads is copied at a glance where that can be, without pin or lock; the rest, and whatever looks odd in a
+//! copy, is read from a locked page, which alone tells damage. A copy is a guess (`pg/glance.rs`). Why a search can live on
+//! guesses:
+//!
+//! - **A code** is written, and its page unlocked, before the first link to its element; it changes only when an insert takes a
+//!   slot that vacuum has freed. Who meets it half written has a snapshot from before that insert's commit: wherever the walk
+//!   puts the new element, its rows are not seen. A code that is wrong for any other reason does what a wrong bound does: a
+//!   row of this one search is late or missing. Any bytes are a code.
+//! - **A neighbor list** being written may show neighbors of before and after, or ids mixed of both. Only ids of slots that a
+//!   locked page has shown to be in use are followed, so each leads to an element, which is measured by its own code. A link
+//!   missed for a moment costs what a link not yet written does.
+//! - **Row pointers** are never taken from a copy, but for prefetching. A row handed out was read from its element under lock
+//!   and measured from the table.
+//! - **What is written** is decided by locked pages: inserts take from a search which elements are near, then read these
+//!   under lock; vacuum, which must miss no link, asks for `locked_neighbors`.
 
 use hnsw::{Candidate, ElementId, Level, Store};
-use layout::{Corrupt, ElementPage, SlotState, UpperPage};
+use layout::{
+    Corrupt, ElementPage, ElementSlot, PageKind, SlotState, UpperId, UpperPage, UpperSlot,
+};
 use quantize::Query;
 
-use super::buffer::{Hints, Reader};
+use super::buffer::{Checked, Hints, Reader, Scratch};
 use super::index::Index;
 use super::metapage;
+use crate::pg::interrupt;
 
 /// The graph in an index's pages.
 pub(crate) struct PageGraph<'a> {
     index: &'a Index,
     reader: Reader<'a>,
-    /// Elements of the batch being measured in page order, and the block of each.
-    batch: Vec<ElementId>,
-    blocks: Vec<u32>,
+    scratch: Scratch,
+}
+
+impl Drop for PageGraph<'_> {
+    /// Leaves its memory to the next.
+    fn drop(&mut self) {
+        self.reader.hints.scratch = std::mem::take(&mut self.scratch);
+    }
 }
 
 impl<'a> PageGraph<'a> {
     pub(crate) fn new(index: &'a Index, hints: &'a mut Hints) -> Self {
-        let reader = Reader::new(index.relation(), hints);
+        let scratch = std::mem::take(&mut hints.scratch);
         Self {
             index,
-            reader,
-            batch: Vec::new(),
-            blocks: Vec::new(),
+            reader: Reader::new(index.relation(), hints),
+            scratch,
         }
+    }
+
+    /// Pages pinned so far.
+    pub(crate) fn visits(&self) -> u64 {
+        self.reader.visits
     }
 
     pub(crate) fn index(&self) -> &'a Index {
@@ -40,30 +68,36 @@ impl<'a> PageGraph<'a> {
         mut visit: impl FnMut(ElementId, &ElementPage<'_>, u16) -> Result<(), Corrupt>,
     ) {
         let slots = self.index.geometry().element;
-        self.batch.clear();
-        self.batch.extend_from_slice(elements);
-        self.batch.sort_unstable();
-        self.blocks.clear();
-        self.blocks
-            .extend(self.batch.iter().map(|&element| slots.split(element).0));
+        self.scratch.batch.clear();
+        self.scratch.batch.extend_from_slice(elements);
+        self.scratch.batch.sort_unstable();
+        self.scratch.blocks.clear();
+        self.scratch.blocks.extend(
+            self.scratch
+                .batch
+                .iter()
+                .map(|&element| slots.split(element).0),
+        );
         self.check_blocks();
         self.prefetch();
         let geometry = self.index.geometry();
-        let batch = &self.batch;
+        let batch = &self.scratch.batch;
         let mut wrong = None;
-        self.reader.visit(&self.blocks, |range, page| {
+        self.reader.visit(&self.scratch.blocks, |range, page| {
             if wrong.is_some() {
-                return;
+                return None;
             }
             let block = slots.split(batch[range.start]).0;
             let visited = ElementPage::view(page, geometry).and_then(|view| {
                 batch[range]
                     .iter()
-                    .try_for_each(|&element| visit(element, &view, slots.split(element).1))
+                    .try_for_each(|&element| visit(element, &view, slots.split(element).1))?;
+                Ok(Checked {
+                    kind: PageKind::Element,
+                    used: view.used(),
+                })
             });
-            if let Err(what) = visited {
-                wrong = Some((block, what));
-            }
+            visited.map_err(|what| wrong = Some((block, what))).ok()
         });
         if let Some((block, what)) = wrong {
             self.index.corrupt(block, what);
@@ -94,7 +128,8 @@ impl<'a> PageGraph<'a> {
 
     /// A link to a block that is not there is damage, to be said before Postgres says it in its own words.
     fn check_blocks(&mut self) {
-        if let (Some(&first), Some(&last)) = (self.blocks.first(), self.blocks.last())
+        if let (Some(&first), Some(&last)) =
+            (self.scratch.blocks.first(), self.scratch.blocks.last())
             && (first == metapage::METAPAGE || !self.reader.has_block(last))
         {
             let block = if first == metapage::METAPAGE {
@@ -109,43 +144,199 @@ impl<'a> PageGraph<'a> {
     /// Brings all slots of the batch near before the first is read.
     fn prefetch(&self) {
         let slots = self.index.geometry().element;
-        for &element in &self.batch {
+        for &element in &self.scratch.batch {
             let (block, slot) = slots.split(element);
             self.reader.prefetch(block, slots.range(slot));
         }
     }
 
-    /// Where the upper neighbor lists of an element are; none if it is gone or has no such level.
-    fn upper_neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
-        let mut list = None;
+    /// Measures what can be copied at a glance, leaving the others in `missed`. All copies are made before the first is
+    /// looked at, so that the memory is waited for once.
+    fn measure_at_a_glance(
+        &mut self,
+        query: &Query,
+        elements: &[ElementId],
+        into: &mut Vec<Candidate>,
+    ) {
+        let geometry = self.index.geometry();
+        let place = |element| {
+            let (block, slot) = geometry.element.split(element);
+            ((block, slot), geometry.measured_range(slot))
+        };
+        for &element in elements {
+            let ((block, _), bytes) = place(element);
+            self.reader.prefetch(block, bytes);
+        }
+        let len = geometry.measured_range(0).len();
+        self.scratch.room(elements.len() * len);
+        let Scratch {
+            batch,
+            copies,
+            missed,
+            ..
+        } = &mut self.scratch;
+        batch.clear();
+        missed.clear();
+        for &element in elements {
+            let (at, bytes) = place(element);
+            let copy = &mut copies[batch.len() * len..][..len];
+            if self.reader.glance(PageKind::Element, at, bytes, copy) {
+                batch.push(element);
+            } else {
+                missed.push(element);
+            }
+        }
+        for (&element, copy) in batch.iter().zip(copies.chunks_exact(len)) {
+            match layout::copied_code(copy, geometry) {
+                Ok((state, code)) => into.extend(candidate(query, element, state, code)),
+                Err(_) => missed.push(element),
+            }
+        }
+    }
+
+    /// Copies an element's slot at a glance.
+    pub(super) fn element_at_a_glance(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
+        let geometry = self.index.geometry();
+        let at = geometry.element.split(element);
+        let copy = self.scratch.room(geometry.element.len);
+        let bytes = geometry.element.range(at.1);
+        let copied = self.reader.glance(PageKind::Element, at, bytes, copy);
+        copied
+            .then(|| ElementSlot::copied(copy, geometry).ok())
+            .flatten()
+    }
+
+    /// Appends the neighbors on layer 0; false if they could not be had at a glance.
+    fn neighbors_at_a_glance(&mut self, of: ElementId, into: &mut Vec<ElementId>) -> bool {
+        let before = into.len();
+        let Some(element) = self.element_at_a_glance(of) else {
+            return false;
+        };
+        if element.state() != SlotState::Free {
+            into.extend(element.neighbors());
+        }
+        self.keep_known(before, into)
+    }
+
+    /// Takes back what was appended from a copy if it names anything not known to be an element: that may be a new one, or
+    /// damage, or what never was in the list.
+    #[inline]
+    fn keep_known(&self, before: usize, into: &mut Vec<ElementId>) -> bool {
+        let slots = self.index.geometry().element;
+        let known = into[before..]
+            .iter()
+            .all(|&id| self.reader.knows_slot(PageKind::Element, slots.split(id)));
+        if !known {
+            into.truncate(before);
+        }
+        known
+    }
+
+    /// Appends the neighbors above layer 0; false if they could not be had at a glance.
+    fn upper_neighbors_at_a_glance(
+        &mut self,
+        of: ElementId,
+        level: Level,
+        into: &mut Vec<ElementId>,
+    ) -> bool {
+        let before = into.len();
+        let element = self.element_at_a_glance(of);
+        let Some(list) = element.and_then(|element| upper_list(element, level)) else {
+            return false;
+        };
+        let geometry = self.index.geometry();
+        let at = geometry.upper.split(list);
+        let copy = self.scratch.room(geometry.upper.len);
+        let bytes = geometry.upper.range(at.1);
+        if !self.reader.glance(PageKind::Upper, at, bytes, copy) {
+            return false;
+        }
+        match UpperSlot::copied(copy, geometry) {
+            Ok(list) if is_list_of(list, of, level) => into.extend(list.neighbors()),
+            _ => return false,
+        }
+        self.keep_known(before, into)
+    }
+
+    /// Appends the neighbors as locked pages have them.
+    pub(super) fn locked_neighbors(
+        &mut self,
+        of: ElementId,
+        level: Level,
+        into: &mut Vec<ElementId>,
+    ) {
+        let mut upper = None;
         self.visit_elements(&[of], |_, page, slot| {
             let element = page.slot(slot)?;
-            if element.state() != SlotState::Free && element.level() >= level {
-                list = element.upper().map(|upper| upper.at(level));
+            if level > 0 {
+                upper = upper_list(element, level);
+            } else if element.state() != SlotState::Free {
+                into.extend(element.neighbors());
             }
             Ok(())
         });
-        let Some(list) = list else { return };
-        let geometry = self.index.geometry();
-        let (block, slot) = geometry.upper.split(list);
+        let Some(list) = upper else { return };
+        let at = self.index.geometry().upper.split(list);
+        self.visit_upper(at, |list| {
+            // The run may have been given to another element since.
+            if is_list_of(list, of, level) {
+                into.extend(list.neighbors());
+            }
+        });
+    }
+
+    /// Shows a slot of an upper page to `visit`.
+    fn visit_upper(&mut self, (block, slot): (u32, u16), mut visit: impl FnMut(UpperSlot<'_>)) {
         if !self.reader.has_block(block) {
             self.index.corrupt(block, Corrupt::NoSuchBlock(block));
         }
-        let mut read = Ok(());
+        let geometry = self.index.geometry();
+        let mut wrong = None;
         self.reader.visit(&[block], |_, page| {
-            read = UpperPage::view(page, geometry)
-                .and_then(|view| view.slot(slot))
-                .map(|list| {
-                    // The run may have been given to another element since.
-                    if list.is_live() && list.element() == of && list.level() == level {
-                        into.extend(list.neighbors());
-                    }
-                });
+            let visited = UpperPage::view(page, geometry).and_then(|view| {
+                visit(view.slot(slot)?);
+                Ok(Checked {
+                    kind: PageKind::Upper,
+                    used: view.used(),
+                })
+            });
+            visited.map_err(|what| wrong = Some(what)).ok()
         });
-        if let Err(what) = read {
+        if let Some(what) = wrong {
             self.index.corrupt(block, what);
         }
     }
+}
+
+/// Where the neighbors of an element at a level above 0 are; none if it is gone or has no such level.
+fn upper_list(element: ElementSlot<'_>, level: Level) -> Option<UpperId> {
+    let has_level = element.state() != SlotState::Free && element.level() >= level;
+    let upper = element.upper().filter(|_| has_level)?;
+    Some(upper.at(level))
+}
+
+fn is_list_of(list: UpperSlot<'_>, element: ElementId, level: Level) -> bool {
+    list.is_live() && list.element() == element && list.level() == level
+}
+
+/// An element measured; none if it is gone.
+#[inline]
+fn candidate(
+    query: &Query,
+    element: ElementId,
+    state: SlotState,
+    code: &[u8],
+) -> Option<Candidate> {
+    if state == SlotState::Free {
+        return None;
+    }
+    let (distance, error) = query.estimate(code);
+    Some(Candidate {
+        distance,
+        error,
+        element,
+        live: state == SlotState::Live,
+    })
 }
 
 impl Store for PageGraph<'_> {
@@ -157,31 +348,34 @@ impl Store for PageGraph<'_> {
     }
 
     fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
-        if level > 0 {
-            return self.upper_neighbors(of, level, into);
+        let copied = if level > 0 {
+            self.upper_neighbors_at_a_glance(of, level, into)
+        } else {
+            self.neighbors_at_a_glance(of, into)
+        };
+        if !copied {
+            self.locked_neighbors(of, level, into);
         }
-        self.visit_elements(&[of], |_, page, slot| {
-            let element = page.slot(slot)?;
-            if element.state() != SlotState::Free {
-                into.extend(element.neighbors());
-            }
-            Ok(())
-        });
+    }
+
+    fn prepare(&mut self, next: ElementId) {
+        let geometry = self.index.geometry();
+        let (block, slot) = geometry.element.split(next);
+        self.reader.prefetch(block, geometry.neighbors_range(slot));
     }
 
     fn measure(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
-        self.visit_elements(elements, |element, page, slot| {
+        interrupt::check();
+        self.measure_at_a_glance(query, elements, into);
+        if self.scratch.missed.is_empty() {
+            return;
+        }
+        let missed = std::mem::take(&mut self.scratch.missed);
+        self.visit_elements(&missed, |element, page, slot| {
             let (state, code) = page.code(slot)?;
-            if state != SlotState::Free {
-                let (distance, error) = query.estimate(code);
-                into.push(Candidate {
-                    distance,
-                    error,
-                    element,
-                    live: state == SlotState::Live,
-                });
-            }
+            into.extend(candidate(query, element, state, code));
             Ok(())
         });
+        self.scratch.missed = missed;
     }
 }

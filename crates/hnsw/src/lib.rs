@@ -58,12 +58,21 @@ pub struct Candidate {
     pub live: bool,
 }
 
+impl Candidate {
+    /// Distance and element as one number, ordered as they are: one comparison instead of two and a branch.
+    #[inline]
+    fn key(&self) -> u64 {
+        // As `f32::total_cmp`: of a negative number all other bits are turned over, then the sign, as if unsigned.
+        let bits = self.distance.to_bits().cast_signed();
+        let ordered = (bits ^ ((bits >> 31).cast_unsigned() >> 1).cast_signed()).cast_unsigned();
+        u64::from(ordered ^ 1 << 31) << 32 | u64::from(self.element.0)
+    }
+}
+
 impl Ord for Candidate {
     #[inline]
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.distance
-            .total_cmp(&other.distance)
-            .then(self.element.cmp(&other.element))
+        self.key().cmp(&other.key())
     }
 }
 
@@ -131,6 +140,33 @@ mod tests {
             let level = level_of(key, 2);
             assert!(level <= MAX_LEVEL);
             assert_eq!(level, level_of(key, 2));
+        }
+    }
+
+    #[test]
+    fn candidates_order_as_their_distances_do_whatever_these_are() {
+        let distances = [
+            -f32::NAN,
+            f32::NEG_INFINITY,
+            -1.5,
+            -f32::MIN_POSITIVE,
+            -0.0,
+            0.0,
+            1e-40,
+            2.5,
+            f32::INFINITY,
+            f32::NAN,
+        ];
+        let candidate = |distance| Candidate {
+            distance,
+            error: 0.0,
+            element: ElementId(7),
+            live: true,
+        };
+        for a in distances {
+            for b in distances {
+                assert_eq!(candidate(a).cmp(&candidate(b)), a.total_cmp(&b), "{a} {b}");
+            }
         }
     }
 

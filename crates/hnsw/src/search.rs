@@ -45,6 +45,8 @@ pub struct Search {
     nearest: BinaryHeap<Candidate>,
     /// Measured and not among the nearest; nearest on top. Filled for iterative scans only.
     discarded: BinaryHeap<Reverse<Candidate>>,
+    /// Those discarded since the heap was last asked: most searches end before anybody wants them in order.
+    aside: Vec<Reverse<Candidate>>,
     /// Neighbors of the element being expanded that were not visited before, and their distances.
     neighbors: Vec<ElementId>,
     measured: Vec<Candidate>,
@@ -66,6 +68,7 @@ impl Search {
             candidates: BinaryHeap::new(),
             nearest: BinaryHeap::new(),
             discarded: BinaryHeap::new(),
+            aside: Vec::new(),
             neighbors: Vec::new(),
             measured: Vec::new(),
             counters: Counters::default(),
@@ -101,7 +104,7 @@ impl Search {
         // A live candidate left over is among the discarded too; an element that is not live may be here alone.
         self.candidates.retain(|Reverse(candidate)| !candidate.live);
         while self.nearest.len() < options.ef {
-            let Some(Reverse(candidate)) = self.discarded.pop() else {
+            let Some(candidate) = self.nearest_discarded() else {
                 break;
             };
             self.admit(candidate, options);
@@ -120,9 +123,12 @@ impl Search {
 
     /// Hands out one live discarded candidate, nearest first (when a limit forbids walking on).
     pub fn pop_discarded(&mut self) -> Option<Candidate> {
-        std::iter::from_fn(|| self.discarded.pop())
-            .map(|Reverse(candidate)| candidate)
-            .find(|candidate| candidate.live)
+        std::iter::from_fn(|| self.nearest_discarded()).find(|candidate| candidate.live)
+    }
+
+    fn nearest_discarded(&mut self) -> Option<Candidate> {
+        self.discarded.extend(self.aside.drain(..));
+        self.discarded.pop().map(|Reverse(candidate)| candidate)
     }
 
     /// Algorithm 2 from `entry`, for those who change the graph: the `ef` nearest live elements of a layer, nearest first.
@@ -178,8 +184,20 @@ impl Search {
     /// an earlier search left does not count: it would have later ones stop early.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let candidates = self.candidates.len() + self.nearest.len() + self.discarded.len();
+        let discarded = self.discarded.len() + self.aside.len();
+        let candidates = self.candidates.len() + self.nearest.len() + discarded;
         self.visited.memory() + 2 * candidates * size_of::<Candidate>()
+    }
+
+    /// Bytes held, whatever they are used for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let candidates = self.candidates.capacity()
+            + self.nearest.capacity()
+            + self.discarded.capacity()
+            + self.aside.capacity()
+            + self.measured.capacity();
+        self.visited.capacity() + candidates * size_of::<Candidate>()
     }
 
     /// What the search has cost since its last `start`.
@@ -201,6 +219,11 @@ impl Search {
                 break;
             }
             self.candidates.pop();
+            if level == 0
+                && let Some(Reverse(next)) = self.candidates.peek()
+            {
+                store.prepare(next.element);
+            }
             self.measure_neighbors(store, query, candidate.element, level);
             for i in 0..self.measured.len() {
                 let candidate = self.measured[i];
@@ -238,7 +261,7 @@ impl Search {
     #[inline]
     fn discard(&mut self, candidate: Candidate, options: &SearchOptions) {
         if options.keep_discarded {
-            self.discarded.push(Reverse(candidate));
+            self.aside.push(Reverse(candidate));
         }
     }
 
@@ -290,6 +313,7 @@ impl Search {
         self.candidates.clear();
         self.nearest.clear();
         self.discarded.clear();
+        self.aside.clear();
     }
 
     fn enter(&mut self, entry: &[Candidate], options: &SearchOptions) {

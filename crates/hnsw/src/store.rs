@@ -17,6 +17,10 @@ pub trait Store {
 
     /// Appends the elements measured against the query, in any order; elements that are gone are left out.
     fn measure(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>);
+
+    /// Says that the neighbors of this element may be wanted soon.
+    #[inline]
+    fn prepare(&mut self, _next: ElementId) {}
 }
 
 /// A store whose graph can grow.

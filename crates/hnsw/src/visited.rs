@@ -27,6 +27,9 @@ impl Visited {
     /// Forgets all elements. A table that one long search has blown up shrinks again over the next few,
     /// or each of them would pay for wiping it.
     pub(crate) fn clear(&mut self) {
+        if self.used == 0 {
+            return;
+        }
         let size = self.slots.len();
         if size > SMALLEST && self.used < size / 64 {
             self.slots.truncate(size / 2);
@@ -54,6 +57,11 @@ impl Visited {
     /// Bytes that the elements seen may take: a table that has just grown is a quarter full.
     pub(crate) fn memory(&self) -> usize {
         4 * self.used * size_of::<u32>()
+    }
+
+    /// Bytes held.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len() * size_of::<u32>()
     }
 
     /// Where the element is, or the free slot where it goes.

@@ -96,11 +96,7 @@ impl<'a> ElementPage<'a> {
     /// If there is no such slot or its state is unknown.
     #[inline]
     pub fn code(&self, slot: u16) -> Result<(SlotState, &'a [u8]), Corrupt> {
-        let bytes = self.slots.borrowed_slot(slot)?;
-        Ok((
-            SlotState::read(bytes[0])?,
-            &bytes[ELEMENT_HEAD..ELEMENT_HEAD + self.parts.code],
-        ))
+        code_of(self.slots.borrowed_slot(slot)?, self.parts.code)
     }
 
     /// A slot, checked.
@@ -127,6 +123,29 @@ impl<'a> ElementPage<'a> {
     }
 }
 
+/// State and code of an element whose bytes were copied: at least what [`Geometry::measured_range`] says.
+///
+/// # Errors
+/// If the state is unknown.
+///
+/// # Panics
+/// If there are fewer bytes.
+#[inline]
+pub fn copied_code<'a>(
+    bytes: &'a [u8],
+    geometry: &Geometry,
+) -> Result<(SlotState, &'a [u8]), Corrupt> {
+    code_of(bytes, geometry.code_len)
+}
+
+#[inline]
+fn code_of(slot: &[u8], code_len: usize) -> Result<(SlotState, &[u8]), Corrupt> {
+    Ok((
+        SlotState::read(slot[0])?,
+        &slot[ELEMENT_HEAD..ELEMENT_HEAD + code_len],
+    ))
+}
+
 /// An element, to be read.
 #[derive(Clone, Copy)]
 pub struct ElementSlot<'a> {
@@ -137,6 +156,18 @@ pub struct ElementSlot<'a> {
 }
 
 impl<'a> ElementSlot<'a> {
+    /// An element whose slot was copied as a whole.
+    ///
+    /// # Errors
+    /// If its head is corrupt.
+    ///
+    /// # Panics
+    /// If there are fewer bytes than a slot has.
+    #[inline]
+    pub fn copied(bytes: &'a [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Self::view(bytes, Parts::of(geometry))
+    }
+
     #[inline]
     fn view(bytes: &'a [u8], parts: Parts) -> Result<Self, Corrupt> {
         let head: Head = bytemuck::pod_read_unaligned(&bytes[..ELEMENT_HEAD]);

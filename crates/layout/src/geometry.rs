@@ -151,6 +151,22 @@ impl Geometry {
             overflow: Slots::new(OVERFLOW_SLOT).ok_or(too_large)?,
         })
     }
+
+    /// Where in its page the part of an element lies that measuring needs: head and code.
+    #[inline]
+    #[must_use]
+    pub fn measured_range(&self, slot: u16) -> Range<usize> {
+        let Range { start, .. } = self.element.range(slot);
+        start..start + ELEMENT_HEAD + self.code_len
+    }
+
+    /// Where in its page the part of an element lies that an expansion needs besides: its neighbors at level 0.
+    #[inline]
+    #[must_use]
+    pub fn neighbors_range(&self, slot: u16) -> Range<usize> {
+        let Range { start, end } = self.element.range(slot);
+        start + ELEMENT_HEAD + self.code_len..end
+    }
 }
 
 /// The longest code that fits in a page beside `2 * m` neighbors.

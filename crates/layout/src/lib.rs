@@ -26,7 +26,7 @@ mod upper;
 pub use center::{CENTER_VALUES, CenterPage, init_center_page};
 pub use corrupt::Corrupt;
 pub use element::{
-    ElementPage, ElementPageMut, ElementSlot, ElementSlotMut, INLINE_TIDS, NewElement,
+    ElementPage, ElementPageMut, ElementSlot, ElementSlotMut, INLINE_TIDS, NewElement, copied_code,
 };
 pub use geometry::{
     Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, max_code_len,

@@ -77,6 +77,18 @@ pub struct UpperSlot<'a> {
 }
 
 impl<'a> UpperSlot<'a> {
+    /// A list whose slot was copied as a whole.
+    ///
+    /// # Errors
+    /// If its head is corrupt.
+    ///
+    /// # Panics
+    /// If there are fewer bytes than a slot has.
+    #[inline]
+    pub fn copied(bytes: &'a [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Self::view(bytes, geometry.m)
+    }
+
     #[inline]
     fn view(bytes: &'a [u8], m: u16) -> Result<Self, Corrupt> {
         let head: Head = bytemuck::pod_read_unaligned(&bytes[..UPPER_HEAD]);

@@ -124,10 +124,11 @@ impl Relink<'_> {
             let mut old = Vec::new();
             let mut hints = self.index.hints().borrow_mut();
             let mut graph = PageGraph::new(self.index, &mut hints);
-            graph.neighbors(element, level, &mut old);
+            graph.locked_neighbors(element, level, &mut old);
             let Some(new) = self.repaired(&mut graph, element, level, &old) else {
                 return;
             };
+            drop(graph);
             drop(hints);
             if neighbors::replace(self.index, element, level, &old, &new) {
                 return;

@@ -1,0 +1,98 @@
+//! Which buffer held which page of a table when a scan of this backend last read it: right most of the time, verified always.
+//!
+//! Scans by index ask for single rows all over a table. A hint saves them the shared buffer table, and lets a row be brought
+//! near in memory before it is asked for.
+#![expect(unsafe_code, reason = "looks at shared buffers")]
+
+use std::cell::RefCell;
+
+use layout::HeapTid;
+use pgrx::pg_sys;
+
+use super::glance::{self, Tag};
+use super::{Relation, compat};
+
+/// Places, each for many pages: the one read last is remembered.
+const PLACES: usize = 1 << 16;
+
+thread_local! {
+    static BUFFERS: RefCell<Vec<pg_sys::Buffer>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Hints about the pages of one table.
+#[derive(Clone, Copy)]
+pub(crate) struct RowHints {
+    tag: Tag,
+    file: u32,
+}
+
+impl RowHints {
+    pub(crate) fn new(table: Relation) -> Self {
+        Self {
+            tag: Tag::new(table, 0),
+            file: compat::file_number(&table.locator()),
+        }
+    }
+
+    /// The buffer that a block was in, if it still is.
+    pub(crate) fn buffer_of(self, block: u32) -> Option<pg_sys::Buffer> {
+        let buffer = BUFFERS.with_borrow(|buffers| buffers.get(self.place(block)).copied());
+        buffer.filter(|&buffer| self.tag.with_block(block).is_held_by(buffer))
+    }
+
+    /// Local buffers are not remembered.
+    pub(crate) fn remember(self, block: u32, buffer: pg_sys::Buffer) {
+        if buffer <= 0 {
+            return;
+        }
+        BUFFERS.with_borrow_mut(|buffers| {
+            if buffers.is_empty()
+                && glance::is_possible()
+                && buffers.try_reserve_exact(PLACES).is_ok()
+            {
+                buffers.resize(PLACES, 0);
+            }
+            if let Some(place) = buffers.get_mut(self.place(block)) {
+                *place = buffer;
+            }
+        });
+    }
+
+    /// Where in memory the row pointer of a row may be.
+    pub(crate) fn pointer(self, row: HeapTid) -> Option<*const u8> {
+        let buffer = self.buffer_of(row.block)?;
+        Some(glance::page(buffer).wrapping_add(pointer_offset(row)))
+    }
+
+    /// Where in memory a row may be, as its row pointer says.
+    pub(crate) fn row(self, row: HeapTid) -> Option<*const u8> {
+        let buffer = self.buffer_of(row.block)?;
+        let at = pointer_offset(row);
+        if at + size_of::<u32>() > pg_sys::BLCKSZ as usize {
+            return None;
+        }
+        let pointer = glance::page(buffer).wrapping_add(at).cast::<u32>();
+        // SAFETY: within a page of shared buffers, which are always mapped, and aligned as all row pointers are.
+        let pointer = unsafe { pointer.read_volatile() };
+        // The offset's 15 bits come first in `ItemIdData`.
+        let offset = if cfg!(target_endian = "little") {
+            pointer & 0x7FFF
+        } else {
+            pointer >> 17
+        };
+        let offset = offset as usize % pg_sys::BLCKSZ as usize;
+        Some(glance::page(buffer).wrapping_add(offset))
+    }
+
+    /// Fibonacci hashing over file and block.
+    fn place(self, block: u32) -> usize {
+        let key = block ^ self.file.rotate_left(16);
+        (key.wrapping_mul(0x9E37_79B1) >> (u32::BITS - PLACES.trailing_zeros())) as usize
+    }
+}
+
+/// Of a row pointer in its page.
+fn pointer_offset(row: HeapTid) -> usize {
+    std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp)
+        + size_of::<pg_sys::ItemIdData>() * usize::from(row.offset.saturating_sub(1))
+}
