@@ -10,10 +10,10 @@ my $node = Wordnet::node('little_memory', "max_parallel_maintenance_workers = 1\
 
 sub sql { return $node->safe_psql('postgres', @_); }
 
-# Damage, and rows that are not in the index.
+# Damage, and rows that are not in the index: what there is of it, or 0.
 sub damage {
   my ($index) = @_;
-  return sql("SELECT count(*) FROM hnsw_check('$index', heapallindexed => true)");
+  return sql("SELECT coalesce(string_agg(concat_ws(' ', severity, block, slot, finding), E'\\n'), '0') FROM hnsw_check('$index', heapallindexed => true)");
 }
 
 # Builds with so much memory, and says in how many cells.
