@@ -21,6 +21,7 @@ pub(super) unsafe extern "C-unwind" fn handler(_call: pg_sys::FunctionCallInfo) 
     routine.aminsert = Some(aminsert);
     routine.ambulkdelete = Some(ambulkdelete);
     routine.amvacuumcleanup = Some(amvacuumcleanup);
+    routine.amcostestimate = Some(amcostestimate);
     routine.amoptions = Some(amoptions);
     routine.amvalidate = Some(super::validate::amvalidate);
     pg_sys::Datum::from(std::ptr::from_mut(routine))
@@ -83,6 +84,29 @@ unsafe extern "C-unwind" fn amvacuumcleanup(
     stats: *mut pg_sys::IndexBulkDeleteResult,
 ) -> *mut pg_sys::IndexBulkDeleteResult {
     stats
+}
+
+/// The planner asks before it looks whether there are scans at all.
+#[pg_guard]
+#[expect(clippy::too_many_arguments, reason = "Postgres' signature")]
+unsafe extern "C-unwind" fn amcostestimate(
+    _root: *mut pg_sys::PlannerInfo,
+    _path: *mut pg_sys::IndexPath,
+    _loop_count: f64,
+    startup_cost: *mut pg_sys::Cost,
+    total_cost: *mut pg_sys::Cost,
+    selectivity: *mut pg_sys::Selectivity,
+    correlation: *mut f64,
+    pages: *mut f64,
+) {
+    // SAFETY: Postgres passes room for the results.
+    unsafe {
+        *startup_cost = f64::INFINITY;
+        *total_cost = f64::INFINITY;
+        *selectivity = 1.0;
+        *correlation = 0.0;
+        *pages = 0.0;
+    }
 }
 
 /// Options of an index that cannot be used mean nothing.
