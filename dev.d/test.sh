@@ -70,7 +70,7 @@ test_stage() {
     stage=$home/test
     rm -rf "$stage"
     server_folder "$stage"
-    cp -R tests demo benches sql omendb.control "$stage/"
+    cp -R tests demo benches sql omendb.control dev.d "$stage/"
     ! is_root || chown -R postgres:postgres "$stage"
 }
 
