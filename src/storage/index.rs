@@ -99,6 +99,10 @@ pub(crate) fn forget(oid: Option<u32>) {
 
 impl Kept {
     fn read(relation: Relation) -> Self {
+        // A file without blocks is damage, to be said before Postgres says it in its own words.
+        if relation.blocks() <= METAPAGE {
+            corrupt(relation, METAPAGE, Corrupt::NoSuchBlock(METAPAGE));
+        }
         let frozen = metapage::read(relation).frozen;
         let center = frozen
             .center_block
