@@ -5,7 +5,7 @@ mod build;
 mod cost;
 mod insert;
 mod last_scan;
-mod opclass;
+pub(crate) mod opclass;
 pub(crate) mod options;
 mod scan;
 mod vacuum;
