@@ -845,13 +845,13 @@ CREATE ACCESS METHOD hnsw TYPE INDEX HANDLER hnswhandler;
 COMMENT ON ACCESS METHOD hnsw IS 'hnsw index access method';
 
 CREATE FUNCTION hnsw_halfvec_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'hnsw_halfvec_support_wrapper' LANGUAGE C;
+	AS 'MODULE_PATHNAME', 'hnsw_halfvec_support' LANGUAGE C;
 
 CREATE FUNCTION hnsw_bit_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'hnsw_bit_support_wrapper' LANGUAGE C;
+	AS 'MODULE_PATHNAME', 'hnsw_bit_support' LANGUAGE C;
 
 CREATE FUNCTION hnsw_sparsevec_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'hnsw_sparsevec_support_wrapper' LANGUAGE C;
+	AS 'MODULE_PATHNAME', 'hnsw_sparsevec_support' LANGUAGE C;
 
 --
 -- hnsw: operator classes. Support function 1 orders as the operator does; 2 is there when vectors are normalised

@@ -2,12 +2,14 @@
 
 use distance::{BitMetric, Metric};
 use layout::{Measure, VectorKind, max_code_len, widest_code_len};
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 use quantize::{CodeBits, Codec, Value};
 
+use super::pgvector::{self, Function};
+use crate::error;
 use crate::pg::Relation;
+use crate::storage::index::{Declared, SPARSE_ELEMENTS};
 use crate::types::indexed::{Indexed, Kind, Operator};
-use crate::{error, storage};
 
 /// Support functions of an operator class: distance, norm (present where vectors are normalised), type.
 pub(super) const SUPPORT_FUNCTIONS: u16 = 3;
@@ -47,8 +49,6 @@ unsafe extern "C-unwind" {
     fn sparsevec_l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 }
 
-type Function = unsafe extern "C-unwind" fn(pg_sys::FunctionCallInfo) -> pg_sys::Datum;
-
 /// Distance functions of operator classes: kind, and measure without and with a norm function.
 #[rustfmt::skip]
 const CLASSES: [(Function, VectorKind, Measure, Measure); 11] = [
@@ -72,7 +72,10 @@ impl OperatorClass {
         let (distance, has_norm) = unsafe {
             let info = pg_sys::index_getprocinfo(index.raw(), 1, DISTANCE);
             let norm = pg_sys::index_getprocid(index.raw(), 1, NORM);
-            ((*info).fn_addr, norm != pg_sys::InvalidOid)
+            (
+                (*info).fn_addr.map(pgvector::ours),
+                norm != pg_sys::InvalidOid,
+            )
         };
         let known = CLASSES
             .iter()
@@ -122,7 +125,7 @@ impl OperatorClass {
             }
             VectorKind::Bit => Some((CodeBits::B1, Codec::bit_code_len(dimensions, room))),
             VectorKind::Sparse => {
-                let wanted = Codec::sparse_code_len(dimensions, storage::index::SPARSE_ELEMENTS);
+                let wanted = Codec::sparse_code_len(dimensions, SPARSE_ELEMENTS);
                 Some((CodeBits::B8, widest_code_len(m, wanted.min(room))))
             }
         }
@@ -185,6 +188,16 @@ impl OperatorClass {
     }
 }
 
+/// What the catalogs say that an index is for.
+pub(crate) fn declared(index: Relation) -> Declared {
+    let class = OperatorClass::of(index);
+    Declared {
+        kind: class.stored,
+        measure: class.measure,
+        dimensions: u32::try_from(index.first_typmod()).ok(),
+    }
+}
+
 /// Divides by the norm; false if that is zero.
 fn normalize(values: &mut [f32]) -> bool {
     let norm = distance::norm(values);
@@ -213,29 +226,4 @@ fn operator(stored: VectorKind, measure: Measure) -> Operator {
         VectorKind::F16 => Operator::of_dense(distance::Kind::F16, metric),
         VectorKind::Bit | VectorKind::Sparse => Operator::Sparse(metric),
     }
-}
-
-/// Support function 3, which says in pgvector what a type can do: the catalog names it, nobody calls it, and it answers NULL.
-macro_rules! type_support {
-    ($($function:ident, $finfo:ident;)*) => {$(
-        #[pg_guard]
-        #[unsafe(no_mangle)]
-        unsafe extern "C-unwind" fn $function(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-            // SAFETY: Postgres passes the call's own memory.
-            unsafe { (*call).isnull = true };
-            pg_sys::Datum::null()
-        }
-
-        /// Its calling convention, which Postgres looks for beside it.
-        #[unsafe(no_mangle)]
-        extern "C" fn $finfo() -> &'static pg_sys::Pg_finfo_record {
-            static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-            &VERSION_1
-        }
-    )*};
-}
-type_support! {
-    hnsw_halfvec_support_wrapper, pg_finfo_hnsw_halfvec_support_wrapper;
-    hnsw_bit_support_wrapper, pg_finfo_hnsw_bit_support_wrapper;
-    hnsw_sparsevec_support_wrapper, pg_finfo_hnsw_sparsevec_support_wrapper;
 }
