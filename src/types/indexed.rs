@@ -18,6 +18,18 @@ pub(crate) enum Kind {
     Sparse,
 }
 
+impl Kind {
+    /// Bytes of the elements of a value, zero where values of so many dimensions are of any length.
+    pub(crate) fn bytes(self, dimensions: usize) -> usize {
+        match self {
+            Self::Dense(distance::Kind::F32) => size_of::<f32>() * dimensions,
+            Self::Dense(distance::Kind::F16) => size_of::<f16>() * dimensions,
+            Self::Bit => dimensions.div_ceil(8),
+            Self::Sparse => 0,
+        }
+    }
+}
+
 /// A value of an indexed column.
 pub(crate) enum Indexed<'a> {
     F32(Dense<'a, f32>),
@@ -165,9 +177,7 @@ impl Query {
     /// The zero of a kind.
     pub(crate) fn zero(kind: Kind, dimensions: usize) -> Self {
         let form = match kind {
-            Kind::Dense(distance::Kind::F32) => QueryForm::Bytes(vec![0; 4 * dimensions]),
-            Kind::Dense(distance::Kind::F16) => QueryForm::Bytes(vec![0; 2 * dimensions]),
-            Kind::Bit => QueryForm::Bytes(vec![0; dimensions.div_ceil(8)]),
+            Kind::Dense(_) | Kind::Bit => QueryForm::Bytes(vec![0; kind.bytes(dimensions)]),
             Kind::Sparse => QueryForm::Sparse {
                 indices: Vec::new(),
                 values: Vec::new(),
