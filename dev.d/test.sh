@@ -14,6 +14,7 @@ dev_test() {
     test_stage
     if [[ -z $name && -x tests/symbols.sh ]]; then test_symbols; fi
     test_regress
+    test_isolation
     if [[ -z $quick ]]; then test_tap; fi
     if [[ $pgrx ]]; then test_pgrx; fi
     step "all tests on PostgreSQL $PG: $passed passed, $failed failed"
@@ -31,8 +32,8 @@ test_read_options() {
             *) name=${option##*/} name=${name%.*} ;;
         esac
     done
-    [[ -z $name || -e tests/pg_regress/sql/$name.sql || -e tests/t/$name.pl ]] ||
-        die "there is neither tests/pg_regress/sql/$name.sql nor tests/t/$name.pl"
+    [[ -z $name || -e tests/pg_regress/sql/$name.sql || -e tests/isolation/specs/$name.spec || -e tests/t/$name.pl ]] ||
+        die "there is neither tests/pg_regress/sql/$name.sql nor tests/isolation/specs/$name.spec nor tests/t/$name.pl"
 }
 
 # Exports DATA_DIR where the large sets are found and can be read by the server's user.
@@ -86,15 +87,36 @@ test_symbols() {
 
 test_regress() {
     local files=()
-    if [[ $name ]]; then
-        [[ -e tests/pg_regress/sql/$name.sql ]] || return 0
-        files=("$name")
-    else
-        mapfile -t files < <(find tests/pg_regress/sql -name '*.sql' -printf '%f\n' | sed 's/\.sql$//' | sort)
-    fi
-    ((${#files[@]} > 0)) || { say "no regress files yet"; return 0; }
+    mapfile -t files < <(test_files tests/pg_regress/sql sql)
+    ((${#files[@]} > 0)) || return 0
     test_regress_with '' "${files[@]}"
     test_regress_with scalar "${files[@]}"
+}
+
+# test_files FOLDER SUFFIX: the names of its files, or the one that was asked for.
+test_files() { find "$1" -name "${name:-*}.$2" -printf '%f\n' | sed "s/\.$2\$//" | sort; }
+
+# Sessions whose steps come in a fixed order.
+test_isolation() {
+    local files=() out=$stage/isolation log=$home/isolation.log status=0 ok bad
+    mapfile -t files < <(test_files tests/isolation/specs spec)
+    ((${#files[@]} > 0)) || return 0
+    server_folder "$out"
+    step "isolation tests"
+    as_server env PATH="$bin:$PATH" "$(pgxs_test isolation)/pg_isolation_regress" \
+        --bindir="$bin" --inputdir="$stage/tests/isolation" --outputdir="$out" \
+        --temp-instance="$out/cluster" --temp-config="$stage/tests/pg_regress/server.conf" \
+        --no-locale --encoding=UTF8 --load-extension=omendb "${files[@]}" >"$log" 2>&1 || status=$?
+    test_regress_counts
+    test_regress_explain "$status" "$log" "$out" tests/isolation
+    test_count isolation "$ok" "$bad"
+}
+
+# What pg_regress counts in $log. Before 16 a line is "test name ... ok", from 16 on "ok 1 - name".
+test_regress_counts() {
+    ok=$(grep -cE '^(test .*\.\.\. ok|ok [0-9])' "$log" || true)
+    bad=$(grep -cE '^(test .*\.\.\. FAILED|not ok)' "$log" || true)
+    if ((status != 0 && bad == 0)); then bad=1; fi
 }
 
 # pg_regress on a cluster of its own. The first argument, if any, lowers the kernels to it.
@@ -108,11 +130,8 @@ test_regress_with() {
         --bindir="$bin" --inputdir="$stage/tests/pg_regress" --outputdir="$out" \
         --temp-instance="$out/cluster" --temp-config="$stage/tests/pg_regress/server.conf" \
         --no-locale --encoding=UTF8 --load-extension=omendb "$@" >"$log" 2>&1 || status=$?
-    # Before 16 a line is "test name ... ok", from 16 on "ok 1 - name".
-    ok=$(grep -cE '^(test .*\.\.\. ok|ok [0-9])' "$log" || true)
-    bad=$(grep -cE '^(test .*\.\.\. FAILED|not ok)' "$log" || true)
-    if ((status != 0 && bad == 0)); then bad=1; fi
-    test_regress_explain "$status" "$log" "$out"
+    test_regress_counts
+    test_regress_explain "$status" "$log" "$out" tests/pg_regress
     test_count "regress${simd:+ ($simd)}" "$ok" "$bad"
 }
 
@@ -121,7 +140,7 @@ test_regress_explain() {
     grep -E '^(test .*FAILED|not ok)' "$2" >&2 || true
     if [[ -s $3/regression.diffs ]]; then
         cat "$3/regression.diffs" >&2
-        say "If a new result is right: cp $3/results/NAME.out tests/pg_regress/expected/"
+        say "If a new result is right: cp $3/results/NAME.out $4/expected/"
     else
         cat "$2" >&2
         [[ ! -e $3/log/postmaster.log ]] || tail -30 "$3/log/postmaster.log" >&2

@@ -19,6 +19,7 @@ pub(crate) mod row_hints;
 pub(crate) mod setting;
 pub(crate) mod signal;
 pub(crate) mod snapshot;
+pub(crate) mod strategy;
 pub(crate) mod subtransaction;
 pub(crate) mod temp_file;
 mod toast;

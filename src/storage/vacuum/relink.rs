@@ -1,11 +1,12 @@
 //! Pass 2: nothing may link to tombstones, and something must link to every other element.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
 use hnsw::{ElementId, Level, Search, Store, max_neighbors};
-use layout::{ElementPage, EntryPoint, PageKind, UpperPage, UpperSlot};
+use layout::{ElementPage, ElementSlot, EntryPoint, PageKind, UpperPage, UpperSlot};
 
-use super::{ElementSet, for_each_page};
+use super::{ElementSet, Sweep};
 use crate::pg::compat;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
@@ -19,18 +20,84 @@ const OFFERS: usize = 8;
 const PER_DEAD: usize = 3;
 
 /// Takes the tombstones out of all neighbor lists, and links again what nothing links to.
-pub(super) fn relink(index: &Index, ef_construction: usize, dead: &ElementSet) {
+pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
+    let index = sweep.index;
     let mut relink = Relink {
         index,
         ef: ef_construction,
         dead,
         search: Search::new(),
     };
-    let highest = relink.repair_ground();
-    relink.replace_entry_point(highest);
-    relink.repair_upper();
-    relink.link_ground_orphans();
-    relink.link_upper_orphans();
+    let ground = relink.repair_ground(sweep);
+    relink.replace_entry_point(ground.highest);
+    let upper = relink.repair_upper(sweep);
+    relink.link_orphans(ground.orphans().map(|element| (element, 0)));
+    relink.link_orphans(upper.orphans());
+}
+
+/// What was seen of layer 0 while its lists were repaired.
+struct Ground {
+    /// The highest live element, which is fit to be the entry point.
+    highest: Option<EntryPoint>,
+    live: ElementSet,
+    /// Elements that a list has. Inserts that come later let none of them lose its last link.
+    linked: ElementSet,
+}
+
+impl Ground {
+    fn new(index: &Index) -> Self {
+        let blocks = index.relation().blocks();
+        let empty = || ElementSet::new(&index.geometry().element, blocks);
+        Self {
+            highest: None,
+            live: empty(),
+            linked: empty(),
+        }
+    }
+
+    fn see(&mut self, element: ElementId, slot: &ElementSlot<'_>) {
+        self.live.insert(element);
+        self.link(slot.neighbors());
+        let level = slot.level();
+        if self.highest.is_none_or(|highest| level > highest.level) {
+            self.highest = Some(EntryPoint { element, level });
+        }
+    }
+
+    fn link(&mut self, neighbors: impl IntoIterator<Item = ElementId>) {
+        for neighbor in neighbors {
+            self.linked.insert(neighbor);
+        }
+    }
+
+    fn orphans(&self) -> impl Iterator<Item = ElementId> {
+        let live = self.live.iter();
+        live.filter(|&element| !self.linked.contains(element))
+    }
+}
+
+/// The same of the layers above, whose lists are few.
+#[derive(Default)]
+struct Upper {
+    live: Vec<(ElementId, Level)>,
+    linked: HashSet<(ElementId, Level)>,
+}
+
+impl Upper {
+    fn see(&mut self, list: &UpperSlot<'_>) {
+        self.live.push((list.element(), list.level()));
+        self.link(list.neighbors(), list.level());
+    }
+
+    fn link(&mut self, neighbors: impl IntoIterator<Item = ElementId>, level: Level) {
+        let linked = neighbors.into_iter().map(|neighbor| (neighbor, level));
+        self.linked.extend(linked);
+    }
+
+    fn orphans(&self) -> impl Iterator<Item = (ElementId, Level)> {
+        let live = self.live.iter().copied();
+        live.filter(|list| !self.linked.contains(list))
+    }
 }
 
 struct Relink<'a> {
@@ -61,60 +128,63 @@ impl Relink<'_> {
         }
     }
 
-    /// Repairs the lists of layer 0. Gives the highest live element, which is fit to be the entry point.
-    fn repair_ground(&mut self) -> Option<EntryPoint> {
+    /// Repairs the lists of layer 0.
+    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> Ground {
         let (index, dead) = (self.index, self.dead);
-        let mut highest: Option<EntryPoint> = None;
-        let find = |block: u32, bytes: &[u8]| {
+        let ground = RefCell::new(Ground::new(index));
+        let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
             let mut broken = Vec::new();
             for number in 0..view.used() {
                 let slot = index.expect(block, view.slot(number));
-                let Some(element) = index
-                    .geometry()
-                    .element
-                    .join(block, number)
-                    .filter(|_| slot.is_live())
-                else {
+                let id = index.geometry().element.join(block, number);
+                let Some(element) = id.filter(|_| slot.is_live()) else {
                     continue;
                 };
+                ground.borrow_mut().see(element, &slot);
                 if slot.neighbors().any(|neighbor| dead.contains(neighbor)) {
                     broken.push(element);
-                }
-                let level = slot.level();
-                if highest.is_none_or(|highest| level > highest.level) {
-                    highest = Some(EntryPoint { element, level });
                 }
             }
             broken
         };
-        for_each_page(index, PageKind::Element, find, |_, broken| {
-            broken
-                .into_iter()
-                .for_each(|element| self.repair(element, 0));
+        sweep.each(&[PageKind::Element], find, |_, broken: Vec<ElementId>| {
+            for element in broken {
+                self.repair(element, 0);
+                ground.borrow_mut().link(self.neighbors(element, 0));
+            }
         });
-        highest
+        ground.into_inner()
     }
 
     /// Repairs the lists of the layers above.
-    fn repair_upper(&mut self) {
+    fn repair_upper(&mut self, sweep: &mut Sweep<'_>) -> Upper {
         let (index, dead) = (self.index, self.dead);
-        let find = |block: u32, bytes: &[u8]| {
+        let upper = RefCell::new(Upper::default());
+        let find = |block: u32, _, bytes: &[u8]| {
             lists_that_stay(index, dead, block, bytes)
+                .inspect(|list| upper.borrow_mut().see(list))
                 .filter(|list| list.neighbors().any(|neighbor| dead.contains(neighbor)))
                 .map(|list| (list.element(), list.level()))
                 .collect()
         };
-        for_each_page(
-            index,
-            PageKind::Upper,
-            find,
-            |_, lists: Vec<(ElementId, Level)>| {
-                lists
-                    .into_iter()
-                    .for_each(|(element, level)| self.repair(element, level));
-            },
-        );
+        let repair = |_, broken: Vec<(ElementId, Level)>| {
+            for (element, level) in broken {
+                self.repair(element, level);
+                let neighbors = self.neighbors(element, level);
+                upper.borrow_mut().link(neighbors, level);
+            }
+        };
+        sweep.each(&[PageKind::Upper], find, repair);
+        upper.into_inner()
+    }
+
+    /// A neighbor list as it is now.
+    fn neighbors(&self, element: ElementId, level: Level) -> Vec<ElementId> {
+        let mut neighbors = Vec::new();
+        let mut hints = self.index.hints().borrow_mut();
+        PageGraph::new(self.index, &mut hints).locked_neighbors(element, level, &mut neighbors);
+        neighbors
     }
 
     /// Repairs one list. Each lost round is an insert's progress; a tombstone's slot is freed only when no list has it.
@@ -223,69 +293,24 @@ impl Relink<'_> {
         )
     }
 
-    /// Links live elements to which no neighbor list of layer 0 links: their only links were from tombstones, or a crash
-    /// came before the first.
-    fn link_ground_orphans(&mut self) {
-        let index = self.index;
-        let mut linked = ElementSet::new(&index.geometry().element, index.relation().blocks());
-        let mark = |block: u32, bytes: &[u8]| {
-            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-            let slots = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
-            slots
-                .filter(layout::ElementSlot::is_live)
-                .flat_map(|slot| slot.neighbors())
-                .for_each(|to| linked.insert(to));
-        };
-        for_each_page(index, PageKind::Element, mark, |_, ()| ());
+    /// Links live elements to which nothing links on a layer: their only links were from tombstones, or a crash came before
+    /// the first.
+    fn link_orphans(&mut self, orphans: impl Iterator<Item = (ElementId, Level)>) {
         let entry = self.entry_point();
-        let find = |block: u32, bytes: &[u8]| {
-            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-            (0..view.used())
-                .filter(|&slot| index.expect(block, view.slot(slot)).is_live())
-                .filter_map(|slot| index.geometry().element.join(block, slot))
-                .filter(|&element| {
-                    linked.has_room_for(element)
-                        && !linked.contains(element)
-                        && Some(element) != entry
-                })
-                .collect()
-        };
-        for_each_page(
-            index,
-            PageKind::Element,
-            find,
-            |_, orphans: Vec<ElementId>| {
-                orphans
-                    .into_iter()
-                    .for_each(|orphan| self.link_orphan(orphan, 0));
-            },
-        );
+        for (orphan, level) in orphans {
+            if entry != Some(orphan) && !self.is_linked_back(orphan, level) {
+                self.link_orphan(orphan, level);
+            }
+        }
     }
 
-    /// The same for the layers above, whose lists are few: all that is linked there is remembered at once.
-    fn link_upper_orphans(&mut self) {
-        let (index, dead) = (self.index, self.dead);
-        let mut linked = HashSet::new();
-        let mark = |block: u32, bytes: &[u8]| {
-            for list in lists_that_stay(index, dead, block, bytes) {
-                linked.extend(list.neighbors().map(|to| (to, list.level())));
-            }
-        };
-        for_each_page(index, PageKind::Upper, mark, |_, ()| ());
-        let entry = self.entry_point();
-        let find = |block: u32, bytes: &[u8]| {
-            lists_that_stay(index, dead, block, bytes)
-                .map(|list| (list.element(), list.level()))
-                .filter(|list| !linked.contains(list) && Some(list.0) != entry)
-                .collect::<Vec<_>>()
-        };
-        let mut orphans = Vec::new();
-        for_each_page(index, PageKind::Upper, find, |_, found| {
-            orphans.extend(found);
-        });
-        for (orphan, level) in orphans {
-            self.link_orphan(orphan, level);
-        }
+    /// Whether a neighbor of an element links to it: it may have been inserted while lists were repaired.
+    fn is_linked_back(&self, element: ElementId, level: Level) -> bool {
+        compat::vacuum_delay_point();
+        let neighbors = self.neighbors(element, level);
+        let mut hints = self.index.hints().borrow_mut();
+        let theirs = PageGraph::new(self.index, &mut hints).neighbors_of_all(&neighbors, level);
+        theirs.binary_search(&element).is_ok()
     }
 
     fn entry_point(&self) -> Option<ElementId> {
