@@ -1,7 +1,7 @@
 //! Memory that Rust allocates: the system's, with some put by for bad times.
 //!
-//! What grows with rows asks before it takes (`try_reserve`), and makes an error of a no. All the rest, some kilobytes here and
-//! there, does not ask; where there are none Rust ends the process, and Postgres the whole server. So there is a reserve: it is
+//! What grows with rows asks before it takes (`try_reserve`), and makes an error of a no. All the rest, a little here and
+//! there, does not ask; where there is none Rust ends the process, and Postgres the whole server. So there is a reserve: it is
 //! given back to the system when that has no more, and the statement ends with an error at the next opportunity.
 #![expect(unsafe_code, reason = "implements an allocator")]
 
@@ -13,17 +13,17 @@ use std::time::Duration;
 use pgrx::{PgLogLevel, PgSqlErrorCode, ereport};
 
 /// Bytes put by. They are never touched, so that they cost no memory but only the promise of it.
-const RESERVE: Layout = match Layout::from_size_align(16 << 20, 4096) {
+const RESERVE: Layout = match Layout::from_size_align(32 << 20, 4096) {
     Ok(layout) => layout,
     Err(_) => panic!("a power of two"),
 };
 
 /// Whoever wants more than this can bear a no.
-const SMALL: usize = 4 << 20;
+const SMALL: usize = 16 << 20;
 
 /// How often, and how long each time, somebody waits for others to give memory back. Threads of a build do: their statement
 /// ends meanwhile.
-const TRIES: usize = 500;
+const TRIES: usize = 250;
 const PATIENCE: Duration = Duration::from_millis(2);
 
 static PUT_BY: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());

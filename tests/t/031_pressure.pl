@@ -91,17 +91,17 @@ SKIP: {
     my ($in, $out) = ("SELECT vector_dims('[1]'::vector), pg_backend_pid();\n", '');
     my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out, '2>&1',
       IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-    $psql->pump until $out =~ /^1\|(\d+)\n/;
-    my $pid = $1;
+    while ($out !~ /^1\|\d+\n/) { $psql->pump }
+    my ($pid) = $out =~ /^1\|(\d+)/;
     system('prlimit', '--pid', $pid, ref $limit ? $limit->($pid) : $limit) == 0 or die 'no limit was set';
-    $in .= join '', map { "$_;\n" } '\set VERBOSITY verbose', @statements;
+    $in .= join '', "\\set VERBOSITY verbose\n", map { "$_;\n" } @statements;
     $psql->finish;
     return $out =~ s/^1\|\d+\n//r;
   }
 
   # No room for an index that is built: of an unlogged table, so that the file comes to its limit before WAL does.
   sql('CREATE UNLOGGED TABLE roomless AS SELECT id, embedding FROM wordnet; CHECKPOINT; SELECT pg_switch_wal()');
-  my $full = limited('--fsize=800000', 'CREATE INDEX roomless_embedding ON roomless USING hnsw (embedding vector_l2_ops)');
+  my $full = limited('--fsize=819200', 'CREATE INDEX roomless_embedding ON roomless USING hnsw (embedding vector_l2_ops)');
   like($full, qr/could not (extend|write).*file .*(File too large|No space)/s, 'a build without room says so');
   is(sql(q(SELECT count(*) FROM pg_class WHERE relname = 'roomless_embedding')), '0', 'it leaves no index');
   sql('CREATE INDEX roomless_embedding ON roomless USING hnsw (embedding vector_l2_ops)');
@@ -119,8 +119,8 @@ SKIP: {
   is(Wordnet::check($node, index => 'small_embedding'), '', 'with room inserts go on');
 
   # No room for WAL: Postgres stops the whole server, and recovers it. What was committed before is there.
-  sql('CHECKPOINT; SELECT pg_switch_wal(); INSERT INTO small VALUES (300000, small(300000))');
-  my $stopped = limited('--fsize=65536', 'INSERT INTO small SELECT 300000 + i, small(300000 + i) FROM generate_series(1, 2000) i');
+  sql(q(CHECKPOINT; SELECT pg_switch_wal(); INSERT INTO small VALUES (300000, small(300000)); SELECT pg_logical_emit_message(false, 'fill', repeat('x', 4000000))));
+  my $stopped = limited('--fsize=3000000', 'INSERT INTO small SELECT 300000 + i, small(300000 + i) FROM generate_series(1, 20) i');
   like($stopped, qr/PANIC|server closed the connection|terminating connection/, 'an insert without room for WAL');
   $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
   is(sql('SELECT count(*) FROM small WHERE id >= 300000'), '1', 'is rolled back, and what was committed before is not');
