@@ -5,6 +5,7 @@ use layout::{Measure, VectorKind};
 use pgrx::pg_sys;
 use quantize::CodeBits;
 
+use super::pgvector::{self, Function};
 use crate::error;
 use crate::pg::Relation;
 use crate::storage::index::Declared;
@@ -39,8 +40,6 @@ unsafe extern "C-unwind" {
     fn halfvec_negative_inner_product_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     fn halfvec_l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 }
-
-type Function = unsafe extern "C-unwind" fn(pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 
 /// Distance functions of operator classes: kind, and measure without and with a norm function.
 const CLASSES: [(Function, VectorKind, Measure, Measure); 6] = [
@@ -89,7 +88,10 @@ impl OperatorClass {
         let (distance, has_norm) = unsafe {
             let info = pg_sys::index_getprocinfo(index.raw(), 1, DISTANCE);
             let norm = pg_sys::index_getprocid(index.raw(), 1, NORM);
-            ((*info).fn_addr, norm != pg_sys::InvalidOid)
+            (
+                (*info).fn_addr.map(pgvector::ours),
+                norm != pg_sys::InvalidOid,
+            )
         };
         let known = CLASSES
             .iter()

@@ -206,7 +206,10 @@ fn read_center(relation: Relation, first: u32, dimensions: usize) -> Vec<f32> {
     center
 }
 
-/// Reports a damaged page and ends the statement.
+/// Reports a damaged page, or one that another extension wrote, and ends the statement.
 pub(crate) fn corrupt(relation: Relation, block: u32, what: Corrupt) -> ! {
+    if what == Corrupt::Pgvectors {
+        error::index_of_pgvector(&relation.name());
+    }
     error::corrupt_page(&relation.name(), block, what)
 }

@@ -23,6 +23,8 @@ pub enum Corrupt {
     PageId(u16),
     /// Written by another version of the extension: intact perhaps, but unreadable. REINDEX helps.
     LayoutVersion(u32),
+    /// The metapage of an index that pgvector built. REINDEX helps.
+    Pgvectors,
     /// No such kind of page.
     UnknownPageKind(u8),
     /// A page of one kind where another was expected.
@@ -116,6 +118,7 @@ impl Display for Corrupt {
             Self::LayoutVersion(found) => {
                 write!(f, "layout version is {found}, not {LAYOUT_VERSION}")
             }
+            Self::Pgvectors => write!(f, "index was built by pgvector"),
             Self::UnknownPageKind(found) => write!(f, "page kind is {found}"),
             Self::PageKind { expected, found } => {
                 write!(f, "{found} page where {expected} page was expected")
