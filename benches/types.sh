@@ -2,15 +2,35 @@
 # The types without an index: distances in a sequential scan, text and binary output and input, sums.
 
 bench_types() {
-    bench_types_time "$1" "$2" 'distances in a scan' \
-        "SELECT count(*) FROM $2 WHERE embedding $(bench_operator "$2") (SELECT embedding FROM $2 LIMIT 1) < 0"
+    local operator
+    bench_types_scanned "$1" "$2"
+    for operator in '<->' '<#>' '<=>' '<+>'; do
+        bench_types_distance "$1" "$2_scanned" "$operator"
+    done
     [[ $2 == wordnet ]] || return 0
+    bench_types_distance "$1" "$2_halves" '<->'
     bench_types_texts "$1"
-    bench_types_time "$1" texts 'text output' 'SELECT sum(length(embedding::text)) FROM texts'
+    bench_types_time "$1" texts 'text output' 'SELECT sum(octet_length(embedding::text)) FROM texts'
     bench_types_time "$1" texts 'text input' 'SELECT count(literal::vector) FROM texts'
     bench_types_time "$1" texts 'binary output' 'SELECT sum(length(vector_send(embedding))) FROM texts'
+    bench_types_time "$1" texts 'binary input' "COPY texts_in FROM '$home/bench/texts.bin' (FORMAT binary)" 'TRUNCATE texts_in'
     bench_types_time "$1" texts 'sum' 'SELECT sum(embedding) FROM texts'
     bench_types_time "$1" texts 'avg' 'SELECT avg(embedding) FROM texts'
+}
+
+# 150,000 rows as vector, and as halfvec: more than a quarter of shared_buffers would be read anew by each scan.
+bench_types_scanned() {
+    [[ -z $(sql "$1" -c "SELECT to_regclass('$2_halves')") ]] || return 0
+    sql "$1" -c "DROP TABLE IF EXISTS $2_scanned" -c "CREATE TABLE $2_scanned AS
+        SELECT * FROM (SELECT * FROM $2 UNION ALL SELECT * FROM $2) AS twice LIMIT 150000" \
+        -c "CREATE TABLE $2_halves AS SELECT id, embedding::halfvec AS embedding FROM $2_scanned" \
+        -c "VACUUM ANALYZE $2_scanned" -c "VACUUM ANALYZE $2_halves"
+}
+
+# bench_types_distance ENGINE TABLE OPERATOR
+bench_types_distance() {
+    bench_types_time "$1" "$2" "$3 in a scan" \
+        "SELECT count(*) FROM $2 WHERE embedding $3 (SELECT embedding FROM $2 LIMIT 1) < -1000"
 }
 
 # 10,000 vectors of 1,536 dimensions, and their texts.
@@ -20,14 +40,19 @@ bench_types_texts() {
         SELECT a.embedding || b.embedding || c.embedding || d.embedding AS embedding
           FROM wordnet a JOIN wordnet b ON b.id = a.id + 10000
             JOIN wordnet c ON c.id = a.id + 20000 JOIN wordnet d ON d.id = a.id + 30000
-          WHERE a.id < 10000) AS texts" -c 'VACUUM ANALYZE texts'
+          WHERE a.id < 10000) AS texts" -c 'VACUUM ANALYZE texts' \
+        -c "COPY (SELECT embedding FROM texts) TO '$home/bench/texts.bin' (FORMAT binary)" \
+        -c 'CREATE UNLOGGED TABLE texts_in (embedding vector(1536))' \
+        -c 'ALTER TABLE texts_in ALTER COLUMN embedding SET STORAGE PLAIN'
 }
 
-# bench_types_time ENGINE TABLE WHAT STATEMENT: rows a second, the best of three after one to warm up.
+# bench_types_time ENGINE TABLE WHAT STATEMENT [BEFORE]: rows a second, the best of three after one to warm up. BEFORE is
+# run before each and not measured.
 bench_types_time() {
-    local rows best
+    local rows best round statements=()
+    for round in 1 2 3 4; do statements+=(${5:+-c '\timing off' -c "$5"} -c '\timing on' -c "$4"); done
     rows=$(sql "$1" -c "SELECT count(*) FROM $2")
-    best=$(sql "$1" -c '\timing on' -c "$4" -c "$4" -c "$4" -c "$4" |
+    best=$(sql "$1" "${statements[@]}" |
         sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | tail -3 | sort -n | head -1)
     bench_result "$2" "$3" "$1" "$(bench_calculate "1000 * $rows / $best" %.0f)" rows/s
 }

@@ -27,7 +27,7 @@ dev_down() {
         [[ -d $dev/pg$major ]] || continue
         PG=$major
         pg_locate
-        for name in main bench; do
+        for name in main bench clients; do
             if cluster_running "$name"; then
                 cluster_stop "$name"
                 found=yes

@@ -2,6 +2,8 @@
 # Building omendb and putting its three kinds of files where a PostgreSQL looks for them.
 
 dev_install() {
+    local as_pgvector='' force=''
+    install_read_options "$@"
     [[ -n ${PG_CONFIG:-} ]] ||
         die "PG_CONFIG must name the PostgreSQL to install into, for example
     PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config ./dev install"
@@ -12,14 +14,38 @@ dev_install() {
     rust_ensure
     [[ -e $("$pg_config" --includedir-server)/postgres.h ]] ||
         die "PostgreSQL's headers are missing: install postgresql-server-dev-$PG"
+    target=${CARGO_TARGET_DIR:-$root/target}/install-pg$PG
+    if [[ $as_pgvector ]]; then
+        alias_write
+        alias_check
+    fi
     extension_build "install-pg$PG"
     extension_copy
     say "omendb $(extension_version) is installed. In a database: CREATE EXTENSION omendb;"
+    if [[ $as_pgvector ]]; then
+        alias_copy
+        say "So it is by the name of pgvector: CREATE EXTENSION vector;"
+    fi
 }
 
+install_read_options() {
+    local option
+    for option in "$@"; do
+        case $option in
+            --as-pgvector) as_pgvector=yes ;;
+            --force) force=yes ;;
+            *) die "install knows --as-pgvector and --force, not '$option'" ;;
+        esac
+    done
+    [[ -z $force || $as_pgvector ]] || die "--force goes with --as-pgvector"
+}
+
+# By both names where pgvector itself is not there.
 extension_install_privately() {
     extension_build "pg$PG"
     extension_copy
+    alias_write
+    if ! pg_comes_in_wheel; then alias_copy; fi
 }
 
 # A target folder per server: with another pg_config cargo would rebuild the bindings each time.
@@ -47,7 +73,8 @@ extension_copy() {
 As a user who may, run:
     install -m 755 $target/release/libomendb.so $libraries/omendb.so
     install -m 644 omendb.control $extensions/
-    install -m 644 sql/omendb.sql $extensions/omendb--$(extension_version).sql"
+    install -m 644 sql/omendb.sql $extensions/omendb--$(extension_version).sql${as_pgvector:+
+$(alias_commands "$libraries" "$extensions")}"
     place "$target/release/libomendb.so" "$libraries/omendb.so" 755
     place omendb.control "$extensions/omendb.control" 644
     place sql/omendb.sql "$extensions/omendb--$(extension_version).sql" 644

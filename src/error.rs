@@ -23,6 +23,12 @@ fn fail_with_detail(code: Code, message: impl Into<String>, detail: &str) -> ! {
     raise(ErrorReport::new(code, message.into(), "").set_detail(detail))
 }
 
+/// Raises an ERROR with a HINT line.
+#[track_caller]
+fn fail_with_hint(code: Code, message: impl Into<String>, hint: &str) -> ! {
+    raise(ErrorReport::new(code, message.into(), "").set_hint(hint))
+}
+
 #[track_caller]
 fn raise(report: ErrorReport) -> ! {
     report.report(PgLogLevel::ERROR);
@@ -210,6 +216,33 @@ pub(crate) fn corrupt_page(index: &str, block: u32, what: impl Display) -> ! {
 pub(crate) fn corrupt_index(index: &str, what: impl Display) -> ! {
     let message = format!("index \"{index}\" is corrupt: {what}");
     fail(Code::ERRCODE_INDEX_CORRUPTED, message)
+}
+
+/// An index that pgvector built, in a database whose library is omendb's now.
+#[track_caller]
+pub(crate) fn index_of_pgvector(index: &str) -> ! {
+    let message = format!("index \"{index}\" was built by pgvector");
+    let hint = "REINDEX INDEX CONCURRENTLY builds it anew.";
+    fail_with_hint(
+        Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        message,
+        hint,
+    )
+}
+
+/// pgvector's other access method, in such a database.
+#[track_caller]
+pub(crate) fn ivfflat_not_supported(index: &str) -> ! {
+    let message = format!("index \"{index}\" needs ivfflat, which omendb does not have");
+    let hint = "Use hnsw instead: DROP INDEX, then CREATE INDEX ... USING hnsw.";
+    fail_with_hint(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message, hint)
+}
+
+/// Functions that only pgvector's access methods call.
+#[track_caller]
+pub(crate) fn function_of_pgvector() -> ! {
+    let message = "omendb does not have this function of pgvector";
+    fail(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
 }
 
 // Looking into indexes.

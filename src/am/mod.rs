@@ -4,9 +4,11 @@
 mod build;
 mod cost;
 mod insert;
+mod ivfflat;
 mod last_scan;
-mod opclass;
+pub(crate) mod opclass;
 pub(crate) mod options;
+mod pgvector;
 mod scan;
 mod vacuum;
 mod validate;
@@ -19,13 +21,7 @@ use crate::pg::compat;
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: a node of this type is all zeroes but for its tag.
-    let routine = unsafe {
-        let node =
-            pg_sys::palloc0(size_of::<pg_sys::IndexAmRoutine>()).cast::<pg_sys::IndexAmRoutine>();
-        (*node).type_ = pg_sys::NodeTag::T_IndexAmRoutine;
-        &mut *node
-    };
+    let routine = new_routine();
     routine.amstrategies = 0;
     routine.amsupport = opclass::SUPPORT_FUNCTIONS;
     routine.amoptsprocnum = 0;
@@ -61,6 +57,17 @@ unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo)
     routine.amendscan = Some(scan::amendscan);
     compat::describe_newer(routine);
     pg_sys::Datum::from(std::ptr::from_mut(routine))
+}
+
+/// A description that says nothing yet, in the memory context of the call.
+fn new_routine() -> &'static mut pg_sys::IndexAmRoutine {
+    // SAFETY: a node of this type is all zeroes but for its tag. Postgres keeps what a handler returns.
+    unsafe {
+        let node =
+            pg_sys::palloc0(size_of::<pg_sys::IndexAmRoutine>()).cast::<pg_sys::IndexAmRoutine>();
+        (*node).type_ = pg_sys::NodeTag::T_IndexAmRoutine;
+        &mut *node
+    }
 }
 
 /// The calling convention of `hnswhandler_wrapper`, which Postgres looks for beside the function.

@@ -5,8 +5,10 @@ use layout::{Measure, VectorKind};
 use pgrx::pg_sys;
 use quantize::CodeBits;
 
+use super::pgvector::{self, Function};
 use crate::error;
 use crate::pg::Relation;
+use crate::storage::index::Declared;
 
 /// Support functions of an operator class: distance, norm (present where vectors are normalised), type.
 pub(super) const SUPPORT_FUNCTIONS: u16 = 3;
@@ -38,8 +40,6 @@ unsafe extern "C-unwind" {
     fn halfvec_negative_inner_product_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     fn halfvec_l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 }
-
-type Function = unsafe extern "C-unwind" fn(pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 
 /// Distance functions of operator classes: kind, and measure without and with a norm function.
 const CLASSES: [(Function, VectorKind, Measure, Measure); 6] = [
@@ -88,7 +88,10 @@ impl OperatorClass {
         let (distance, has_norm) = unsafe {
             let info = pg_sys::index_getprocinfo(index.raw(), 1, DISTANCE);
             let norm = pg_sys::index_getprocid(index.raw(), 1, NORM);
-            ((*info).fn_addr, norm != pg_sys::InvalidOid)
+            (
+                (*info).fn_addr.map(pgvector::ours),
+                norm != pg_sys::InvalidOid,
+            )
         };
         let known = CLASSES
             .iter()
@@ -151,6 +154,16 @@ impl OperatorClass {
             *x = share;
         }
         Some(vector)
+    }
+}
+
+/// What the catalogs say that an index is for.
+pub(crate) fn declared(index: Relation) -> Declared {
+    let class = OperatorClass::of(index);
+    Declared {
+        kind: class.stored,
+        measure: class.measure,
+        dimensions: u32::try_from(index.first_typmod()).ok(),
     }
 }
 

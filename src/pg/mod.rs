@@ -10,6 +10,7 @@ pub(crate) mod lock;
 pub(crate) mod message;
 pub(crate) mod number;
 pub(crate) mod open;
+pub(crate) mod output;
 pub(crate) mod privilege;
 pub(crate) mod progress;
 pub(crate) mod relation;
@@ -37,4 +38,12 @@ pub(crate) fn reserve_setting_prefix(prefix: &'static std::ffi::CStr) {
 pub(crate) fn is_aggregate_call(call: pgrx::pg_sys::FunctionCallInfo) -> bool {
     // SAFETY: the call is running; the context itself is not asked for.
     unsafe { pgrx::pg_sys::AggCheckCallContext(call, std::ptr::null_mut()) != 0 }
+}
+
+/// Whether a function was called to advance an aggregate that is not a window's: results of those are states, too.
+#[expect(unsafe_code, reason = "calls Postgres")]
+pub(crate) fn is_state_of_aggregate(call: pgrx::pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: as above.
+    let context = unsafe { pgrx::pg_sys::AggCheckCallContext(call, std::ptr::null_mut()) };
+    context == pgrx::pg_sys::AGG_CONTEXT_AGGREGATE.cast_signed()
 }

@@ -13,7 +13,7 @@ unsafe extern "C" {
     fn hash_bytes_extended(bytes: *const u8, len: c_int, seed: u64) -> u64;
 }
 
-/// Appends the shortest text that reads back as the same float4, as `real` prints it.
+/// Appends the shortest text that reads back as the same float4, as `real` prints it: any number, exponents too.
 pub(crate) fn write_float(value: f32, into: &mut Vec<u8>) {
     into.reserve(FLOAT_TEXT_LEN);
     // SAFETY: there is room for the longest text, and as many bytes as returned are written.

@@ -82,6 +82,14 @@ impl<'fcx, S: Scalar> Dense<'fcx, S> {
         unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<S>()) }
     }
 
+    /// The vector as one that may be changed, as [`Varlena::into_new`].
+    pub(super) fn into_new(self, exclusive: bool) -> NewDense<S> {
+        NewDense {
+            varlena: self.varlena.into_new(exclusive),
+            scalar: PhantomData,
+        }
+    }
+
     /// Element by element, then the shorter first: as arrays compare.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         let pairs = self.values().iter().zip(other.values());

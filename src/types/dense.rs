@@ -67,11 +67,22 @@ pub(super) fn receive<S: Scalar>(message: &mut Message<'_>, modifier: i32) -> Ne
         error::rejected(S::TYPE, Problem::Unused(unused.into()));
     }
     let bytes = message.bytes(dimensions * size_of::<S>());
-    NewDense::from_values(
-        bytes
-            .chunks_exact(size_of::<S>())
-            .map(|bytes| accept(S::TYPE, check(S::receive(bytes)))),
-    )
+    let elements = bytes.chunks_exact(size_of::<S>()).map(S::receive);
+    let mut vector = NewDense::from_values(elements);
+    // All at once; which one is not finite matters only if there is one.
+    if !all(vector.values_mut(), f32::is_finite) {
+        for value in vector.values_mut() {
+            accept(S::TYPE, check(*value));
+        }
+    }
+    vector
+}
+
+/// Whether all elements are as they should be. It looks at each in any case, so that it looks at many at a time.
+fn all<S: Scalar>(values: &[S], is_right: impl Fn(f32) -> bool) -> bool {
+    values
+        .iter()
+        .fold(true, |right, value| right & is_right(value.to_f32()))
 }
 
 pub(super) fn send<S: Scalar>(vector: &Dense<'_, S>) -> Vec<u8> {
@@ -188,8 +199,18 @@ pub(super) fn normalize<S: Scalar>(vector: &Dense<'_, S>) -> NewDense<S> {
     without_overflow(NewDense::from_values(divided))
 }
 
-pub(super) fn add<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) -> NewDense<S> {
-    without_overflow(pairwise(a, b, |a, b| a + b))
+/// Adds a vector to a sum: in place if nobody else looks at it.
+pub(super) fn add_to<S: Scalar>(
+    sum: Dense<'_, S>,
+    vector: &Dense<'_, S>,
+    exclusive: bool,
+) -> NewDense<S> {
+    check_same_dimensions(&sum, vector);
+    let mut next = sum.into_new(exclusive);
+    for (place, value) in next.values_mut().iter_mut().zip(vector.values()) {
+        *place = S::from_f32(place.to_f32() + value.to_f32());
+    }
+    without_overflow(next)
 }
 
 pub(super) fn subtract<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) -> NewDense<S> {
@@ -219,11 +240,7 @@ fn pairwise<S: Scalar>(
 }
 
 fn without_overflow<S: Scalar>(mut vector: NewDense<S>) -> NewDense<S> {
-    if vector
-        .values_mut()
-        .iter()
-        .any(|value| value.to_f32().is_infinite())
-    {
+    if !all(vector.values_mut(), |value| !value.is_infinite()) {
         error::overflow();
     }
     vector

@@ -4,7 +4,7 @@
     reason = "SQL-callable functions and the layout of the type"
 )]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 use distance::{Kind, Metric, f16};
 use pgrx::{pg_extern, pg_sys};
@@ -16,6 +16,7 @@ use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
 use crate::pg::message::Message;
+use crate::pg::output::Output;
 
 /// A vector that Postgres hands us.
 pub(crate) type Halfvec<'fcx> = Dense<'fcx, f16>;
@@ -36,7 +37,7 @@ fn halfvec_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewHalfvec {
 }
 
 #[pg_extern(sql = "")]
-fn halfvec_out(vector: Halfvec<'_>) -> CString {
+fn halfvec_out(vector: Halfvec<'_>) -> Output {
     text::format(&vector)
 }
 
@@ -147,8 +148,8 @@ fn halfvec_subvector(vector: Halfvec<'_>, start: i32, count: i32) -> NewHalfvec 
 }
 
 #[pg_extern(sql = "")]
-fn halfvec_add(a: Halfvec<'_>, b: Halfvec<'_>) -> NewHalfvec {
-    dense::add(&a, &b)
+fn halfvec_add(a: Halfvec<'_>, b: Halfvec<'_>, call: pg_sys::FunctionCallInfo) -> NewHalfvec {
+    dense::add_to(a, &b, pg::is_state_of_aggregate(call))
 }
 
 #[pg_extern(sql = "")]

@@ -1,6 +1,6 @@
 //! The type `sparsevec`: 4-byte floats, of which those that are zero are not stored. What SQL calls, a line each.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 use distance::Metric;
 use pgrx::{pg_extern, pg_sys};
@@ -11,6 +11,7 @@ use super::text;
 use super::vector::{NewVector, Vector};
 use crate::pg::array::Array;
 use crate::pg::message::Message;
+use crate::pg::output::Output;
 
 // Input and output.
 
@@ -20,7 +21,7 @@ fn sparsevec_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewSparse 
 }
 
 #[pg_extern(sql = "")]
-fn sparsevec_out(vector: Sparsevec<'_>) -> CString {
+fn sparsevec_out(vector: Sparsevec<'_>) -> Output {
     text::format_sparse(&vector)
 }
 

@@ -4,7 +4,7 @@
     reason = "SQL-callable functions and the layout of the type"
 )]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 use distance::{Kind, Metric};
 use pgrx::{pg_extern, pg_sys};
@@ -15,6 +15,7 @@ use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
 use crate::pg::message::Message;
+use crate::pg::output::Output;
 
 /// A vector that Postgres hands us.
 pub(crate) type Vector<'fcx> = Dense<'fcx, f32>;
@@ -35,7 +36,7 @@ fn vector_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewVector {
 }
 
 #[pg_extern(sql = "")]
-fn vector_out(vector: Vector<'_>) -> CString {
+fn vector_out(vector: Vector<'_>) -> Output {
     text::format(&vector)
 }
 
@@ -136,8 +137,8 @@ fn subvector(vector: Vector<'_>, start: i32, count: i32) -> NewVector {
 }
 
 #[pg_extern(sql = "")]
-fn vector_add(a: Vector<'_>, b: Vector<'_>) -> NewVector {
-    dense::add(&a, &b)
+fn vector_add(a: Vector<'_>, b: Vector<'_>, call: pg_sys::FunctionCallInfo) -> NewVector {
+    dense::add_to(a, &b, pg::is_state_of_aggregate(call))
 }
 
 #[pg_extern(sql = "")]

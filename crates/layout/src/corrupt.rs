@@ -23,6 +23,8 @@ pub enum Corrupt {
     PageId(u16),
     /// Written by another version of the extension: intact perhaps, but unreadable. REINDEX helps.
     LayoutVersion(u32),
+    /// The metapage of an index that pgvector built. REINDEX helps.
+    Pgvectors,
     /// No such kind of page.
     UnknownPageKind(u8),
     /// A page of one kind where another was expected.
@@ -89,6 +91,8 @@ pub enum Corrupt {
         /// The stored length of a slot.
         slot_len: u32,
     },
+    /// The metapage is in order, and that of an index on other vectors or for another measure.
+    OtherIndex,
     /// The overflow slots of an element are linked in a ring.
     EndlessOverflow,
     /// The entry point is no element's id, or has a level without being there.
@@ -114,6 +118,7 @@ impl Display for Corrupt {
             Self::LayoutVersion(found) => {
                 write!(f, "layout version is {found}, not {LAYOUT_VERSION}")
             }
+            Self::Pgvectors => write!(f, "index was built by pgvector"),
             Self::UnknownPageKind(found) => write!(f, "page kind is {found}"),
             Self::PageKind { expected, found } => {
                 write!(f, "{found} page where {expected} page was expected")
@@ -129,6 +134,7 @@ impl Display for Corrupt {
             Self::NoSuchRow(block) => {
                 write!(f, "row in block {block} of the table, which does not exist")
             }
+            Self::OtherIndex => write!(f, "metapage is that of another index"),
             Self::EndlessOverflow => write!(f, "overflow slots are linked in a ring"),
             Self::State(found) => write!(f, "slot state is {found}"),
             Self::Level(found) => write!(f, "level is {found}"),

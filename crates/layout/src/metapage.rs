@@ -3,7 +3,8 @@ use hnsw::{ElementId, Level, MAX_LEVEL};
 
 use crate::geometry::SlotId;
 use crate::page::{
-    LAYOUT_VERSION, NO_BLOCK, PAGE_HEADER, PageKind, init_page, lower, set_lower, special_of,
+    LAYOUT_VERSION, NO_BLOCK, PAGE_HEADER, PAGE_SIZE, PageKind, init_page, lower, set_lower,
+    special_of,
 };
 use crate::{Corrupt, Geometry, NO_ELEMENT};
 
@@ -141,6 +142,9 @@ impl Metapage {
     /// # Errors
     /// If it is not a metapage, of another version, or contradicts itself.
     pub fn read(page: &[u8]) -> Result<Self, Corrupt> {
+        if is_pgvectors(page) {
+            return Err(Corrupt::Pgvectors);
+        }
         special_of(page, PageKind::Meta)?;
         if usize::from(lower(page)) != END {
             return Err(Corrupt::Used(lower(page)));
@@ -277,6 +281,13 @@ impl Raw {
             level: self.entry_level,
         }))
     }
+}
+
+/// Whether this is the first page of an hnsw index of pgvector, which begins and ends with numbers of its own.
+fn is_pgvectors(page: &[u8]) -> bool {
+    page.len() == PAGE_SIZE
+        && page[PAGE_HEADER..].starts_with(&0xA953_A953_u32.to_ne_bytes())
+        && page.ends_with(&0xFF90_u16.to_ne_bytes())
 }
 
 fn block(raw: u32) -> Option<u32> {

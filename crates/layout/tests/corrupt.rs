@@ -380,6 +380,18 @@ fn what_is_wrong_with_any_page_is_named() {
 }
 
 #[test]
+fn an_index_that_pgvector_built_is_named() {
+    let magic = with(metapage(), 24, &0xA953_A953_u32.to_ne_bytes());
+    assert_eq!(
+        Metapage::read(&magic),
+        Err(Corrupt::Magic(0xA953_A953)),
+        "the page id is ours"
+    );
+    let whole = with(magic, 8190, &0xFF90_u16.to_ne_bytes());
+    assert_eq!(Metapage::read(&whole), Err(Corrupt::Pgvectors));
+}
+
+#[test]
 fn what_is_wrong_with_a_metapage_is_named() {
     let geometry = geometry();
     let (m, code_len, slot_len) = (5, 20, 88);

@@ -1,4 +1,4 @@
-//! Which values: what users write and clients send, read and checked.
+//! Which values: what users write and clients send, read and checked, and written.
 //!
 //! Nothing here knows Postgres, so that any literal and any message can be tried in a test. What is wrong with one is a
 //! [`Problem`]; what users are told of it is for others to say.
@@ -8,10 +8,12 @@
 mod cursor;
 pub mod dense;
 mod element;
+mod number;
 pub mod sparse;
 
 pub use cursor::ReadNumber;
 pub use element::{Element, check};
+pub use number::write_plain;
 
 /// Why something is no value of its type.
 #[derive(Clone, Debug, PartialEq, Eq)]

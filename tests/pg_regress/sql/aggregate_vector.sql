@@ -53,6 +53,8 @@ END $$;
 CREATE TABLE rows (id int, part int, v vector);
 INSERT INTO rows SELECT i, i % 3, ARRAY[i, 2 * i, -i]::vector FROM generate_series(1, 3000) i;
 SELECT part, avg(v), sum(v), count(*) FROM rows GROUP BY part ORDER BY part;
+-- sums are made in place, rows stay what they are
+SELECT sum(v), sum(v + v), (array_agg(v ORDER BY id))[1] FROM rows;
 SET enable_hashagg = off;
 SELECT part, avg(v), sum(v) FROM rows GROUP BY part ORDER BY part;
 RESET enable_hashagg;

@@ -106,3 +106,10 @@ SELECT typname, typlen, typcategory, typstorage, typalign, typarray::regtype, ty
 SELECT ARRAY['[1,2]'::vector, '[3]'], '{"[1,2]","[3]"}'::vector[];
 
 DROP FUNCTION failure;
+
+-- numbers are written as real writes them
+SELECT count(*), count(*) FILTER (WHERE format('[%s]', x) <> ARRAY[x]::vector::text) AS different FROM (
+	SELECT (power(2, i % 48 - 16) * (1 + i / 200000.0) * sign(i % 2 - 0.5))::real FROM generate_series(1, 200000) i
+	UNION ALL SELECT (i / power(2, j))::real FROM generate_series(1, 2000) i, generate_series(1, 30) j
+	UNION ALL SELECT (i::numeric / power(10::numeric, j))::real FROM generate_series(1, 2000) i, generate_series(-5, 9) j
+) s (x);

@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# omendb by pgvector's name: an extension `vector` with the same objects, for clients that create that one and for
+# databases that have it. Its library vector.so is a link to omendb.so, which answers to the C functions of both.
+
+alias_version=0.8.6
+# Versions of pgvector that have the SQL objects which the update script expects. One that is as new as the alias goes by way
+# of the version `pgvector`.
+alias_from=(0.8.0 0.8.1 0.8.2 0.8.3 0.8.4 0.8.5 pgvector)
+
+# Ends the command if files of pgvector would be replaced and $force does not say so.
+alias_check() {
+    local replaced
+    replaced=$(alias_replaced)
+    [[ $replaced ]] || return 0
+    if [[ $force ]]; then
+        say "replacing files of pgvector:"$'\n'"$replaced"
+        return
+    fi
+    die "pgvector is installed in this PostgreSQL. With --force these files would be replaced, and every database
+with extension vector would go on with omendb (README.md, Migrating from pgvector):
+$replaced"
+}
+
+# The files of pgvector that the alias would replace, a line each.
+alias_replaced() {
+    local libraries extensions file
+    libraries=$("$pg_config" --pkglibdir)
+    extensions=$("$pg_config" --sharedir)/extension
+    if [[ -e $libraries/vector.so && $(readlink "$libraries/vector.so") != omendb.so ]]; then
+        echo "    $libraries/vector.so"
+    fi
+    while read -r file; do
+        if [[ -e $extensions/$file ]] && ! grep -q omendb "$extensions/$file"; then echo "    $extensions/$file"; fi
+    done < <(alias_files)
+}
+
+alias_files() {
+    local from
+    echo vector.control
+    echo "vector--$alias_version.sql"
+    echo "vector--$alias_version--pgvector.sql"
+    for from in "${alias_from[@]}"; do echo "vector--$from--$alias_version.sql"; done
+}
+
+alias_copy() {
+    local libraries extensions file
+    libraries=$("$pg_config" --pkglibdir)
+    extensions=$("$pg_config" --sharedir)/extension
+    while read -r file; do
+        place "$alias/$file" "$extensions/$file" 644
+    done < <(alias_files)
+    ln -sfn omendb.so "$libraries/vector.so.new"
+    mv -f "$libraries/vector.so.new" "$libraries/vector.so"
+}
+
+# The commands that do the same.
+alias_commands() {
+    echo "    install -m 644 $alias/vector* $2/"
+    echo "    ln -sfn omendb.so $1/vector.so"
+}
+
+# Writes the files, made from those of omendb, to the folder $alias.
+alias_write() {
+    local from
+    alias=$target/alias
+    rm -rf "$alias"
+    mkdir -p "$alias"
+    sed -E "s/^(comment *= *').*/\1omendb by the name of pgvector: vector types and a fast hnsw index'/
+        s/^(default_version *= *').*/\1$alias_version'/" omendb.control >"$alias/vector.control"
+    sed 's/"CREATE EXTENSION omendb"/"CREATE EXTENSION vector"/' sql/omendb.sql >"$alias/vector--$alias_version.sql"
+    echo "-- From here an update to $alias_version makes objects of pgvector $alias_version those of omendb." \
+        >"$alias/vector--$alias_version--pgvector.sql"
+    for from in "${alias_from[@]}"; do alias_update >"$alias/vector--$from--$alias_version.sql"; done
+}
+
+# The script that makes pgvector's objects omendb's: functions are replaced or added, and what omendb has besides is
+# added. Types, operators, casts and aggregates are what they were.
+alias_update() {
+    echo "-- Objects of pgvector become omendb's."
+    echo "\\echo Use \"ALTER EXTENSION vector UPDATE\" to load this file. \\quit"
+    echo
+    awk -v RS= -v ORS='\n\n' '
+        sub(/(^|\n)CREATE FUNCTION/, "\nCREATE OR REPLACE FUNCTION") { sub(/^\n/, ""); print }
+        /(^|\n)CREATE OPERATOR CLASS.* USING hash / { print }' sql/omendb.sql
+    cat sql/vector_update.sql
+}

@@ -1,0 +1,108 @@
+# A PostgreSQL of a test's own, in which the alias extension `vector` can be installed: links to the files of the one under
+# test, but for its programs, which find their other files relative to themselves.
+#
+#   use Alias;
+#   my $server = Alias->new('alias');                   # omendb is in it, and pgvector if it is beside it
+#   my ($ok, $words) = $server->install('--force');     # ./dev install --as-pgvector, without the build
+#   my $node = $server->node('alias');                  # a started node of it
+package Alias;
+
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Path qw(make_path);
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+sub new {
+  my ($class, $name) = @_;
+  my $folder = PostgreSQL::Test::Utils::tempdir($name);
+  my ($bin, $base) = (asked('bindir'));
+  # What both the programs and the extensions are below. A wheel has libraries beside that.
+  for ($base = $bin; index(asked('sharedir'), "$base/") != 0; $base = dirname($base)) { }
+  my $copy = $folder . '/wheel/' . ($base =~ m{([^/]+)$})[0];
+  make_path(dirname($copy));
+  PostgreSQL::Test::Utils::system_or_bail('cp', '-as', $base, $copy);
+  PostgreSQL::Test::Utils::system_or_bail('ln', '-s', $_, $folder) for glob(dirname(dirname($base)) . '/*.libs');
+  my $own_bin = $copy . substr($bin, length $base);
+  PostgreSQL::Test::Utils::system_or_bail('cp', '-aL', '--remove-destination', glob("$bin/*"), $own_bin);
+  return bless { bin => $own_bin, folder => $folder }, $class;
+}
+
+sub asked {
+  my ($what, $bin) = @_;
+  my $program = defined $bin ? "$bin/pg_config" : 'pg_config';
+  chomp(my $answer = `$program --$what`);
+  return abs_path($answer);
+}
+
+sub libraries { return asked('pkglibdir', $_[0]->{bin}) }
+
+sub extensions { return asked('sharedir', $_[0]->{bin}) . '/extension' }
+
+# Whether pgvector is in the PostgreSQL under test.
+sub has_pgvector {
+  my $control = asked('sharedir') . '/extension/vector.control';
+  return -e $control && PostgreSQL::Test::Utils::slurp_file($control) !~ /omendb/;
+}
+
+# Takes away whatever is there by the name of vector.
+sub clear {
+  my ($self) = @_;
+  unlink glob($self->extensions . '/vector*'), $self->libraries . '/vector.so';
+  return;
+}
+
+# Puts pgvector's own files back.
+sub restore {
+  my ($self) = @_;
+  $self->clear;
+  for (['sharedir', '/extension', $self->extensions], ['pkglibdir', '', $self->libraries]) {
+    my ($from, $below, $to) = @$_;
+    PostgreSQL::Test::Utils::system_or_bail('ln', '-s', $_, $to) for glob(asked($from) . "$below/vector*");
+  }
+  return;
+}
+
+sub install {
+  my ($self, @options) = @_;
+  my $script = <<'SH';
+set -euo pipefail
+for part in dev.d/*.sh; do source "$part"; done
+pg_config=$1 target=$2 as_pgvector='' force=''
+install_read_options "${@:3}"
+alias_write
+alias_check
+alias_copy
+SH
+  my $words = '';
+  my $stage = abs_path("$ENV{OMENDB_DEMO}/..");
+  my $ok = IPC::Run::run(
+    [ 'bash', '-c', "cd '$stage'; $script", 'install', "$self->{bin}/pg_config", "$self->{folder}/target", '--as-pgvector', @options ],
+    '>&', \$words);
+  return ($ok, $words);
+}
+
+sub node {
+  my ($self, $name) = @_;
+  my $node = PostgreSQL::Test::Cluster->new($name, install_path => dirname($self->{bin}));
+  $node->init;
+  $node->append_conf('postgresql.conf', "autovacuum = off\njit = off\n");
+  $node->start;
+  return $node;
+}
+
+# Moves a database from one node to another as pg_dump writes it, and says what psql complains of.
+sub move {
+  my ($from, $database, $to, $into, $edit) = @_;
+  my ($dump, $words) = ('', '');
+  IPC::Run::run([ 'pg_dump', '-d', $from->connstr($database) ], '>', \$dump) or die 'pg_dump failed';
+  $dump = $edit->($dump) if $edit;
+  $to->safe_psql('postgres', "CREATE DATABASE $into");
+  $to->psql($into, $dump, stderr => \$words, on_error_stop => 0);
+  return $words;
+}
+
+1;
