@@ -8,15 +8,20 @@ bench_query() {
     local target_recall ef
     bench_need_index "$1" "$2"
     bench_query_functions "$1" "$2"
+    bench_result "$2" 'bytes of index per row' "$1" \
+        "$(sql "$1" -c "SELECT pg_relation_size('$2_embedding') / (SELECT count(*) FROM $2)")" ''
     bench_result "$2" 'recall@10 at ef_search 40' "$1" \
         "$(sql "$1" -c 'SET hnsw.ef_search = 40' -c "SELECT round($2_recall(), 4)")" ''
     for target_recall in .95 .99; do
-        ef=$(sql "$1" -c "SELECT $2_ef_for($target_recall)")
+        ef=$(bench_ef_for "$1" "$2" "$target_recall")
         [[ $ef ]] || { say "  recall $target_recall is not reached at any ef_search"; continue; }
         bench_result "$2" "ef_search for recall $target_recall" "$1" "$ef" ''
         bench_query_time "$1" "$2" "$target_recall" "$ef"
     done
 }
+
+# bench_ef_for ENGINE SET RECALL: the smallest ef_search that reaches it, if any does.
+bench_ef_for() { sql "$1" -c "SELECT $2_ef_for($3)"; }
 
 # bench_query_time ENGINE SET RECALL EF
 bench_query_time() {

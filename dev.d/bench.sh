@@ -10,7 +10,7 @@ dev_bench() {
     local names=("$@") name
     ((${#names[@]} > 0)) || names=("${bench_names[@]}")
     for name in "${names[@]}"; do
-        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, types and growth"
+        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, clients, cold, profile, types and growth"
         # shellcheck source=/dev/null
         source "benches/$name.sh"
     done
@@ -20,6 +20,8 @@ dev_bench() {
     data_find
     [[ -n ${DATA_DIR:-} ]] || die "benches need the large data sets"
     extension_install_privately
+    # Beside the cluster of ./dev up.
+    port=5433
     bench_server
     bench_warn_if_busy
     for name in "${names[@]}"; do bench_run "$name"; done
@@ -49,15 +51,18 @@ bench_warn_if_busy() {
 bench_settings=(shared_buffers=1GB maintenance_work_mem=1GB max_parallel_maintenance_workers=1 jit=off
     max_parallel_workers_per_gather=0 fsync=off autovacuum=off max_wal_size=16GB checkpoint_timeout=1h)
 
-bench_server() {
+# bench_server_start [SETTING=VALUE...]: beside or instead of those above.
+bench_server_start() {
     local settings=("${bench_settings[@]}")
     # pgvector's parallel build takes maintenance_work_mem from shared memory, which containers may lack.
     if (($(df -k --output=avail /dev/shm 2>/dev/null | tail -1 || echo 0) < 1500000)); then
         settings+=(dynamic_shared_memory_type=mmap)
     fi
-    # Beside the cluster of ./dev up.
-    port=5433
-    cluster_start bench "${settings[@]}"
+    cluster_start bench "${settings[@]}" "$@"
+}
+
+bench_server() {
+    bench_server_start
     sql postgres -c 'CREATE TABLE IF NOT EXISTS result (
         set text, measure text, engine text, value numeric, unit text, measured timestamptz DEFAULT now(),
         PRIMARY KEY (set, measure, engine))'
@@ -80,10 +85,10 @@ bench_load() {
     local vectors queries dimensions
     [[ -z $(sql "$1" -c "SELECT to_regclass('$2_query')") ]] || return 0
     case $2 in
-        wide) bench_load_wide "$1"; return ;;
+        text768 | wide) bench_load_made "$1" "$2"; return ;;
         wordnet) vectors=wordnet_base.f16.npy queries=wordnet_queries.f32.npy dimensions=384 ;;
         sift) vectors=sift_base.u8.npy queries=sift_queries.u8.npy dimensions=128 ;;
-        *) die "there is no data set $2; there are wordnet, sift and wide" ;;
+        *) die "there is no data set $2; there are wordnet, sift, text768 and wide" ;;
     esac
     say "loading $2 into $1"
     sql "$1" -c "DROP TABLE IF EXISTS $2" -c "CREATE TABLE $2 (id int, embedding vector($dimensions))" \
@@ -94,41 +99,62 @@ bench_load() {
     sql "$1" -c "ALTER TABLE $2_loading RENAME TO $2_query" -c "VACUUM ANALYZE $2" -c "ANALYZE $2_query"
 }
 
-# 50,000 vectors of 1,536 dimensions: four copies of a row of wordnet, each turned another way (its halves or quarters
-# change places, which keeps distances) and moved by a fifth of another row.
-bench_load_wide() {
+# bench_load_made ENGINE SET: vectors that are longer than those of wordnet, made of copies of them, each turned another way (its
+# halves or quarters change places, which keeps distances) and moved by a fifth of another row. The exact neighbors are
+# found where rows are not kept out of line: that is many times faster.
+bench_load_made() {
+    local rows queries copies vector noise
+    case $2 in
+        text768) rows=35000 queries=500 copies=(a c) ;;
+        wide) rows=50000 queries=200 copies=(a b c d) ;;
+    esac
     bench_load "$1" wordnet
-    say "making wide of wordnet in $1"
-    sql "$1" -c 'DROP TABLE IF EXISTS wide, noise, wide_loading' -c 'CREATE TABLE noise AS SELECT row_number() OVER (ORDER BY id) - 1 AS id,
+    say "making $2 of wordnet in $1"
+    vector="($(bench_made_vector "${copies[@]}"))::vector($((384 * ${#copies[@]})))"
+    noise=$(bench_made_noise "${copies[@]}")
+    sql "$1" -c "DROP TABLE IF EXISTS $2, noise, $2_plain, $2_loading" \
+        -c 'CREATE TABLE noise AS SELECT row_number() OVER (ORDER BY id) - 1 AS id,
             embedding * array_fill(0.2::real, ARRAY[384])::vector AS embedding FROM wordnet WHERE id % 11 = 0' \
         -c 'ALTER TABLE noise ADD PRIMARY KEY (id)' \
-        -c "CREATE TABLE wide AS SELECT id, $(bench_wide_vector) AS embedding FROM wordnet v, $(bench_wide_noise) WHERE id < 50000" \
-        -c 'CREATE TABLE wide_loading (id int, embedding vector(1536), nearest int[])' \
-        -c "INSERT INTO wide_loading SELECT id, $(bench_wide_vector) FROM wordnet_query v, $(bench_wide_noise) WHERE id < 200" \
-        -c 'UPDATE wide_loading q SET nearest = array(SELECT id FROM wide ORDER BY embedding <=> q.embedding LIMIT 10)' \
-        -c 'ALTER TABLE wide_loading RENAME TO wide_query' -c 'VACUUM ANALYZE wide' -c 'ANALYZE wide_query'
+        -c "CREATE TABLE $2 (id int, embedding vector($((384 * ${#copies[@]}))))" \
+        -c "INSERT INTO $2 SELECT id, $vector FROM wordnet v, $noise WHERE id < $rows" \
+        -c "CREATE TABLE $2_plain (LIKE $2)" -c "ALTER TABLE $2_plain ALTER embedding SET STORAGE PLAIN" \
+        -c "INSERT INTO $2_plain SELECT * FROM $2" \
+        -c "CREATE TABLE $2_loading AS SELECT id, $vector AS embedding, '{}'::int[] AS nearest
+            FROM wordnet_query v, $noise WHERE id < $queries" \
+        -c "UPDATE $2_loading q SET nearest = array(SELECT id FROM $2_plain ORDER BY embedding <=> q.embedding LIMIT 10)" \
+        -c "DROP TABLE noise, $2_plain" \
+        -c "ALTER TABLE $2_loading RENAME TO $2_query" -c "VACUUM ANALYZE $2" -c "ANALYZE $2_query"
 }
 
-bench_wide_vector() {
-    echo "((embedding + noise.a)
-        || ((subvector(embedding, 97, 288) || subvector(embedding, 1, 96)) + noise.b)
-        || ((subvector(embedding, 193, 192) || subvector(embedding, 1, 192)) + noise.c)
-        || ((subvector(embedding, 289, 96) || subvector(embedding, 1, 288)) + noise.d))::vector(1536)"
+# bench_made_vector COPY...: an expression.
+bench_made_vector() {
+    local copy vector=''
+    for copy in "$@"; do
+        case $copy in
+            a) vector+='(embedding' ;;
+            b) vector+=' || ((subvector(embedding, 97, 288) || subvector(embedding, 1, 96))' ;;
+            c) vector+=' || ((subvector(embedding, 193, 192) || subvector(embedding, 1, 192))' ;;
+            d) vector+=' || ((subvector(embedding, 289, 96) || subvector(embedding, 1, 288))' ;;
+        esac
+        vector+=" + noise.$copy)"
+    done
+    echo "$vector"
 }
 
-# Four rows of noise for a row v.
-bench_wide_noise() {
+# bench_made_noise COPY...: as many rows of noise for a row v.
+bench_made_noise() {
     local copy lookups=()
-    for copy in a b c d; do
+    for copy in "$@"; do
         lookups+=("(SELECT embedding FROM noise WHERE id = (v.id::bigint * 7919 + ascii('$copy') * 331) % 10000) AS $copy")
     done
     local IFS=,
     echo "LATERAL (SELECT ${lookups[*]}) AS noise"
 }
 
-bench_operator() { if [[ $1 == w* ]]; then echo '<=>'; else echo '<->'; fi; }
+bench_operator() { if [[ $1 == sift ]]; then echo '<->'; else echo '<=>'; fi; }
 
-bench_operator_class() { if [[ $1 == w* ]]; then echo vector_cosine_ops; else echo vector_l2_ops; fi; }
+bench_operator_class() { if [[ $1 == sift ]]; then echo vector_l2_ops; else echo vector_cosine_ops; fi; }
 
 # The processor time that finished sessions have used, in seconds: what a busy machine does not distort.
 bench_processor_time() {

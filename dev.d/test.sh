@@ -167,7 +167,7 @@ test_prove() {
         TESTDIR="$out" TESTLOGDIR="$out/log" TESTDATADIR="$out/data" TMPDIR=/tmp \
         PG_REGRESS="$(pgxs_test regress)/pg_regress" PGPORT=65432 \
         OMENDB_DEMO="$stage/demo" OMENDB_LONG="$long" \
-        prove --timer "$@"
+        prove --jobs 2 --timer "$@"
 }
 
 # Units that only a backend can run. cargo-pgrx builds the library with them in it, in a cargo folder of its own,

@@ -26,4 +26,5 @@ extern "C-unwind" fn _PG_init() {
     settings::init();
     am::options::init();
     pg::relcache::on_change(storage::index::forget);
+    storage::index::declared_by(am::opclass::declared);
 }

@@ -6,7 +6,7 @@ mod cost;
 mod insert;
 mod ivfflat;
 mod last_scan;
-mod opclass;
+pub(crate) mod opclass;
 pub(crate) mod options;
 mod pgvector;
 mod scan;

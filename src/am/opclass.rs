@@ -8,6 +8,7 @@ use quantize::CodeBits;
 use super::pgvector::{self, Function};
 use crate::error;
 use crate::pg::Relation;
+use crate::storage::index::Declared;
 
 /// Support functions of an operator class: distance, norm (present where vectors are normalised), type.
 pub(super) const SUPPORT_FUNCTIONS: u16 = 3;
@@ -153,6 +154,16 @@ impl OperatorClass {
             *x = share;
         }
         Some(vector)
+    }
+}
+
+/// What the catalogs say that an index is for.
+pub(crate) fn declared(index: Relation) -> Declared {
+    let class = OperatorClass::of(index);
+    Declared {
+        kind: class.stored,
+        measure: class.measure,
+        dimensions: u32::try_from(index.first_typmod()).ok(),
     }
 }
 

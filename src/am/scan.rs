@@ -120,12 +120,17 @@ impl Scratch {
         SPARE.take().unwrap_or_default()
     }
 
+    /// Bytes that what the scan has met so far may take.
+    fn memory(&self) -> usize {
+        self.search.memory() + self.emission.memory()
+    }
+
     /// More is given back to the machine when a scan ends.
     const MOST: usize = 1 << 20;
 
     fn hand_on(mut self: Box<Self>) {
         self.emission.clear();
-        if self.search.capacity() + self.emission.memory() < Self::MOST {
+        if self.search.capacity() + self.emission.capacity() < Self::MOST {
             SPARE.set(Some(self));
         }
     }
@@ -223,6 +228,8 @@ struct Scan {
 struct Prepared {
     codes: Query,
     exact: Vec<u8>,
+    /// Every row is equally near, whatever the zero that stands for the query measures.
+    is_null: bool,
 }
 
 /// Settings as they were when the scan began.
@@ -252,15 +259,15 @@ impl Limits {
         }
     }
 
-    /// Elements that the first walk finds. Codes are estimates: with a quarter more than asked for, a walk finds as many of
-    /// the nearest as one over full vectors does.
-    fn beam(&self) -> usize {
-        self.ef + self.ef.div_ceil(4)
-    }
-
     fn is_strict(&self) -> bool {
         self.iterative == IterativeScan::StrictOrder
     }
+}
+
+/// Elements that the first walk finds. Codes are estimates: with three eighths more than asked for, a walk finds as many of
+/// the nearest as one over full vectors does.
+pub(super) fn beam_for(ef: usize) -> usize {
+    ef + (3 * ef).div_ceil(8)
 }
 
 impl Scan {
@@ -309,11 +316,14 @@ impl Scan {
             }
             compat::count_index_scan(scan);
             self.limits = Limits::now();
-            self.beam = self.limits.beam();
+            self.beam = beam_for(self.limits.ef);
             let key = &*(*scan).orderByData;
             let null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
             self.query = Some(if null {
-                self.anywhere()
+                Prepared {
+                    is_null: true,
+                    ..self.anywhere()
+                }
             } else {
                 let query = Indexed::from_raw(self.class.kind(), key.sk_argument);
                 self.prepare(&query)
@@ -324,13 +334,14 @@ impl Scan {
         }
     }
 
-    /// Stands for a null query, to which every row is equally near: zero, in every kind of floats.
+    /// Stands for a query without a direction or a value: zero, in every kind of floats.
     fn anywhere(&self) -> Prepared {
         let dimensions = self.index.frozen().dimensions as usize;
         let (_, width) = type_of(self.class.kind());
         Prepared {
             codes: self.index.codec().query(&vec![0.0; dimensions]),
             exact: vec![0; dimensions * width],
+            is_null: false,
         }
     }
 
@@ -346,6 +357,7 @@ impl Scan {
             Some(prepared) => Prepared {
                 codes: self.index.codec().query(&prepared),
                 exact,
+                is_null: false,
             },
             None => Prepared {
                 exact,
@@ -388,9 +400,10 @@ impl Scan {
         }
     }
 
-    /// In strict order a row that should have come earlier is left out, as in pgvector; not for a matter of rounding.
+    /// A row that should have come earlier is left out unless order may be relaxed, as in pgvector; not for a matter of rounding.
     fn is_in_order(&self, distance: f64) -> bool {
-        self.limits.iterative != IterativeScan::StrictOrder
+        self.limits.iterative == IterativeScan::RelaxedOrder
+            || self.query.as_ref().is_some_and(|query| query.is_null)
             || distance
                 .total_cmp(&(self.last - ROUNDING * self.last.abs()))
                 .is_ge()
@@ -543,7 +556,7 @@ impl Scan {
             self.scratch.found.truncate(self.limits.ef);
         }
         // Each walk goes twice as far, so that many rows take few walks; not so far that memory runs out on the way.
-        if self.limits.is_strict() && 3 * self.scratch.search.memory() < self.limits.max_memory {
+        if self.limits.is_strict() && 3 * self.scratch.memory() < self.limits.max_memory {
             self.beam *= 2;
         }
         true
@@ -551,8 +564,7 @@ impl Scan {
 
     fn may_walk_on(&self) -> bool {
         let Counters { evaluations, .. } = self.scratch.search.counters();
-        evaluations < self.limits.max_visited
-            && self.scratch.search.memory() < self.limits.max_memory
+        evaluations < self.limits.max_visited && self.scratch.memory() < self.limits.max_memory
     }
 }
 

@@ -28,7 +28,7 @@ use crate::error;
 use crate::pg::open::{self, Kind, OpenIndex};
 use crate::pg::privilege;
 use crate::pg::snapshot::{self, Snapshot};
-use crate::storage::index::codec;
+use crate::storage::index::{check_owner, codec};
 use crate::storage::metapage::METAPAGE;
 
 #[pg_extern(sql = "")]
@@ -203,6 +203,10 @@ fn read_metapage(open: &OpenIndex, findings: &mut Findings) -> Option<Metapage> 
             return None;
         }
     };
+    if let Err(what) = check_owner(open.index, &metapage.frozen) {
+        findings.error(METAPAGE, what);
+        return None;
+    }
     let code_len = codec(&metapage.frozen, None).code_len();
     if code_len != metapage.frozen.geometry.code_len {
         let what = format!(

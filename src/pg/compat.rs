@@ -97,6 +97,45 @@ pub(crate) unsafe fn count_index_scan(scan: pg_sys::IndexScanDesc) {
     }
 }
 
+/// A snapshot that sees the chunks of values whose rows another snapshot sees, in the current memory context.
+///
+/// # Safety
+/// `rows` is a valid snapshot.
+pub(crate) unsafe fn toast_snapshot(rows: pg_sys::Snapshot) -> pg_sys::Snapshot {
+    // SAFETY: zero is valid for all of its fields. Before 17 a snapshot may be too old, which is told by these two.
+    unsafe {
+        let snapshot =
+            pg_sys::palloc0(size_of::<pg_sys::SnapshotData>()).cast::<pg_sys::SnapshotData>();
+        (*snapshot).snapshot_type = pg_sys::SnapshotType::SNAPSHOT_TOAST;
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        {
+            (*snapshot).lsn = (*rows).lsn;
+            (*snapshot).whenTaken = (*rows).whenTaken;
+        }
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        let _ = rows;
+        snapshot
+    }
+}
+
+/// Begins a scan of an index by one key.
+///
+/// # Safety
+/// Table and index are open, and the snapshot outlives the scan.
+pub(crate) unsafe fn begin_index_scan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        return pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), 1, 0);
+        #[cfg(not(feature = "pg18"))]
+        return pg_sys::index_beginscan(table, index, snapshot, 1, 0);
+    }
+}
+
 /// Has the planner take any other path: from 18 on an infinite cost alone does not say so.
 ///
 /// # Safety

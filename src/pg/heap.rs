@@ -9,6 +9,7 @@ use pgrx::{pg_guard, pg_sys};
 use super::glance;
 use super::row_hints::RowHints;
 use super::snapshot::Snapshot;
+use super::toast::Toast;
 use super::{Relation, compat};
 
 /// Turns Postgres' row pointer into ours.
@@ -215,6 +216,10 @@ pub(crate) struct RowFetcher {
     slot: *mut pg_sys::TupleTableSlot,
     /// Where pages were; only for Postgres' own kind of table.
     hints: Option<RowHints>,
+    /// Values out of line.
+    toast: Toast,
+    /// Where what lives as long as the scan is allocated.
+    context: pg_sys::MemoryContext,
     /// Set up only for an expression index.
     expression: Option<Expression>,
     /// The indexed column, if it is a plain one.
@@ -255,6 +260,8 @@ impl RowFetcher {
                 snapshot,
                 fetch: pg_sys::ffi::pg_guard_ffi_boundary(|| begin(raw_heap)),
                 slot: pg_sys::table_slot_create(raw_heap, std::ptr::null_mut()),
+                toast: Toast::default(),
+                context: pg_sys::CurrentMemoryContext,
                 expression,
                 column,
                 row_context: row_context(),
@@ -283,7 +290,9 @@ impl RowFetcher {
                 return None;
             }
             let outer = pg_sys::MemoryContextSwitchTo(self.row_context);
-            let value = self.value().map(measure);
+            let value = self.value();
+            let plain = value.map(|value| self.toast.plain(value, self.snapshot, self.context));
+            let value = plain.map(measure);
             pg_sys::MemoryContextSwitchTo(outer);
             value
         }
@@ -389,6 +398,7 @@ impl RowFetcher {
     /// Gives everything back.
     pub(crate) fn close(self) {
         let fetch = self.fetch;
+        self.toast.close();
         // SAFETY: nothing is used afterwards.
         unsafe {
             let end = (*(*self.heap.raw()).rd_tableam)

@@ -21,6 +21,7 @@ pub(crate) mod signal;
 pub(crate) mod snapshot;
 pub(crate) mod subtransaction;
 pub(crate) mod temp_file;
+mod toast;
 pub(crate) mod varlena;
 
 pub(crate) use relation::Relation;

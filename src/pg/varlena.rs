@@ -6,6 +6,8 @@ use std::ptr::NonNull;
 
 use pgrx::{pg_sys, set_varsize_4b, varatt_is_4b_u, varsize_4b};
 
+use super::toast;
+
 /// A value with a plain 4-byte header. Inline values are borrowed; compressed, short and out-of-line ones are copied,
 /// and the copy is freed with this.
 pub(crate) struct Varlena<'fcx> {
@@ -25,7 +27,7 @@ impl<'fcx> Varlena<'fcx> {
             if varatt_is_4b_u(given) {
                 given
             } else {
-                pg_sys::pg_detoast_datum(given)
+                toast::recent(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given))
             }
         };
         Self {

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use hnsw::Params;
-use layout::{CenterPage, Corrupt, Frozen, Geometry, Measure};
+use layout::{CenterPage, Corrupt, Frozen, Geometry, Measure, VectorKind};
 use quantize::{CodeBits, Codec};
 
 use super::buffer::{Access, Hints, Page};
@@ -97,9 +98,44 @@ pub(crate) fn forget(oid: Option<u32>) {
     });
 }
 
+/// What the catalogs say that an index is for.
+pub(crate) struct Declared {
+    pub(crate) kind: VectorKind,
+    pub(crate) measure: Measure,
+    /// None if the column lost its dimensions since the index was made.
+    pub(crate) dimensions: Option<u32>,
+}
+
+static DECLARED: OnceLock<fn(Relation) -> Declared> = OnceLock::new();
+
+/// Sets who knows what an index is for: the access method does, by its operator classes.
+pub(crate) fn declared_by(tell: fn(Relation) -> Declared) {
+    // Whoever loads the library again sets the same.
+    let _ = DECLARED.set(tell);
+}
+
+/// What is wrong with a metapage that is in order by itself: it is for other vectors than the catalogs say.
+pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Corrupt> {
+    let Some(tell) = DECLARED.get() else {
+        return Ok(());
+    };
+    let declared = tell(relation);
+    let own = frozen.kind == declared.kind
+        && frozen.measure == declared.measure
+        && declared
+            .dimensions
+            .is_none_or(|dimensions| dimensions == frozen.dimensions);
+    own.then_some(()).ok_or(Corrupt::OtherIndex)
+}
+
 impl Kept {
     fn read(relation: Relation) -> Self {
+        // A file without blocks is damage, to be said before Postgres says it in its own words.
+        if relation.blocks() <= METAPAGE {
+            corrupt(relation, METAPAGE, Corrupt::NoSuchBlock(METAPAGE));
+        }
         let frozen = metapage::read(relation).frozen;
+        check_owner(relation, &frozen).unwrap_or_else(|what| corrupt(relation, METAPAGE, what));
         let center = frozen
             .center_block
             .map(|block| read_center(relation, block, frozen.dimensions as usize));

@@ -162,10 +162,11 @@ impl StoreMut for Insertion<'_> {
         neighbors::link(&mut self.graph, of, level, new, &self.code)
     }
 
-    fn force_link(&mut self, chosen: &[Candidate], new: ElementId) {
+    fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId) {
         neighbors::force_link(
             &mut self.graph,
             chosen.iter().map(|chosen| chosen.element),
+            level,
             new,
         );
     }

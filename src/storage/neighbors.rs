@@ -10,8 +10,9 @@ use super::page_graph::PageGraph;
 use super::record::Record;
 use crate::pg::interrupt;
 
-/// Somebody else may change a list between its reading and its writing; then it is read once more.
-pub(super) const TRIES: usize = 4;
+/// Somebody else may change a list between its reading and its writing; then it is read once more. A link that is lost in so
+/// many rounds is given up: others may take the new element in.
+const TRIES: usize = 4;
 
 /// Offers `new`, whose code is given, to a list, which takes it in if it has room or by Algorithm 4. True if it did.
 pub(super) fn link(
@@ -40,15 +41,16 @@ pub(super) fn link(
     false
 }
 
-/// Has one of the chosen elements, nearest first, link to `new` on layer 0. If all lists are full an element leaves one of
-/// them to which another in that list links; if there is none, whichever is furthest from the first.
+/// Has one of the chosen elements, nearest first, link to `new` on a layer. If all lists are full an element leaves one of
+/// them to which another in that list links. If there is none the furthest from the first leaves, and `new` links to it.
 pub(super) fn force_link(
     graph: &mut PageGraph<'_>,
     chosen: impl Iterator<Item = ElementId> + Clone,
+    level: Level,
     new: ElementId,
 ) {
     for of in chosen.clone() {
-        if let Forced::Done = take_in(graph, of, new, true) {
+        if let Forced::Done = take_in(graph, of, level, new, true) {
             return;
         }
     }
@@ -57,7 +59,7 @@ pub(super) fn force_link(
         // this insert and links the element itself.
         loop {
             interrupt::check();
-            match take_in(graph, of, new, false) {
+            match take_in(graph, of, level, new, false) {
                 Forced::Done => return,
                 Forced::Gone => break,
                 Forced::Changed | Forced::Unwilling => {}
@@ -78,15 +80,21 @@ enum Forced {
 
 /// Puts `new` into a list, in place of the furthest element if it is full: one that something else in the list links to, if
 /// `kindly`.
-fn take_in(graph: &mut PageGraph<'_>, of: ElementId, new: ElementId, kindly: bool) -> Forced {
+fn take_in(
+    graph: &mut PageGraph<'_>,
+    of: ElementId,
+    level: Level,
+    new: ElementId,
+    kindly: bool,
+) -> Forced {
     let index = graph.index();
-    let full = match push(index, of, 0, new) {
+    let full = match push(index, of, level, new) {
         Push::Done => return Forced::Done,
         Push::Gone => return Forced::Gone,
         Push::Full(full) => full,
     };
     let covered = if kindly {
-        graph.neighbors_of_all(&full)
+        graph.neighbors_of_all(&full, level)
     } else {
         Vec::new()
     };
@@ -108,7 +116,11 @@ fn take_in(graph: &mut PageGraph<'_>, of: ElementId, new: ElementId, kindly: boo
     let mut list = full.clone();
     list.retain(|&element| element != furthest);
     list.push(new);
-    if replace(index, of, 0, &full, &list) {
+    if !kindly {
+        // It may have no other link; from now on the way to it leads over the new element.
+        push(index, new, level, furthest);
+    }
+    if replace(index, of, level, &full, &list) {
         Forced::Done
     } else {
         Forced::Changed
@@ -159,8 +171,8 @@ fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
 /// What `of` keeps of its neighbors and the new one, by Algorithm 4 over codes; none if it is gone, or if it would have to
 /// leave out the new one for others.
 ///
-/// On layer 0 a neighbor to which no neighbor that stays links is kept too: it may have no other link, and no search would
-/// find it any more.
+/// A neighbor to which no neighbor that stays links is kept too: it may have no other link, and no search would find it any
+/// more.
 fn reselect(
     graph: &mut PageGraph<'_>,
     of: ElementId,
@@ -178,9 +190,9 @@ fn reselect(
         .iter()
         .map(|kept| kept.element)
         .collect();
-    if level == 0 && kept.contains(&new) {
+    if kept.contains(&new) {
         let stays: Vec<ElementId> = kept.iter().copied().filter(|&kept| kept != new).collect();
-        let covered = graph.neighbors_of_all(&stays);
+        let covered = graph.neighbors_of_all(&stays, level);
         let is_lost = |element: &ElementId| {
             !kept.contains(element) && covered.binary_search(element).is_err()
         };

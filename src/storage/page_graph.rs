@@ -114,13 +114,23 @@ impl<'a> PageGraph<'a> {
         live
     }
 
-    /// The neighbors of elements on layer 0, sorted, each once.
-    pub(crate) fn neighbors_of_all(&mut self, elements: &[ElementId]) -> Vec<ElementId> {
+    /// The neighbors of elements on a layer, sorted, each once.
+    pub(crate) fn neighbors_of_all(
+        &mut self,
+        elements: &[ElementId],
+        level: Level,
+    ) -> Vec<ElementId> {
         let mut all = Vec::with_capacity(elements.len() * usize::from(2 * self.index.geometry().m));
-        self.visit_elements(elements, |_, page, slot| {
-            all.extend(page.slot(slot)?.neighbors());
-            Ok(())
-        });
+        if level > 0 {
+            for &element in elements {
+                self.locked_neighbors(element, level, &mut all);
+            }
+        } else {
+            self.visit_elements(elements, |_, page, slot| {
+                all.extend(page.slot(slot)?.neighbors());
+                Ok(())
+            });
+        }
         all.sort_unstable();
         all.dedup();
         all

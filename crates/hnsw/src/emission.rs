@@ -98,9 +98,15 @@ impl<F, R> Emission<F, R> {
         }
     }
 
-    /// Bytes held.
+    /// Bytes that what is in it may take, with the slack of heaps that grow by doubling.
     #[must_use]
     pub fn memory(&self) -> usize {
+        2 * (self.found.len() * size_of::<At<F>>() + self.measured.len() * size_of::<At<R>>())
+    }
+
+    /// Bytes held, whatever they are used for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
         self.found.capacity() * size_of::<At<F>>() + self.measured.capacity() * size_of::<At<R>>()
     }
 
@@ -167,6 +173,18 @@ mod tests {
             run(&[(0.0, -f64::NAN), (1.0, 7.0), (2.0, f64::INFINITY)]).0,
             [1, 2, 0]
         );
+    }
+
+    #[test]
+    fn memory_is_of_what_is_in_it() {
+        let mut emission = Emission::<u32, u32>::default();
+        for i in 0..1000 {
+            emission.push_found(i, f64::from(i));
+        }
+        assert!(emission.memory() >= 1000 * size_of::<At<u32>>());
+        emission.clear();
+        assert_eq!(emission.memory(), 0);
+        assert!(emission.capacity() >= 1000 * size_of::<At<u32>>());
     }
 
     proptest! {

@@ -66,7 +66,7 @@ pub(crate) fn find_place<S: Store>(
 }
 
 /// Offers the new element to the neighbors it chose, in the order of their ids: on pages, block after block.
-/// If none of them wants it on layer 0 one has to take it, or no search would ever find it.
+/// If none of them wants it on a layer one has to take it, or no search would ever come by it there.
 fn link_back<S: StoreMut>(store: &mut S, element: ElementId, neighbors: &[Vec<Candidate>]) {
     for (level, chosen) in (0..).zip(neighbors) {
         let mut in_order = chosen.clone();
@@ -75,8 +75,8 @@ fn link_back<S: StoreMut>(store: &mut S, element: ElementId, neighbors: &[Vec<Ca
         for neighbor in in_order {
             linked |= store.link(neighbor.element, level, element, neighbor.distance);
         }
-        if level == 0 && !linked {
-            store.force_link(chosen, element);
+        if !linked {
+            store.force_link(chosen, level, element);
         }
     }
 }

@@ -350,18 +350,18 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         candidates.iter().any(|c| c.element == new)
     }
 
-    fn force_link(&mut self, chosen: &[Candidate], new: ElementId) {
+    fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId) {
         let Some(nearest) = chosen.first() else {
             return;
         };
         let base = self.query(nearest.element);
-        let neighbors = self.graph.neighbors(nearest.element, 0);
+        let neighbors = self.graph.neighbors(nearest.element, level);
         let mut kept: Vec<_> = neighbors.iter().map(|&n| base.measure(n)).collect();
         kept.sort_unstable();
-        kept.truncate(max_neighbors(self.graph.m, 0) - 1);
+        kept.truncate(max_neighbors(self.graph.m, level) - 1);
         kept.push(candidate(nearest.distance, new.0));
         let ids = kept.iter().map(|c| c.element.0);
-        self.graph.set_neighbors(nearest.element, 0, ids);
+        self.graph.set_neighbors(nearest.element, level, ids);
     }
 
     fn raise_entry_point(&mut self, element: ElementId, _level: Level) {

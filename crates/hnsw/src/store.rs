@@ -38,8 +38,8 @@ pub trait StoreMut: Store {
     /// Offers `new` as a neighbor of `of`, which keeps at most `max_neighbors` by Algorithm 4. True if it keeps `new`.
     fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32) -> bool;
 
-    /// Has one of the chosen, sorted nearest first, link to `new` on layer 0, though none of them wants to.
-    fn force_link(&mut self, chosen: &[Candidate], new: ElementId);
+    /// Has one of the chosen, sorted nearest first, link to `new` on a layer, though none of them wants to.
+    fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId);
 
     /// Makes the element the entry point if there is none, or one of a lower level.
     fn raise_entry_point(&mut self, element: ElementId, level: Level);

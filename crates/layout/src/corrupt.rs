@@ -91,6 +91,8 @@ pub enum Corrupt {
         /// The stored length of a slot.
         slot_len: u32,
     },
+    /// The metapage is in order, and that of an index on other vectors or for another measure.
+    OtherIndex,
     /// The overflow slots of an element are linked in a ring.
     EndlessOverflow,
     /// The entry point is no element's id, or has a level without being there.
@@ -132,6 +134,7 @@ impl Display for Corrupt {
             Self::NoSuchRow(block) => {
                 write!(f, "row in block {block} of the table, which does not exist")
             }
+            Self::OtherIndex => write!(f, "metapage is that of another index"),
             Self::EndlessOverflow => write!(f, "overflow slots are linked in a ring"),
             Self::State(found) => write!(f, "slot state is {found}"),
             Self::Level(found) => write!(f, "level is {found}"),

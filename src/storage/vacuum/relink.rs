@@ -1,7 +1,9 @@
 //! Pass 2: nothing may link to tombstones, and something must link to every other element.
 
-use hnsw::{ElementId, Level, Search, SearchOptions, Store, max_neighbors};
-use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
+use std::collections::HashSet;
+
+use hnsw::{ElementId, Level, Search, Store, max_neighbors};
+use layout::{ElementPage, EntryPoint, PageKind, UpperPage, UpperSlot};
 
 use super::{ElementSet, for_each_page};
 use crate::pg::compat;
@@ -27,7 +29,8 @@ pub(super) fn relink(index: &Index, ef_construction: usize, dead: &ElementSet) {
     let highest = relink.repair_ground();
     relink.replace_entry_point(highest);
     relink.repair_upper();
-    relink.link_orphans();
+    relink.link_ground_orphans();
+    relink.link_upper_orphans();
 }
 
 struct Relink<'a> {
@@ -97,10 +100,7 @@ impl Relink<'_> {
     fn repair_upper(&mut self) {
         let (index, dead) = (self.index, self.dead);
         let find = |block: u32, bytes: &[u8]| {
-            let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
-            let lists = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
-            lists
-                .filter(|list| list.is_live() && !dead.contains(list.element()))
+            lists_that_stay(index, dead, block, bytes)
                 .filter(|list| list.neighbors().any(|neighbor| dead.contains(neighbor)))
                 .map(|list| (list.element(), list.level()))
                 .collect()
@@ -117,9 +117,9 @@ impl Relink<'_> {
         );
     }
 
-    /// Repairs one list.
+    /// Repairs one list. Each lost round is an insert's progress; a tombstone's slot is freed only when no list has it.
     fn repair(&mut self, element: ElementId, level: Level) {
-        for _ in 0..neighbors::TRIES {
+        loop {
             compat::vacuum_delay_point();
             let mut old = Vec::new();
             let mut hints = self.index.hints().borrow_mut();
@@ -162,10 +162,10 @@ impl Relink<'_> {
             offered,
             max.min(kept.len() + PER_DEAD * gone.len()),
         )?;
-        if new.len() >= max / 4 || level > 0 {
+        if new.len() >= max / 4 {
             return Some(new);
         }
-        let found = self.find_near(graph, element)?;
+        let found = self.find_near(graph, element, level)?;
         self.complete(graph, element, &new, found, max)
     }
 
@@ -196,23 +196,24 @@ impl Relink<'_> {
         )
     }
 
-    /// The elements nearest to an element, by a search from the entry point.
+    /// The elements of a layer that are nearest to an element, by a search from the entry point.
     fn find_near(
         &mut self,
         graph: &mut PageGraph<'_>,
         element: ElementId,
+        level: Level,
     ) -> Option<Vec<ElementId>> {
         let query = Codes::read(graph, &[element]).query(element)?;
-        self.search.start(
+        let descent = self.search.descend(graph, &query, level)?;
+        let mut found = Vec::new();
+        self.search.layer(
             graph,
             &query,
-            &SearchOptions {
-                ef: self.ef,
-                keep_discarded: false,
-            },
+            &[descent.nearest],
+            level,
+            self.ef,
+            &mut found,
         );
-        let mut found = Vec::new();
-        self.search.take_nearest(&mut found);
         Some(
             found
                 .iter()
@@ -224,7 +225,7 @@ impl Relink<'_> {
 
     /// Links live elements to which no neighbor list of layer 0 links: their only links were from tombstones, or a crash
     /// came before the first.
-    fn link_orphans(&mut self) {
+    fn link_ground_orphans(&mut self) {
         let index = self.index;
         let mut linked = ElementSet::new(&index.geometry().element, index.relation().blocks());
         let mark = |block: u32, bytes: &[u8]| {
@@ -236,9 +237,7 @@ impl Relink<'_> {
                 .for_each(|to| linked.insert(to));
         };
         for_each_page(index, PageKind::Element, mark, |_, ()| ());
-        let entry = metapage::read(index.relation())
-            .entry_point
-            .map(|entry| entry.element);
+        let entry = self.entry_point();
         let find = |block: u32, bytes: &[u8]| {
             let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
             (0..view.used())
@@ -258,17 +257,64 @@ impl Relink<'_> {
             |_, orphans: Vec<ElementId>| {
                 orphans
                     .into_iter()
-                    .for_each(|orphan| self.link_orphan(orphan));
+                    .for_each(|orphan| self.link_orphan(orphan, 0));
             },
         );
     }
 
-    /// Has one of the nearest elements that a search reaches link to an orphan.
-    fn link_orphan(&mut self, orphan: ElementId) {
+    /// The same for the layers above, whose lists are few: all that is linked there is remembered at once.
+    fn link_upper_orphans(&mut self) {
+        let (index, dead) = (self.index, self.dead);
+        let mut linked = HashSet::new();
+        let mark = |block: u32, bytes: &[u8]| {
+            for list in lists_that_stay(index, dead, block, bytes) {
+                linked.extend(list.neighbors().map(|to| (to, list.level())));
+            }
+        };
+        for_each_page(index, PageKind::Upper, mark, |_, ()| ());
+        let entry = self.entry_point();
+        let find = |block: u32, bytes: &[u8]| {
+            lists_that_stay(index, dead, block, bytes)
+                .map(|list| (list.element(), list.level()))
+                .filter(|list| !linked.contains(list) && Some(list.0) != entry)
+                .collect::<Vec<_>>()
+        };
+        let mut orphans = Vec::new();
+        for_each_page(index, PageKind::Upper, find, |_, found| {
+            orphans.extend(found);
+        });
+        for (orphan, level) in orphans {
+            self.link_orphan(orphan, level);
+        }
+    }
+
+    fn entry_point(&self) -> Option<ElementId> {
+        metapage::read(self.index.relation())
+            .entry_point
+            .map(|entry| entry.element)
+    }
+
+    /// Has one of the nearest elements that a search of the layer reaches link to an orphan.
+    fn link_orphan(&mut self, orphan: ElementId, level: Level) {
         compat::vacuum_delay_point();
         let mut hints = self.index.hints().borrow_mut();
         let mut graph = PageGraph::new(self.index, &mut hints);
-        let near = self.find_near(&mut graph, orphan).unwrap_or_default();
-        neighbors::force_link(&mut graph, near.into_iter().take(OFFERS), orphan);
+        let near = self
+            .find_near(&mut graph, orphan, level)
+            .unwrap_or_default();
+        neighbors::force_link(&mut graph, near.into_iter().take(OFFERS), level, orphan);
     }
+}
+
+/// The lists on an upper page of elements that stay.
+fn lists_that_stay<'p>(
+    index: &Index,
+    dead: &ElementSet,
+    block: u32,
+    bytes: &'p [u8],
+) -> impl Iterator<Item = UpperSlot<'p>> {
+    let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
+    (0..view.used())
+        .map(move |slot| index.expect(block, view.slot(slot)))
+        .filter(|list| list.is_live() && !dead.contains(list.element()))
 }

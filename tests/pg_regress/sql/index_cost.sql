@@ -58,6 +58,43 @@ SET hnsw.ef_search = 100;
 SELECT (cost(:'search' || 10)).startup > :at_40 AS ef_search_costs;
 RESET hnsw.ef_search;
 
+-- where a filter leaves few rows and has an index of its own, that one; where it leaves many, this one
+CREATE INDEX t_topic ON t (topic);
+ANALYZE t;
+SELECT plan($s$ SELECT id FROM t WHERE topic = 7 ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector LIMIT 10 $s$) ~ 't_topic' AS filter_first;
+SELECT plan($s$ SELECT id FROM t WHERE topic < 50 ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector LIMIT 10 $s$);
+SELECT plan($s$ SELECT id FROM t WHERE topic < 95 ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector LIMIT 100 $s$);
+
+-- in a larger table too
+CREATE TABLE large (id int, topic int, embedding vector(4));
+INSERT INTO large SELECT i, hashint4(i) & 1023, ARRAY[hashint4(i) % 1000, hashint4(-i) % 1000, i % 1000, i / 20]::vector
+	FROM generate_series(1, 20000) i;
+CREATE INDEX large_embedding ON large USING hnsw (embedding vector_l2_ops);
+CREATE INDEX large_topic ON large (topic);
+ANALYZE large;
+SELECT plan($s$ SELECT id FROM large ORDER BY embedding <-> '[1,2,3,4]' LIMIT 10 $s$);
+SELECT plan($s$ SELECT id FROM large ORDER BY embedding <-> '[1,2,3,4]' LIMIT 500 $s$);
+SELECT plan($s$ SELECT id FROM large WHERE topic < 512 ORDER BY embedding <-> '[1,2,3,4]' LIMIT 10 $s$);
+SELECT plan($s$ SELECT id FROM large WHERE topic = 7 ORDER BY embedding <-> '[1,2,3,4]' LIMIT 10 $s$) ~ 'large_topic' AS filter_first;
+SELECT plan($s$ SELECT id FROM large WHERE topic < 10 ORDER BY embedding <-> '[1,2,3,4]' LIMIT 10 $s$) ~ 'large_topic' AS filter_first;
+
+-- in small ones of long vectors, in line and out of line, but not where all rows are on one page
+CREATE TABLE small (id int, embedding vector(384));
+INSERT INTO small SELECT i, (SELECT array_agg(hashint4(i * 384 + j) % 100) FROM generate_series(1, 384) j)::vector
+	FROM generate_series(1, 200) i;
+CREATE INDEX small_embedding ON small USING hnsw (embedding vector_l2_ops);
+ANALYZE small;
+SELECT plan($s$ SELECT id FROM small ORDER BY embedding <-> array_fill(1, ARRAY[384])::vector LIMIT 10 $s$);
+CREATE TABLE toasted AS SELECT id, (embedding || embedding)::vector(768) AS embedding FROM small;
+CREATE INDEX toasted_embedding ON toasted USING hnsw (embedding vector_cosine_ops);
+ANALYZE toasted;
+SELECT plan($s$ SELECT id FROM toasted ORDER BY embedding <=> array_fill(1, ARRAY[768])::vector LIMIT 10 $s$);
+CREATE TABLE tiny AS SELECT id, subvector(embedding, 1, 4)::vector(4) AS embedding FROM small WHERE id <= 20;
+CREATE INDEX tiny_embedding ON tiny USING hnsw (embedding vector_l2_ops);
+ANALYZE tiny;
+SELECT plan($s$ SELECT id FROM tiny ORDER BY embedding <-> '[1,2,3,4]' LIMIT 10 $s$);
+DROP TABLE large, small, toasted, tiny;
+
 -- an empty table
 CREATE TABLE empty (id int, embedding vector(16));
 CREATE INDEX empty_embedding ON empty USING hnsw (embedding vector_l2_ops);

@@ -40,6 +40,14 @@ SELECT * FROM hnsw_check('t_embedding', true) WHERE severity = 'error';
 TRUNCATE t;
 SELECT * FROM hnsw_check('t_embedding', true);
 
+-- rows far away from the others, and from each other: a list may hold nothing that can go, and yet each has to be linked
+CREATE TABLE far (id int, embedding vector(40));
+INSERT INTO far SELECT i, (SELECT array_agg(hashint4(i * 40 + j) % 100) FROM generate_series(1, 40) j)::vector FROM generate_series(1, 500) i;
+CREATE INDEX far_embedding ON far USING hnsw (embedding vector_l2_ops) WITH (m = 4, ef_construction = 16);
+INSERT INTO far SELECT i, (SELECT array_agg(hashint4(i * 40 + j) % 10000) FROM generate_series(1, 40) j)::vector
+	FROM generate_series(501, 1000) i;
+SELECT * FROM hnsw_check('far_embedding', true);
+
 -- each operator class; zero vectors have no direction
 CREATE TABLE c (id int, embedding vector(40));
 INSERT INTO c SELECT i, (SELECT array_agg(hashint4(i * 40 + j) % 100) FROM generate_series(1, 40) j)::vector FROM generate_series(1, 200) i;

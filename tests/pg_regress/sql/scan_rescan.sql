@@ -39,6 +39,8 @@ SELECT count(*) AS queries, sum((f.distances = e.distances)::int) >= 48 AS mostl
 -- a null query: any rows
 SELECT count(*), count(DISTINCT neighbor), count(d) FROM found WHERE id = 51;
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM t ORDER BY embedding <-> (SELECT NULL::vector) LIMIT 7) s;
+-- which have no order, so that none comes too late for it
+SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <-> (SELECT NULL::vector)) s;
 -- a zero query
 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM t ORDER BY embedding <-> '[0,0,0,0]' LIMIT 7) s;
 

@@ -1,0 +1,384 @@
+//! Values that a table keeps out of line (TOAST), fetched one after the other.
+//!
+//! Postgres opens the TOAST table, its indexes and a scan anew for each value, which takes most of the time of fetching one
+//! of a few chunks. A scan that measures many rows keeps them open. It also keeps the values that it fetched last, since the
+//! query is about to ask for the distances of the rows that it is handed.
+#![expect(
+    unsafe_code,
+    reason = "scans TOAST tables and follows varlena pointers"
+)]
+
+use std::cell::RefCell;
+
+use pgrx::pg_sys;
+use pgrx::{set_varsize_4b, vardata_any, varsize_any_exhdr, vartag_1b_e};
+
+use super::compat;
+
+/// Bytes of the varlena header of a plain value.
+const HEADER: usize = size_of::<u32>();
+
+/// Where a value lies that was not compressed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    table: pg_sys::Oid,
+    value: pg_sys::Oid,
+    /// Bytes without a header.
+    len: usize,
+}
+
+impl Place {
+    /// Where a varlena lies if it is out of line and was not compressed.
+    ///
+    /// # Safety
+    /// `given` points to a varlena.
+    pub(crate) unsafe fn of(given: *const pg_sys::varlena) -> Option<Self> {
+        // SAFETY: the caller's promise. A pointer into a TOAST table follows two bytes of header, unaligned.
+        unsafe {
+            if !pgrx::varatt_is_1b_e(given)
+                || u32::from(vartag_1b_e(given)) != pg_sys::vartag_external::VARTAG_ONDISK
+            {
+                return None;
+            }
+            let pointer = vardata_any(given)
+                .cast::<pg_sys::varatt_external>()
+                .read_unaligned();
+            // The two upper bits name a compression method.
+            let stored = (pointer.va_extinfo & ((1 << 30) - 1)) as usize;
+            let len = usize::try_from(pointer.va_rawsize)
+                .ok()?
+                .checked_sub(HEADER)?;
+            (stored == len && len > 0).then_some(Self {
+                table: pointer.va_toastrelid,
+                value: pointer.va_valueid,
+                len,
+            })
+        }
+    }
+}
+
+/// Values kept at most, and their bytes in all.
+const MOST_VALUES: usize = 32;
+const MOST_BYTES: usize = 256 << 10;
+
+/// The values fetched last, by all scans that are going on.
+#[derive(Default)]
+struct Recent {
+    values: Vec<Value>,
+    /// The one to be given up next.
+    oldest: usize,
+}
+
+/// A value fetched, as a plain varlena. Of eight bytes each, so that it is aligned.
+struct Value {
+    place: Place,
+    words: Vec<u64>,
+}
+
+thread_local! {
+    static RECENT: RefCell<Recent> = RefCell::default();
+}
+
+impl Recent {
+    /// A value's memory, to be filled with so many bytes.
+    fn room(&mut self, place: Place) -> &mut Value {
+        let words = (HEADER + place.len).div_ceil(size_of::<u64>());
+        let most = (MOST_BYTES / (words * size_of::<u64>())).clamp(1, MOST_VALUES);
+        if self.values.len() < most {
+            self.oldest = self.values.len();
+            self.values.push(Value {
+                place,
+                words: Vec::new(),
+            });
+        }
+        self.values.truncate(most);
+        let at = self.oldest % most;
+        self.oldest = (at + 1) % most;
+        let value = &mut self.values[at];
+        value.words.resize(words, 0);
+        value.place = place;
+        value
+    }
+
+    fn of(&self, place: Place) -> Option<&Value> {
+        self.values.iter().find(|value| value.place == place)
+    }
+}
+
+/// A copy, in the current memory context, of a value that a scan has fetched not long ago.
+///
+/// # Safety
+/// `given` points to a varlena.
+pub(super) unsafe fn recent(given: *const pg_sys::varlena) -> Option<*mut pg_sys::varlena> {
+    // SAFETY: the caller's promise.
+    let place = unsafe { Place::of(given) }?;
+    RECENT.with_borrow(|recent| {
+        let value = recent.of(place)?;
+        let bytes = HEADER + place.len;
+        // SAFETY: palloc gives as many bytes as are copied, or raises an ERROR, which the borrow survives: it is shared.
+        unsafe {
+            let copy = pg_sys::palloc(bytes).cast::<u8>();
+            copy.copy_from_nonoverlapping(value.words.as_ptr().cast(), bytes);
+            Some(copy.cast())
+        }
+    })
+}
+
+/// Fetches values from one TOAST table.
+///
+/// What it fetched may be asked for by `recent` as long as it is there: its snapshot sees the rows that the values belong to,
+/// so that no vacuum takes them away and no other value gets their number. Postgres' part belongs to the memory context it was
+/// made in and to the transaction; `close` gives it back early.
+pub(super) struct ToastFetcher {
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    scan: pg_sys::IndexScanDesc,
+    /// Asks for one value's chunks.
+    key: pg_sys::ScanKeyData,
+    slot: *mut pg_sys::TupleTableSlot,
+}
+
+impl Drop for ToastFetcher {
+    fn drop(&mut self) {
+        // Calls nothing of Postgres: the transaction may be aborting. One that is being told of errors keeps it borrowed.
+        RECENT.with(|recent| {
+            if let Ok(mut recent) = recent.try_borrow_mut() {
+                *recent = Recent::default();
+            }
+        });
+    }
+}
+
+const LOCK: i32 = pg_sys::AccessShareLock.cast_signed();
+/// Columns of a TOAST table: the value's number, the chunk's, and the chunk.
+const VALUE: i16 = 1;
+const COLUMNS: i32 = 3;
+const EQUAL: u16 = pg_sys::BTEqualStrategyNumber as u16;
+const FORWARD: pg_sys::ScanDirection::Type = pg_sys::ScanDirection::ForwardScanDirection;
+
+impl ToastFetcher {
+    /// Opens a TOAST table, in the current memory context.
+    ///
+    /// # Safety
+    /// The snapshot is the one that rows are seen by, and stays registered while the fetcher is used.
+    unsafe fn open(table: pg_sys::Oid, rows: pg_sys::Snapshot) -> Option<Self> {
+        // SAFETY: a table that is not there is an ERROR; what is opened here is closed by `close` or by the transaction's end.
+        unsafe {
+            let table = pg_sys::table_open(table, LOCK);
+            let Some(index) = valid_index(table) else {
+                pg_sys::table_close(table, LOCK);
+                return None;
+            };
+            let snapshot = compat::toast_snapshot(rows);
+            let mut key = pg_sys::ScanKeyData::default();
+            pg_sys::ScanKeyInit(
+                &raw mut key,
+                VALUE,
+                EQUAL,
+                pg_sys::Oid::from(pg_sys::F_OIDEQ),
+                pg_sys::Datum::from(0),
+            );
+            Some(Self {
+                table,
+                index,
+                scan: compat::begin_index_scan(table, index, snapshot),
+                key,
+                slot: pg_sys::table_slot_create(table, std::ptr::null_mut()),
+            })
+        }
+    }
+
+    /// Reads a value into the memory kept for it; false if it is not what its place says. No page stays pinned.
+    ///
+    /// # Safety
+    /// The fetcher is not closed, and the value belongs to a row that the snapshot sees.
+    unsafe fn fetch(&mut self, value: &mut Value) -> bool {
+        let place = value.place;
+        let start = value.words.as_mut_ptr();
+        self.key.sk_argument = pg_sys::Datum::from(place.value);
+        let (scan, slot, key) = (self.scan, self.slot, &raw mut self.key);
+        // SAFETY: scan, slot and key are live; the words have room for the header and `len` bytes. The boundary owns nothing
+        // that needs dropping.
+        unsafe {
+            let clear = (*(*slot).tts_ops).clear.expect("every kind of slot has it");
+            let len = i32::try_from(HEADER + place.len).expect("read from an i32");
+            set_varsize_4b(start.cast(), len);
+            let contents = start.cast::<u8>().add(HEADER);
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                raw::index_rescan(scan, key, 1, std::ptr::null_mut(), 0);
+                let (mut chunk, mut filled) = (0, 0);
+                let mut whole = true;
+                // To the end, where the scan lets go of its pages.
+                while raw::index_getnext_slot(scan, FORWARD, slot) {
+                    raw::slot_getsomeattrs_int(slot, COLUMNS);
+                    let room = contents.add(filled);
+                    match copy_chunk((*slot).tts_values, chunk, room, place.len - filled) {
+                        Some(len) if whole => filled += len,
+                        _ => whole = false,
+                    }
+                    chunk += 1;
+                }
+                clear(slot);
+                whole && filled == place.len
+            })
+        }
+    }
+
+    /// Gives everything back.
+    fn close(self) {
+        // SAFETY: opened by `open` with this lock; nothing is used afterwards.
+        unsafe {
+            pg_sys::index_endscan(self.scan);
+            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
+            pg_sys::index_close(self.index, LOCK);
+            pg_sys::table_close(self.table, LOCK);
+        }
+    }
+}
+
+/// Copies a chunk, if it is the one expected and fits; gives its length.
+///
+/// # Safety
+/// The columns are those of a row of a TOAST table, and there is that much room.
+unsafe fn copy_chunk(
+    columns: *const pg_sys::Datum,
+    chunk: usize,
+    into: *mut u8,
+    room: usize,
+) -> Option<usize> {
+    // SAFETY: the caller's promise; a chunk is a plain varlena, with a long or a short header.
+    unsafe {
+        let bytes = (*columns.add(2)).cast_mut_ptr::<pg_sys::varlena>();
+        if (*columns.add(1)).value() != chunk
+            || pgrx::varatt_is_1b_e(bytes)
+            || pgrx::varatt_is_4b_c(bytes)
+        {
+            return None;
+        }
+        let len = varsize_any_exhdr(bytes);
+        if len > room {
+            return None;
+        }
+        into.copy_from_nonoverlapping(vardata_any(bytes).cast(), len);
+        Some(len)
+    }
+}
+
+/// The index of a TOAST table, opened.
+///
+/// # Safety
+/// The table is open.
+unsafe fn valid_index(table: pg_sys::Relation) -> Option<pg_sys::Relation> {
+    // SAFETY: the caller's promise; the list is a copy for us.
+    unsafe {
+        let list = pg_sys::RelationGetIndexList(table);
+        if list.is_null() {
+            return None;
+        }
+        let indexes = std::slice::from_raw_parts(
+            (*list).elements,
+            usize::try_from((*list).length).unwrap_or(0),
+        );
+        let mut found = None;
+        for cell in indexes {
+            let index = pg_sys::index_open(cell.oid_value, LOCK);
+            if (*(*index).rd_index).indisvalid {
+                found = Some(index);
+                break;
+            }
+            pg_sys::index_close(index, LOCK);
+        }
+        pg_sys::list_free(list);
+        found
+    }
+}
+
+/// What a scan needs to fetch values of its table: the TOAST table is opened when the first one is met.
+#[derive(Default)]
+pub(super) enum Toast {
+    #[default]
+    Closed,
+    Open(pg_sys::Oid, ToastFetcher),
+    /// There is something about it that Postgres should see to.
+    Odd,
+}
+
+impl Toast {
+    /// A value as a plain varlena if that can be had here: itself, or what it stands for. It stays until the next one.
+    ///
+    /// # Safety
+    /// `value` is a varlena of a row that the snapshot sees; the snapshot stays registered, and the memory context lives, as long
+    /// as this is used.
+    pub(super) unsafe fn plain(
+        &mut self,
+        value: pg_sys::Datum,
+        snapshot: pg_sys::Snapshot,
+        context: pg_sys::MemoryContext,
+    ) -> pg_sys::Datum {
+        // SAFETY: the caller's promise.
+        let Some(place) = (unsafe { Place::of(value.cast_mut_ptr()) }) else {
+            return value;
+        };
+        if matches!(self, Self::Closed) {
+            // SAFETY: the caller's promise.
+            *self = unsafe {
+                let outer = pg_sys::MemoryContextSwitchTo(context);
+                let opened = ToastFetcher::open(place.table, snapshot);
+                pg_sys::MemoryContextSwitchTo(outer);
+                opened.map_or(Self::Odd, |fetcher| Self::Open(place.table, fetcher))
+            };
+        }
+        match self {
+            Self::Open(table, fetcher) if *table == place.table => {
+                // SAFETY: the caller's promise.
+                unsafe { fetched(fetcher, place) }.unwrap_or(value)
+            }
+            _ => value,
+        }
+    }
+
+    pub(super) fn close(self) {
+        if let Self::Open(_, fetcher) = self {
+            fetcher.close();
+        }
+    }
+}
+
+/// Fetches a value into the memory of values kept.
+///
+/// # Safety
+/// As for `ToastFetcher::fetch`.
+unsafe fn fetched(fetcher: &mut ToastFetcher, place: Place) -> Option<pg_sys::Datum> {
+    // Not borrowed while Postgres reads: an ERROR would leave it so.
+    let mut taken = RECENT.take();
+    let value = taken.room(place);
+    // SAFETY: the caller's promise.
+    let whole = unsafe { fetcher.fetch(value) };
+    let start = value.words.as_mut_ptr();
+    if !whole {
+        return None;
+    }
+    RECENT.set(taken);
+    Some(pg_sys::Datum::from(start))
+}
+
+/// Calls without an error boundary of their own: the caller has one around all chunks of a value.
+mod raw {
+    use super::pg_sys;
+
+    unsafe extern "C-unwind" {
+        pub(super) fn index_rescan(
+            scan: pg_sys::IndexScanDesc,
+            keys: pg_sys::ScanKey,
+            nkeys: i32,
+            orderbys: pg_sys::ScanKey,
+            norderbys: i32,
+        );
+        pub(super) fn index_getnext_slot(
+            scan: pg_sys::IndexScanDesc,
+            direction: pg_sys::ScanDirection::Type,
+            slot: *mut pg_sys::TupleTableSlot,
+        ) -> bool;
+        pub(super) fn slot_getsomeattrs_int(slot: *mut pg_sys::TupleTableSlot, attnum: i32);
+    }
+}
