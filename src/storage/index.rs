@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
+use distance::BitMetric;
 use hnsw::Params;
 use layout::{CenterPage, Corrupt, Frozen, Geometry, Measure, VectorKind};
 use quantize::{CodeBits, Codec};
@@ -165,21 +166,24 @@ impl Kept {
     }
 }
 
+/// Elements of a sparse vector that codes have room for at least, where no rows say how many it should be.
+pub(crate) const SPARSE_ELEMENTS: usize = 256;
+
 /// The codec that an index's frozen options describe.
 pub(crate) fn codec(frozen: &Frozen, center: Option<&[f32]>) -> Codec {
+    let (dimensions, code_len) = (frozen.dimensions as usize, frozen.geometry.code_len);
     let measure = match frozen.measure {
         Measure::L2 | Measure::Cosine => quantize::Measure::L2,
         Measure::InnerProduct => quantize::Measure::InnerProduct,
         Measure::L1 => quantize::Measure::L1,
+        Measure::Hamming => return Codec::of_bits(dimensions, BitMetric::Hamming, code_len),
+        Measure::Jaccard => return Codec::of_bits(dimensions, BitMetric::Jaccard, code_len),
     };
+    if frozen.kind == VectorKind::Sparse {
+        return Codec::of_sparse(dimensions, measure, code_len);
+    }
     let bits = CodeBits::of_number(frozen.code_bits).expect("the metapage is checked when read");
-    Codec::new(
-        frozen.dimensions as usize,
-        bits,
-        measure,
-        frozen.seed,
-        center,
-    )
+    Codec::new(dimensions, bits, measure, frozen.seed, center)
 }
 
 /// The vector that is subtracted before encoding, from its chain of pages.
