@@ -160,12 +160,13 @@ impl Found {
     }
 }
 
-/// Rows of one element that are equally far, to the last bit.
-#[derive(Clone, Copy)]
-enum Alike {
-    None,
-    Rows(f64, usize),
-    Not,
+/// Rows of one element, as far as they are equally far, to the last bit.
+#[derive(Clone, Copy, Default)]
+struct Alike {
+    distance: f64,
+    rows: usize,
+    /// Whether some are not.
+    differ: bool,
 }
 
 impl Alike {
@@ -173,21 +174,20 @@ impl Alike {
     const MANY: usize = 64;
 
     fn with(self, distance: f64) -> Self {
-        match self {
-            Self::None => Self::Rows(distance, 1),
-            Self::Rows(other, rows) if other.to_bits() == distance.to_bits() => {
-                Self::Rows(distance, rows + 1)
-            }
-            Self::Rows(..) | Self::Not => Self::Not,
+        Self {
+            distance,
+            rows: self.rows + 1,
+            differ: self.differ || self.rows > 0 && self.distance.to_bits() != distance.to_bits(),
         }
     }
 
     /// The bound of the rows not yet measured. Of many equal rows those measured are handed out before the others are
     /// looked at, however many there are.
     fn bound(self, of_element: f64) -> f64 {
-        match self {
-            Self::Rows(distance, rows) if rows >= Self::MANY => distance.max(of_element),
-            _ => of_element,
+        if self.rows >= Self::MANY && !self.differ {
+            self.distance.max(of_element)
+        } else {
+            of_element
         }
     }
 }
@@ -413,7 +413,7 @@ impl Scan {
         let mut alike = if let Found::Rows(_, alike) = found {
             alike
         } else {
-            Alike::None
+            Alike::default()
         };
         let more = self.read_rows(&found);
         let rows = self.rows.as_mut().expect("opened before the first row");

@@ -19,11 +19,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Bytes of the elements of a value, zero where values of so many dimensions are of any length.
+    /// The bytes that a value of so many dimensions takes. Of a sparse vector they do not tell: none.
     pub(crate) fn bytes(self, dimensions: usize) -> usize {
         match self {
-            Self::Dense(distance::Kind::F32) => size_of::<f32>() * dimensions,
-            Self::Dense(distance::Kind::F16) => size_of::<f16>() * dimensions,
+            Self::Dense(distance::Kind::F32) => dimensions * size_of::<f32>(),
+            Self::Dense(distance::Kind::F16) => dimensions * size_of::<f16>(),
             Self::Bit => dimensions.div_ceil(8),
             Self::Sparse => 0,
         }
