@@ -4,35 +4,65 @@
 # the private folder: the server's user need not be able to read the checkout.
 
 dev_test() {
-    local long='' pgrx='' quick='' name=''
+    local long='' pgrx='' quick='' checker='' from='' name=''
     test_read_options "$@"
     pg_prepare
-    data_find
     passed=0 failed=0
+    if [[ $checker ]]; then
+        test_with_checker
+        return
+    fi
+    if [[ $from ]]; then
+        test_upgrade
+        return
+    fi
+    data_find
     if [[ -z $quick && -z $name ]]; then test_pure; fi
     extension_install_privately
     test_stage
     if [[ -z $name && -x tests/symbols.sh ]]; then test_symbols; fi
     test_regress
+    test_isolation
     if [[ -z $quick ]]; then test_tap; fi
     if [[ $pgrx ]]; then test_pgrx; fi
-    step "all tests on PostgreSQL $PG: $passed passed, $failed failed"
+    test_verdict 'all tests'
+}
+
+test_verdict() {
+    step "$1 on PostgreSQL $PG: $passed passed, $failed failed"
     ((failed == 0 && passed > 0))
 }
 
+# What --valgrind and --asan run: nothing else.
+test_with_checker() {
+    if [[ $checker == asan ]]; then
+        test_asan
+    else
+        extension_install_privately
+        test_stage
+        test_valgrind
+    fi
+    test_verdict "tests with $checker"
+}
+
 test_read_options() {
-    local option
+    local option before=''
     for option in "$@"; do
-        case $option in
+        case $before$option in
+            --from) before=--from= && continue ;;
+            --from=*) from=${option#--from=} ;;
             --long) long=yes ;;
             --pgrx) pgrx=yes ;;
             --quick) quick=yes ;;
-            -*) die "test knows --quick, --long and --pgrx, not '$option'" ;;
+            --valgrind | --asan) checker=${option#--} ;;
+            -*) die "test knows --quick, --long, --pgrx, --valgrind, --asan and --from MAJOR, not '$option'" ;;
             *) name=${option##*/} name=${name%.*} ;;
         esac
+        before=''
     done
-    [[ -z $name || -e tests/pg_regress/sql/$name.sql || -e tests/t/$name.pl ]] ||
-        die "there is neither tests/pg_regress/sql/$name.sql nor tests/t/$name.pl"
+    [[ -z $before ]] || die "--from needs a major to upgrade from"
+    [[ -z $name || -e tests/pg_regress/sql/$name.sql || -e tests/isolation/specs/$name.spec || -e tests/t/$name.pl ]] ||
+        die "there is neither tests/pg_regress/sql/$name.sql nor tests/isolation/specs/$name.spec nor tests/t/$name.pl"
 }
 
 # Exports DATA_DIR where the large sets are found and can be read by the server's user.
@@ -85,16 +115,42 @@ test_symbols() {
 }
 
 test_regress() {
+    local regress_bin=$bin kernels
+    for kernels in '' scalar; do test_regress_only "$kernels"; done
+}
+
+# The regress files asked for, with the kernels that the argument lowers to, if any.
+test_regress_only() {
     local files=()
-    if [[ $name ]]; then
-        [[ -e tests/pg_regress/sql/$name.sql ]] || return 0
-        files=("$name")
-    else
-        mapfile -t files < <(find tests/pg_regress/sql -name '*.sql' -printf '%f\n' | sed 's/\.sql$//' | sort)
-    fi
-    ((${#files[@]} > 0)) || { say "no regress files yet"; return 0; }
-    test_regress_with '' "${files[@]}"
-    test_regress_with scalar "${files[@]}"
+    mapfile -t files < <(test_files tests/pg_regress/sql sql)
+    ((${#files[@]} > 0)) || return 0
+    test_regress_with "$1" "${files[@]}"
+}
+
+# test_files FOLDER SUFFIX: the names of its files, or the one that was asked for.
+test_files() { find "$1" -name "${name:-*}.$2" -printf '%f\n' | sed "s/\.$2\$//" | sort; }
+
+# Sessions whose steps come in a fixed order.
+test_isolation() {
+    local files=() out=$stage/isolation log=$home/isolation.log status=0 ok bad
+    mapfile -t files < <(test_files tests/isolation/specs spec)
+    ((${#files[@]} > 0)) || return 0
+    server_folder "$out"
+    step "isolation tests"
+    as_server env PATH="$bin:$PATH" "$(pgxs_test isolation)/pg_isolation_regress" \
+        --bindir="$bin" --inputdir="$stage/tests/isolation" --outputdir="$out" \
+        --temp-instance="$out/cluster" --temp-config="$stage/tests/pg_regress/server.conf" \
+        --no-locale --encoding=UTF8 --load-extension=omendb "${files[@]}" >"$log" 2>&1 || status=$?
+    test_regress_counts
+    test_regress_explain "$status" "$log" "$out" tests/isolation
+    test_count isolation "$ok" "$bad"
+}
+
+# What pg_regress counts in $log. Before 16 a line is "test name ... ok", from 16 on "ok 1 - name".
+test_regress_counts() {
+    ok=$(grep -cE '^(test .*\.\.\. ok|ok [0-9])' "$log" || true)
+    bad=$(grep -cE '^(test .*\.\.\. FAILED|not ok)' "$log" || true)
+    if ((status != 0 && bad == 0)); then bad=1; fi
 }
 
 # pg_regress on a cluster of its own. The first argument, if any, lowers the kernels to it.
@@ -105,14 +161,11 @@ test_regress_with() {
     server_folder "$out"
     step "pg_regress${simd:+ with OMENDB_SIMD=$simd}"
     as_server env ${simd:+OMENDB_SIMD="$simd"} "$(pgxs_test regress)/pg_regress" \
-        --bindir="$bin" --inputdir="$stage/tests/pg_regress" --outputdir="$out" \
+        --bindir="$regress_bin" --inputdir="$stage/tests/pg_regress" --outputdir="$out" \
         --temp-instance="$out/cluster" --temp-config="$stage/tests/pg_regress/server.conf" \
         --no-locale --encoding=UTF8 --load-extension=omendb "$@" >"$log" 2>&1 || status=$?
-    # Before 16 a line is "test name ... ok", from 16 on "ok 1 - name".
-    ok=$(grep -cE '^(test .*\.\.\. ok|ok [0-9])' "$log" || true)
-    bad=$(grep -cE '^(test .*\.\.\. FAILED|not ok)' "$log" || true)
-    if ((status != 0 && bad == 0)); then bad=1; fi
-    test_regress_explain "$status" "$log" "$out"
+    test_regress_counts
+    test_regress_explain "$status" "$log" "$out" tests/pg_regress
     test_count "regress${simd:+ ($simd)}" "$ok" "$bad"
 }
 
@@ -121,7 +174,7 @@ test_regress_explain() {
     grep -E '^(test .*FAILED|not ok)' "$2" >&2 || true
     if [[ -s $3/regression.diffs ]]; then
         cat "$3/regression.diffs" >&2
-        say "If a new result is right: cp $3/results/NAME.out tests/pg_regress/expected/"
+        say "If a new result is right: cp $3/results/NAME.out $4/expected/"
     else
         cat "$2" >&2
         [[ ! -e $3/log/postmaster.log ]] || tail -30 "$3/log/postmaster.log" >&2
@@ -159,6 +212,22 @@ test_tap() {
     test_count TAP "$((ok - (bad < ok ? bad : ok)))" "$bad"
 }
 
+# pg_upgrade from a private server of an older major to this one.
+test_upgrade() {
+    local old_bin modules log=$home/upgrade.log status=0
+    # In a shell of its own: both majors have their variables of one name.
+    old_bin=$(PG=$from && pg_prepare && extension_install_privately && echo "$bin")
+    [[ -x $old_bin/postgres ]] || die "there is no PostgreSQL $from to upgrade from"
+    extension_install_privately
+    test_stage
+    modules=$(perl_modules)
+    [[ $modules ]] || die "PostgreSQL's Perl modules are missing (Debian: postgresql-server-dev-15)"
+    step "pg_upgrade from $from to $PG"
+    OMENDB_OLD_BIN=$old_bin test_prove "$modules" "$stage/tests/upgrade/pg_upgrade.pl" 2>&1 | tee "$log" >&2 || status=$?
+    test_count "pg_upgrade from $from to $PG" "$((status == 0))" "$((status != 0))"
+    test_verdict "upgrade from $from"
+}
+
 test_prove() {
     local modules=$1 out=$stage/tap
     shift
@@ -166,7 +235,7 @@ test_prove() {
     as_server env PATH="$bin:$PATH" PERL5LIB="$modules:$stage/tests/t/lib" \
         TESTDIR="$out" TESTLOGDIR="$out/log" TESTDATADIR="$out/data" TMPDIR=/tmp \
         PG_REGRESS="$(pgxs_test regress)/pg_regress" PGPORT=65432 \
-        OMENDB_DEMO="$stage/demo" OMENDB_LONG="$long" \
+        OMENDB_DEMO="$stage/demo" OMENDB_SQL="$stage/sql" OMENDB_LONG="$long" \
         prove --jobs 2 --timer "$@"
 }
 

@@ -5,6 +5,7 @@ use layout::HeapTid;
 use pgrx::{pg_guard, pg_sys};
 
 use super::options;
+use crate::pg::strategy::Strategy;
 use crate::pg::{Relation, heap};
 use crate::storage::Index;
 use crate::storage::vacuum::{self, Counts};
@@ -16,7 +17,7 @@ pub(super) unsafe extern "C-unwind" fn ambulkdelete(
     callback: pg_sys::IndexBulkDeleteCallback,
     callback_state: *mut std::ffi::c_void,
 ) -> *mut pg_sys::IndexBulkDeleteResult {
-    // SAFETY: Postgres passes an open index and a callback that is never null.
+    // SAFETY: Postgres passes an open index, a callback that is never null and a strategy that outlives the call.
     unsafe {
         let relation = Relation::new((*info).index);
         let callback = callback.expect("vacuum passes a callback");
@@ -27,6 +28,7 @@ pub(super) unsafe extern "C-unwind" fn ambulkdelete(
         let counts = vacuum::remove_rows(
             &Index::open(relation),
             options::params(relation).ef_construction,
+            Strategy::new((*info).strategy),
             is_dead,
         );
         let stats = if stats.is_null() { new_stats() } else { stats };

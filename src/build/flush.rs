@@ -93,8 +93,10 @@ struct Plan {
     frozen: Frozen,
     elements: Run<ElementId>,
     /// The elements of upper layers, by place, and the first list of each.
-    upper: Vec<(u32, Level, UpperId)>,
-    upper_pages: Run<UpperId>,
+    upper: Vec<Upper>,
+    /// The upper pages with room, in order. Not only the last: the lists of an element lie side by side, and may not have
+    /// fitted in what was left of a page.
+    upper_with_room: Vec<u32>,
     overflow_pages: Run<OverflowId>,
 }
 
@@ -145,7 +147,7 @@ impl<Id: SlotId> Run<Id> {
         self.first_block + self.pages()
     }
 
-    /// The last page, if it has room: the head of the free list.
+    /// The last page, if it has room: the free list.
     fn with_room(&self) -> Option<u32> {
         (!self.taken.is_multiple_of(self.per_page())).then(|| self.end() - 1)
     }
@@ -157,18 +159,19 @@ impl Plan {
         let mut elements = Run::new(geometry.element, first_block);
         elements.taken = source.len();
         let mut upper_pages = Run::new(geometry.upper, elements.end());
-        let upper = source
+        let upper: Vec<_> = source
             .upper_elements()
             .into_iter()
             .map(|(place, level)| (place, level, upper_pages.take(level.into())))
             .collect();
+        let upper_with_room = pages_with_room(&upper, geometry.upper);
         let mut overflow_pages = Run::new(geometry.overflow, upper_pages.end());
         overflow_pages.taken = source.overflow_slots();
         Self {
             frozen: *frozen,
             elements,
             upper,
-            upper_pages,
+            upper_with_room,
             overflow_pages,
         }
     }
@@ -183,7 +186,7 @@ impl Plan {
         Metapage {
             entry_point,
             element_free: self.elements.with_room(),
-            upper_free: self.upper_pages.with_room(),
+            upper_free: self.upper_with_room.first().copied(),
             overflow_free: self.overflow_pages.with_room(),
             ..empty(&frozen)
         }
@@ -214,10 +217,8 @@ impl Plan {
     fn write_upper(&self, writer: &mut BulkWriter, source: &impl Source) {
         let geometry = &self.frozen.geometry;
         let mut neighbors = Vec::new();
-        let in_page = |a: &(u32, Level, UpperId), b: &(u32, Level, UpperId)| {
-            geometry.upper.split(a.2).0 == geometry.upper.split(b.2).0
-        };
-        for page_of in self.upper.chunk_by(in_page) {
+        let mut with_room = self.upper_with_room.as_slice();
+        for page_of in by_page(&self.upper, geometry.upper) {
             let mut page = PageImage::EMPTY;
             let mut view = UpperPageMut::init(&mut page.0, geometry);
             for &(place, level, id) in page_of {
@@ -231,7 +232,12 @@ impl Plan {
                     view.slot(slot).expect("written above").set_neighbors(&ids);
                 }
             }
-            write_page(writer, page, self.upper_pages.with_room());
+            if with_room.first() == Some(&writer.next()) {
+                with_room = &with_room[1..];
+                let next = with_room.first().copied();
+                layout::list_page(&mut page.0, next).expect("the page was filled just now");
+            }
+            writer.write(std::slice::from_mut(&mut page));
         }
     }
 
@@ -254,7 +260,8 @@ impl Plan {
                     assert!(fits, "a slot takes as many rows as it was given");
                 }
             }
-            write_page(writer, page, self.overflow_pages.with_room());
+            list_if_roomy(&mut page, writer.next(), self.overflow_pages.with_room());
+            writer.write(std::slice::from_mut(&mut page));
         }
     }
 }
@@ -271,9 +278,23 @@ fn write_next(
     progress::set(Counter::BlocksDone, writer.next().into());
 }
 
-fn write_page(writer: &mut BulkWriter, mut page: PageImage, with_room: Option<u32>) {
-    list_if_roomy(&mut page, writer.next(), with_room);
-    writer.write(std::slice::from_mut(&mut page));
+/// An element of upper layers: its place, its level, its first list.
+type Upper = (u32, Level, UpperId);
+
+/// Elements with the others whose lists are on the same page.
+fn by_page(upper: &[Upper], slots: Slots<UpperId>) -> impl Iterator<Item = &[Upper]> {
+    upper.chunk_by(move |a, b| slots.split(a.2).0 == slots.split(b.2).0)
+}
+
+/// The pages whose last lists do not end where the page does.
+fn pages_with_room(upper: &[Upper], slots: Slots<UpperId>) -> Vec<u32> {
+    let last_of_pages = by_page(upper, slots).filter_map(|page| page.last());
+    last_of_pages
+        .filter_map(|&(_, level, first)| {
+            let (block, slot) = slots.split(first);
+            (slot + u16::from(level) < slots.per_page).then_some(block)
+        })
+        .collect()
 }
 
 /// A page with room is the only one in its free list.

@@ -144,9 +144,8 @@ impl Surveyor<'_, '_> {
             let what = format!("{free} slots are free, not {}", special.free());
             self.findings.error(block, what);
         }
-        // Slots never used behind the last run of upper lists are of no great use.
-        if freed > 0 && !special.is_listed() {
-            let what = "page with freed slots is in no list of such pages";
+        if free > 0 && !special.is_listed() {
+            let what = "page with free slots is in no list of such pages";
             self.findings.warning(block, what);
         }
     }

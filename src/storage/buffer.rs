@@ -17,6 +17,7 @@ use layout::{PAGE_SIZE, PageKind};
 use pgrx::pg_sys;
 
 use crate::pg::glance::{self, Tag};
+use crate::pg::strategy::Strategy;
 use crate::pg::{Relation, compat, interrupt};
 
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
@@ -46,8 +47,15 @@ pub(crate) struct Page {
 impl Page {
     /// Pins and locks a block of the main fork.
     pub(crate) fn lock(index: Relation, block: u32, access: Access) -> Self {
-        // SAFETY: the relation is open; ReadBuffer raises an ERROR for a block that is not there.
-        let buffer = unsafe { pg_sys::ReadBuffer(index.raw(), block) };
+        Self::lock_by(Strategy::NONE, index, block, access)
+    }
+
+    /// The same, in a buffer that the strategy chooses if the block is in none.
+    pub(crate) fn lock_by(strategy: Strategy, index: Relation, block: u32, access: Access) -> Self {
+        let mode = pg_sys::ReadBufferMode::RBM_NORMAL;
+        // SAFETY: the relation is open; an ERROR is raised for a block that is not there.
+        let buffer =
+            unsafe { pg_sys::ReadBufferExtended(index.raw(), MAIN, block, mode, strategy.raw()) };
         // SAFETY: the buffer was pinned just now.
         unsafe { pg_sys::LockBuffer(buffer, access.mode()) };
         Self { buffer, access }

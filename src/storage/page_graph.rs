@@ -114,7 +114,7 @@ impl<'a> PageGraph<'a> {
         live
     }
 
-    /// The neighbors of elements on a layer, sorted, each once.
+    /// The neighbors of elements that are not tombstones on a layer, sorted, each once.
     pub(crate) fn neighbors_of_all(
         &mut self,
         elements: &[ElementId],
@@ -123,11 +123,16 @@ impl<'a> PageGraph<'a> {
         let mut all = Vec::with_capacity(elements.len() * usize::from(2 * self.index.geometry().m));
         if level > 0 {
             for &element in elements {
-                self.locked_neighbors(element, level, &mut all);
+                if self.is_live(element) {
+                    self.locked_neighbors(element, level, &mut all);
+                }
             }
         } else {
             self.visit_elements(elements, |_, page, slot| {
-                all.extend(page.slot(slot)?.neighbors());
+                let element = page.slot(slot)?;
+                if element.is_live() {
+                    all.extend(element.neighbors());
+                }
                 Ok(())
             });
         }

@@ -83,7 +83,7 @@ my @damages = (
   [ 'listed page that says it is not' => sub { put(get(0, ELEMENT_FREE, 'V'), SPECIAL + 1, 'C', 0) },
     qr/^error\|0\|\|list of element pages with free slots: block \d+ says it is not listed/m ],
   [ 'page with freed slots that is not listed' => sub { my ($page) = element(FREE); put($page, SPECIAL + 1, 'C', 0) },
-    qr/^warning\|\d+\|\|page with freed slots is in no list of such pages/m ],
+    qr/^warning\|\d+\|\|page with free slots is in no list of such pages/m ],
   [ 'list of free pages without a head' => sub { put(0, ELEMENT_FREE, 'V', NONE) },
     qr/^warning\|\d+\|\|page says that it is in a list of pages with free slots, and is not/m ],
   [ 'list of free pages of another kind' => sub { put(0, ELEMENT_FREE, 'V', page(OVERFLOW)) },

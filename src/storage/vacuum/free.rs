@@ -6,7 +6,9 @@ use layout::{
     UpperId, UpperPage, UpperPageMut,
 };
 
-use super::{ElementSet, for_each_page};
+use super::ElementSet;
+use crate::pg::compat;
+use crate::pg::strategy::Strategy;
 use crate::storage::allocate;
 use crate::storage::buffer::{Access, Page};
 use crate::storage::index::Index;
@@ -24,47 +26,50 @@ struct Tombstone {
 
 /// Frees the slots of the tombstones in `dead`. First what belongs to them: a crash in between leaves links to slots that
 /// say themselves that they are another element's or none's.
-pub(super) fn free(index: &Index, dead: &ElementSet) {
-    let find = |block: u32, bytes: &[u8]| {
-        let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-        let slots = (0..view.used()).map(|slot| (slot, index.expect(block, view.slot(slot))));
-        slots
-            .filter(|(_, slot)| slot.state() == SlotState::Dead)
-            .filter_map(|(slot, tombstone)| {
-                let element = index
-                    .geometry()
-                    .element
-                    .join(block, slot)
-                    .filter(|&element| dead.contains(element))?;
-                let (level, upper, overflow) =
-                    (tombstone.level(), tombstone.upper(), tombstone.overflow());
-                Some(Tombstone {
-                    slot,
-                    element,
-                    level,
-                    upper,
-                    overflow,
-                })
-            })
-            .collect()
-    };
-    for_each_page(
-        index,
-        PageKind::Element,
-        find,
-        |block, tombstones: Vec<Tombstone>| {
-            if tombstones.is_empty() {
-                return;
-            }
-            for tombstone in &tombstones {
-                if let Some(upper) = tombstone.upper {
-                    free_upper(index, tombstone.element, tombstone.level, upper);
-                }
-                free_overflow(index, tombstone.element, tombstone.overflow);
-            }
-            free_elements(index, block, &tombstones);
-        },
-    );
+pub(super) fn free(index: &Index, strategy: Strategy, dead: &ElementSet) {
+    let mut elements = dead.iter().peekable();
+    while let Some(&first) = elements.peek() {
+        let block = index.geometry().element.split(first).0;
+        let mut slots = Vec::new();
+        while let Some(element) =
+            elements.next_if(|&element| index.geometry().element.split(element).0 == block)
+        {
+            slots.push(element);
+        }
+        compat::vacuum_delay_point();
+        free_page(index, strategy, block, &slots);
+    }
+}
+
+/// Frees the tombstones among elements of one page.
+fn free_page(index: &Index, strategy: Strategy, block: u32, elements: &[ElementId]) {
+    let page = Page::lock_by(strategy, index.relation(), block, Access::Share);
+    let view = index.expect(block, ElementPage::view(page.bytes(), index.geometry()));
+    let mut tombstones = Vec::new();
+    for &element in elements {
+        let (_, number) = index.geometry().element.split(element);
+        let slot = index.expect(block, view.slot(number));
+        if slot.state() == SlotState::Dead {
+            tombstones.push(Tombstone {
+                slot: number,
+                element,
+                level: slot.level(),
+                upper: slot.upper(),
+                overflow: slot.overflow(),
+            });
+        }
+    }
+    drop(page);
+    if tombstones.is_empty() {
+        return;
+    }
+    for tombstone in &tombstones {
+        if let Some(upper) = tombstone.upper {
+            free_upper(index, tombstone.element, tombstone.level, upper);
+        }
+        free_overflow(index, tombstone.element, tombstone.overflow);
+    }
+    free_elements(index, block, &tombstones);
 }
 
 fn free_elements(index: &Index, block: u32, tombstones: &[Tombstone]) {

@@ -3,12 +3,16 @@
 //!
 //! 1. [`remove`]: dead rows are dropped; an element left without rows becomes a tombstone, walked through but never found.
 //! 2. [`relink`]: when the inserts that may still link to a tombstone have ended, every neighbor list with a tombstone in it
-//!    is repaired, and elements that nothing links to are linked again.
+//!    is repaired. [`reach`]: elements to which no way leads any more are linked again.
 //! 3. [`free`]: nothing links to the tombstones any more; their slots are freed.
+//!
+//! The first pass reads the whole index once. The second reads the pages of elements and those of upper lists once each for its
+//! repairs, and a few times more to follow links. The third reads pages that hold tombstones.
 //!
 //! A vacuum that ends early leaves tombstones, which the next one finds and carries on with.
 
 mod free;
+mod reach;
 mod relink;
 mod remove;
 
@@ -19,6 +23,7 @@ use super::buffer::{Access, Page};
 use super::index::Index;
 use super::metapage::METAPAGE;
 use crate::error;
+use crate::pg::strategy::Strategy;
 use crate::pg::{compat, lock};
 
 /// What a vacuum did.
@@ -32,13 +37,16 @@ pub(crate) struct Counts {
 pub(crate) fn remove_rows(
     index: &Index,
     ef_construction: usize,
+    strategy: Strategy,
     is_dead: impl FnMut(layout::HeapTid) -> bool,
 ) -> Counts {
-    let (counts, dead) = remove::remove(index, is_dead);
+    let mut sweep = Sweep::new(index, strategy);
+    let (counts, dead) = remove::remove(&mut sweep, is_dead);
     if !dead.is_empty() {
         lock::wait_for_inserts(index.relation());
-        relink::relink(index, ef_construction, &dead);
-        free::free(index, &dead);
+        relink::relink(&mut sweep, ef_construction, &dead);
+        reach::restore(&mut sweep, ef_construction, &dead);
+        free::free(index, strategy, &dead);
     }
     counts
 }
@@ -65,12 +73,21 @@ impl ElementSet {
         set
     }
 
-    fn insert(&mut self, element: ElementId) {
-        if let Some(word) = self.words.get_mut(element.0 as usize / 64) {
-            let bit = 1 << (element.0 % 64);
-            self.len += u64::from(*word & bit == 0);
-            *word |= bit;
-        }
+    /// True if it was not in the set, and there is room for it.
+    fn insert(&mut self, element: ElementId) -> bool {
+        let Some(word) = self.words.get_mut(element.0 as usize / 64) else {
+            return false;
+        };
+        let bit = 1 << (element.0 % 64);
+        let is_new = *word & bit == 0;
+        self.len += u64::from(is_new);
+        *word |= bit;
+        is_new
+    }
+
+    /// Whether the set has room for this element: it was there when the set was made.
+    fn has_room_for(&self, element: ElementId) -> bool {
+        element.0 as usize / 64 < self.words.len()
     }
 
     fn contains(&self, element: ElementId) -> bool {
@@ -79,37 +96,76 @@ impl ElementSet {
             .is_some_and(|word| word >> (element.0 % 64) & 1 == 1)
     }
 
-    /// Whether the set has room for this element: it was there when the set was made.
-    fn has_room_for(&self, element: ElementId) -> bool {
-        element.0 as usize / 64 < self.words.len()
-    }
-
     fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// The elements, in page order.
+    fn iter(&self) -> impl Iterator<Item = ElementId> {
+        let words = self.words.iter().zip(0u32..);
+        words.flat_map(|(&word, number)| {
+            (0..u64::BITS)
+                .filter(move |bit| word >> bit & 1 == 1)
+                .map(move |bit| ElementId(number * u64::BITS + bit))
+        })
+    }
 }
 
-/// Shows each page of a kind to `each`, share-locked, as the index is now. Sleeps between pages as vacuum's cost settings
-/// ask. What `each` collects is worked on by `then`, with no lock held.
-fn for_each_page<T>(
-    index: &Index,
-    kind: PageKind,
-    mut each: impl FnMut(u32, &[u8]) -> T,
-    mut then: impl FnMut(u32, T),
-) {
-    for block in METAPAGE + 1..index.relation().blocks() {
-        compat::vacuum_delay_point();
-        let page = Page::lock(index.relation(), block, Access::Share);
-        // A page that was added and never written, for want of time before a crash, holds nothing.
-        if layout::is_new(page.bytes()) {
-            continue;
+/// Goes through an index's pages in order, time and again.
+struct Sweep<'a> {
+    index: &'a Index,
+    strategy: Strategy,
+    /// What each block was found to be; a page keeps its kind.
+    kinds: Vec<Option<PageKind>>,
+}
+
+impl<'a> Sweep<'a> {
+    fn new(index: &'a Index, strategy: Strategy) -> Self {
+        Self {
+            index,
+            strategy,
+            kinds: Vec::new(),
         }
-        let special = index.expect(block, layout::special(page.bytes()));
-        if index.expect(block, special.kind()) != kind {
-            continue;
+    }
+
+    /// Shows each page of some kinds to `look`, share-locked, as the index is now. Pages known to be of other kinds are not
+    /// read. Sleeps between pages as vacuum's cost settings ask. What `look` collects is worked on by `then`, with no lock
+    /// held.
+    fn each<T>(
+        &mut self,
+        wanted: &[PageKind],
+        mut look: impl FnMut(u32, PageKind, &[u8]) -> T,
+        mut then: impl FnMut(u32, T),
+    ) {
+        for block in METAPAGE + 1..self.index.relation().blocks() {
+            let known = self.kinds.get(block as usize).copied().flatten();
+            if known.is_some_and(|kind| !wanted.contains(&kind)) {
+                continue;
+            }
+            compat::vacuum_delay_point();
+            let relation = self.index.relation();
+            let page = Page::lock_by(self.strategy, relation, block, Access::Share);
+            // A page that was added and never written, for want of time before a crash, holds nothing.
+            if layout::is_new(page.bytes()) {
+                continue;
+            }
+            let special = self.index.expect(block, layout::special(page.bytes()));
+            let kind = self.index.expect(block, special.kind());
+            self.remember(block, kind);
+            if !wanted.contains(&kind) {
+                continue;
+            }
+            let found = look(block, kind, page.bytes());
+            drop(page);
+            then(block, found);
         }
-        let found = each(block, page.bytes());
-        drop(page);
-        then(block, found);
+    }
+
+    fn remember(&mut self, block: u32, kind: PageKind) {
+        let block = block as usize;
+        if block >= self.kinds.len() {
+            self.kinds.resize(block + 1, None);
+        }
+        self.kinds[block] = Some(kind);
     }
 }

@@ -1,11 +1,9 @@
-//! Pass 2: nothing may link to tombstones, and something must link to every other element.
-
-use std::collections::HashSet;
+//! Pass 2: nothing may link to tombstones.
 
 use hnsw::{ElementId, Level, Search, Store, max_neighbors};
-use layout::{ElementPage, EntryPoint, PageKind, UpperPage, UpperSlot};
+use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
 
-use super::{ElementSet, for_each_page};
+use super::{ElementSet, Sweep};
 use crate::pg::compat;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
@@ -13,24 +11,21 @@ use crate::storage::metapage::{self, Locked};
 use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
 
-/// Elements that are asked to link to an orphan.
-const OFFERS: usize = 8;
 /// Replacements offered for each dead neighbor.
 const PER_DEAD: usize = 3;
 
-/// Takes the tombstones out of all neighbor lists, and links again what nothing links to.
-pub(super) fn relink(index: &Index, ef_construction: usize, dead: &ElementSet) {
+/// Takes the tombstones out of all neighbor lists, and the entry point away from them.
+pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
+    let index = sweep.index;
     let mut relink = Relink {
         index,
         ef: ef_construction,
         dead,
         search: Search::new(),
     };
-    let highest = relink.repair_ground();
+    let highest = relink.repair_ground(sweep);
     relink.replace_entry_point(highest);
-    relink.repair_upper();
-    relink.link_ground_orphans();
-    relink.link_upper_orphans();
+    relink.repair_upper(sweep);
 }
 
 struct Relink<'a> {
@@ -62,20 +57,16 @@ impl Relink<'_> {
     }
 
     /// Repairs the lists of layer 0. Gives the highest live element, which is fit to be the entry point.
-    fn repair_ground(&mut self) -> Option<EntryPoint> {
+    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> Option<EntryPoint> {
         let (index, dead) = (self.index, self.dead);
         let mut highest: Option<EntryPoint> = None;
-        let find = |block: u32, bytes: &[u8]| {
+        let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
             let mut broken = Vec::new();
             for number in 0..view.used() {
                 let slot = index.expect(block, view.slot(number));
-                let Some(element) = index
-                    .geometry()
-                    .element
-                    .join(block, number)
-                    .filter(|_| slot.is_live())
-                else {
+                let id = index.geometry().element.join(block, number);
+                let Some(element) = id.filter(|_| slot.is_live()) else {
                     continue;
                 };
                 if slot.neighbors().any(|neighbor| dead.contains(neighbor)) {
@@ -88,33 +79,32 @@ impl Relink<'_> {
             }
             broken
         };
-        for_each_page(index, PageKind::Element, find, |_, broken| {
-            broken
-                .into_iter()
-                .for_each(|element| self.repair(element, 0));
+        sweep.each(&[PageKind::Element], find, |_, broken: Vec<ElementId>| {
+            for element in broken {
+                self.repair(element, 0);
+            }
         });
         highest
     }
 
     /// Repairs the lists of the layers above.
-    fn repair_upper(&mut self) {
+    fn repair_upper(&mut self, sweep: &mut Sweep<'_>) {
         let (index, dead) = (self.index, self.dead);
-        let find = |block: u32, bytes: &[u8]| {
-            lists_that_stay(index, dead, block, bytes)
+        let find = |block: u32, _, bytes: &[u8]| {
+            let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
+            let lists = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
+            lists
+                .filter(|list| list.is_live() && !dead.contains(list.element()))
                 .filter(|list| list.neighbors().any(|neighbor| dead.contains(neighbor)))
                 .map(|list| (list.element(), list.level()))
                 .collect()
         };
-        for_each_page(
-            index,
-            PageKind::Upper,
-            find,
-            |_, lists: Vec<(ElementId, Level)>| {
-                lists
-                    .into_iter()
-                    .for_each(|(element, level)| self.repair(element, level));
-            },
-        );
+        let repair = |_, broken: Vec<(ElementId, Level)>| {
+            for (element, level) in broken {
+                self.repair(element, level);
+            }
+        };
+        sweep.each(&[PageKind::Upper], find, repair);
     }
 
     /// Repairs one list. Each lost round is an insert's progress; a tombstone's slot is freed only when no list has it.
@@ -222,99 +212,4 @@ impl Relink<'_> {
                 .collect(),
         )
     }
-
-    /// Links live elements to which no neighbor list of layer 0 links: their only links were from tombstones, or a crash
-    /// came before the first.
-    fn link_ground_orphans(&mut self) {
-        let index = self.index;
-        let mut linked = ElementSet::new(&index.geometry().element, index.relation().blocks());
-        let mark = |block: u32, bytes: &[u8]| {
-            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-            let slots = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
-            slots
-                .filter(layout::ElementSlot::is_live)
-                .flat_map(|slot| slot.neighbors())
-                .for_each(|to| linked.insert(to));
-        };
-        for_each_page(index, PageKind::Element, mark, |_, ()| ());
-        let entry = self.entry_point();
-        let find = |block: u32, bytes: &[u8]| {
-            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-            (0..view.used())
-                .filter(|&slot| index.expect(block, view.slot(slot)).is_live())
-                .filter_map(|slot| index.geometry().element.join(block, slot))
-                .filter(|&element| {
-                    linked.has_room_for(element)
-                        && !linked.contains(element)
-                        && Some(element) != entry
-                })
-                .collect()
-        };
-        for_each_page(
-            index,
-            PageKind::Element,
-            find,
-            |_, orphans: Vec<ElementId>| {
-                orphans
-                    .into_iter()
-                    .for_each(|orphan| self.link_orphan(orphan, 0));
-            },
-        );
-    }
-
-    /// The same for the layers above, whose lists are few: all that is linked there is remembered at once.
-    fn link_upper_orphans(&mut self) {
-        let (index, dead) = (self.index, self.dead);
-        let mut linked = HashSet::new();
-        let mark = |block: u32, bytes: &[u8]| {
-            for list in lists_that_stay(index, dead, block, bytes) {
-                linked.extend(list.neighbors().map(|to| (to, list.level())));
-            }
-        };
-        for_each_page(index, PageKind::Upper, mark, |_, ()| ());
-        let entry = self.entry_point();
-        let find = |block: u32, bytes: &[u8]| {
-            lists_that_stay(index, dead, block, bytes)
-                .map(|list| (list.element(), list.level()))
-                .filter(|list| !linked.contains(list) && Some(list.0) != entry)
-                .collect::<Vec<_>>()
-        };
-        let mut orphans = Vec::new();
-        for_each_page(index, PageKind::Upper, find, |_, found| {
-            orphans.extend(found);
-        });
-        for (orphan, level) in orphans {
-            self.link_orphan(orphan, level);
-        }
-    }
-
-    fn entry_point(&self) -> Option<ElementId> {
-        metapage::read(self.index.relation())
-            .entry_point
-            .map(|entry| entry.element)
-    }
-
-    /// Has one of the nearest elements that a search of the layer reaches link to an orphan.
-    fn link_orphan(&mut self, orphan: ElementId, level: Level) {
-        compat::vacuum_delay_point();
-        let mut hints = self.index.hints().borrow_mut();
-        let mut graph = PageGraph::new(self.index, &mut hints);
-        let near = self
-            .find_near(&mut graph, orphan, level)
-            .unwrap_or_default();
-        neighbors::force_link(&mut graph, near.into_iter().take(OFFERS), level, orphan);
-    }
-}
-
-/// The lists on an upper page of elements that stay.
-fn lists_that_stay<'p>(
-    index: &Index,
-    dead: &ElementSet,
-    block: u32,
-    bytes: &'p [u8],
-) -> impl Iterator<Item = UpperSlot<'p>> {
-    let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
-    (0..view.used())
-        .map(move |slot| index.expect(block, view.slot(slot)))
-        .filter(|list| list.is_live() && !dead.contains(list.element()))
 }

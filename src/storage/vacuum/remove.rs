@@ -1,6 +1,6 @@
 //! Pass 1: dead rows leave their elements.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use hnsw::ElementId;
 use layout::{
@@ -8,18 +8,23 @@ use layout::{
     PageKind, SlotState,
 };
 
-use super::{Counts, ElementSet, for_each_page};
+use super::{Counts, ElementSet, Sweep};
+use crate::pg::compat;
 use crate::storage::allocate;
 use crate::storage::buffer::{Access, Page};
 use crate::storage::index::Index;
 use crate::storage::record::Record;
-use crate::storage::rows::{Descent, with_slot};
+use crate::storage::rows::{Descent, check_block, with_slot};
 
 /// Drops dead rows and makes tombstones of elements that have none left. Gives all tombstones, those of earlier vacuums too.
+///
+/// Pages are read once, in their order. So an element's overflow slots may be emptied after it was looked at: elements that
+/// own such a slot are looked at once more in the end.
 pub(super) fn remove(
-    index: &Index,
+    sweep: &mut Sweep<'_>,
     mut is_dead: impl FnMut(HeapTid) -> bool,
 ) -> (Counts, ElementSet) {
+    let index = sweep.index;
     let mut counts = Counts::default();
     let mut is_dead = |tid: HeapTid| {
         let dead = is_dead(tid);
@@ -31,44 +36,160 @@ pub(super) fn remove(
         *count += 1;
         dead
     };
-    let owners = remove_from_overflow(index, &mut is_dead);
-    let dead = remove_from_elements(index, &owners, &mut is_dead);
-    (counts, dead)
+    let mut removal = Removal {
+        index,
+        tombstones: ElementSet::new(&index.geometry().element, index.relation().blocks()),
+        owners: BTreeSet::new(),
+    };
+    sweep.each(
+        &[PageKind::Element, PageKind::Overflow],
+        |block, kind, bytes| match kind {
+            PageKind::Overflow => find_in_overflow(index, block, bytes, &mut is_dead),
+            _ => find_in_elements(index, block, bytes, &mut is_dead),
+        },
+        |block, found| removal.apply(block, found),
+    );
+    let tombstones = removal.finish();
+    (counts, tombstones)
 }
 
-/// Drops dead rows of overflow slots. Slots left empty stay in their chains until their elements are looked at: gives those
-/// elements.
-fn remove_from_overflow(
+/// What one page has for pass 1 to do.
+enum Found {
+    Elements {
+        dead_tids: HashSet<HeapTid>,
+        /// Elements that have dead rows.
+        slots: Vec<u16>,
+        /// Tombstones of earlier vacuums.
+        old: Vec<ElementId>,
+    },
+    Overflow {
+        dead_tids: HashSet<HeapTid>,
+        /// The elements of slots that are left empty.
+        owners: Vec<ElementId>,
+    },
+}
+
+fn find_in_elements(
     index: &Index,
+    block: u32,
+    bytes: &[u8],
     is_dead: &mut impl FnMut(HeapTid) -> bool,
-) -> HashSet<ElementId> {
-    let mut owners = HashSet::new();
-    let find = |block: u32, bytes: &[u8]| {
-        let view = index.expect(block, OverflowPage::view(bytes, index.geometry()));
-        let mut dead = HashSet::new();
-        for number in 0..view.used() {
-            let slot = index.expect(block, view.slot(number));
-            if slot.is_live() {
-                let kept = slot
-                    .heap_tids()
-                    .filter(|&tid| !is_dead(tid) || !dead.insert(tid))
-                    .count();
-                owners.extend((kept == 0).then_some(slot.element()));
+) -> Found {
+    let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
+    let (mut dead_tids, mut slots, mut old) = (HashSet::new(), Vec::new(), Vec::new());
+    for number in 0..view.used() {
+        let slot = index.expect(block, view.slot(number));
+        match slot.state() {
+            SlotState::Live => {
+                let before = dead_tids.len();
+                dead_tids.extend(slot.heap_tids().filter(|&tid| is_dead(tid)));
+                slots.extend((dead_tids.len() > before).then_some(number));
+            }
+            SlotState::Dead => old.extend(index.geometry().element.join(block, number)),
+            SlotState::Free => {}
+        }
+    }
+    Found::Elements {
+        dead_tids,
+        slots,
+        old,
+    }
+}
+
+/// Slots that are left empty stay in their chains until their elements are looked at.
+fn find_in_overflow(
+    index: &Index,
+    block: u32,
+    bytes: &[u8],
+    is_dead: &mut impl FnMut(HeapTid) -> bool,
+) -> Found {
+    let view = index.expect(block, OverflowPage::view(bytes, index.geometry()));
+    let (mut dead_tids, mut owners) = (HashSet::new(), Vec::new());
+    for number in 0..view.used() {
+        let slot = index.expect(block, view.slot(number));
+        if slot.is_live() {
+            let kept = slot
+                .heap_tids()
+                .filter(|&tid| !is_dead(tid) || !dead_tids.insert(tid))
+                .count();
+            owners.extend((kept == 0).then_some(slot.element()));
+        }
+    }
+    Found::Overflow { dead_tids, owners }
+}
+
+/// Pass 1 in progress.
+struct Removal<'a> {
+    index: &'a Index,
+    tombstones: ElementSet,
+    /// Elements with empty slots in their chains.
+    owners: BTreeSet<ElementId>,
+}
+
+impl Removal<'_> {
+    fn apply(&mut self, block: u32, found: Found) {
+        match found {
+            Found::Elements {
+                dead_tids,
+                slots,
+                old,
+            } => {
+                for element in old {
+                    self.tombstones.insert(element);
+                }
+                if !slots.is_empty() {
+                    let page = Page::lock(self.index.relation(), block, Access::Exclusive);
+                    self.remove_from_page(&page, &slots, &dead_tids);
+                }
+            }
+            Found::Overflow { dead_tids, owners } => {
+                self.owners.extend(owners);
+                if !dead_tids.is_empty() {
+                    remove_from_overflow_page(self.index, block, &dead_tids);
+                }
             }
         }
-        dead
-    };
-    for_each_page(
-        index,
-        PageKind::Overflow,
-        find,
-        |block, dead: HashSet<HeapTid>| {
-            if !dead.is_empty() {
-                remove_from_overflow_page(index, block, &dead);
+    }
+
+    /// Frees the overflow slots left empty; gives the tombstones.
+    fn finish(mut self) -> ElementSet {
+        for owner in std::mem::take(&mut self.owners) {
+            compat::vacuum_delay_point();
+            let (block, slot) = self.index.geometry().element.split(owner);
+            check_block(self.index, block);
+            let page = Page::lock(self.index.relation(), block, Access::Exclusive);
+            unlink_empty_overflow(self.index, &page, slot);
+            self.remove_from_page(&page, &[slot], &HashSet::new());
+        }
+        self.tombstones
+    }
+
+    /// Drops dead rows of a page's elements, in one record. Those that have none left become tombstones.
+    fn remove_from_page(&mut self, page: &Page, slots: &[u16], dead_tids: &HashSet<HeapTid>) {
+        let (index, block) = (self.index, page.block());
+        let mut record = Record::begin(index.relation());
+        let image = record.page(page);
+        let mut view = index.expect(
+            block,
+            ElementPageMut::view(record.bytes(image), index.geometry()),
+        );
+        let mut changed = false;
+        for &number in slots {
+            let mut slot = index.expect(block, view.slot(number));
+            changed |= slot.remove_tids(|tid| dead_tids.contains(&tid)) > 0;
+            let element = slot.shared();
+            if element.is_live() && element.heap_tids().len() == 0 && element.overflow().is_none() {
+                slot.set_dead();
+                changed = true;
+                if let Some(id) = index.geometry().element.join(block, number) {
+                    self.tombstones.insert(id);
+                }
             }
-        },
-    );
-    owners
+        }
+        if changed {
+            record.commit();
+        }
+    }
 }
 
 fn remove_from_overflow_page(index: &Index, block: u32, dead: &HashSet<HeapTid>) {
@@ -86,97 +207,6 @@ fn remove_from_overflow_page(index: &Index, block: u32, dead: &HashSet<HeapTid>)
         }
     }
     record.commit();
-}
-
-/// What one page of elements has for pass 1 to do.
-#[derive(Default)]
-struct Work {
-    dead_tids: HashSet<HeapTid>,
-    /// Elements that have dead rows, or empty slots in their chains.
-    slots: Vec<u16>,
-}
-
-/// Drops dead rows of elements, and the empty slots of the chains of `owners`.
-fn remove_from_elements(
-    index: &Index,
-    owners: &HashSet<ElementId>,
-    is_dead: &mut impl FnMut(HeapTid) -> bool,
-) -> ElementSet {
-    let slots = &index.geometry().element;
-    let mut tombstones = ElementSet::new(slots, index.relation().blocks());
-    let mut old = Vec::new();
-    let find = |block: u32, bytes: &[u8]| {
-        let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-        let mut work = Work::default();
-        for number in 0..view.used() {
-            let slot = index.expect(block, view.slot(number));
-            match slot.state() {
-                SlotState::Live => {
-                    let before = work.dead_tids.len();
-                    work.dead_tids
-                        .extend(slot.heap_tids().filter(|&tid| is_dead(tid)));
-                    let owns_empty = slots
-                        .join(block, number)
-                        .is_some_and(|id| owners.contains(&id));
-                    if work.dead_tids.len() > before || owns_empty {
-                        work.slots.push(number);
-                    }
-                }
-                SlotState::Dead => old.extend(slots.join(block, number)),
-                SlotState::Free => {}
-            }
-        }
-        work
-    };
-    for_each_page(index, PageKind::Element, find, |block, work: Work| {
-        if work.slots.is_empty() {
-            return;
-        }
-        let page = Page::lock(index.relation(), block, Access::Exclusive);
-        for &slot in &work.slots {
-            if slots
-                .join(block, slot)
-                .is_some_and(|id| owners.contains(&id))
-            {
-                unlink_empty_overflow(index, &page, slot);
-            }
-        }
-        for slot in remove_from_page(index, &page, &work) {
-            if let Some(element) = slots.join(block, slot) {
-                tombstones.insert(element);
-            }
-        }
-    });
-    old.into_iter()
-        .for_each(|element| tombstones.insert(element));
-    tombstones
-}
-
-/// Drops the dead rows of a page's elements, in one record; gives the elements that became tombstones.
-fn remove_from_page(index: &Index, page: &Page, work: &Work) -> Vec<u16> {
-    let block = page.block();
-    let mut record = Record::begin(index.relation());
-    let image = record.page(page);
-    let mut view = index.expect(
-        block,
-        ElementPageMut::view(record.bytes(image), index.geometry()),
-    );
-    let (mut emptied, mut changed) = (Vec::new(), false);
-    for &number in &work.slots {
-        let mut slot = index.expect(block, view.slot(number));
-        changed |= slot.remove_tids(|tid| work.dead_tids.contains(&tid)) > 0;
-        let element = slot.shared();
-        // Chains hold no empty slots at this point.
-        if element.is_live() && element.heap_tids().len() == 0 && element.overflow().is_none() {
-            slot.set_dead();
-            emptied.push(number);
-            changed = true;
-        }
-    }
-    if changed {
-        record.commit();
-    }
-    emptied
 }
 
 /// Takes the empty slots out of an element's chain of further rows, and frees them. The element's page is locked, so that

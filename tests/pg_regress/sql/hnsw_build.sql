@@ -200,4 +200,11 @@ SELECT operator, bool_and(nearest = i) AS finds_itself
 	FROM unnest(ARRAY['<->', '<=>', '<+>']) AS operator, unnest(ARRAY[1, 20, 21, 30]) AS i,
 		found('t', operator, wide(i)::text, 1) AS nearest GROUP BY operator ORDER BY operator;
 DROP TABLE t;
+-- pages with room are listed, those too that a run of upper lists did not fit into
+CREATE TABLE t (id int, embedding vector(3));
+INSERT INTO t SELECT i, ARRAY[i % 97, i % 89, i % 83]::vector FROM generate_series(1, 5000) i;
+CREATE INDEX t_embedding ON t USING hnsw (embedding vector_l2_ops) WITH (m = 2, ef_construction = 4);
+SELECT upper_bytes > 2 * 8192 AS several_upper_pages FROM hnsw_index_info('t_embedding');
+SELECT * FROM hnsw_check('t_embedding');
+DROP TABLE t;
 DROP FUNCTION failure, found, duplicates, wide;

@@ -61,6 +61,62 @@ sub load {
   $node->safe_psql('postgres', "\\set demo '$folder'\n\\i $folder/load.sql\n");
 }
 
+# Gives a node that is loaded what it takes to be busy: all rows once more as table pool, the sequence new_id, and
+# - churn(seconds), a procedure that inserts, updates and deletes random rows, one row a transaction; the table keeps its size
+# - share_found(searches), a function that searches through the index and without it, and gives the share of the nearest rows
+#   that it found. It raises an error if a row comes twice or out of order.
+sub prepare_churn {
+  my ($node) = @_;
+  $node->safe_psql('postgres', <<'SQL');
+CREATE TABLE pool AS SELECT * FROM wordnet;
+ALTER TABLE pool ADD PRIMARY KEY (id);
+CREATE SEQUENCE new_id START 100000;
+CREATE FUNCTION any_of_pool() RETURNS pool LANGUAGE sql VOLATILE AS
+  'SELECT * FROM pool WHERE id = (SELECT floor(random() * 5000)::int)';
+-- Old rows and new ones alike.
+CREATE FUNCTION any_id() RETURNS int LANGUAGE sql VOLATILE AS $$
+  SELECT id FROM wordnet WHERE id >= (SELECT CASE WHEN random() < 0.5 THEN random() * 5000
+    ELSE 100000 + random() * (SELECT last_value - 100000 FROM new_id) END) ORDER BY id LIMIT 1
+$$;
+CREATE PROCEDURE churn(seconds float8) LANGUAGE plpgsql AS $$
+DECLARE
+  stop timestamptz := clock_timestamp() + make_interval(secs => seconds);
+  source pool;
+BEGIN
+  WHILE clock_timestamp() < stop LOOP
+    source := any_of_pool();
+    INSERT INTO wordnet VALUES (nextval('new_id'), source.topic, source.text, source.embedding);
+    COMMIT;
+    UPDATE wordnet SET embedding = (any_of_pool()).embedding WHERE id = (SELECT any_id());
+    COMMIT;
+    DELETE FROM wordnet WHERE id = (SELECT any_id());
+    COMMIT;
+  END LOOP;
+END $$;
+CREATE FUNCTION share_found(searches int) RETURNS float8 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+DECLARE
+  query vector; ids int[]; distances float8[]; nearest float8[]; hits int := 0; wanted int := 0;
+BEGIN
+  FOR search IN 1 .. searches LOOP
+    SELECT embedding INTO query FROM wordnet_query WHERE id = (SELECT floor(random() * 100)::int);
+    -- One statement has one snapshot.
+    SELECT (SELECT array_agg(d ORDER BY d) FROM (SELECT l2_distance(embedding, query) AS d FROM wordnet ORDER BY d LIMIT 10) s),
+        array_agg(id), array_agg(d) INTO nearest, ids, distances
+      FROM (SELECT id, embedding <-> query AS d FROM wordnet ORDER BY embedding <-> query LIMIT 10) s;
+    IF cardinality(ids) <> (SELECT count(DISTINCT id) FROM unnest(ids) id) THEN
+      RAISE 'a search found a row twice: %', ids;
+    END IF;
+    IF distances <> (SELECT array_agg(d ORDER BY d) FROM unnest(distances) d) THEN
+      RAISE 'a search found rows out of order: %', distances;
+    END IF;
+    hits := hits + (SELECT count(*) FROM unnest(distances) d WHERE d <= nearest[10]);
+    wanted := wanted + 10;
+  END LOOP;
+  RETURN hits::float8 / wanted;
+END $$;
+SQL
+}
+
 sub index {
   my ($node, $operator_class, $options) = @_;
   my $with = $options ? "WITH ($options)" : '';
@@ -193,6 +249,17 @@ sub session {
   return { run => IPC::Run::start(\@psql, '<', \undef, '>', \$output, '2>&1'), output => \$output };
 }
 
+# A psql session that works through a script, backslash commands too, each statement in a transaction of its own. What it says
+# of a statement it says after its commit.
+sub script {
+  my ($node, $script) = @_;
+  my $output = '';
+  my $file = PostgreSQL::Test::Utils::tempdir() . '/script.sql';
+  append_to_file($file, $script);
+  my @psql = ('psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', $file);
+  return { run => IPC::Run::start(\@psql, '<', \undef, '>', \$output, '2>&1'), output => \$output };
+}
+
 # Waits for a session and gives what it said; dies unless the session succeeded.
 sub output {
   my ($session) = @_;
@@ -200,14 +267,27 @@ sub output {
   return ${ $session->{output} };
 }
 
-# Kills all processes of the server, as a power cut would; done when they are gone.
+# Kills all processes of the server at once; done when they are gone. What it has given to the operating system stays, as it
+# would not after a power cut: tests do without fsync.
 sub crash {
   my ($node) = @_;
-  my @backends = split /\n/, $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
-  my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+  my @all = processes($node);
   $node->kill9;
-  kill 9, @backends;
-  wait_until(sub { !kill 0, $postmaster, @backends }, 'the killed server to end');
+  kill 9, @all;
+  wait_until(sub { !kill 0, @all }, 'the killed server to end');
+}
+
+# The postmaster and its children.
+sub processes {
+  my ($node) = @_;
+  my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+  return ($postmaster, grep { (parent($_) // 0) == $postmaster } map { m{(\d+)$} } glob '/proc/[0-9]*');
+}
+
+sub parent {
+  my ($process) = @_;
+  open my $stat, '<', "/proc/$process/stat" or return;
+  return (<$stat> // '') =~ /^\d+ \(.*\) \S (\d+)/s ? $1 : undef;
 }
 
 # Starts a server again that was killed: other processes of it may need a moment to end.
