@@ -28,13 +28,14 @@ bench_cold_buffers() {
     sql pgvector -c "SELECT pg_relation_size('$1_embedding') / 4096"
 }
 
-# Milliseconds per query of 50 in a row, from a number on.
+# Milliseconds per query of 50 in a row, from a number on. The library is loaded before.
 bench_cold_function() {
     sql "$1" <<SQL
 CREATE OR REPLACE FUNCTION $2_cold(first int) RETURNS numeric LANGUAGE plpgsql AS \$\$
 DECLARE
   queries vector[] := array(SELECT embedding FROM $2_query WHERE id BETWEEN first AND first + 49);
   query vector;
+  loaded float8 := queries[1] $(bench_operator "$2") queries[2];
   started timestamptz := clock_timestamp();
 BEGIN
   FOREACH query IN ARRAY queries LOOP

@@ -4,11 +4,19 @@
 # the private folder: the server's user need not be able to read the checkout.
 
 dev_test() {
-    local long='' pgrx='' quick='' name=''
+    local long='' pgrx='' quick='' checker='' from='' name=''
     test_read_options "$@"
     pg_prepare
-    data_find
     passed=0 failed=0
+    if [[ $checker ]]; then
+        test_with_checker
+        return
+    fi
+    if [[ $from ]]; then
+        test_upgrade
+        return
+    fi
+    data_find
     if [[ -z $quick && -z $name ]]; then test_pure; fi
     extension_install_privately
     test_stage
@@ -17,21 +25,42 @@ dev_test() {
     test_isolation
     if [[ -z $quick ]]; then test_tap; fi
     if [[ $pgrx ]]; then test_pgrx; fi
-    step "all tests on PostgreSQL $PG: $passed passed, $failed failed"
+    test_verdict 'all tests'
+}
+
+test_verdict() {
+    step "$1 on PostgreSQL $PG: $passed passed, $failed failed"
     ((failed == 0 && passed > 0))
 }
 
+# What --valgrind and --asan run: nothing else.
+test_with_checker() {
+    if [[ $checker == asan ]]; then
+        test_asan
+    else
+        extension_install_privately
+        test_stage
+        test_valgrind
+    fi
+    test_verdict "tests with $checker"
+}
+
 test_read_options() {
-    local option
+    local option before=''
     for option in "$@"; do
-        case $option in
+        case $before$option in
+            --from) before=--from= && continue ;;
+            --from=*) from=${option#--from=} ;;
             --long) long=yes ;;
             --pgrx) pgrx=yes ;;
             --quick) quick=yes ;;
-            -*) die "test knows --quick, --long and --pgrx, not '$option'" ;;
+            --valgrind | --asan) checker=${option#--} ;;
+            -*) die "test knows --quick, --long, --pgrx, --valgrind, --asan and --from MAJOR, not '$option'" ;;
             *) name=${option##*/} name=${name%.*} ;;
         esac
+        before=''
     done
+    [[ -z $before ]] || die "--from needs a major to upgrade from"
     [[ -z $name || -e tests/pg_regress/sql/$name.sql || -e tests/isolation/specs/$name.spec || -e tests/t/$name.pl ]] ||
         die "there is neither tests/pg_regress/sql/$name.sql nor tests/isolation/specs/$name.spec nor tests/t/$name.pl"
 }
@@ -86,11 +115,16 @@ test_symbols() {
 }
 
 test_regress() {
+    local regress_bin=$bin kernels
+    for kernels in '' scalar; do test_regress_only "$kernels"; done
+}
+
+# The regress files asked for, with the kernels that the argument lowers to, if any.
+test_regress_only() {
     local files=()
     mapfile -t files < <(test_files tests/pg_regress/sql sql)
     ((${#files[@]} > 0)) || return 0
-    test_regress_with '' "${files[@]}"
-    test_regress_with scalar "${files[@]}"
+    test_regress_with "$1" "${files[@]}"
 }
 
 # test_files FOLDER SUFFIX: the names of its files, or the one that was asked for.
@@ -127,7 +161,7 @@ test_regress_with() {
     server_folder "$out"
     step "pg_regress${simd:+ with OMENDB_SIMD=$simd}"
     as_server env ${simd:+OMENDB_SIMD="$simd"} "$(pgxs_test regress)/pg_regress" \
-        --bindir="$bin" --inputdir="$stage/tests/pg_regress" --outputdir="$out" \
+        --bindir="$regress_bin" --inputdir="$stage/tests/pg_regress" --outputdir="$out" \
         --temp-instance="$out/cluster" --temp-config="$stage/tests/pg_regress/server.conf" \
         --no-locale --encoding=UTF8 --load-extension=omendb "$@" >"$log" 2>&1 || status=$?
     test_regress_counts
@@ -178,6 +212,22 @@ test_tap() {
     test_count TAP "$((ok - (bad < ok ? bad : ok)))" "$bad"
 }
 
+# pg_upgrade from a private server of an older major to this one.
+test_upgrade() {
+    local old_bin modules log=$home/upgrade.log status=0
+    # In a shell of its own: both majors have their variables of one name.
+    old_bin=$(PG=$from && pg_prepare && extension_install_privately && echo "$bin")
+    [[ -x $old_bin/postgres ]] || die "there is no PostgreSQL $from to upgrade from"
+    extension_install_privately
+    test_stage
+    modules=$(perl_modules)
+    [[ $modules ]] || die "PostgreSQL's Perl modules are missing (Debian: postgresql-server-dev-15)"
+    step "pg_upgrade from $from to $PG"
+    OMENDB_OLD_BIN=$old_bin test_prove "$modules" "$stage/tests/upgrade/pg_upgrade.pl" 2>&1 | tee "$log" >&2 || status=$?
+    test_count "pg_upgrade from $from to $PG" "$((status == 0))" "$((status != 0))"
+    test_verdict "upgrade from $from"
+}
+
 test_prove() {
     local modules=$1 out=$stage/tap
     shift
@@ -185,7 +235,7 @@ test_prove() {
     as_server env PATH="$bin:$PATH" PERL5LIB="$modules:$stage/tests/t/lib" \
         TESTDIR="$out" TESTLOGDIR="$out/log" TESTDATADIR="$out/data" TMPDIR=/tmp \
         PG_REGRESS="$(pgxs_test regress)/pg_regress" PGPORT=65432 \
-        OMENDB_DEMO="$stage/demo" OMENDB_LONG="$long" \
+        OMENDB_DEMO="$stage/demo" OMENDB_SQL="$stage/sql" OMENDB_LONG="$long" \
         prove --jobs 2 --timer "$@"
 }
 

@@ -328,8 +328,14 @@ pub(crate) fn column_without_dimensions() -> ! {
 }
 
 #[track_caller]
-pub(crate) fn too_many_column_dimensions(max: usize) -> ! {
+pub(crate) fn too_many_column_dimensions(max: u32) -> ! {
     let message = format!("column cannot have more than {max} dimensions for hnsw index");
+    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+#[track_caller]
+pub(crate) fn too_many_non_zero_in_index(max: usize) -> ! {
+    let message = format!("sparsevec cannot have more than {max} non-zero elements for hnsw index");
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
 }
 
@@ -341,7 +347,7 @@ pub(crate) fn ef_construction_too_small() -> ! {
 
 /// `m` leaves no room in a page for a code of even one bit a dimension.
 #[track_caller]
-pub(crate) fn element_too_large(m: usize, dimensions: usize) -> ! {
+pub(crate) fn element_too_large(m: usize, dimensions: u32) -> ! {
     let message = format!("hnsw index with m = {m} cannot hold vectors of {dimensions} dimensions");
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
 }

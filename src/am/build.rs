@@ -1,7 +1,7 @@
 //! `ambuild`, `ambuildempty`: an index from a table, and an index without rows.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
-use layout::{Frozen, Geometry, MAX_DIMENSIONS, max_code_len};
+use layout::{Frozen, Geometry, VectorKind};
 use pgrx::{pg_guard, pg_sys};
 
 use super::opclass::OperatorClass;
@@ -32,13 +32,11 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
         table,
         frozen,
         options::params(index).ef_construction,
-        |value, floats| {
+        |value| {
             // SAFETY: the column is of the operator class's type.
-            let vector = unsafe { Indexed::from_raw(class.kind(), value) }.floats();
-            error::check_dimensions(frozen.dimensions, vector.len());
-            let prepared = class.prepare(vector);
-            floats.extend_from_slice(prepared.as_deref().unwrap_or_default());
-            prepared.is_some()
+            let value = unsafe { Indexed::from_raw(class.kind(), value) };
+            error::check_dimensions(frozen.dimensions, value.dimensions());
+            class.prepare_row(&value)
         },
     );
     // SAFETY: memory for a result that Postgres frees.
@@ -66,26 +64,31 @@ pub(super) unsafe extern "C-unwind" fn ambuildphasename(phase: i64) -> *mut std:
 
 /// Checks what the user asked for and fixes it for the life of the index.
 fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
-    let Ok(dimensions) = usize::try_from(index.first_typmod()) else {
+    // Postgres takes it for `bit`, but its values are of any length.
+    if class.stored == VectorKind::Bit && index.first_type() == pg_sys::VARBITOID {
+        error::type_not_supported();
+    }
+    let Ok(dimensions) = u32::try_from(index.first_typmod()) else {
         error::column_without_dimensions()
     };
-    if dimensions > MAX_DIMENSIONS {
-        error::too_many_column_dimensions(MAX_DIMENSIONS);
+    if dimensions > class.stored.max_dimensions() {
+        error::too_many_column_dimensions(class.stored.max_dimensions());
     }
     let params = options::params(index);
     if params.ef_construction < 2 * params.m {
         error::ef_construction_too_small();
     }
-    let bits = class
-        .code_bits(dimensions, max_code_len(params.m))
-        .unwrap_or_else(|| error::element_too_large(params.m, dimensions));
-    let geometry = Geometry::new(params.m, bits.code_len(dimensions))
-        .unwrap_or_else(|_| error::element_too_large(params.m, dimensions));
+    let coded = class
+        .code(dimensions as usize, params.m)
+        .and_then(|(bits, code_len)| Some((bits, Geometry::new(params.m, code_len).ok()?)));
+    let Some((bits, geometry)) = coded else {
+        error::element_too_large(params.m, dimensions)
+    };
     Frozen {
         kind: class.stored,
         measure: class.measure,
         code_bits: bits.number(),
-        dimensions: u32::try_from(dimensions).expect("checked above"),
+        dimensions,
         seed: SEED,
         geometry,
         center_block: None,

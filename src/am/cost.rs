@@ -9,7 +9,6 @@ use super::opclass::OperatorClass;
 use super::{options, scan};
 use crate::pg::{Relation, compat};
 use crate::settings::EF_SEARCH;
-use crate::types::indexed::type_of;
 
 /// Elements that a walk measures: so many times `m` for a beam of one, and by this power of the beam for others. Between what
 /// text embeddings of 384 and of 768 dimensions take (600 elements for 41 of 117,000, 970 for 50 of 35,000, 11,300 for 1,250).
@@ -122,11 +121,11 @@ impl Engine {
             let index = Relation::new(relation);
             let m = options::params(index).m;
             let dimensions = usize::try_from(index.first_typmod()).unwrap_or(0);
-            let (_, width) = type_of(OperatorClass::of(index).kind());
+            let bytes = OperatorClass::of(index).kind().bytes(dimensions);
             pg_sys::index_close(relation, pg_sys::NoLock.cast_signed());
             let read = costs.spc_random_page_cost;
             let page = read * cold_share(costs.numIndexPages);
-            let out_of_line = dimensions * width > TOAST_THRESHOLD;
+            let out_of_line = bytes > TOAST_THRESHOLD;
             Self {
                 #[expect(clippy::cast_precision_loss, reason = "at most 100")]
                 m: m as f64,

@@ -31,9 +31,9 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
     let index = Index::open(relation);
     let class = OperatorClass::of(relation);
     // SAFETY: the column is of the operator class's type.
-    let floats = unsafe { Indexed::from_raw(class.kind(), value) }.floats();
-    error::check_dimensions(index.frozen().dimensions, floats.len());
-    if let Some(prepared) = class.prepare(floats) {
+    let value = unsafe { Indexed::from_raw(class.kind(), value) };
+    error::check_dimensions(index.frozen().dimensions, value.dimensions());
+    if let Some(prepared) = class.prepare_row(&value) {
         storage::insert::insert(
             &index,
             options::params(relation).ef_construction,

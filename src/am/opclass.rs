@@ -1,14 +1,15 @@
 //! Which operator class an index has: what its vectors are prepared for, and how they are measured.
 
-use distance::{Cpu, Kernel, Kind, Metric, kernel};
-use layout::{Measure, VectorKind};
+use distance::{BitMetric, Metric};
+use layout::{Measure, VectorKind, max_code_len, widest_code_len};
 use pgrx::pg_sys;
-use quantize::CodeBits;
+use quantize::{CodeBits, Codec, Value};
 
 use super::pgvector::{self, Function};
 use crate::error;
 use crate::pg::Relation;
-use crate::storage::index::Declared;
+use crate::storage::index::{Declared, SPARSE_ELEMENTS};
+use crate::types::indexed::{Indexed, Kind, Operator};
 
 /// Support functions of an operator class: distance, norm (present where vectors are normalised), type.
 pub(super) const SUPPORT_FUNCTIONS: u16 = 3;
@@ -22,14 +23,16 @@ const SURENESS: f64 = 1.6;
 /// The operator computes in its own way, in f32; its value may be this much below that of exact arithmetic.
 const ROUNDING: f64 = 1e-6;
 
-/// An operator class: a kind of vector and a measure, with the kernel of its operator.
+/// The most elements of a sparse vector that is to be indexed.
+const MAX_NON_ZERO: usize = 1000;
+
+/// An operator class: a kind of vector and a measure, with what its operator computes.
 #[derive(Clone, Copy)]
 pub(super) struct OperatorClass {
     /// The kind, as the metapage names it.
     pub(super) stored: VectorKind,
     pub(super) measure: Measure,
-    /// Computes what the operator shows, from the contents of two vectors.
-    kernel: Kernel,
+    operator: Operator,
 }
 
 unsafe extern "C-unwind" {
@@ -39,46 +42,27 @@ unsafe extern "C-unwind" {
     fn halfvec_l2_squared_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     fn halfvec_negative_inner_product_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     fn halfvec_l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn hamming_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn jaccard_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn sparsevec_l2_squared_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn sparsevec_negative_inner_product_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn sparsevec_l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 }
 
 /// Distance functions of operator classes: kind, and measure without and with a norm function.
-const CLASSES: [(Function, VectorKind, Measure, Measure); 6] = [
-    (
-        vector_l2_squared_distance_wrapper,
-        VectorKind::F32,
-        Measure::L2,
-        Measure::L2,
-    ),
-    (
-        vector_negative_inner_product_wrapper,
-        VectorKind::F32,
-        Measure::InnerProduct,
-        Measure::Cosine,
-    ),
-    (
-        l1_distance_wrapper,
-        VectorKind::F32,
-        Measure::L1,
-        Measure::L1,
-    ),
-    (
-        halfvec_l2_squared_distance_wrapper,
-        VectorKind::F16,
-        Measure::L2,
-        Measure::L2,
-    ),
-    (
-        halfvec_negative_inner_product_wrapper,
-        VectorKind::F16,
-        Measure::InnerProduct,
-        Measure::Cosine,
-    ),
-    (
-        halfvec_l1_distance_wrapper,
-        VectorKind::F16,
-        Measure::L1,
-        Measure::L1,
-    ),
+#[rustfmt::skip]
+const CLASSES: [(Function, VectorKind, Measure, Measure); 11] = [
+    (vector_l2_squared_distance_wrapper, VectorKind::F32, Measure::L2, Measure::L2),
+    (vector_negative_inner_product_wrapper, VectorKind::F32, Measure::InnerProduct, Measure::Cosine),
+    (l1_distance_wrapper, VectorKind::F32, Measure::L1, Measure::L1),
+    (halfvec_l2_squared_distance_wrapper, VectorKind::F16, Measure::L2, Measure::L2),
+    (halfvec_negative_inner_product_wrapper, VectorKind::F16, Measure::InnerProduct, Measure::Cosine),
+    (halfvec_l1_distance_wrapper, VectorKind::F16, Measure::L1, Measure::L1),
+    (hamming_distance_wrapper, VectorKind::Bit, Measure::Hamming, Measure::Hamming),
+    (jaccard_distance_wrapper, VectorKind::Bit, Measure::Jaccard, Measure::Jaccard),
+    (sparsevec_l2_squared_distance_wrapper, VectorKind::Sparse, Measure::L2, Measure::L2),
+    (sparsevec_negative_inner_product_wrapper, VectorKind::Sparse, Measure::InnerProduct, Measure::Cosine),
+    (sparsevec_l1_distance_wrapper, VectorKind::Sparse, Measure::L1, Measure::L1),
 ];
 
 impl OperatorClass {
@@ -103,18 +87,18 @@ impl OperatorClass {
         Self {
             stored,
             measure,
-            kernel: kernel(kind(stored), metric(measure), Cpu::current()),
+            operator: operator(stored, measure),
         }
     }
 
-    /// What the column's vectors are stored as.
+    /// What the column's values are.
     pub(super) fn kind(&self) -> Kind {
-        kind(self.stored)
+        self.operator.kind()
     }
 
-    /// The operator's value for two vectors of equal dimensions, given as the bytes of their floats.
-    pub(super) fn distance(&self, a: &[u8], b: &[u8]) -> f64 {
-        (self.kernel.one)(a, b)
+    /// What the class's operator computes.
+    pub(super) fn operator(&self) -> Operator {
+        self.operator
     }
 
     /// What an estimate over codes means as the operator's value, as a lower bound.
@@ -125,13 +109,31 @@ impl OperatorClass {
             // Of unit vectors: |x - y|^2 = 2 (1 - cos).
             Measure::Cosine => bound.max(0.0) / 2.0 - ROUNDING,
             Measure::InnerProduct => bound,
-            Measure::L1 => bound.max(0.0),
+            Measure::L1 | Measure::Hamming => bound.max(0.0),
+            Measure::Jaccard => bound.max(0.0) * (1.0 - ROUNDING),
+        }
+    }
+
+    /// How values of so many dimensions are coded where elements have `m` neighbors, and how long codes are; none if none fit
+    /// in a page.
+    pub(super) fn code(&self, dimensions: usize, m: usize) -> Option<(CodeBits, usize)> {
+        let room = max_code_len(m);
+        match self.stored {
+            VectorKind::F32 | VectorKind::F16 => {
+                let bits = self.code_bits(dimensions, room)?;
+                Some((bits, bits.code_len(dimensions)))
+            }
+            VectorKind::Bit => Some((CodeBits::B1, Codec::bit_code_len(dimensions, room))),
+            VectorKind::Sparse => {
+                let wanted = Codec::sparse_code_len(dimensions, SPARSE_ELEMENTS);
+                Some((CodeBits::B8, widest_code_len(m, wanted.min(room))))
+            }
         }
     }
 
     /// Bits per dimension of codes that fit in `max_code_len` bytes; none if not even one does. Codes for L1 are not
     /// rotated and need more of them.
-    pub(super) fn code_bits(&self, dimensions: usize, max_code_len: usize) -> Option<CodeBits> {
+    fn code_bits(&self, dimensions: usize, max_code_len: usize) -> Option<CodeBits> {
         let chosen = CodeBits::choose(dimensions, max_code_len)?;
         if self.measure == Measure::L1 && chosen != CodeBits::Exact {
             return CodeBits::B8.fit(dimensions, max_code_len);
@@ -139,21 +141,50 @@ impl OperatorClass {
         Some(chosen)
     }
 
-    /// Prepares a vector for the index; none if the class leaves it out: a zero vector has no direction.
-    pub(super) fn prepare(&self, mut vector: Vec<f32>) -> Option<Vec<f32>> {
-        if self.measure != Measure::Cosine {
-            return Some(vector);
+    /// Prepares a value for the index; none if the class leaves it out. One that no index of this class may hold is an ERROR.
+    pub(super) fn prepare_row(&self, value: &Indexed<'_>) -> Option<Value> {
+        if let Indexed::Sparse(vector) = value
+            && vector.elements().values.len() > MAX_NON_ZERO
+        {
+            error::too_many_non_zero_in_index(MAX_NON_ZERO);
         }
-        let norm = distance::norm(&vector);
-        if norm == 0.0 {
-            return None;
+        self.prepare(value)
+    }
+
+    /// A value as codes are made from it; none if it is a zero vector that should have a direction.
+    pub(super) fn prepare(&self, value: &Indexed<'_>) -> Option<Value> {
+        let mut value = match value {
+            Indexed::F32(vector) => Value::Dense(vector.values().to_vec()),
+            Indexed::F16(vector) => {
+                Value::Dense(vector.values().iter().map(|x| x.to_f32()).collect())
+            }
+            Indexed::Bit(bits) => Value::Bits(bits.bytes().to_vec()),
+            Indexed::Sparse(vector) => Value::Sparse {
+                indices: vector.elements().indices.to_vec(),
+                values: vector.elements().values.to_vec(),
+            },
+        };
+        let is_directed = match &mut value {
+            Value::Dense(values) | Value::Sparse { values, .. }
+                if self.measure == Measure::Cosine =>
+            {
+                normalize(values)
+            }
+            _ => true,
+        };
+        is_directed.then_some(value)
+    }
+
+    /// Zero, in the form that codes are made from.
+    pub(super) fn zero(&self, dimensions: usize) -> Value {
+        match self.stored {
+            VectorKind::F32 | VectorKind::F16 => Value::Dense(vec![0.0; dimensions]),
+            VectorKind::Bit => Value::Bits(vec![0; dimensions.div_ceil(8)]),
+            VectorKind::Sparse => Value::Sparse {
+                indices: Vec::new(),
+                values: Vec::new(),
+            },
         }
-        for x in &mut vector {
-            #[expect(clippy::cast_possible_truncation, reason = "a share of the norm")]
-            let share = (f64::from(*x) / norm) as f32;
-            *x = share;
-        }
-        Some(vector)
     }
 }
 
@@ -167,18 +198,32 @@ pub(crate) fn declared(index: Relation) -> Declared {
     }
 }
 
-fn kind(stored: VectorKind) -> Kind {
-    match stored {
-        VectorKind::F32 => Kind::F32,
-        VectorKind::F16 => Kind::F16,
+/// Divides by the norm; false if that is zero.
+fn normalize(values: &mut [f32]) -> bool {
+    let norm = distance::norm(values);
+    if norm == 0.0 {
+        return false;
     }
+    for x in values {
+        #[expect(clippy::cast_possible_truncation, reason = "a share of the norm")]
+        let share = (f64::from(*x) / norm) as f32;
+        *x = share;
+    }
+    true
 }
 
-fn metric(measure: Measure) -> Metric {
-    match measure {
+fn operator(stored: VectorKind, measure: Measure) -> Operator {
+    let metric = match measure {
         Measure::L2 => Metric::L2,
         Measure::InnerProduct => Metric::InnerProduct,
         Measure::Cosine => Metric::Cosine,
         Measure::L1 => Metric::L1,
+        Measure::Hamming => return Operator::of_bits(BitMetric::Hamming),
+        Measure::Jaccard => return Operator::of_bits(BitMetric::Jaccard),
+    };
+    match stored {
+        VectorKind::F32 => Operator::of_dense(distance::Kind::F32, metric),
+        VectorKind::F16 => Operator::of_dense(distance::Kind::F16, metric),
+        VectorKind::Bit | VectorKind::Sparse => Operator::Sparse(metric),
     }
 }

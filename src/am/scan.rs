@@ -18,7 +18,7 @@ use crate::settings::{
 };
 use crate::storage::rows::{self, Chain};
 use crate::storage::{Index, PageGraph};
-use crate::types::indexed::{Indexed, type_of};
+use crate::types::indexed::{self, Indexed};
 
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambeginscan(
@@ -160,12 +160,13 @@ impl Found {
     }
 }
 
-/// Rows of one element that are equally far, to the last bit.
-#[derive(Clone, Copy)]
-enum Alike {
-    None,
-    Rows(f64, usize),
-    Not,
+/// Rows of one element, as far as they are equally far, to the last bit.
+#[derive(Clone, Copy, Default)]
+struct Alike {
+    distance: f64,
+    rows: usize,
+    /// Whether some are not.
+    differ: bool,
 }
 
 impl Alike {
@@ -173,21 +174,20 @@ impl Alike {
     const MANY: usize = 64;
 
     fn with(self, distance: f64) -> Self {
-        match self {
-            Self::None => Self::Rows(distance, 1),
-            Self::Rows(other, rows) if other.to_bits() == distance.to_bits() => {
-                Self::Rows(distance, rows + 1)
-            }
-            Self::Rows(..) | Self::Not => Self::Not,
+        Self {
+            distance,
+            rows: self.rows + 1,
+            differ: self.differ || self.rows > 0 && self.distance.to_bits() != distance.to_bits(),
         }
     }
 
     /// The bound of the rows not yet measured. Of many equal rows those measured are handed out before the others are
     /// looked at, however many there are.
     fn bound(self, of_element: f64) -> f64 {
-        match self {
-            Self::Rows(distance, rows) if rows >= Self::MANY => distance.max(of_element),
-            _ => of_element,
+        if self.rows >= Self::MANY && !self.differ {
+            self.distance.max(of_element)
+        } else {
+            of_element
         }
     }
 }
@@ -227,7 +227,7 @@ struct Scan {
 /// The query, for codes and for rows.
 struct Prepared {
     codes: Query,
-    exact: Vec<u8>,
+    exact: indexed::Query,
     /// Every row is equally near, whatever the zero that stands for the query measures.
     is_null: bool,
 }
@@ -334,28 +334,27 @@ impl Scan {
         }
     }
 
-    /// Stands for a query without a direction or a value: zero, in every kind of floats.
+    /// Stands for a query without a direction or a value: zero.
     fn anywhere(&self) -> Prepared {
         let dimensions = self.index.frozen().dimensions as usize;
-        let (_, width) = type_of(self.class.kind());
+        let zero = self.class.zero(dimensions);
         Prepared {
-            codes: self.index.codec().query(&vec![0.0; dimensions]),
-            exact: vec![0; dimensions * width],
+            codes: self.index.codec().query_value(&zero),
+            exact: indexed::Query::zero(self.class.kind(), dimensions),
             is_null: false,
         }
     }
 
     fn prepare(&self, query: &Indexed<'_>) -> Prepared {
-        let floats = query.floats();
         let dimensions = self.index.frozen().dimensions as usize;
-        if floats.len() != dimensions {
-            let (name, _) = type_of(self.class.kind());
-            error::different_dimensions(name, floats.len(), dimensions);
+        if query.dimensions() != dimensions {
+            let operator = self.class.operator();
+            operator.reject_dimensions(query.dimensions(), dimensions);
         }
-        let exact = query.bytes().to_vec();
-        match self.class.prepare(floats) {
+        let exact = indexed::Query::new(query);
+        match self.class.prepare(query) {
             Some(prepared) => Prepared {
-                codes: self.index.codec().query(&prepared),
+                codes: self.index.codec().query_value(&prepared),
                 exact,
                 is_null: false,
             },
@@ -414,7 +413,7 @@ impl Scan {
         let mut alike = if let Found::Rows(_, alike) = found {
             alike
         } else {
-            Alike::None
+            Alike::default()
         };
         let more = self.read_rows(&found);
         let rows = self.rows.as_mut().expect("opened before the first row");
@@ -427,7 +426,7 @@ impl Scan {
             // SAFETY: the indexed column is of the operator class's type.
             let distance = rows.with_value(tid, |value| unsafe {
                 let row = Indexed::from_raw(self.class.kind(), value);
-                distance_of(&self.class, &query.exact, row.bytes())
+                self.class.operator().measure(&query.exact, &row)
             });
             self.cost.rows += 1;
             if let Some(distance) = distance {
@@ -566,14 +565,6 @@ impl Scan {
         let Counters { evaluations, .. } = self.scratch.search.counters();
         evaluations < self.limits.max_visited && self.scratch.memory() < self.limits.max_memory
     }
-}
-
-fn distance_of(class: &OperatorClass, query: &[u8], row: &[u8]) -> f64 {
-    if query.len() != row.len() {
-        let (name, width) = type_of(class.kind());
-        error::different_dimensions(name, query.len() / width, row.len() / width);
-    }
-    class.distance(row, query)
 }
 
 /// `IsMVCCSnapshot`, a macro in C (utils/snapmgr.h).

@@ -52,7 +52,7 @@ impl Cell {
             format,
             rows: Vec::new(),
             homes: Vec::new(),
-            set: CodeSet::new(codec.dimensions(), codec.measure()),
+            set: CodeSet::new(codec.routing_dimensions(), codec.measure()),
             codes: Codes::new(format.code),
             near: Vec::new(),
             known: HashMap::new(),

@@ -85,7 +85,7 @@ impl Cellwise<'_> {
     fn plan(&self, format: Format, rows: u32) -> Plan {
         let task = Task {
             n: rows as usize,
-            dimensions: self.codec.dimensions(),
+            dimensions: self.codec.routing_dimensions(),
             method: self.method(),
             // Beside the codes: row, home, place in the table, and what finds equal rows.
             bytes_of_vector: format.routing + format.code + 2 * size_of::<u32>() + 72,
@@ -96,7 +96,7 @@ impl Cellwise<'_> {
     }
 
     fn method(&self) -> Method {
-        if Format::of(&self.codec).routing > 0 {
+        if self.codec.is_rotated() {
             Method::Segments
         } else {
             Method::Insertion
@@ -433,19 +433,16 @@ fn routing_codes<'r>(
         Measure::L1 => Measure::L2,
         measure => measure,
     };
-    let mut codes = CodeSet::new(codec.dimensions(), measure);
+    let mut codes = CodeSet::new(codec.routing_dimensions(), measure);
     let mut row = EncodedRow::new();
+    let mut values = vec![0.0; codec.routing_dimensions()];
     for record in records {
         if format.routing > 0 {
             codes.push_written(format.routing(record));
             continue;
         }
-        let query = codec.query_from_code(&format.code(record)[..format.code]);
-        row.encode(
-            query
-                .values()
-                .expect("neither L1 nor short vectors are rotated"),
-        );
+        codec.routing_values(&format.code(record)[..format.code], &mut values);
+        row.encode(&values);
         codes.push(&row);
     }
     codes

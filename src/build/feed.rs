@@ -6,54 +6,60 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use layout::{Frozen, HeapTid};
-use quantize::{CodeBits, CodeSet, Codec, EncodedRow, Measure, Rotation};
+use layout::{Frozen, Geometry, HeapTid, VectorKind, max_code_len, widest_code_len};
+use quantize::{CodeSet, Codec, EncodedRow, Measure, Rotation, Value};
 
 use super::format::Format;
 use super::source::to_u32;
 use super::workers::{Pending, Workers};
 use crate::error;
 use crate::pg::temp_file::{TempFile, TempFiles};
-use crate::storage::index::codec;
+use crate::storage::index::{SPARSE_ELEMENTS, codec};
 
-/// Rows handed to the pool at a time, and how many bytes of floats at most if that is less.
+/// Rows handed to the pool at a time, and how many bytes of values if that is less.
 const CHUNK_ROWS: usize = 256;
 const CHUNK_BYTES: usize = 1 << 19;
 /// Codes lie in pieces of memory of about this size.
 const BLOCK_BYTES: usize = 1 << 18;
 /// Rows by whose mean vectors are centered, in bytes; with little memory a quarter of it.
 const SAMPLE_BYTES: usize = 8 << 20;
+/// Fewer rows do not say how many elements sparse vectors have.
+const TELLING_ROWS: usize = 1000;
 /// What the table of known codes takes for each element: hash, place and slack.
 const KNOWN_BYTES: usize = 36;
 
 /// Makes codes: those that pages hold and, where the graph is built on them, those of the build.
 pub(super) struct Encoder {
-    codec: Codec,
+    /// The index, with codes as long as its rows want them.
+    pub(super) frozen: Frozen,
+    pub(super) codec: Codec,
     /// What codes leave out of every vector.
-    center: Option<Vec<f32>>,
-    /// None for short vectors and L1, whose graph is built on the codes that pages hold.
+    pub(super) center: Option<Vec<f32>>,
+    /// None where the graph is built on the codes that pages hold.
     rotation: Option<Rotation>,
 }
 
 impl Encoder {
     /// Codes as an index with these options has them. The center is the mean of the sample where that helps: codes of
     /// what is left of a vector are finer than codes of all of it.
-    fn new(frozen: &Frozen, sample: &[f32]) -> Self {
-        let plain = codec(frozen, None);
+    fn new(frozen: &Frozen, sample: &[Value]) -> Self {
+        let frozen = with_room_for(*frozen, sample);
+        let plain = codec(&frozen, None);
         let dimensions = plain.dimensions();
-        if plain.bits() == CodeBits::Exact || plain.measure() == Measure::L1 {
+        if !plain.is_rotated() {
             return Self {
+                frozen,
                 codec: plain,
                 center: None,
                 rotation: None,
             };
         }
-        let center = mean(sample, dimensions);
-        let rotation = Some(Rotation::new(dimensions, frozen.seed));
+        let center = mean(sample.iter().filter_map(Value::dense), dimensions);
         Self {
-            codec: codec(frozen, center.as_deref()),
+            codec: codec(&frozen, center.as_deref()),
             center,
-            rotation,
+            rotation: Some(Rotation::new(dimensions, frozen.seed)),
+            frozen,
         }
     }
 
@@ -77,7 +83,7 @@ impl Encoder {
     }
 
     fn encode(&self, chunk: Chunk) -> Encoded {
-        let (dimensions, code_len) = (self.codec.dimensions(), self.codec.code_len());
+        let (dimensions, code_len) = (self.codec.routing_dimensions(), self.codec.code_len());
         let mut encoded = Encoded {
             codes: vec![0; chunk.tids.len() * code_len],
             hashes: Vec::with_capacity(chunk.tids.len()),
@@ -87,10 +93,10 @@ impl Encoder {
         let mut row = EncodedRow::new();
         let mut moved = vec![0.0; dimensions];
         let codes = encoded.codes.chunks_exact_mut(code_len);
-        for (vector, code) in chunk.floats.chunks_exact(dimensions).zip(codes) {
-            self.codec.encode(vector, code);
+        for (value, code) in chunk.values.iter().zip(codes) {
+            self.codec.encode_value(value, code);
             encoded.hashes.push(hash_of(code));
-            if let Some(rotation) = &self.rotation {
+            if let Some((rotation, vector)) = self.rotation.as_ref().zip(value.dense()) {
                 self.encode_for_build(rotation, vector, &mut moved, &mut row);
                 encoded.set.push(&row);
             }
@@ -103,16 +109,40 @@ fn hash_of(code: &[u8]) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(code)
 }
 
+/// Sparse vectors differ in how many elements they have: codes get room for those of 99 rows of 100, and for what else of a
+/// page would be left over.
+fn with_room_for(frozen: Frozen, sample: &[Value]) -> Frozen {
+    let mut counts: Vec<usize> = sample
+        .iter()
+        .filter_map(|value| Some(value.sparse()?.values.len()))
+        .collect();
+    if frozen.kind != VectorKind::Sparse || counts.is_empty() {
+        return frozen;
+    }
+    let most = counts.len() * 99 / 100;
+    let (_, &mut most, _) = counts.select_nth_unstable(most);
+    let elements = match counts.len() < TELLING_ROWS {
+        true => most.max(SPARSE_ELEMENTS),
+        false => most,
+    };
+    let m = frozen.geometry.m.into();
+    let code_len = Codec::sparse_code_len(frozen.dimensions as usize, elements.max(1));
+    let code_len = widest_code_len(m, code_len.min(max_code_len(m)));
+    Frozen {
+        geometry: Geometry::new(m, code_len).unwrap_or(frozen.geometry),
+        ..frozen
+    }
+}
+
 /// The mean of vectors; none of no vectors, or where sums overflow.
-fn mean(vectors: &[f32], dimensions: usize) -> Option<Vec<f32>> {
-    let mut sums = vec![0.0_f64; dimensions];
-    for vector in vectors.chunks_exact(dimensions) {
+fn mean<'v>(vectors: impl Iterator<Item = &'v [f32]>, dimensions: usize) -> Option<Vec<f32>> {
+    let (mut sums, mut count) = (vec![0.0_f64; dimensions], 0.0);
+    for vector in vectors {
         sums.iter_mut()
             .zip(vector)
             .for_each(|(sum, &x)| *sum += f64::from(x));
+        count += 1.0;
     }
-    #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
-    let count = (vectors.len() / dimensions) as f64;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a mean of f32 is in their range"
@@ -124,8 +154,10 @@ fn mean(vectors: &[f32], dimensions: usize) -> Option<Vec<f32>> {
 /// Rows as they were read.
 #[derive(Default)]
 struct Chunk {
-    floats: Vec<f32>,
+    values: Vec<Value>,
     tids: Vec<HeapTid>,
+    /// Of the values.
+    bytes: usize,
 }
 
 /// Rows with their codes.
@@ -150,7 +182,7 @@ pub(super) struct Elements {
 impl Elements {
     fn new(plain: &Codec) -> Self {
         Self {
-            set: CodeSet::new(plain.dimensions(), plain.measure()),
+            set: CodeSet::new(plain.routing_dimensions(), plain.measure()),
             codes: Codes::new(plain.code_len()),
             tids: Vec::new(),
             more: Vec::new(),
@@ -271,10 +303,9 @@ pub(super) struct Feed<'w> {
     frozen: Frozen,
     allowance: Allowance,
     format: Format,
-    /// None while the first rows are collected, by whose mean vectors are centered.
+    /// None while the first rows are collected, which say how the others are encoded.
     encoder: Option<Arc<Encoder>>,
-    sample_rows: usize,
-    chunk_rows: usize,
+    sample_bytes: usize,
     chunk: Chunk,
     pending: VecDeque<Pending<Encoded>>,
     loaded: Loaded,
@@ -286,16 +317,13 @@ pub(super) struct Feed<'w> {
 impl<'w> Feed<'w> {
     pub(super) fn new(workers: &'w Workers, frozen: &Frozen, allowance: Allowance) -> Self {
         let plain = codec(frozen, None);
-        let vector_bytes = size_of::<f32>() * plain.dimensions();
-        let sample = SAMPLE_BYTES.min(allowance.limit / 4);
         Self {
             workers,
             frozen: *frozen,
             allowance,
             format: Format::of(&plain),
             encoder: None,
-            sample_rows: (sample / vector_bytes).max(CHUNK_ROWS),
-            chunk_rows: (CHUNK_BYTES / vector_bytes).clamp(1, CHUNK_ROWS),
+            sample_bytes: SAMPLE_BYTES.min(allowance.limit / 4),
             chunk: Chunk::default(),
             pending: VecDeque::new(),
             loaded: Loaded::InMemory(Elements::new(&plain)),
@@ -304,24 +332,24 @@ impl<'w> Feed<'w> {
         }
     }
 
-    /// Takes a row whose floats `fill` appends; it says whether the row is indexed.
-    pub(super) fn add(&mut self, tid: HeapTid, fill: impl FnOnce(&mut Vec<f32>) -> bool) {
-        if !fill(&mut self.chunk.floats) {
-            return;
-        }
-        self.chunk.tids.push(tid);
-        let enough = if self.encoder.is_some() {
-            self.chunk_rows
-        } else {
-            self.sample_rows
+    /// Takes a row that is indexed.
+    pub(super) fn add(&mut self, tid: HeapTid, value: Value) {
+        let chunk = &mut self.chunk;
+        chunk.bytes += value.bytes();
+        chunk.values.push(value);
+        chunk.tids.push(tid);
+        let rows = chunk.tids.len();
+        let is_enough = match self.encoder {
+            Some(_) => rows >= CHUNK_ROWS || chunk.bytes >= CHUNK_BYTES,
+            None => rows >= CHUNK_ROWS && chunk.bytes >= self.sample_bytes,
         };
-        if self.chunk.tids.len() >= enough {
+        if is_enough {
             self.submit_all();
         }
     }
 
     /// Waits for what is under way; gives all rows and how they were encoded.
-    pub(super) fn finish(mut self) -> (Loaded, Codec, Option<Vec<f32>>) {
+    pub(super) fn finish(mut self) -> (Loaded, Arc<Encoder>) {
         self.submit_all();
         while let Some(first) = self.pending.pop_front() {
             self.take_in(&first);
@@ -330,30 +358,36 @@ impl<'w> Feed<'w> {
             elements.more.sort_by_key(|&(element, _)| element);
         }
         let encoder = self.encoder();
-        (self.loaded, encoder.codec.clone(), encoder.center.clone())
+        (self.loaded, encoder)
     }
 
     /// The encoder, made from the rows at hand when it is first needed.
     fn encoder(&mut self) -> Arc<Encoder> {
-        let make = || Arc::new(Encoder::new(&self.frozen, &self.chunk.floats));
-        Arc::clone(self.encoder.get_or_insert_with(make))
+        if let Some(encoder) = &self.encoder {
+            return Arc::clone(encoder);
+        }
+        let encoder = Arc::new(Encoder::new(&self.frozen, &self.chunk.values));
+        self.format = Format::of(&encoder.codec);
+        self.loaded = Loaded::InMemory(Elements::new(&encoder.codec));
+        self.encoder = Some(Arc::clone(&encoder));
+        encoder
     }
 
+    /// Hands over all rows, which are many more than a chunk the first time.
     fn submit_all(&mut self) {
-        let (encoder, chunk) = (self.encoder(), std::mem::take(&mut self.chunk));
-        let dimensions = encoder.codec.dimensions();
-        if chunk.tids.len() <= self.chunk_rows {
-            return self.submit(chunk);
+        self.encoder();
+        let all = std::mem::take(&mut self.chunk);
+        let mut chunk = Chunk::default();
+        for (value, tid) in all.values.into_iter().zip(all.tids) {
+            chunk.bytes += value.bytes();
+            chunk.values.push(value);
+            chunk.tids.push(tid);
+            if chunk.tids.len() >= CHUNK_ROWS || chunk.bytes >= CHUNK_BYTES {
+                self.submit(std::mem::take(&mut chunk));
+            }
         }
-        let pieces = chunk
-            .floats
-            .chunks(self.chunk_rows * dimensions)
-            .zip(chunk.tids.chunks(self.chunk_rows));
-        for (floats, tids) in pieces {
-            self.submit(Chunk {
-                floats: floats.to_vec(),
-                tids: tids.to_vec(),
-            });
+        if !chunk.tids.is_empty() {
+            self.submit(chunk);
         }
     }
 
@@ -426,7 +460,7 @@ impl<'w> Feed<'w> {
     }
 
     fn spool(&mut self) {
-        let nothing = Loaded::InMemory(Elements::new(&codec(&self.frozen, None)));
+        let nothing = Loaded::InMemory(Elements::new(&self.encoder().codec));
         if let Loaded::InMemory(mut elements) = std::mem::replace(&mut self.loaded, nothing) {
             self.known = HashMap::new();
             elements.more.sort_by_key(|&(element, _)| element);

@@ -1,7 +1,7 @@
 //! Rows of a build as they lie in temporary files.
 
 use layout::HeapTid;
-use quantize::{CodeBits, CodeSet, Codec, Measure};
+use quantize::{CodeSet, Codec};
 
 /// Bytes before the codes: row, home, the row's place in the table (6 and 2 of none), the hash of its code.
 const HEAD: usize = 24;
@@ -21,9 +21,8 @@ pub(super) struct Format {
 impl Format {
     /// The records of rows that are encoded so.
     pub(super) fn of(codec: &Codec) -> Self {
-        let is_rotated = codec.bits() != CodeBits::Exact && codec.measure() != Measure::L1;
         Self {
-            routing: if is_rotated {
+            routing: if codec.is_rotated() {
                 CodeSet::row_bytes(codec.dimensions())
             } else {
                 0

@@ -1,4 +1,4 @@
-//! Elements that are measured by the codes that pages hold: short vectors and L1.
+//! Elements that are measured by the codes that pages hold: bits, sparse vectors, short ones, and those for L1.
 
 use distance::{Cpu, Kernel, Kind, Metric, kernel};
 use hnsw::build::Vectors;
@@ -55,10 +55,6 @@ impl Vectors for Measured<'_> {
             #[expect(clippy::cast_possible_truncation, reason = "kernels sum in f32")]
             return (kernel.one)(self.code(a), self.code(b)) as f32;
         }
-        // In one order, so that the distance is symmetric to the last bit.
-        let (a, b) = (a.min(b), a.max(b));
-        self.codec
-            .query_from_code(self.code(a))
-            .distance(self.code(b))
+        self.codec.between(self.code(a), self.code(b))
     }
 }

@@ -23,7 +23,7 @@ use hnsw::{MemoryGraph, Params};
 use layout::{Frozen, HeapTid};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
-use quantize::Codec;
+use quantize::{Codec, Value};
 
 use crate::error;
 use crate::pg::heap::Table;
@@ -33,7 +33,6 @@ use crate::pg::{Relation, setting};
 use crate::storage::index::codec;
 use cellwise::Cellwise;
 use feed::{Allowance, Elements, Feed, Loaded, Spool};
-use format::Format;
 use measured::Measured;
 use source::{InMemory, Source};
 use workers::Workers;
@@ -71,12 +70,12 @@ pub(crate) struct Built {
     pub(crate) indexed: f64,
 }
 
-/// Builds the index of a table. `fill` appends the prepared vector of a row, or says that the row is not indexed.
+/// Builds the index of a table. `prepare` gives the prepared value of a row, or says that the row is not indexed.
 pub(crate) fn build(
     table: Table,
     frozen: Frozen,
     ef_construction: usize,
-    mut fill: impl FnMut(Datum, &mut Vec<f32>) -> bool,
+    mut prepare: impl FnMut(Datum) -> Option<Value>,
 ) -> Built {
     if table.heap().blocks() == 0 {
         // A temporary table that is emptied at every commit comes here each time.
@@ -95,19 +94,23 @@ pub(crate) fn build(
     enter(Phase::Loading);
     let allowance = allowance(&workers, &frozen, params, limit);
     let mut feed = Feed::new(&workers, &frozen, allowance);
-    let rows = table.scan(|tid: HeapTid, value| feed.add(tid, |floats| fill(value, floats)));
-    let (loaded, codec, center) = feed.finish();
+    let rows = table.scan(|tid: HeapTid, value| {
+        if let Some(value) = prepare(value) {
+            feed.add(tid, value);
+        }
+    });
+    let (loaded, encoder) = feed.finish();
     let build = Build {
         workers: &workers,
         index: table.index(),
-        frozen: &frozen,
-        center: center.as_deref(),
+        frozen: &encoder.frozen,
+        center: encoder.center.as_deref(),
         params,
         limit,
     };
     let indexed = match loaded {
-        Loaded::InMemory(elements) => build.in_memory(elements, &codec),
-        Loaded::InFile(spool) => build.in_cells(spool, codec, allowance),
+        Loaded::InMemory(elements) => build.in_memory(elements, &encoder.codec),
+        Loaded::InFile(spool) => build.in_cells(spool, encoder.codec.clone(), allowance),
     };
     #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
     let indexed = indexed as f64;
@@ -116,14 +119,14 @@ pub(crate) fn build(
 
 /// Threads of a build. Each takes some memory of its own: with little of it there are fewer.
 fn threads(heap: Relation, frozen: &Frozen, limit: usize) -> usize {
-    let dimensions = usize::try_from(frozen.dimensions).expect("at most 16,000");
+    let dimensions = codec(frozen, None).routing_dimensions();
     let of_thread = hnsw::build::bytes_of_thread(dimensions);
     setting::build_threads(heap).min((limit / 2 / of_thread).max(1))
 }
 
 fn allowance(workers: &Workers, frozen: &Frozen, params: Params, limit: usize) -> Allowance {
     let codec = codec(frozen, None);
-    let (by_segments, dimensions) = (Format::of(&codec).routing > 0, codec.dimensions());
+    let (by_segments, dimensions) = (codec.is_rotated(), codec.routing_dimensions());
     let needed = workers.submit(move || {
         // What so many elements take beyond what one takes is what each takes.
         let bytes = |n| match by_segments {
@@ -191,7 +194,7 @@ impl Build<'_> {
         progress::set(Counter::TuplesTotal, n);
         let watch = Arc::clone(self.workers.watch());
         let (params, codec) = (self.params, codec.clone());
-        let by_segments = Format::of(&codec).routing > 0;
+        let by_segments = codec.is_rotated();
         let pending = self.workers.submit(move || {
             let graph = if by_segments {
                 hnsw::build::segments(&elements.set, &params, &watch)

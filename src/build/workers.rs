@@ -11,10 +11,13 @@ use hnsw::build::Watch;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error;
-use crate::pg::{exit, interrupt, signal};
+use crate::pg::{exit, interrupt, memory, signal};
 
 /// How long the main thread waits before it looks for interrupts.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What a thread takes to begin with: its stack, and what it has for its own.
+const THREAD_BYTES: usize = 4 << 20;
 
 /// A pool of threads that ends, joined, with the value, or with the process.
 pub(super) struct Workers(Arc<Crew>);
@@ -32,6 +35,12 @@ static AT_WORK: Mutex<Option<Arc<Crew>>> = Mutex::new(None);
 impl Workers {
     /// Starts so many threads, in which all signals are blocked: signals are for Postgres' own thread.
     pub(super) fn start(threads: usize) -> Self {
+        memory::put_by();
+        // What the system allocates for a thread that it has begun, it does not ask for.
+        let needed = threads * THREAD_BYTES;
+        if !memory::is_there(needed) {
+            error::out_of_memory(needed);
+        }
         let mut handles = Vec::with_capacity(threads);
         let pool = signal::with_all_blocked(|| {
             ThreadPoolBuilder::new()

@@ -126,6 +126,8 @@ fn measure_name(measure: Measure) -> &'static str {
         Measure::InnerProduct => "ip",
         Measure::Cosine => "cosine",
         Measure::L1 => "l1",
+        Measure::Hamming => "hamming",
+        Measure::Jaccard => "jaccard",
     }
 }
 

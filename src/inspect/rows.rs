@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use distance::Kind;
 use layout::{ElementPage, HeapTid, Measure, OverflowPage, SlotState, VectorKind};
 
 use super::findings::Findings;
@@ -13,7 +12,7 @@ use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
 use crate::pg::snapshot::Snapshot;
 use crate::storage::metapage::METAPAGE;
-use crate::types::indexed::norm_of_indexed;
+use crate::types::indexed::{Kind, norm_of_indexed};
 
 /// Rows looked for a second time; where there are more, those left out are as damaged as these.
 const SUSPECTS: usize = 1000;
@@ -125,8 +124,10 @@ fn is_indexed(frozen: &layout::Frozen, value: &IndexedValue) -> bool {
         return true;
     }
     let kind = match frozen.kind {
-        VectorKind::F32 => Kind::F32,
-        VectorKind::F16 => Kind::F16,
+        VectorKind::F32 => Kind::Dense(distance::Kind::F32),
+        VectorKind::F16 => Kind::Dense(distance::Kind::F16),
+        VectorKind::Bit => Kind::Bit,
+        VectorKind::Sparse => Kind::Sparse,
     };
     norm_of_indexed(kind, value) != 0.0
 }

@@ -1,7 +1,9 @@
-//! Cancel and terminate requests.
+//! Cancel and terminate requests, and the want of memory.
 #![expect(unsafe_code, reason = "reads Postgres' interrupt flags")]
 
 use pgrx::pg_sys;
+
+use super::memory;
 
 /// Whether somebody asked this backend to stop; cheap enough for the hottest loop.
 #[inline]
@@ -10,9 +12,12 @@ pub(crate) fn pending() -> bool {
     unsafe { (&raw const pg_sys::InterruptPending).read_volatile() != 0 }
 }
 
-/// `CHECK_FOR_INTERRUPTS()`: raises an ERROR when the query was cancelled.
+/// `CHECK_FOR_INTERRUPTS()`: raises an ERROR when the query was cancelled, or memory has run out.
 #[inline]
 pub(crate) fn check() {
+    if memory::is_short() {
+        memory::fail();
+    }
     if pending() {
         // SAFETY: called in the main thread; with a content lock held it returns at once.
         unsafe { pg_sys::ProcessInterrupts() }

@@ -7,6 +7,7 @@ pub(crate) mod glance;
 pub(crate) mod heap;
 pub(crate) mod interrupt;
 pub(crate) mod lock;
+pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod number;
 pub(crate) mod open;

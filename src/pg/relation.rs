@@ -75,6 +75,12 @@ impl Relation {
         unsafe { (*compat::attribute((*self.0).rd_att, 0)).atttypmod }
     }
 
+    /// The type of an index's first column.
+    pub(crate) fn first_type(self) -> pg_sys::Oid {
+        // SAFETY: an index has at least one attribute.
+        unsafe { (*compat::attribute((*self.0).rd_att, 0)).atttypid }
+    }
+
     /// Options of `WITH (...)` as `amoptions` laid them out; none when the user gave none.
     ///
     /// # Safety

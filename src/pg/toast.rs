@@ -319,21 +319,19 @@ impl Toast {
         let Some(place) = (unsafe { Place::of(value.cast_mut_ptr()) }) else {
             return value;
         };
-        if matches!(self, Self::Closed) {
-            // SAFETY: the caller's promise.
-            *self = unsafe {
-                let outer = pg_sys::MemoryContextSwitchTo(context);
-                let opened = ToastFetcher::open(place.table, snapshot);
-                pg_sys::MemoryContextSwitchTo(outer);
-                opened.map_or(Self::Odd, |fetcher| Self::Open(place.table, fetcher))
-            };
-        }
-        match self {
-            Self::Open(table, fetcher) if *table == place.table => {
-                // SAFETY: the caller's promise.
-                unsafe { fetched(fetcher, place) }.unwrap_or(value)
+        // SAFETY: the caller's promise. An index scan may keep what it allocates from one value to the next.
+        unsafe {
+            let outer = pg_sys::MemoryContextSwitchTo(context);
+            if matches!(self, Self::Closed) {
+                *self = ToastFetcher::open(place.table, snapshot)
+                    .map_or(Self::Odd, |fetcher| Self::Open(place.table, fetcher));
             }
-            _ => value,
+            let fetched = match self {
+                Self::Open(table, fetcher) if *table == place.table => fetched(fetcher, place),
+                _ => None,
+            };
+            pg_sys::MemoryContextSwitchTo(outer);
+            fetched.unwrap_or(value)
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
+use distance::BitMetric;
 use hnsw::Params;
 use layout::{CenterPage, Corrupt, Frozen, Geometry, Measure, VectorKind};
 use quantize::{CodeBits, Codec};
@@ -12,7 +13,7 @@ use quantize::{CodeBits, Codec};
 use super::buffer::{Access, Hints, Page};
 use super::metapage::{self, METAPAGE};
 use crate::error;
-use crate::pg::Relation;
+use crate::pg::{Relation, memory};
 
 /// An index that Postgres holds open, with its codec.
 #[derive(Clone)]
@@ -36,6 +37,7 @@ thread_local! {
 impl Index {
     /// Opens an index by its metapage, or by what is remembered of it.
     pub(crate) fn open(relation: Relation) -> Self {
+        memory::put_by();
         let oid = relation.oid().to_u32();
         let known = KEPT.with_borrow(|kept| kept.get(&oid).cloned());
         if let Some(kept) = known.filter(|kept| kept.file_number == relation.file_number()) {
@@ -164,21 +166,24 @@ impl Kept {
     }
 }
 
+/// Elements of a sparse vector that codes have room for at least, where no rows say how many it should be.
+pub(crate) const SPARSE_ELEMENTS: usize = 256;
+
 /// The codec that an index's frozen options describe.
 pub(crate) fn codec(frozen: &Frozen, center: Option<&[f32]>) -> Codec {
+    let (dimensions, code_len) = (frozen.dimensions as usize, frozen.geometry.code_len);
     let measure = match frozen.measure {
         Measure::L2 | Measure::Cosine => quantize::Measure::L2,
         Measure::InnerProduct => quantize::Measure::InnerProduct,
         Measure::L1 => quantize::Measure::L1,
+        Measure::Hamming => return Codec::of_bits(dimensions, BitMetric::Hamming, code_len),
+        Measure::Jaccard => return Codec::of_bits(dimensions, BitMetric::Jaccard, code_len),
     };
+    if frozen.kind == VectorKind::Sparse {
+        return Codec::of_sparse(dimensions, measure, code_len);
+    }
     let bits = CodeBits::of_number(frozen.code_bits).expect("the metapage is checked when read");
-    Codec::new(
-        frozen.dimensions as usize,
-        bits,
-        measure,
-        frozen.seed,
-        center,
-    )
+    Codec::new(dimensions, bits, measure, frozen.seed, center)
 }
 
 /// The vector that is subtracted before encoding, from its chain of pages.

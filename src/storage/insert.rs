@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use hnsw::{Candidate, ElementId, Level, Search, Store, StoreMut};
 use layout::{ElementPageMut, EntryPoint, HeapTid, NewElement, PageKind, UpperId, UpperPageMut};
-use quantize::Query;
+use quantize::{Query, Value};
 
 use super::allocate::{self, Place};
 use super::codes::Codes;
@@ -22,11 +22,11 @@ thread_local! {
     static SEARCH: RefCell<Search> = RefCell::new(Search::new());
 }
 
-/// Adds a row to the index. `vector` is prepared as the operator class wants it (normalised for cosine).
-pub(crate) fn insert(index: &Index, ef_construction: usize, vector: &[f32], tid: HeapTid) {
+/// Adds a row to the index. `value` is prepared as the operator class wants it (normalised for cosine).
+pub(crate) fn insert(index: &Index, ef_construction: usize, value: &Value, tid: HeapTid) {
     let mut code = vec![0; index.codec().code_len()];
-    index.codec().encode(vector, &mut code);
-    let query = index.codec().query(vector);
+    index.codec().encode_value(value, &mut code);
+    let query = index.codec().query_value(value);
     let level = hnsw::level_of(level_key(tid), index.geometry().m.into());
     let lock = lock(index);
     let mut hints = index.hints().borrow_mut();

@@ -1,16 +1,41 @@
-//! What an hnsw index holds, whatever the type of its column.
+//! What an hnsw index holds, whatever the type of its column, and how values are measured exactly.
 #![expect(unsafe_code, reason = "varlena access")]
 
-use distance::{Kind, f16};
+use distance::{BitMetric, Cpu, Kernel, Metric, Sparse, bit_kernel, f16, kernel, sparse_distance};
 use pgrx::pg_sys;
 
+use super::bit::Bits;
 use super::datum::{Dense, Scalar};
+use super::sparse::{self, Sparsevec};
+use crate::error;
 use crate::pg::heap::IndexedValue;
+
+/// What the values of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Dense(distance::Kind),
+    Bit,
+    Sparse,
+}
+
+impl Kind {
+    /// The bytes that a value of so many dimensions takes. Of a sparse vector they do not tell: none.
+    pub(crate) fn bytes(self, dimensions: usize) -> usize {
+        match self {
+            Self::Dense(distance::Kind::F32) => dimensions * size_of::<f32>(),
+            Self::Dense(distance::Kind::F16) => dimensions * size_of::<f16>(),
+            Self::Bit => dimensions.div_ceil(8),
+            Self::Sparse => 0,
+        }
+    }
+}
 
 /// A value of an indexed column.
 pub(crate) enum Indexed<'a> {
     F32(Dense<'a, f32>),
     F16(Dense<'a, f16>),
+    Bit(Bits<'a>),
+    Sparse(Sparsevec<'a>),
 }
 
 impl Indexed<'_> {
@@ -21,26 +46,20 @@ impl Indexed<'_> {
         // SAFETY: the caller vouches for the datum.
         unsafe {
             match kind {
-                Kind::F32 => Self::F32(Dense::from_raw(datum)),
-                Kind::F16 => Self::F16(Dense::from_raw(datum)),
+                Kind::Dense(distance::Kind::F32) => Self::F32(Dense::from_raw(datum)),
+                Kind::Dense(distance::Kind::F16) => Self::F16(Dense::from_raw(datum)),
+                Kind::Bit => Self::Bit(Bits::from_raw(datum)),
+                Kind::Sparse => Self::Sparse(Sparsevec::from_raw(datum)),
             }
         }
     }
 
-    /// As 4-byte floats, which codes are made from.
-    pub(crate) fn floats(&self) -> Vec<f32> {
+    pub(crate) fn dimensions(&self) -> usize {
         match self {
-            Self::F32(vector) => vector.values().to_vec(),
-            Self::F16(vector) => vector.values().iter().map(|x| x.to_f32()).collect(),
-        }
-    }
-
-    /// The elements as stored, as the kernels of this kind take them.
-    #[inline]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::F32(vector) => vector.bytes(),
-            Self::F16(vector) => vector.bytes(),
+            Self::F32(vector) => vector.dimensions(),
+            Self::F16(vector) => vector.dimensions(),
+            Self::Bit(bits) => bits.count(),
+            Self::Sparse(vector) => vector.dimensions(),
         }
     }
 
@@ -48,20 +67,124 @@ impl Indexed<'_> {
         match self {
             Self::F32(vector) => distance::norm(vector.values()),
             Self::F16(vector) => distance::norm(vector.values()),
+            Self::Bit(_) => f64::NAN,
+            Self::Sparse(vector) => distance::norm(vector.elements().values),
         }
     }
 }
 
-/// The SQL type of a kind, as error messages name it, and the bytes of its elements.
-pub(crate) fn type_of(kind: Kind) -> (&'static str, usize) {
-    match kind {
-        Kind::F32 => (<f32 as Scalar>::TYPE, size_of::<f32>()),
-        Kind::F16 => (<f16 as Scalar>::TYPE, size_of::<f16>()),
+/// The norm of a value that an index is to hold; of bits there is none.
+pub(crate) fn norm_of_indexed(kind: Kind, value: &IndexedValue) -> f64 {
+    // SAFETY: whatever an hnsw index holds is a varlena, and one that is no value of this kind is an ERROR.
+    unsafe { Indexed::from_raw(kind, value.datum()) }.norm()
+}
+
+/// What an operator computes.
+#[derive(Clone, Copy)]
+pub(crate) enum Operator {
+    Dense(distance::Kind, Kernel),
+    Bit(Kernel),
+    Sparse(Metric),
+}
+
+impl Operator {
+    pub(crate) fn of_dense(kind: distance::Kind, metric: Metric) -> Self {
+        Self::Dense(kind, kernel(kind, metric, Cpu::current()))
+    }
+
+    pub(crate) fn of_bits(metric: BitMetric) -> Self {
+        Self::Bit(bit_kernel(metric, Cpu::current()))
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Dense(kind, _) => Kind::Dense(*kind),
+            Self::Bit(_) => Kind::Bit,
+            Self::Sparse(_) => Kind::Sparse,
+        }
+    }
+
+    /// Its value for a row, which has to be of the query's kind and dimensions.
+    #[inline]
+    pub(crate) fn measure(&self, query: &Query, row: &Indexed<'_>) -> f64 {
+        if query.dimensions != row.dimensions() {
+            self.reject_dimensions(query.dimensions, row.dimensions());
+        }
+        match (self, &query.form, row) {
+            (Self::Dense(_, kernel), QueryForm::Bytes(query), Indexed::F32(row)) => {
+                (kernel.one)(row.bytes(), query)
+            }
+            (Self::Dense(_, kernel), QueryForm::Bytes(query), Indexed::F16(row)) => {
+                (kernel.one)(row.bytes(), query)
+            }
+            (Self::Bit(kernel), QueryForm::Bytes(query), Indexed::Bit(row)) => {
+                (kernel.one)(row.bytes(), query)
+            }
+            (Self::Sparse(metric), QueryForm::Sparse { indices, values }, Indexed::Sparse(row)) => {
+                sparse_distance(*metric, row.elements(), Sparse { indices, values })
+            }
+            _ => unreachable!("query, row and operator are of one kind"),
+        }
+    }
+
+    /// Says that a query has other dimensions than a row or an index.
+    pub(crate) fn reject_dimensions(&self, query: usize, other: usize) -> ! {
+        match self.kind() {
+            Kind::Dense(distance::Kind::F32) => {
+                error::different_dimensions(<f32 as Scalar>::TYPE, query, other)
+            }
+            Kind::Dense(distance::Kind::F16) => {
+                error::different_dimensions(<f16 as Scalar>::TYPE, query, other)
+            }
+            Kind::Bit => error::different_bit_lengths(query, other),
+            Kind::Sparse => error::different_dimensions(sparse::TYPE, query, other),
+        }
     }
 }
 
-/// The norm of a vector that an index is to hold.
-pub(crate) fn norm_of_indexed(kind: Kind, value: &IndexedValue) -> f64 {
-    // SAFETY: whatever an hnsw index holds is a varlena, and one that is no vector is an ERROR.
-    unsafe { Indexed::from_raw(kind, value.datum()) }.norm()
+/// A copy of a value that rows are measured from.
+pub(crate) struct Query {
+    dimensions: usize,
+    form: QueryForm,
+}
+
+enum QueryForm {
+    /// As kernels take them.
+    Bytes(Vec<u8>),
+    Sparse {
+        indices: Vec<i32>,
+        values: Vec<f32>,
+    },
+}
+
+impl Query {
+    pub(crate) fn new(value: &Indexed<'_>) -> Self {
+        let form = match value {
+            Indexed::F32(vector) => QueryForm::Bytes(vector.bytes().to_vec()),
+            Indexed::F16(vector) => QueryForm::Bytes(vector.bytes().to_vec()),
+            Indexed::Bit(bits) => QueryForm::Bytes(bits.bytes().to_vec()),
+            Indexed::Sparse(vector) => QueryForm::Sparse {
+                indices: vector.elements().indices.to_vec(),
+                values: vector.elements().values.to_vec(),
+            },
+        };
+        Self {
+            dimensions: value.dimensions(),
+            form,
+        }
+    }
+
+    /// The zero of a kind.
+    pub(crate) fn zero(kind: Kind, dimensions: usize) -> Self {
+        let form = match kind {
+            Kind::Dense(distance::Kind::F32) => QueryForm::Bytes(vec![0; 4 * dimensions]),
+            Kind::Dense(distance::Kind::F16) => QueryForm::Bytes(vec![0; 2 * dimensions]),
+            Kind::Bit => QueryForm::Bytes(vec![0; dimensions.div_ceil(8)]),
+            Kind::Sparse => QueryForm::Sparse {
+                indices: Vec::new(),
+                values: Vec::new(),
+            },
+        };
+        Self { dimensions, form }
+    }
 }

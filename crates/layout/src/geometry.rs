@@ -179,6 +179,17 @@ pub fn max_code_len(m: usize) -> usize {
         * 4
 }
 
+/// The longest code, a multiple of 4, of which a page holds as many as of codes of `code_len` bytes.
+#[must_use]
+pub fn widest_code_len(m: usize, code_len: usize) -> usize {
+    let beside = ELEMENT_HEAD + m.saturating_mul(8);
+    let slots = CONTENTS / (beside + code_len);
+    match CONTENTS.checked_div(slots) {
+        Some(room) => room.saturating_sub(beside) / 4 * 4,
+        None => code_len,
+    }
+}
+
 /// An element with such a code and so many neighbors does not fit in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge {

@@ -30,9 +30,10 @@ pub use element::{
 };
 pub use geometry::{
     Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, max_code_len,
+    widest_code_len,
 };
 pub use heap_tid::HeapTid;
-pub use metapage::{EntryPoint, Frozen, MAX_DIMENSIONS, Measure, Metapage, VectorKind};
+pub use metapage::{EntryPoint, Frozen, Measure, Metapage, VectorKind};
 pub use overflow::{OVERFLOW_TIDS, OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
 pub use page::{
     LAYOUT_VERSION, PAGE_SIZE, PageKind, Special, is_new, list_page, special, unlist_page,

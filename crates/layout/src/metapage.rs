@@ -8,9 +8,6 @@ use crate::page::{
 };
 use crate::{Corrupt, Geometry, NO_ELEMENT};
 
-/// The most dimensions an index may have.
-pub const MAX_DIMENSIONS: usize = 16_000;
-
 const MAGIC: u32 = u32::from_le_bytes(*b"omen");
 const END: usize = PAGE_HEADER + size_of::<Raw>();
 
@@ -49,6 +46,37 @@ pub enum VectorKind {
     F32 = 1,
     /// `halfvec`: 16-bit floats.
     F16 = 2,
+    /// `bit`.
+    Bit = 3,
+    /// `sparsevec`: 32-bit floats with their places.
+    Sparse = 4,
+}
+
+impl VectorKind {
+    /// The most dimensions a column may have to be indexed.
+    #[must_use]
+    pub fn max_dimensions(self) -> u32 {
+        match self {
+            Self::F32 | Self::F16 => 16_000,
+            Self::Bit => 64_000,
+            Self::Sparse => 1_000_000_000,
+        }
+    }
+
+    /// Whether there are indexes of this kind and measure.
+    fn has(self, measure: Measure) -> bool {
+        let is_of_bits = matches!(measure, Measure::Hamming | Measure::Jaccard);
+        is_of_bits == (self == Self::Bit)
+    }
+
+    /// Whether there are codes of this kind with so many bits.
+    fn has_code_bits(self, bits: u8) -> bool {
+        match self {
+            Self::F32 | Self::F16 => matches!(bits, 1 | 2 | 4 | 8 | 32),
+            Self::Bit => bits == 1,
+            Self::Sparse => bits == 8,
+        }
+    }
 }
 
 /// What the index's order means.
@@ -63,6 +91,10 @@ pub enum Measure {
     Cosine = 3,
     /// Taxicab distance.
     L1 = 4,
+    /// Bits that differ.
+    Hamming = 5,
+    /// Bits set in both, of those set in either.
+    Jaccard = 6,
 }
 
 impl TryFrom<u8> for VectorKind {
@@ -72,6 +104,8 @@ impl TryFrom<u8> for VectorKind {
         Ok(match kind {
             1 => Self::F32,
             2 => Self::F16,
+            3 => Self::Bit,
+            4 => Self::Sparse,
             _ => return Err(Corrupt::VectorKind(kind)),
         })
     }
@@ -86,6 +120,8 @@ impl TryFrom<u8> for Measure {
             2 => Self::InnerProduct,
             3 => Self::Cosine,
             4 => Self::L1,
+            5 => Self::Hamming,
+            6 => Self::Jaccard,
             _ => return Err(Corrupt::Measure(measure)),
         })
     }
@@ -98,7 +134,7 @@ pub struct Frozen {
     pub kind: VectorKind,
     /// What the order means.
     pub measure: Measure,
-    /// Bits of a code per dimension: 32 (exact), 8, 4, 2 or 1.
+    /// Bits of a code per dimension: 32 (exact), 8, 4, 2 or 1. Of bit strings 1; of sparse vectors 8, for each value.
     pub code_bits: u8,
     /// Dimensions of the column.
     pub dimensions: u32,
@@ -222,15 +258,19 @@ impl Metapage {
 
 impl Raw {
     fn frozen(&self) -> Result<Frozen, Corrupt> {
-        if !matches!(self.code_bits, 1 | 2 | 4 | 8 | 32) {
+        let (kind, measure) = (VectorKind::try_from(self.kind)?, self.measure.try_into()?);
+        if !kind.has(measure) {
+            return Err(Corrupt::Measure(self.measure));
+        }
+        if !kind.has_code_bits(self.code_bits) {
             return Err(Corrupt::CodeBits(self.code_bits));
         }
-        if !(1..=MAX_DIMENSIONS as u64).contains(&u64::from(self.dimensions)) {
+        if !(1..=kind.max_dimensions()).contains(&self.dimensions) {
             return Err(Corrupt::Dimensions(self.dimensions));
         }
         Ok(Frozen {
-            kind: self.kind.try_into()?,
-            measure: self.measure.try_into()?,
+            kind,
+            measure,
             code_bits: self.code_bits,
             dimensions: self.dimensions,
             seed: self.seed,

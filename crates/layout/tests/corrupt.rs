@@ -401,13 +401,18 @@ fn what_is_wrong_with_a_metapage_is_named() {
         slot_len,
     };
     let beyond = geometry.element.join(2, 0).unwrap().0 + u32::from(geometry.element.per_page);
-    let table: [(usize, &[u8], Corrupt); 18] = [
+    let table: [(usize, &[u8], Corrupt); 22] = [
         (12, &284u16.to_ne_bytes(), Corrupt::Used(284)),
         (24, &1u32.to_ne_bytes(), Corrupt::Magic(1)),
         (28, &2u32.to_ne_bytes(), Corrupt::LayoutVersion(2)),
-        (32, &[3], Corrupt::VectorKind(3)),
+        (32, &[5], Corrupt::VectorKind(5)),
+        // Bits have measures of their own, and nothing else has those.
+        (32, &[3], Corrupt::Measure(3)),
         (33, &[0], Corrupt::Measure(0)),
         (33, &[5], Corrupt::Measure(5)),
+        (33, &[7], Corrupt::Measure(7)),
+        (32, &[3, 6, 4], Corrupt::CodeBits(4)),
+        (32, &[4, 1, 32], Corrupt::CodeBits(32)),
         (34, &[3], Corrupt::CodeBits(3)),
         (35, &[16], Corrupt::Level(16)),
         (36, &0u32.to_ne_bytes(), Corrupt::Dimensions(0)),

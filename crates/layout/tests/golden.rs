@@ -91,6 +91,36 @@ fn half_metapage() -> Metapage {
     }
 }
 
+fn bit_metapage() -> Metapage {
+    let frozen = Frozen {
+        kind: VectorKind::Bit,
+        measure: Measure::Jaccard,
+        code_bits: 1,
+        dimensions: 64_000,
+        center_block: None,
+        ..metapage().frozen
+    };
+    Metapage {
+        frozen,
+        ..metapage()
+    }
+}
+
+fn sparse_metapage() -> Metapage {
+    let frozen = Frozen {
+        kind: VectorKind::Sparse,
+        measure: Measure::InnerProduct,
+        code_bits: 8,
+        dimensions: 1_000_000_000,
+        center_block: None,
+        ..metapage().frozen
+    };
+    Metapage {
+        frozen,
+        ..metapage()
+    }
+}
+
 fn write_elements(page: &mut [u8]) {
     let mut writer = ElementPageMut::init(page, &geometry());
     let plain = NewElement {
@@ -162,7 +192,7 @@ fn write_overflow(page: &mut [u8]) {
 }
 
 /// The pages as this build writes them.
-fn written() -> [(&'static str, Vec<u8>); 7] {
+fn written() -> [(&'static str, Vec<u8>); 9] {
     let page = |write: &dyn Fn(&mut [u8])| {
         let mut page = vec![0; PAGE_SIZE];
         write(&mut page);
@@ -175,6 +205,11 @@ fn written() -> [(&'static str, Vec<u8>); 7] {
             page(&|page| empty_metapage().init(page)),
         ),
         ("v1_meta_half.bin", page(&|page| half_metapage().init(page))),
+        ("v1_meta_bit.bin", page(&|page| bit_metapage().init(page))),
+        (
+            "v1_meta_sparse.bin",
+            page(&|page| sparse_metapage().init(page)),
+        ),
         ("v1_element.bin", page(&write_elements)),
         ("v1_upper.bin", page(&write_upper)),
         ("v1_overflow.bin", page(&write_overflow)),
@@ -211,6 +246,11 @@ fn v1_metapages_are_read() {
     assert_eq!(
         Metapage::read(&read("v1_meta_half.bin")),
         Ok(half_metapage())
+    );
+    assert_eq!(Metapage::read(&read("v1_meta_bit.bin")), Ok(bit_metapage()));
+    assert_eq!(
+        Metapage::read(&read("v1_meta_sparse.bin")),
+        Ok(sparse_metapage())
     );
     let page = read("v1_meta.bin");
     assert_eq!(&page[24..28], b"omen");

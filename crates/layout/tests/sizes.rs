@@ -1,7 +1,10 @@
 //! What fits in a page.
 
 use hnsw::{ElementId, MAX_LEVEL};
-use layout::{Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, max_code_len};
+use layout::{
+    Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, max_code_len,
+    widest_code_len,
+};
 
 /// Bytes between Postgres' header and the special area.
 const CONTENTS: usize = 8192 - 24 - 16;
@@ -75,6 +78,20 @@ fn the_longest_code_fits_and_a_longer_one_does_not() {
                 code_len: longest + 4
             })
         );
+    }
+}
+
+#[test]
+fn the_widest_code_leaves_a_page_as_many_slots_and_no_room() {
+    for m in [MIN_M, 16, MAX_M] {
+        for code_len in (4..=max_code_len(m)).step_by(4) {
+            let per_page = |code_len| Geometry::new(m, code_len).unwrap().element.per_page;
+            let widest = widest_code_len(m, code_len);
+            assert!(widest >= code_len);
+            assert_eq!(per_page(widest), per_page(code_len));
+            assert!(widest == max_code_len(m) || per_page(widest + 4) < per_page(code_len));
+        }
+        assert_eq!(widest_code_len(m, 9000), 9000);
     }
 }
 

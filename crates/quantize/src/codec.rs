@@ -1,12 +1,16 @@
 //! Codes of an index and queries against them, whatever their form.
 
-use crate::Measure;
+use distance::BitMetric;
+
+use crate::bits::{Bits, BitsQuery};
 use crate::exact::{self, ExactQuery};
 use crate::head::HEAD;
 use crate::planes::Planes;
 use crate::rotated::{Rotated, RotatedQuery};
 use crate::scalar::{Scalar, ScalarQuery};
 use crate::simd::Simd;
+use crate::sparse::{SparseCodes, SparseQuery};
+use crate::{Measure, Value};
 
 /// How many bits a dimension has in a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +101,7 @@ pub struct Codec {
     dimensions: usize,
     bits: CodeBits,
     measure: Measure,
+    code_len: usize,
     simd: Simd,
     form: Form,
 }
@@ -106,6 +111,8 @@ enum Form {
     Exact,
     Rotated(Rotated),
     Scalar(Scalar),
+    Bits(Bits),
+    Sparse(SparseCodes),
 }
 
 /// A vector ready to be compared with codes.
@@ -120,6 +127,8 @@ enum QueryForm {
     Exact(ExactQuery),
     Rotated(RotatedQuery),
     Scalar(ScalarQuery),
+    Bits(BitsQuery),
+    Sparse(SparseQuery),
 }
 
 impl Codec {
@@ -165,9 +174,60 @@ impl Codec {
             dimensions,
             bits,
             measure,
+            code_len: bits.code_len(dimensions),
             simd,
             form,
         }
+    }
+
+    /// Codes for strings of so many bits, in `room` bytes or 4 if that is less: the strings themselves, or their beginnings.
+    ///
+    /// # Panics
+    /// With no bit.
+    #[must_use]
+    pub fn of_bits(count: usize, metric: BitMetric, room: usize) -> Codec {
+        assert!(count > 0, "a string has bits");
+        let code_len = Bits::code_len(count, room);
+        Codec {
+            dimensions: count,
+            bits: CodeBits::B1,
+            measure: Measure::L2,
+            code_len,
+            simd: Simd::current(),
+            form: Form::Bits(Bits::new(metric, count, code_len)),
+        }
+    }
+
+    /// Bytes of the codes of strings of so many bits.
+    #[must_use]
+    pub fn bit_code_len(count: usize, room: usize) -> usize {
+        Bits::code_len(count, room)
+    }
+
+    /// Codes of `code_len` bytes for sparse vectors, longer if that is not enough for one element. Of vectors with more
+    /// elements than fit they hold those that weigh most.
+    ///
+    /// # Panics
+    /// With no dimension, or a length that is no multiple of 4.
+    #[must_use]
+    pub fn of_sparse(dimensions: usize, measure: Measure, code_len: usize) -> Codec {
+        assert!(dimensions > 0, "a vector has dimensions");
+        assert!(code_len.is_multiple_of(4), "a code of {code_len} bytes");
+        let codes = SparseCodes::new(dimensions, measure, code_len);
+        Codec {
+            dimensions,
+            bits: CodeBits::B8,
+            measure,
+            code_len: codes.code_len(),
+            simd: Simd::current(),
+            form: Form::Sparse(codes),
+        }
+    }
+
+    /// Bytes of codes for sparse vectors with room for so many elements.
+    #[must_use]
+    pub fn sparse_code_len(dimensions: usize, elements: usize) -> usize {
+        SparseCodes::len_with(dimensions, elements)
     }
 
     /// Dimensions of the vectors.
@@ -182,7 +242,7 @@ impl Codec {
         self.bits
     }
 
-    /// What distances are estimated.
+    /// What distances are estimated. Of bits it is that of ones and zeros: the nearest by it are near by theirs.
     #[must_use]
     pub fn measure(&self) -> Measure {
         self.measure
@@ -191,10 +251,58 @@ impl Codec {
     /// Bytes of a code, a multiple of 4.
     #[must_use]
     pub fn code_len(&self) -> usize {
-        self.bits.code_len(self.dimensions)
+        self.code_len
     }
 
-    /// Writes the code of a vector. Equal vectors have equal codes.
+    /// Whether codes are of rotated vectors, which other codes of the same vectors can be compared by.
+    #[must_use]
+    pub fn is_rotated(&self) -> bool {
+        matches!(self.form, Form::Rotated(_))
+    }
+
+    /// Writes the code of a value. Equal values have equal codes.
+    ///
+    /// # Panics
+    /// When the value is not of the codec's kind and dimensions, or the code not of its length.
+    pub fn encode_value(&self, value: &Value, code: &mut [u8]) {
+        assert_eq!(code.len(), self.code_len(), "a code of the codec's length");
+        match (&self.form, value) {
+            (Form::Bits(bits), Value::Bits(string)) => {
+                self.check_bits(string);
+                bits.encode(string, code);
+            }
+            (Form::Sparse(codes), Value::Sparse { .. }) => {
+                codes.encode(value.sparse().expect("matched above"), code);
+            }
+            (_, Value::Dense(values)) => self.encode(values, code),
+            _ => panic!("a value of the codec's kind"),
+        }
+    }
+
+    /// A query for a value, which is kept more exactly than codes are.
+    ///
+    /// # Panics
+    /// When the value is not of the codec's kind and dimensions.
+    #[must_use]
+    pub fn query_value(&self, value: &Value) -> Query {
+        let form = match (&self.form, value) {
+            (Form::Bits(bits), Value::Bits(string)) => {
+                self.check_bits(string);
+                QueryForm::Bits(bits.query(string))
+            }
+            (Form::Sparse(codes), Value::Sparse { .. }) => {
+                QueryForm::Sparse(codes.query(value.sparse().expect("matched above")))
+            }
+            (_, Value::Dense(values)) => return self.query(values),
+            _ => panic!("a value of the codec's kind"),
+        };
+        Query {
+            code_len: self.code_len(),
+            form,
+        }
+    }
+
+    /// Writes the code of a dense vector. Equal vectors have equal codes.
     ///
     /// # Panics
     /// When the vector or the code has not the codec's length.
@@ -205,10 +313,11 @@ impl Codec {
             Form::Exact => exact::encode(vector, code),
             Form::Rotated(rotated) => rotated.encode(vector, code),
             Form::Scalar(scalar) => scalar.encode(vector, code),
+            Form::Bits(_) | Form::Sparse(_) => panic!("a vector of the codec's kind"),
         }
     }
 
-    /// A query for a vector, which is kept more exactly than codes are.
+    /// A query for a dense vector, which is kept more exactly than codes are.
     ///
     /// # Panics
     /// When the vector has not the codec's dimensions.
@@ -219,6 +328,7 @@ impl Codec {
             Form::Exact => QueryForm::Exact(ExactQuery::new(self.measure, self.simd, vector)),
             Form::Rotated(rotated) => QueryForm::Rotated(rotated.query(vector)),
             Form::Scalar(scalar) => QueryForm::Scalar(scalar.query(vector)),
+            Form::Bits(_) | Form::Sparse(_) => panic!("a vector of the codec's kind"),
         };
         Query {
             code_len: self.code_len(),
@@ -237,11 +347,70 @@ impl Codec {
             Form::Exact => QueryForm::Exact(ExactQuery::from_code(self.measure, self.simd, code)),
             Form::Rotated(rotated) => QueryForm::Rotated(rotated.query_from_code(code)),
             Form::Scalar(scalar) => QueryForm::Scalar(scalar.query_from_code(code)),
+            Form::Bits(bits) => QueryForm::Bits(bits.query_from_code(code)),
+            Form::Sparse(codes) => QueryForm::Sparse(codes.query_from_code(code)),
         };
         Query {
             code_len: code.len(),
             form,
         }
+    }
+
+    /// The distance of two codes, each as its vector; symmetric to the last bit.
+    ///
+    /// # Panics
+    /// When a code has not the codec's length.
+    #[must_use]
+    pub fn between(&self, a: &[u8], b: &[u8]) -> f32 {
+        assert!(
+            a.len() == self.code_len && b.len() == self.code_len,
+            "codes of the codec's length"
+        );
+        match &self.form {
+            Form::Bits(bits) => bits.between(a, b),
+            Form::Sparse(codes) => codes.between(a, b),
+            _ => {
+                let (first, second) = (a.min(b), a.max(b));
+                self.query_from_code(first).distance(second)
+            }
+        }
+    }
+
+    /// Of how many values `routing_values` are.
+    #[must_use]
+    pub fn routing_dimensions(&self) -> usize {
+        match &self.form {
+            Form::Bits(bits) => bits.routing_dimensions(),
+            Form::Sparse(codes) => codes.routing_dimensions(),
+            _ => self.dimensions,
+        }
+    }
+
+    /// Writes values that are near each other, by `measure`, where codes are: good enough to divide vectors by.
+    ///
+    /// # Panics
+    /// When codes are of rotated vectors, or a length is wrong.
+    pub fn routing_values(&self, code: &[u8], into: &mut [f32]) {
+        assert_eq!(code.len(), self.code_len, "a code of the codec's length");
+        assert_eq!(into.len(), self.routing_dimensions(), "as many values");
+        match &self.form {
+            Form::Exact => {
+                let vector = ExactQuery::from_code(self.measure, self.simd, code);
+                into.copy_from_slice(vector.values());
+            }
+            Form::Scalar(scalar) => into.copy_from_slice(scalar.query_from_code(code).values()),
+            Form::Rotated(_) => panic!("rotated vectors have codes to be divided by"),
+            Form::Bits(bits) => bits.routing_values(code, into),
+            Form::Sparse(codes) => codes.routing_values(code, into),
+        }
+    }
+
+    fn check_bits(&self, string: &[u8]) {
+        assert_eq!(
+            string.len(),
+            self.dimensions.div_ceil(8),
+            "a string of the codec's bits"
+        );
     }
 
     fn check(&self, vector: &[f32]) {
@@ -254,16 +423,6 @@ impl Codec {
 }
 
 impl Query {
-    /// The values compared with codes, where these are not of a rotated vector.
-    #[must_use]
-    pub fn values(&self) -> Option<&[f32]> {
-        match &self.form {
-            QueryForm::Exact(query) => Some(query.values()),
-            QueryForm::Rotated(_) => None,
-            QueryForm::Scalar(query) => Some(query.values()),
-        }
-    }
-
     /// The estimated distance, never NaN: smaller is nearer.
     ///
     /// # Panics
@@ -276,11 +435,13 @@ impl Query {
             QueryForm::Rotated(query) => query.distance(code),
             QueryForm::Exact(query) => query.distance(code),
             QueryForm::Scalar(query) => query.distance(code),
+            QueryForm::Bits(query) => query.distance(code),
+            QueryForm::Sparse(query) => query.distance(code),
         }
     }
 
-    /// The estimated distance, and how much nearer the true one may be: always for L1 and exact codes, for rotated ones
-    /// in 97 of 100 cases and more where code and query are near. An infinite error says that the estimate is worth
+    /// The estimated distance, and how much nearer the true one may be: always, but for codes of rotated vectors in 97
+    /// of 100 cases and more where code and query are near. An infinite error says that the estimate is worth
     /// nothing.
     ///
     /// # Panics
@@ -293,6 +454,8 @@ impl Query {
             QueryForm::Rotated(query) => query.estimate(code),
             QueryForm::Exact(query) => query.estimate(code),
             QueryForm::Scalar(query) => query.estimate(code),
+            QueryForm::Bits(query) => query.estimate(code),
+            QueryForm::Sparse(query) => query.estimate(code),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! In how few bits: codes, estimators and their error bounds.
 
 mod all_pairs;
+mod bits;
 mod code_set;
 mod codec;
 mod dot;
@@ -15,13 +16,16 @@ mod rotation;
 mod scalar;
 mod simd;
 mod slack;
+mod sparse;
 mod tile;
+mod value;
 
 pub use all_pairs::AllPairs;
 pub use code_set::{CodeSet, EncodedRow};
 pub use codec::{CodeBits, Codec, Query};
 pub use rotation::Rotation;
 pub use tile::Columns;
+pub use value::Value;
 
 /// Which distance codes estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

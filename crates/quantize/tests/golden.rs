@@ -1,7 +1,8 @@
 //! Codes are kept for good: the same vector has the same bytes in every release, on every machine.
 #![cfg(target_endian = "little")]
 
-use quantize::{CodeBits, Codec, Measure};
+use distance::BitMetric;
+use quantize::{CodeBits, Codec, Measure, Value};
 
 /// Values that every machine computes alike.
 fn vector(dimensions: usize) -> Vec<f32> {
@@ -119,4 +120,55 @@ fn exact_codes_are_the_vector() {
     let mut code = [0; 12];
     codec.encode(&[1.0, -2.5, 0.0], &mut code);
     assert_eq!(hex(&code), "0000803f000020c000000000");
+}
+
+fn code_of(codec: &Codec, value: &Value) -> String {
+    let mut code = vec![0xAA; codec.code_len()];
+    codec.encode_value(value, &mut code);
+    hex(&code)
+}
+
+#[test]
+fn codes_of_bits_are_the_string_or_its_beginning() {
+    let string = Value::Bits(vec![0x01, 0x23, 0x45, 0x67, 0x89, 0xA0]);
+    let whole = Codec::of_bits(44, BitMetric::Hamming, 100);
+    assert_eq!(code_of(&whole, &string), "0123456789a00000");
+    let beginning = Codec::of_bits(44, BitMetric::Jaccard, 7);
+    assert_eq!(code_of(&beginning, &string), "01234567");
+}
+
+#[test]
+fn codes_of_sparse_vectors_have_the_bytes_they_always_had() {
+    let vector = Value::Sparse {
+        indices: vec![2, 300, 301, 29_999],
+        values: vec![1.0, -127.0, 0.25, 63.6],
+    };
+    let cases = [
+        (
+            30_000,
+            Measure::L2,
+            28,
+            "0000803f02cdcc3e0100803e0300000002002c012f75000001814000",
+        ),
+        (
+            30_000,
+            Measure::L1,
+            28,
+            "0000803f02cdcc3e0100803e0300000002002c012f75000001814000",
+        ),
+        (
+            1_000_000_000,
+            Measure::InnerProduct,
+            28,
+            "0000803f02cdcc3e7cf0833f020000002c0100002f75000081400000",
+        ),
+    ];
+    for (dimensions, measure, len, expected) in cases {
+        let codec = Codec::of_sparse(dimensions, measure, len);
+        assert_eq!(
+            code_of(&codec, &vector),
+            expected,
+            "{dimensions} {measure:?}"
+        );
+    }
 }

@@ -4,7 +4,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use quantize::{CodeBits, Codec, Measure};
+use distance::BitMetric;
+use quantize::{CodeBits, Codec, Measure, Value};
 
 struct Counting;
 
@@ -29,6 +30,19 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+fn measure_without_allocation(codec: &Codec, value: &Value) {
+    let mut code = vec![0; codec.code_len()];
+    codec.encode_value(value, &mut code);
+    let queries = [codec.query_value(value), codec.query_from_code(&code)];
+    let before = ALLOCATIONS.get();
+    let sum: f32 = queries
+        .iter()
+        .map(|query| query.distance(&code) + query.estimate(&code).1)
+        .sum();
+    assert_eq!(ALLOCATIONS.get(), before, "{codec:?}");
+    assert!(sum.is_finite());
+}
+
 #[test]
 fn distances_allocate_nothing() {
     let vector: Vec<f32> = (0..384).map(|i| (i % 7) as f32).collect();
@@ -41,17 +55,17 @@ fn distances_allocate_nothing() {
             CodeBits::B1,
         ] {
             let codec = Codec::new(384, bits, measure, 1, None);
-            let mut code = vec![0; codec.code_len()];
-            codec.encode(&vector, &mut code);
-            let queries = [codec.query(&vector), codec.query_from_code(&code)];
-            let before = ALLOCATIONS.get();
-            let sum: f32 = queries
-                .iter()
-                .map(|query| query.distance(&code) + query.estimate(&code).1)
-                .sum();
-            assert_eq!(ALLOCATIONS.get(), before, "{measure:?} {bits:?}");
-            assert!(sum.is_finite());
+            measure_without_allocation(&codec, &Value::Dense(vector.clone()));
         }
+        let elements = Value::Sparse {
+            indices: (0..384).map(|i| 7 * i).collect(),
+            values: vector.iter().map(|x| x + 1.0).collect(),
+        };
+        measure_without_allocation(&Codec::of_sparse(3000, measure, 1024), &elements);
+    }
+    for (metric, room) in BitMetric::ALL.into_iter().zip([100, 20]) {
+        let codec = Codec::of_bits(384, metric, room);
+        measure_without_allocation(&codec, &Value::Bits(vec![0x5A; 48]));
     }
     assert!(ALLOCATIONS.get() > 0, "the count counts");
 }

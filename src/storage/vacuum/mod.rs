@@ -3,15 +3,16 @@
 //!
 //! 1. [`remove`]: dead rows are dropped; an element left without rows becomes a tombstone, walked through but never found.
 //! 2. [`relink`]: when the inserts that may still link to a tombstone have ended, every neighbor list with a tombstone in it
-//!    is repaired, and elements that nothing links to are linked again.
+//!    is repaired. [`reach`]: elements to which no way leads any more are linked again.
 //! 3. [`free`]: nothing links to the tombstones any more; their slots are freed.
 //!
-//! The first pass reads the whole index once, the second the pages of elements and those of upper lists once each, the third
-//! pages that hold tombstones.
+//! The first pass reads the whole index once. The second reads the pages of elements and those of upper lists once each for its
+//! repairs, and a few times more to follow links. The third reads pages that hold tombstones.
 //!
 //! A vacuum that ends early leaves tombstones, which the next one finds and carries on with.
 
 mod free;
+mod reach;
 mod relink;
 mod remove;
 
@@ -44,6 +45,7 @@ pub(crate) fn remove_rows(
     if !dead.is_empty() {
         lock::wait_for_inserts(index.relation());
         relink::relink(&mut sweep, ef_construction, &dead);
+        reach::restore(&mut sweep, ef_construction, &dead);
         free::free(index, strategy, &dead);
     }
     counts
@@ -71,12 +73,21 @@ impl ElementSet {
         set
     }
 
-    fn insert(&mut self, element: ElementId) {
-        if let Some(word) = self.words.get_mut(element.0 as usize / 64) {
-            let bit = 1 << (element.0 % 64);
-            self.len += u64::from(*word & bit == 0);
-            *word |= bit;
-        }
+    /// True if it was not in the set, and there is room for it.
+    fn insert(&mut self, element: ElementId) -> bool {
+        let Some(word) = self.words.get_mut(element.0 as usize / 64) else {
+            return false;
+        };
+        let bit = 1 << (element.0 % 64);
+        let is_new = *word & bit == 0;
+        self.len += u64::from(is_new);
+        *word |= bit;
+        is_new
+    }
+
+    /// Whether the set has room for this element: it was there when the set was made.
+    fn has_room_for(&self, element: ElementId) -> bool {
+        element.0 as usize / 64 < self.words.len()
     }
 
     fn contains(&self, element: ElementId) -> bool {

@@ -1,10 +1,7 @@
-//! Pass 2: nothing may link to tombstones, and something must link to every other element.
-
-use std::cell::RefCell;
-use std::collections::HashSet;
+//! Pass 2: nothing may link to tombstones.
 
 use hnsw::{ElementId, Level, Search, Store, max_neighbors};
-use layout::{ElementPage, ElementSlot, EntryPoint, PageKind, UpperPage, UpperSlot};
+use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
 
 use super::{ElementSet, Sweep};
 use crate::pg::compat;
@@ -14,12 +11,10 @@ use crate::storage::metapage::{self, Locked};
 use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
 
-/// Elements that are asked to link to an orphan.
-const OFFERS: usize = 8;
 /// Replacements offered for each dead neighbor.
 const PER_DEAD: usize = 3;
 
-/// Takes the tombstones out of all neighbor lists, and links again what nothing links to.
+/// Takes the tombstones out of all neighbor lists, and the entry point away from them.
 pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
     let index = sweep.index;
     let mut relink = Relink {
@@ -28,76 +23,9 @@ pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &Eleme
         dead,
         search: Search::new(),
     };
-    let ground = relink.repair_ground(sweep);
-    relink.replace_entry_point(ground.highest);
-    let upper = relink.repair_upper(sweep);
-    relink.link_orphans(ground.orphans().map(|element| (element, 0)));
-    relink.link_orphans(upper.orphans());
-}
-
-/// What was seen of layer 0 while its lists were repaired.
-struct Ground {
-    /// The highest live element, which is fit to be the entry point.
-    highest: Option<EntryPoint>,
-    live: ElementSet,
-    /// Elements that a list has. Inserts that come later let none of them lose its last link.
-    linked: ElementSet,
-}
-
-impl Ground {
-    fn new(index: &Index) -> Self {
-        let blocks = index.relation().blocks();
-        let empty = || ElementSet::new(&index.geometry().element, blocks);
-        Self {
-            highest: None,
-            live: empty(),
-            linked: empty(),
-        }
-    }
-
-    fn see(&mut self, element: ElementId, slot: &ElementSlot<'_>) {
-        self.live.insert(element);
-        self.link(slot.neighbors());
-        let level = slot.level();
-        if self.highest.is_none_or(|highest| level > highest.level) {
-            self.highest = Some(EntryPoint { element, level });
-        }
-    }
-
-    fn link(&mut self, neighbors: impl IntoIterator<Item = ElementId>) {
-        for neighbor in neighbors {
-            self.linked.insert(neighbor);
-        }
-    }
-
-    fn orphans(&self) -> impl Iterator<Item = ElementId> {
-        let live = self.live.iter();
-        live.filter(|&element| !self.linked.contains(element))
-    }
-}
-
-/// The same of the layers above, whose lists are few.
-#[derive(Default)]
-struct Upper {
-    live: Vec<(ElementId, Level)>,
-    linked: HashSet<(ElementId, Level)>,
-}
-
-impl Upper {
-    fn see(&mut self, list: &UpperSlot<'_>) {
-        self.live.push((list.element(), list.level()));
-        self.link(list.neighbors(), list.level());
-    }
-
-    fn link(&mut self, neighbors: impl IntoIterator<Item = ElementId>, level: Level) {
-        let linked = neighbors.into_iter().map(|neighbor| (neighbor, level));
-        self.linked.extend(linked);
-    }
-
-    fn orphans(&self) -> impl Iterator<Item = (ElementId, Level)> {
-        let live = self.live.iter().copied();
-        live.filter(|list| !self.linked.contains(list))
-    }
+    let highest = relink.repair_ground(sweep);
+    relink.replace_entry_point(highest);
+    relink.repair_upper(sweep);
 }
 
 struct Relink<'a> {
@@ -128,10 +56,10 @@ impl Relink<'_> {
         }
     }
 
-    /// Repairs the lists of layer 0.
-    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> Ground {
+    /// Repairs the lists of layer 0. Gives the highest live element, which is fit to be the entry point.
+    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> Option<EntryPoint> {
         let (index, dead) = (self.index, self.dead);
-        let ground = RefCell::new(Ground::new(index));
+        let mut highest: Option<EntryPoint> = None;
         let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
             let mut broken = Vec::new();
@@ -141,9 +69,12 @@ impl Relink<'_> {
                 let Some(element) = id.filter(|_| slot.is_live()) else {
                     continue;
                 };
-                ground.borrow_mut().see(element, &slot);
                 if slot.neighbors().any(|neighbor| dead.contains(neighbor)) {
                     broken.push(element);
+                }
+                let level = slot.level();
+                if highest.is_none_or(|highest| level > highest.level) {
+                    highest = Some(EntryPoint { element, level });
                 }
             }
             broken
@@ -151,19 +82,19 @@ impl Relink<'_> {
         sweep.each(&[PageKind::Element], find, |_, broken: Vec<ElementId>| {
             for element in broken {
                 self.repair(element, 0);
-                ground.borrow_mut().link(self.neighbors(element, 0));
             }
         });
-        ground.into_inner()
+        highest
     }
 
     /// Repairs the lists of the layers above.
-    fn repair_upper(&mut self, sweep: &mut Sweep<'_>) -> Upper {
+    fn repair_upper(&mut self, sweep: &mut Sweep<'_>) {
         let (index, dead) = (self.index, self.dead);
-        let upper = RefCell::new(Upper::default());
         let find = |block: u32, _, bytes: &[u8]| {
-            lists_that_stay(index, dead, block, bytes)
-                .inspect(|list| upper.borrow_mut().see(list))
+            let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
+            let lists = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
+            lists
+                .filter(|list| list.is_live() && !dead.contains(list.element()))
                 .filter(|list| list.neighbors().any(|neighbor| dead.contains(neighbor)))
                 .map(|list| (list.element(), list.level()))
                 .collect()
@@ -171,20 +102,9 @@ impl Relink<'_> {
         let repair = |_, broken: Vec<(ElementId, Level)>| {
             for (element, level) in broken {
                 self.repair(element, level);
-                let neighbors = self.neighbors(element, level);
-                upper.borrow_mut().link(neighbors, level);
             }
         };
         sweep.each(&[PageKind::Upper], find, repair);
-        upper.into_inner()
-    }
-
-    /// A neighbor list as it is now.
-    fn neighbors(&self, element: ElementId, level: Level) -> Vec<ElementId> {
-        let mut neighbors = Vec::new();
-        let mut hints = self.index.hints().borrow_mut();
-        PageGraph::new(self.index, &mut hints).locked_neighbors(element, level, &mut neighbors);
-        neighbors
     }
 
     /// Repairs one list. Each lost round is an insert's progress; a tombstone's slot is freed only when no list has it.
@@ -292,54 +212,4 @@ impl Relink<'_> {
                 .collect(),
         )
     }
-
-    /// Links live elements to which nothing links on a layer: their only links were from tombstones, or a crash came before
-    /// the first.
-    fn link_orphans(&mut self, orphans: impl Iterator<Item = (ElementId, Level)>) {
-        let entry = self.entry_point();
-        for (orphan, level) in orphans {
-            if entry != Some(orphan) && !self.is_linked_back(orphan, level) {
-                self.link_orphan(orphan, level);
-            }
-        }
-    }
-
-    /// Whether a neighbor of an element links to it: it may have been inserted while lists were repaired.
-    fn is_linked_back(&self, element: ElementId, level: Level) -> bool {
-        compat::vacuum_delay_point();
-        let neighbors = self.neighbors(element, level);
-        let mut hints = self.index.hints().borrow_mut();
-        let theirs = PageGraph::new(self.index, &mut hints).neighbors_of_all(&neighbors, level);
-        theirs.binary_search(&element).is_ok()
-    }
-
-    fn entry_point(&self) -> Option<ElementId> {
-        metapage::read(self.index.relation())
-            .entry_point
-            .map(|entry| entry.element)
-    }
-
-    /// Has one of the nearest elements that a search of the layer reaches link to an orphan.
-    fn link_orphan(&mut self, orphan: ElementId, level: Level) {
-        compat::vacuum_delay_point();
-        let mut hints = self.index.hints().borrow_mut();
-        let mut graph = PageGraph::new(self.index, &mut hints);
-        let near = self
-            .find_near(&mut graph, orphan, level)
-            .unwrap_or_default();
-        neighbors::force_link(&mut graph, near.into_iter().take(OFFERS), level, orphan);
-    }
-}
-
-/// The lists on an upper page of elements that stay.
-fn lists_that_stay<'p>(
-    index: &Index,
-    dead: &ElementSet,
-    block: u32,
-    bytes: &'p [u8],
-) -> impl Iterator<Item = UpperSlot<'p>> {
-    let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
-    (0..view.used())
-        .map(move |slot| index.expect(block, view.slot(slot)))
-        .filter(|list| list.is_live() && !dead.contains(list.element()))
 }

@@ -134,8 +134,9 @@ impl Removal<'_> {
                 slots,
                 old,
             } => {
-                old.into_iter()
-                    .for_each(|element| self.tombstones.insert(element));
+                for element in old {
+                    self.tombstones.insert(element);
+                }
                 if !slots.is_empty() {
                     let page = Page::lock(self.index.relation(), block, Access::Exclusive);
                     self.remove_from_page(&page, &slots, &dead_tids);

@@ -47,6 +47,9 @@ CREATE INDEX far_embedding ON far USING hnsw (embedding vector_l2_ops) WITH (m =
 INSERT INTO far SELECT i, (SELECT array_agg(hashint4(i * 40 + j) % 10000) FROM generate_series(1, 40) j)::vector
 	FROM generate_series(501, 1000) i;
 SELECT * FROM hnsw_check('far_embedding', true);
+DELETE FROM far WHERE id % 3 > 0;
+VACUUM far;
+SELECT * FROM hnsw_check('far_embedding', true);
 
 -- each operator class; zero vectors have no direction
 CREATE TABLE c (id int, embedding vector(40));

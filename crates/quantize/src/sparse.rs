@@ -1,0 +1,621 @@
+//! Codes of sparse vectors: the elements that weigh most, as many as there is room for, each an index and a level of eight
+//! bits. What is left out and what levels round off is known by its length, from which bounds follow that always hold.
+//!
+//! Sixteen bytes of head, then the indices (two bytes each where dimensions allow, else four), then the levels.
+
+use distance::Sparse;
+
+use crate::Measure;
+
+/// Bytes before the indices.
+const HEAD: usize = 16;
+
+/// Bytes of an index, where there are up to 65,536 dimensions and where there are more.
+const NARROW: usize = 2;
+const WIDE: usize = 4;
+
+/// Where cells are chosen, vectors of more dimensions are hashed to so many.
+const FOLDED: usize = 1024;
+
+/// How sparse vectors become codes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SparseCodes {
+    dimensions: usize,
+    measure: Measure,
+    code_len: usize,
+}
+
+/// A query against such codes.
+#[derive(Clone, Debug)]
+pub(crate) struct SparseQuery {
+    codes: SparseCodes,
+    elements: Table,
+    count: usize,
+    /// The sum of squares, or for L1 of sizes.
+    size: f64,
+    norm: f64,
+}
+
+/// What a code says of the whole vector.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Head {
+    /// A level's worth.
+    scale: f32,
+    /// The length of what levels round off.
+    rounded: f32,
+    /// The length of what is left out.
+    left_out: f32,
+    count: u32,
+}
+
+/// A code taken apart.
+struct Code<'c, const WIDTH: usize> {
+    head: Head,
+    indices: &'c [[u8; WIDTH]],
+    levels: &'c [u8],
+}
+
+impl SparseCodes {
+    /// Codes of `code_len` bytes, or of one element if that is longer.
+    pub(crate) fn new(dimensions: usize, measure: Measure, code_len: usize) -> SparseCodes {
+        SparseCodes {
+            dimensions,
+            measure,
+            code_len: code_len.max(SparseCodes::len_with(dimensions, 1)),
+        }
+    }
+
+    /// Bytes of codes with room for so many elements, a multiple of 4.
+    pub(crate) fn len_with(dimensions: usize, elements: usize) -> usize {
+        (HEAD + elements * (width_of(dimensions) + 1)).next_multiple_of(4)
+    }
+
+    pub(crate) fn code_len(&self) -> usize {
+        self.code_len
+    }
+
+    fn width(&self) -> usize {
+        width_of(self.dimensions)
+    }
+
+    /// Elements of a code at most.
+    fn capacity(&self) -> usize {
+        (self.code_len - HEAD) / (self.width() + 1)
+    }
+
+    pub(crate) fn encode(&self, vector: Sparse<'_>, code: &mut [u8]) {
+        code.fill(0);
+        let (head, elements) = code.split_at_mut(HEAD);
+        let (indices, levels) = elements.split_at_mut(self.capacity() * self.width());
+        let mut indices = indices.chunks_exact_mut(self.width());
+        let kept = self.heaviest(vector);
+        let values = kept.iter().map(|&at| vector.values[at].abs());
+        let scale = values.fold(0.0, f32::max) / 127.0;
+        // With a step too small for f32 all levels are zero.
+        let has_levels = scale > f32::MIN_POSITIVE;
+        let mut kept = kept.into_iter().filter(|_| has_levels).peekable();
+        let (mut rounded, mut left_out, mut count) = (0.0, 0.0, 0);
+        for (at, (&index, &value)) in vector.indices.iter().zip(vector.values).enumerate() {
+            let is_kept = kept.next_if_eq(&at).is_some();
+            let level = (value / scale).round().clamp(-127.0, 127.0);
+            if !is_kept || level == 0.0 {
+                left_out += self.size(value.into());
+                continue;
+            }
+            write_index(
+                index.cast_unsigned(),
+                indices.next().expect("there is room for what is kept"),
+            );
+            levels[count] = (level as i8).cast_unsigned();
+            rounded += self.size(f64::from(value) - f64::from(level * scale));
+            count += 1;
+        }
+        Head {
+            scale,
+            rounded: self.length(rounded),
+            left_out: self.length(left_out),
+            count: count as u32,
+        }
+        .write(head);
+    }
+
+    /// Places of the elements that weigh most, as many as there is room for, in ascending order.
+    fn heaviest(&self, vector: Sparse<'_>) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..vector.values.len()).collect();
+        if places.len() > self.capacity() {
+            let weight = |at: usize| vector.values[at].abs();
+            places.sort_by(|&a, &b| weight(b).total_cmp(&weight(a)));
+            places.truncate(self.capacity());
+            places.sort_unstable();
+        }
+        places
+    }
+
+    /// What a value adds to a sum of sizes.
+    fn size(&self, value: f64) -> f64 {
+        match self.measure {
+            Measure::L1 => value.abs(),
+            Measure::L2 | Measure::InnerProduct => value * value,
+        }
+    }
+
+    /// The length of what has this size, and no less.
+    fn length(&self, size: f64) -> f32 {
+        let length = match self.measure {
+            Measure::L1 => size,
+            Measure::L2 | Measure::InnerProduct => size.sqrt(),
+        };
+        finite(length * (1.0 + f64::from(f32::EPSILON)))
+    }
+
+    pub(crate) fn query(&self, vector: Sparse<'_>) -> SparseQuery {
+        let indices = vector.indices.iter().map(|index| index.cast_unsigned());
+        self.query_of(
+            &indices
+                .zip(vector.values.iter().copied())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    /// A query for what a code says.
+    pub(crate) fn query_from_code(&self, code: &[u8]) -> SparseQuery {
+        self.query_of(&self.elements(code))
+    }
+
+    fn query_of(&self, elements: &[(u32, f32)]) -> SparseQuery {
+        let values = || elements.iter().map(|element| f64::from(element.1));
+        SparseQuery {
+            codes: *self,
+            elements: Table::new(elements),
+            count: elements.len(),
+            size: values().map(|value| self.size(value)).sum(),
+            norm: values().map(|value| value * value).sum::<f64>().sqrt(),
+        }
+    }
+
+    fn elements(&self, code: &[u8]) -> Vec<(u32, f32)> {
+        match self.width() {
+            NARROW => self.read::<NARROW>(code).elements().collect(),
+            _ => self.read::<WIDE>(code).elements().collect(),
+        }
+    }
+
+    /// Takes a code apart. Whatever the bytes, it has some elements.
+    #[inline(always)]
+    fn read<'c, const WIDTH: usize>(&self, code: &'c [u8]) -> Code<'c, WIDTH> {
+        let (head, elements) = code.split_at(HEAD);
+        let head = Head::read(head);
+        let (indices, levels) = elements.split_at(self.capacity() * WIDTH);
+        let count = self.capacity().min(head.count as usize);
+        Code {
+            head,
+            indices: &indices.as_chunks().0[..count],
+            levels: &levels[..count],
+        }
+    }
+
+    /// The distance of two codes; symmetric to the last bit.
+    pub(crate) fn between(&self, a: &[u8], b: &[u8]) -> f32 {
+        match self.width() {
+            NARROW => self.measure_pair::<NARROW>(&self.read(a), &self.read(b)),
+            _ => self.measure_pair::<WIDE>(&self.read(a), &self.read(b)),
+        }
+    }
+
+    /// As if what they leave out had nothing in common with anything.
+    #[inline(always)]
+    fn measure_pair<const WIDTH: usize>(&self, a: &Code<'_, WIDTH>, b: &Code<'_, WIDTH>) -> f32 {
+        let left_out = self.size(a.head.left_out.into()) + self.size(b.head.left_out.into());
+        finite(match self.measure {
+            Measure::L2 => merge(a, b, |a, b| (a - b) * (a - b)) + left_out,
+            Measure::InnerProduct => -merge(a, b, |a, b| a * b),
+            Measure::L1 => merge(a, b, |a, b| (a - b).abs()) + left_out,
+        })
+    }
+
+    /// Of how many values those are by which cells are chosen.
+    pub(crate) fn routing_dimensions(&self) -> usize {
+        self.dimensions.min(FOLDED)
+    }
+
+    /// The elements of a code; where dimensions are many these are hashed to few, with signs by chance, which leaves lengths
+    /// and products about what they are.
+    pub(crate) fn routing_values(&self, code: &[u8], into: &mut [f32]) {
+        into.fill(0.0);
+        let dimensions = into.len();
+        for (index, value) in self.elements(code) {
+            if self.dimensions <= FOLDED {
+                into[index as usize % dimensions] += value;
+            } else {
+                let hash = spread(index);
+                let sign = if hash >> 31 == 0 { 1.0 } else { -1.0 };
+                into[(hash >> 21) as usize % dimensions] += sign * value;
+            }
+        }
+    }
+}
+
+impl SparseQuery {
+    pub(crate) fn distance(&self, code: &[u8]) -> f32 {
+        self.measure(code).0
+    }
+
+    pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {
+        let (distance, terms, head) = self.measure(code);
+        let (rounded, left_out) = (f64::from(head.rounded), f64::from(head.left_out));
+        let error = match self.codes.measure {
+            Measure::L2 => (2.0 * terms.sqrt() + rounded) * rounded + 2.0 * left_out * self.norm,
+            Measure::InnerProduct => (rounded + left_out) * self.norm,
+            Measure::L1 => rounded + 2.0 * left_out,
+        };
+        // The operator adds up in f32 and in an order of its own.
+        let steps = self.count + self.codes.capacity().min(head.count as usize) + 2;
+        let size = terms + self.codes.size(left_out);
+        let adding = size * steps as f64 * f64::from(f32::EPSILON);
+        (distance, finite(error + adding).max(0.0))
+    }
+
+    /// The distance, the sum of the sizes of the terms that it is the sum of, and what the code says of its vector.
+    fn measure(&self, code: &[u8]) -> (f32, f64, Head) {
+        match self.codes.width() {
+            NARROW => self.measure_code::<NARROW>(&self.codes.read(code)),
+            _ => self.measure_code::<WIDE>(&self.codes.read(code)),
+        }
+    }
+
+    #[inline(always)]
+    fn measure_code<const WIDTH: usize>(&self, code: &Code<'_, WIDTH>) -> (f32, f64, Head) {
+        // The terms of indices that only the query has are in its own sum: those of the others are taken off.
+        let (sum, sizes) = match self.codes.measure {
+            Measure::L2 => self.sum(code, |x, q| x * (x - 2.0 * q)),
+            Measure::InnerProduct => self.sum(code, |x, q| -x * q),
+            Measure::L1 => self.sum(code, |x, q| (x - q).abs() - q.abs()),
+        };
+        let (distance, terms) = match self.codes.measure {
+            Measure::InnerProduct => (sum, sizes),
+            Measure::L2 | Measure::L1 => {
+                let terms = (self.size + sum).max(0.0);
+                (terms + self.codes.size(code.head.left_out.into()), terms)
+            }
+        };
+        (finite(distance), terms, code.head)
+    }
+
+    /// Adds up a term for each element of a code, given what the query has at its index; the terms and their sizes.
+    #[inline(always)]
+    fn sum<const WIDTH: usize>(
+        &self,
+        code: &Code<'_, WIDTH>,
+        term: impl Fn(f64, f64) -> f64,
+    ) -> (f64, f64) {
+        let (mut sum, mut sizes) = (0.0, 0.0);
+        for (index, value) in code.elements() {
+            let term = term(value.into(), self.elements.value(index).into());
+            sum += term;
+            sizes += term.abs();
+        }
+        (sum, sizes)
+    }
+}
+
+impl<const WIDTH: usize> Code<'_, WIDTH> {
+    #[inline(always)]
+    fn elements(&self) -> impl Iterator<Item = (u32, f32)> {
+        let indices = self.indices.iter().map(read_index);
+        let value = |level: &u8| f32::from(level.cast_signed()) * self.head.scale;
+        indices.zip(self.levels.iter().map(value))
+    }
+
+    #[inline(always)]
+    fn value(&self, at: usize) -> f32 {
+        f32::from(self.levels[at].cast_signed()) * self.head.scale
+    }
+}
+
+impl Head {
+    #[inline(always)]
+    fn read(bytes: &[u8]) -> Head {
+        let words = bytes.as_chunks().0;
+        Head {
+            scale: f32::from_ne_bytes(words[0]),
+            rounded: f32::from_ne_bytes(words[1]),
+            left_out: f32::from_ne_bytes(words[2]),
+            count: u32::from_ne_bytes(words[3]),
+        }
+    }
+
+    fn write(self, into: &mut [u8]) {
+        let words = into.as_chunks_mut().0;
+        words[0] = self.scale.to_ne_bytes();
+        words[1] = self.rounded.to_ne_bytes();
+        words[2] = self.left_out.to_ne_bytes();
+        words[3] = self.count.to_ne_bytes();
+    }
+}
+
+fn width_of(dimensions: usize) -> usize {
+    if dimensions <= 1 << 16 { NARROW } else { WIDE }
+}
+
+#[inline(always)]
+fn read_index<const WIDTH: usize>(bytes: &[u8; WIDTH]) -> u32 {
+    match *bytes.as_slice() {
+        [a, b] => u16::from_ne_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
+        _ => unreachable!("an index has two bytes or four"),
+    }
+}
+
+fn write_index(index: u32, into: &mut [u8]) {
+    match into.len() {
+        NARROW => into.copy_from_slice(&(index as u16).to_ne_bytes()),
+        _ => into.copy_from_slice(&index.to_ne_bytes()),
+    }
+}
+
+/// Adds up a term for each index that either code has, zero standing for what the other does not have.
+#[inline(always)]
+fn merge<const WIDTH: usize>(
+    a: &Code<'_, WIDTH>,
+    b: &Code<'_, WIDTH>,
+    term: impl Fn(f32, f32) -> f32,
+) -> f64 {
+    let (mut at_a, mut at_b, mut sum) = (0, 0, 0.0);
+    while let (Some(index_a), Some(index_b)) = (a.indices.get(at_a), b.indices.get(at_b)) {
+        let (index_a, index_b) = (read_index(index_a), read_index(index_b));
+        // No branch depends on which index is lower: that could not be foreseen.
+        let (in_a, in_b) = (index_a <= index_b, index_b <= index_a);
+        let value_a = if in_a { a.value(at_a) } else { 0.0 };
+        let value_b = if in_b { b.value(at_b) } else { 0.0 };
+        sum += f64::from(term(value_a, value_b));
+        at_a += usize::from(in_a);
+        at_b += usize::from(in_b);
+    }
+    let rest_a = (at_a..a.levels.len()).map(|at| term(a.value(at), 0.0));
+    let rest_b = (at_b..b.levels.len()).map(|at| term(0.0, b.value(at)));
+    // In turn from both, one of which has none: so that the sum does not depend on which is first.
+    rest_a
+        .chain(rest_b)
+        .fold(sum, |sum, term| sum + f64::from(term))
+}
+
+/// Sums may leave f32, and NaN has no place in an order.
+#[inline(always)]
+fn finite(sum: f64) -> f32 {
+    if sum.is_nan() {
+        return f32::MAX;
+    }
+    sum.clamp(f32::MIN.into(), f32::MAX.into()) as f32
+}
+
+/// What a query has at an index: a hash table of which at least three quarters are free.
+#[derive(Clone, Debug)]
+struct Table {
+    entries: Vec<(u32, f32)>,
+    /// Bits of a hash that are too many for a place.
+    shift: u32,
+}
+
+/// Not an index: there are at most a thousand million.
+const FREE: u32 = u32::MAX;
+
+impl Table {
+    fn new(elements: &[(u32, f32)]) -> Table {
+        let size = (4 * elements.len()).next_power_of_two().max(2);
+        let mut table = Table {
+            entries: vec![(FREE, 0.0); size],
+            shift: u32::BITS - size.trailing_zeros(),
+        };
+        for &(index, value) in elements.iter().filter(|element| element.0 != FREE) {
+            let place = table.find(index);
+            table.entries[place] = (index, value);
+        }
+        table
+    }
+
+    #[inline(always)]
+    fn value(&self, index: u32) -> f32 {
+        // A free place has the value zero.
+        self.entries[self.find(index)].1
+    }
+
+    /// The place of an index, or the free one where it would be.
+    #[inline(always)]
+    fn find(&self, index: u32) -> usize {
+        let mut place = (spread(index) >> self.shift) as usize;
+        loop {
+            let (key, _) = self.entries[place];
+            if key == index || key == FREE {
+                return place;
+            }
+            place = (place + 1) & (self.entries.len() - 1);
+        }
+    }
+}
+
+/// Multiplies by the golden ratio, which sends neighboring numbers to far places; the highest bits are the best.
+#[inline(always)]
+fn spread(index: u32) -> u32 {
+    index.wrapping_mul(0x9E37_79B9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use distance::{Metric, sparse_distance};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const MEASURES: [Measure; 3] = [Measure::L2, Measure::InnerProduct, Measure::L1];
+
+    #[derive(Clone, Debug)]
+    struct Vector {
+        indices: Vec<i32>,
+        values: Vec<f32>,
+    }
+
+    impl Vector {
+        fn of(elements: impl IntoIterator<Item = (i32, f32)>) -> Vector {
+            let (indices, values) = elements.into_iter().unzip();
+            Vector { indices, values }
+        }
+
+        fn view(&self) -> Sparse<'_> {
+            Sparse {
+                indices: &self.indices,
+                values: &self.values,
+            }
+        }
+    }
+
+    /// Elements in few places, so that vectors have some in common, spread over all dimensions.
+    fn vectors(dimensions: usize) -> impl Strategy<Value = Vector> {
+        let step = (dimensions / 60).max(1) as i32;
+        let index = (0..60.min(dimensions as i32)).prop_map(move |place| place * step);
+        let value = prop_oneof![
+            4 => -10.0_f32..10.0,
+            2 => (1..4_i8).prop_map(f32::from),
+            1 => any::<f32>().prop_map(|value| if value.is_finite() { value } else { f32::MAX }),
+        ];
+        prop::collection::btree_map(index, value, 0..40).prop_map(|elements: BTreeMap<_, _>| {
+            Vector::of(elements.into_iter().filter(|element| element.1 != 0.0))
+        })
+    }
+
+    fn code(codes: &SparseCodes, vector: &Vector) -> Vec<u8> {
+        let mut code = vec![0xAA; codes.code_len()];
+        codes.encode(vector.view(), &mut code);
+        code
+    }
+
+    fn exact(measure: Measure, a: &Vector, b: &Vector) -> f64 {
+        let metric = match measure {
+            Measure::L2 => Metric::L2Squared,
+            Measure::InnerProduct => Metric::InnerProduct,
+            Measure::L1 => Metric::L1,
+        };
+        sparse_distance(metric, a.view(), b.view())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+        #[test]
+        fn bounds_hold_whatever_part_of_a_vector_a_code_has(
+            (dimensions, a, b) in prop_oneof![Just(7_usize), Just(60), Just(30_000), Just(1_000_000_000)]
+                .prop_flat_map(|dimensions| (Just(dimensions), vectors(dimensions), vectors(dimensions))),
+            room in 1..50_usize,
+        ) {
+            for measure in MEASURES {
+                let codes = SparseCodes::new(dimensions, measure, SparseCodes::len_with(dimensions, room));
+                let (distance, error) = codes.query(a.view()).estimate(&code(&codes, &b));
+                let exact = exact(measure, &a, &b);
+                prop_assert!(!distance.is_nan() && error >= 0.0);
+                // Beyond f32 sums are infinite, and of infinite ones there may be no difference.
+                let bound = f64::from(distance) - f64::from(error);
+                prop_assert!(!exact.is_finite() || bound <= exact + 1e-6 * exact.abs(), "{measure:?} {bound} {exact}");
+            }
+        }
+
+        #[test]
+        fn pairs_of_codes_are_measured_alike_from_either_side(
+            a in vectors(30_000), b in vectors(30_000), room in 1..50_usize
+        ) {
+            for measure in MEASURES {
+                let codes = SparseCodes::new(30_000, measure, SparseCodes::len_with(30_000, room));
+                let (a, b) = (code(&codes, &a), code(&codes, &b));
+                let between = codes.between(&a, &b);
+                prop_assert_eq!(between.to_bits(), codes.between(&b, &a).to_bits());
+                prop_assert!(!between.is_nan());
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_code(bytes in prop::collection::vec(any::<u8>(), 160), a in vectors(30_000)) {
+            for (dimensions, measure) in [30, 30_000, 1_000_000_000].into_iter().zip(MEASURES) {
+                let codes = SparseCodes::new(dimensions, measure, 160);
+                let (distance, error) = codes.query(a.view()).estimate(&bytes);
+                prop_assert!(!distance.is_nan() && error >= 0.0);
+                prop_assert!(!codes.between(&bytes, &bytes).is_nan());
+                let mut values = vec![0.0; codes.routing_dimensions()];
+                codes.routing_values(&bytes, &mut values);
+            }
+        }
+    }
+
+    #[test]
+    fn small_integers_are_coded_as_they_are() {
+        let a = Vector::of([(0, 127.0), (5, -3.0), (29_999, 64.0)]);
+        let b = Vector::of([(0, 127.0), (5, 2.0), (7, 1.0)]);
+        for dimensions in [30_000, 70_000] {
+            for (measure, expected) in MEASURES.into_iter().zip([4122.0, -16_123.0, 70.0]) {
+                let codes =
+                    SparseCodes::new(dimensions, measure, SparseCodes::len_with(dimensions, 3));
+                let (a, query) = (code(&codes, &a), codes.query(b.view()));
+                assert_eq!(query.distance(&a), expected);
+                assert_eq!(codes.between(&a, &code(&codes, &b)), expected);
+                assert_eq!(
+                    codes.query_from_code(&code(&codes, &b)).distance(&a),
+                    expected
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_weighs_least_is_left_out() {
+        let vector = Vector::of([(1, 1.0), (2, -8.0), (3, 4.0), (4, 2.0), (5, 8.0)]);
+        let codes = SparseCodes::new(100, Measure::L1, SparseCodes::len_with(100, 4));
+        assert_eq!(codes.capacity(), 4);
+        let code = code(&codes, &vector);
+        let indices: Vec<u32> = codes
+            .elements(&code)
+            .iter()
+            .map(|element| element.0)
+            .collect();
+        assert_eq!(indices, [2, 3, 4, 5]);
+        assert!((1.0..1.001).contains(&Head::read(&code).left_out));
+        let nothing = codes.query(Vector::of([]).view());
+        assert!((nothing.distance(&code) - 23.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn vectors_without_elements_or_with_tiny_ones_have_codes() {
+        for elements in [
+            vec![],
+            vec![(3, 1e-45_f32)],
+            vec![(3, f32::MAX), (4, 1e-30)],
+        ] {
+            let vector = Vector::of(elements);
+            for measure in MEASURES {
+                let codes = SparseCodes::new(10, measure, SparseCodes::len_with(10, 5));
+                let code = code(&codes, &vector);
+                let (distance, error) = codes.query(vector.view()).estimate(&code);
+                assert!(
+                    !distance.is_nan() && !error.is_nan(),
+                    "{measure:?} {vector:?}"
+                );
+            }
+        }
+    }
+
+    /// With 1,024 values of it and more the inner product of two vectors is off by a few hundredths of their lengths.
+    #[test]
+    fn routing_values_keep_inner_products() {
+        let element = |i: i32, seed: i32| (i * 9973, ((i * seed) % 17) as f32 + 1.0);
+        let a = Vector::of((0..120).map(|i| element(i, 5)));
+        let b = Vector::of((60..180).map(|i| element(i, 3)));
+        let codes = SparseCodes::new(1_000_000_000, Measure::L2, 2000);
+        let values = |vector: &Vector| {
+            let mut values = vec![0.0; codes.routing_dimensions()];
+            codes.routing_values(&code(&codes, vector), &mut values);
+            values
+        };
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        let (x, y) = (values(&a), values(&b));
+        let lengths = (dot(&x, &x) * dot(&y, &y)).sqrt();
+        let off = dot(&x, &y) + exact(Measure::InnerProduct, &a, &b);
+        assert!(off.abs() < 0.1 * lengths, "{off} of {lengths}");
+    }
+}
