@@ -1,6 +1,6 @@
 //! What a scan is expected to cost: the walk before the first row, then its share of further walks for each row.
 //!
-//! In the planner's units a page of a table that is in memory is about 4 µs, and so is measuring some 80 elements.
+//! In the planner's units a page of a table that is in memory is about 4 µs, and so is measuring some 20 elements.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use pgrx::{pg_guard, pg_sys};
