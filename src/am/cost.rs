@@ -1,11 +1,10 @@
 //! What a scan is expected to cost: the walk before the first row, then its share of further walks for each row.
 //!
-//! In the planner's units a page of a table that is in memory is about 4 µs, and so is measuring some 80 elements.
+//! In the planner's units a page of a table that is in memory is about 4 µs, and so is measuring some 20 elements.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use pgrx::{pg_guard, pg_sys};
 
-use super::opclass::OperatorClass;
 use super::{options, scan};
 use crate::pg::{Relation, compat};
 use crate::settings::EF_SEARCH;
@@ -14,17 +13,14 @@ use crate::settings::EF_SEARCH;
 /// text embeddings of 384 and of 768 dimensions take (600 elements for 41 of 117,000, 970 for 50 of 35,000, 11,300 for 1,250).
 const MEASURED: f64 = 2.7;
 const MEASURED_POWER: f64 = 0.75;
-/// Elements measured for each row that a scan hands out beyond its first walk, and rows read for it.
+/// Elements measured for each row that a scan hands out beyond its first walk, as long as there are others, and rows read for it.
+/// Values out of line are not charged, since the planner does not charge a sort for them either.
 const MEASURED_PER_ROW: f64 = 13.0;
 const ROWS_PER_ROW: f64 = 1.3;
 /// Elements measured on a page: neighbors often lie side by side.
 const ELEMENTS_PER_VISIT: f64 = 2.0;
 /// Share of the pages visited that is charged as random reads where all of the index is in memory.
 const LEAST_COLD: f64 = 0.02;
-/// What fetching a value out of line is charged, in random reads.
-const TOAST_FETCH: f64 = 0.25;
-/// Values longer than this are likely to be out of line (`TOAST_TUPLE_THRESHOLD`).
-const TOAST_THRESHOLD: usize = 2000;
 
 #[pg_guard]
 #[expect(clippy::too_many_arguments, reason = "Postgres' signature")]
@@ -85,10 +81,11 @@ impl Estimate {
             Engine::of((*path).indexinfo, &costs)
         };
         let beam = scan::beam_for(EF_SEARCH.get().unsigned_abs() as usize);
-        let first = engine.walk(beam);
+        let measured = engine.measured(beam);
+        let first = engine.walk(measured);
         Self {
             startup: first,
-            total: first + engine.tuples * engine.further_row(),
+            total: first + engine.tuples * engine.further_row(measured),
             selectivity: costs.indexSelectivity,
             pages: costs.numIndexPages,
         }
@@ -106,8 +103,6 @@ struct Engine {
     page: f64,
     /// Of reading a row for measuring it, beyond what the planner charges for the rows handed out.
     row: f64,
-    /// Of fetching its value.
-    value: f64,
 }
 
 impl Engine {
@@ -118,14 +113,9 @@ impl Engine {
         // it is read. The planner's settings are globals of this backend.
         unsafe {
             let relation = pg_sys::index_open((*info).indexoid, pg_sys::NoLock.cast_signed());
-            let index = Relation::new(relation);
-            let m = options::params(index).m;
-            let dimensions = usize::try_from(index.first_typmod()).unwrap_or(0);
-            let bytes = OperatorClass::of(index).kind().bytes(dimensions);
+            let m = options::params(Relation::new(relation)).m;
             pg_sys::index_close(relation, pg_sys::NoLock.cast_signed());
-            let read = costs.spc_random_page_cost;
-            let page = read * cold_share(costs.numIndexPages);
-            let out_of_line = bytes > TOAST_THRESHOLD;
+            let page = costs.spc_random_page_cost * cold_share(costs.numIndexPages);
             Self {
                 #[expect(clippy::cast_precision_loss, reason = "at most 100")]
                 m: m as f64,
@@ -134,26 +124,27 @@ impl Engine {
                 element: 2.0 * (pg_sys::cpu_index_tuple_cost + pg_sys::cpu_operator_cost),
                 page,
                 row: pg_sys::cpu_tuple_cost + pg_sys::cpu_operator_cost + page,
-                value: if out_of_line { read * TOAST_FETCH } else { 0.0 },
             }
         }
     }
 
-    /// The first walk, which comes before the first row.
-    fn walk(&self, beam: usize) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most 12,500")]
+    /// Elements that the first walk measures.
+    fn measured(&self, beam: usize) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
         let beam = beam as f64;
-        let elements = (MEASURED * self.m * beam.powf(MEASURED_POWER)).min(self.tuples);
-        let pages = (elements / ELEMENTS_PER_VISIT).min(self.pages);
-        elements * self.element + pages * self.page
+        (MEASURED * self.m * beam.powf(MEASURED_POWER)).min(self.tuples)
     }
 
-    /// A row, with its share of the walks that go on.
-    fn further_row(&self) -> f64 {
-        let elements = MEASURED_PER_ROW.min(self.tuples);
-        elements * (self.element + self.page / ELEMENTS_PER_VISIT)
-            + (ROWS_PER_ROW - 1.0) * self.row
-            + ROWS_PER_ROW * self.value
+    /// The first walk, which comes before the first row.
+    fn walk(&self, measured: f64) -> f64 {
+        let pages = (measured / ELEMENTS_PER_VISIT).min(self.pages);
+        measured * self.element + pages * self.page
+    }
+
+    /// A row, with its share of the walks that go on to what the first has left.
+    fn further_row(&self, measured: f64) -> f64 {
+        let elements = MEASURED_PER_ROW * (1.0 - measured / self.tuples);
+        elements * (self.element + self.page / ELEMENTS_PER_VISIT) + (ROWS_PER_ROW - 1.0) * self.row
     }
 }
 

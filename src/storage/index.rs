@@ -133,7 +133,7 @@ pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Cor
 impl Kept {
     fn read(relation: Relation) -> Self {
         // A file without blocks is damage, to be said before Postgres says it in its own words.
-        if relation.blocks() <= METAPAGE {
+        if relation.blocks() == METAPAGE {
             corrupt(relation, METAPAGE, Corrupt::NoSuchBlock(METAPAGE));
         }
         let frozen = metapage::read(relation).frozen;
