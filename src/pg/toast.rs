@@ -11,7 +11,7 @@
 use std::cell::RefCell;
 
 use pgrx::pg_sys;
-use pgrx::{set_varsize_4b, vardata_any, varsize_any_exhdr, vartag_1b_e};
+use pgrx::{set_varsize_4b, vardata_1b_e, vardata_any, varsize_any_exhdr, vartag_1b_e};
 
 use super::compat;
 
@@ -40,7 +40,7 @@ impl Place {
             {
                 return None;
             }
-            let pointer = vardata_any(given)
+            let pointer = vardata_1b_e(given)
                 .cast::<pg_sys::varatt_external>()
                 .read_unaligned();
             // The two upper bits name a compression method.

@@ -38,6 +38,15 @@ END $$;
 SELECT chunks('t');
 SELECT wrong('t', '<->', 700);
 
+-- Each row measured is fetched once, though the query asks for the distances of those that it is handed.
+SELECT indexrelid AS toast_index FROM pg_index JOIN pg_class t ON t.reltoastrelid = indrelid WHERE t.oid = 't'::regclass \gset
+SELECT vector_of(-1, 700) AS q \gset
+BEGIN;
+SELECT pg_stat_get_xact_numscans(:toast_index) AS before \gset
+SELECT count(d) FROM (SELECT id, embedding <-> :'q' AS d FROM t ORDER BY embedding <-> :'q' LIMIT 10) s;
+SELECT pg_stat_get_xact_numscans(:toast_index) - :before = rows AS fetched_once FROM hnsw_last_scan();
+COMMIT;
+
 -- beside values that are kept in line
 ALTER TABLE t ALTER embedding SET STORAGE MAIN;
 UPDATE t SET embedding = vector_of(id + 1000, 700) WHERE id % 3 = 0;
