@@ -18,6 +18,18 @@ pub(crate) enum Kind {
     Sparse,
 }
 
+impl Kind {
+    /// The bytes that a value of so many dimensions takes. Of a sparse vector they do not tell: none.
+    pub(crate) fn bytes(self, dimensions: usize) -> usize {
+        match self {
+            Self::Dense(distance::Kind::F32) => dimensions * size_of::<f32>(),
+            Self::Dense(distance::Kind::F16) => dimensions * size_of::<f16>(),
+            Self::Bit => dimensions.div_ceil(8),
+            Self::Sparse => 0,
+        }
+    }
+}
+
 /// A value of an indexed column.
 pub(crate) enum Indexed<'a> {
     F32(Dense<'a, f32>),

@@ -55,9 +55,9 @@ SET enable_seqscan = off;
 SELECT id FROM t ORDER BY hash <~> B'00000000';
 INSERT INTO t VALUES (1, B'11110000'), (2, B'11111100'), (3, B'00000000'), (4, NULL), (5, B'00000001'), (6, B'11110000');
 EXPLAIN (COSTS OFF) SELECT id FROM t ORDER BY hash <~> B'11110000';
-SELECT id, hash <~> B'11110001' AS distance FROM t ORDER BY hash <~> B'11110001', id;
+SELECT * FROM (SELECT id, hash <~> B'11110001' AS distance FROM t ORDER BY hash <~> B'11110001' OFFSET 0) s ORDER BY distance, id;
 EXPLAIN (COSTS OFF) SELECT id FROM t ORDER BY hash <%> B'11110000';
-SELECT id, round((hash <%> B'11110001')::numeric, 6) AS distance FROM t ORDER BY hash <%> B'11110001', id;
+SELECT * FROM (SELECT id, round((hash <%> B'11110001')::numeric, 6) AS distance FROM t ORDER BY hash <%> B'11110001' OFFSET 0) s ORDER BY distance, id;
 SELECT count(*) FROM (SELECT id FROM t ORDER BY hash <%> B'00000000') s;
 SELECT count(*) FROM (SELECT id FROM t ORDER BY hash <~> (SELECT NULL::bit(8))) s;
 SELECT id FROM t ORDER BY hash <~> B'1111000';
@@ -67,7 +67,7 @@ SELECT name, count(*) FROM unnest(ARRAY['hamming', 'jaccard']) name, hnsw_check(
 SELECT elements, rows, code_bits, dimensions, measure FROM unnest(ARRAY['hamming', 'jaccard']) name, hnsw_index_info(name::regclass);
 DELETE FROM t WHERE id IN (1, 2, 3);
 VACUUM t;
-SELECT id, hash <~> B'11110001' AS distance FROM t ORDER BY hash <~> B'11110001', id;
+SELECT * FROM (SELECT id, hash <~> B'11110001' AS distance FROM t ORDER BY hash <~> B'11110001' OFFSET 0) s ORDER BY distance, id;
 SELECT count(*) FROM hnsw_check('hamming', heapallindexed => true);
 DROP TABLE t;
 

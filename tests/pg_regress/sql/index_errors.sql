@@ -31,7 +31,6 @@ INSERT INTO errors VALUES
 	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops) INCLUDE (id)$$, '0A000 | access method "hnsw" does not support included columns'),
 	($$CREATE UNIQUE INDEX ON items USING hnsw (v vector_l2_ops)$$, '0A000 | access method "hnsw" does not support unique indexes'),
 	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops DESC)$$, '0A000 | access method "hnsw" does not support ASC/DESC options'),
-	($$ALTER TABLE items ADD EXCLUDE USING hnsw (v vector_l2_ops WITH =)$$, '42809 | operator =(vector,vector) is not a member of operator family "vector_l2_ops" | The exclusion operator must be related to the index operator class for the constraint.'),
 	($$CLUSTER items USING items_v$$, '0A000 | cannot cluster on index "items_v" because access method does not support clustering'),
 	($$CREATE INDEX ON items USING hnsw (v odd_ops)$$, '0A000 | type not supported for hnsw index'),
 	($$CREATE INDEX ON items USING ivfflat (v vector_l2_ops)$$, '42704 | access method "ivfflat" does not exist'),
