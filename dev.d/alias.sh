@@ -77,8 +77,7 @@ alias_write() {
 # added. Types, operators, casts and aggregates are what they were.
 alias_update() {
     echo "-- Objects of pgvector become omendb's."
-    echo "\\echo Use \"ALTER EXTENSION vector UPDATE\" to load this file. \\quit"
-    echo
+    printf '%s\n\n' '\echo Use "ALTER EXTENSION vector UPDATE" to load this file. \quit'
     awk -v RS= -v ORS='\n\n' '
         sub(/(^|\n)CREATE FUNCTION/, "\nCREATE OR REPLACE FUNCTION") { sub(/^\n/, ""); print }
         /(^|\n)CREATE OPERATOR CLASS.* USING hash / { print }' sql/omendb.sql

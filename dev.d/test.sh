@@ -115,8 +115,9 @@ test_symbols() {
 }
 
 test_regress() {
-    local regress_bin=$bin kernels
-    for kernels in '' scalar; do test_regress_only "$kernels"; done
+    local regress_bin=$bin
+    test_regress_only ''
+    if [[ -z $quick ]]; then test_regress_only scalar; fi
 }
 
 # The regress files asked for, with the kernels that the argument lowers to, if any.

@@ -165,9 +165,7 @@ impl Query {
     /// The zero of a kind.
     pub(crate) fn zero(kind: Kind, dimensions: usize) -> Self {
         let form = match kind {
-            Kind::Dense(distance::Kind::F32) => QueryForm::Bytes(vec![0; 4 * dimensions]),
-            Kind::Dense(distance::Kind::F16) => QueryForm::Bytes(vec![0; 2 * dimensions]),
-            Kind::Bit => QueryForm::Bytes(vec![0; dimensions.div_ceil(8)]),
+            Kind::Dense(_) | Kind::Bit => QueryForm::Bytes(vec![0; kind.bytes(dimensions)]),
             Kind::Sparse => QueryForm::Sparse {
                 indices: Vec::new(),
                 values: Vec::new(),

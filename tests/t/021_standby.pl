@@ -9,7 +9,7 @@ use Time::HiRes qw(sleep time);
 use Wordnet;
 
 my $seconds = Wordnet::long() ? 60 : 3;
-my $primary = Wordnet::node('primary', "wal_consistency_checking = 'all'\nmax_connections = 20",
+my $primary = Wordnet::node('primary', "wal_consistency_checking = 'all'\nmax_connections = 50",
   allows_streaming => 1, has_archiving => 1);
 Wordnet::prepare_churn($primary);
 Wordnet::index($primary, 'vector_l2_ops');
@@ -28,7 +28,7 @@ sub vacuum_meanwhile {
   while (time < $stop) {
     sql('VACUUM (INDEX_CLEANUP on) wordnet');
     sql('REINDEX INDEX CONCURRENTLY wordnet_embedding') if ++$rounds % 5 == 0;
-    $between->($rounds) if $between;
+    $between->() if $between;
     sleep 0.1;
   }
   return $rounds;
@@ -55,12 +55,14 @@ sleep 0.5;
 $primary->backup('under_load');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'under_load', has_streaming => 1);
-$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = 100ms");
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = 100ms\nmax_connections = 100");
 $standby->start;
-my @readers = map { Wordnet::script($standby, "\\set ON_ERROR_STOP off\n" . $_ x 2000) }
-  "SELECT share_found(20);\n",
-  "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT share_found(5); SELECT pg_sleep(0.3); SELECT share_found(5); COMMIT;\n";
-my $vacuums = vacuum_meanwhile($seconds);
+# A conflict may end a session too, so new ones come all the time.
+my @readers;
+my $vacuums = vacuum_meanwhile($seconds, sub {
+  push @readers, map { Wordnet::script($standby, "\\set ON_ERROR_STOP off\n$_") } "SELECT share_found(1);\n" x 20,
+    "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT share_found(2); SELECT pg_sleep(0.3); SELECT share_found(2); COMMIT;\n";
+});
 Wordnet::output($_) for @load;
 $primary->wait_for_catchup($standby);
 $standby->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()});
@@ -75,7 +77,7 @@ for (map { split /\n/, ${ $_->{output} } } @readers) {
   else { push @others, $_ unless /$harmless/ }
 }
 is(join("\n", @others), '', "no error but $conflicts conflicts with recovery in searches on the standby, beside $vacuums vacuums");
-cmp_ok($searches, '>=', 2, "$searches groups of searches succeeded");
+cmp_ok($searches, '>=', 10, "$searches groups of searches succeeded");
 cmp_ok($found / $searches, '>=', 0.9, 'recall while it replays');
 same_on_both($standby, 'after the load');
 
@@ -83,7 +85,6 @@ same_on_both($standby, 'after the load');
 @load = start_load($seconds);
 my $restarts = 0;
 vacuum_meanwhile($seconds, sub {
-  return unless $_[0] % 2;
   Wordnet::crash($standby);
   Wordnet::start_again($standby);
   $restarts++;

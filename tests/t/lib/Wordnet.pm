@@ -17,16 +17,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
-my %operator_of = (
-  vector_l2_ops => '<->',
-  vector_ip_ops => '<#>',
-  vector_cosine_ops => '<=>',
-  vector_l1_ops => '<+>',
-  halfvec_l2_ops => '<->',
-  halfvec_ip_ops => '<#>',
-  halfvec_cosine_ops => '<=>',
-  halfvec_l1_ops => '<+>',
-);
+my %operator = (l2 => '<->', ip => '<#>', cosine => '<=>', l1 => '<+>', hamming => '<~>', jaccard => '<%>');
 
 # A started server with the data; the configuration is added to Postgres's own of tests. Further parameters are init's.
 sub node {
@@ -219,7 +210,8 @@ SQL
 
 sub operator {
   my (%options) = @_;
-  return $operator_of{ $options{operator_class} // 'vector_l2_ops' };
+  my ($distance) = ($options{operator_class} // 'vector_l2_ops') =~ /_(\w+)_ops$/;
+  return $operator{$distance};
 }
 
 sub search {
