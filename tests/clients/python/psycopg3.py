@@ -49,7 +49,8 @@ for column, type, operators in columns:
         if f'{type}_{operator_class}' in there:
             connection.execute(f'CREATE INDEX ON items USING hnsw ({column} {type}_{operator_class})')
         query = values(QUERY)['vhsb'.index(column)]
-        statement = f'SELECT {column} {operator} %s FROM items ORDER BY {column} {operator} %s LIMIT 5'
+        written = operator.replace('%', '%%')
+        statement = f'SELECT {column} {written} %s FROM items ORDER BY {column} {written} %s LIMIT 5'
         check(operator, [distance for distance, in connection.execute(statement, (query, query), binary=True)])
 [average] = connection.execute('SELECT avg(v) FROM items').fetchone()
 assert abs(average.to_list()[0] - sum(row[0] for row in ROWS) / len(ROWS)) < 1e-6
