@@ -2,7 +2,7 @@
 //!
 //! Lists that lost their tombstones may have lost the only way to a whole part of the graph. What can be reached is found
 //! without holding lists in memory: pages are read in their order, each list adds its neighbors if its element has been
-//! reached, and that is done again until nothing is added. It takes a few rounds, and two bits for an element.
+//! reached, and that is done again until nothing is added. It takes a few rounds, and three bits for an element.
 
 use hnsw::{ElementId, Level, Search};
 use layout::{ElementPage, PageKind, UpperPage};
@@ -19,6 +19,8 @@ use crate::storage::page_graph::PageGraph;
 const OFFERS: usize = 8;
 /// Links made may displace others; so often at most is looked for what that lost.
 const ROUNDS: usize = 4;
+/// Elements of a lost part that wait to be followed, at most: what lies beyond them is linked by itself.
+const WAITING: usize = 1 << 16;
 
 /// Links what cannot be reached, whatever the cause. Nothing links to the elements of `dead` any more.
 pub(super) fn restore(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
@@ -35,7 +37,7 @@ pub(super) fn restore(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &Elem
             if lost.is_empty() {
                 break;
             }
-            for element in lost {
+            for element in lost.iter() {
                 layer.link(&mut search, ef_construction, element);
             }
         }
@@ -54,12 +56,7 @@ struct Layer<'a, 's> {
 
 impl<'a, 's> Layer<'a, 's> {
     fn new(sweep: &'a mut Sweep<'s>, dead: &'a ElementSet, level: Level) -> Self {
-        let blocks = sweep.index.relation().blocks();
-        let slots = &sweep.index.geometry().element;
-        let (reached, expanded) = (
-            ElementSet::new(slots, blocks),
-            ElementSet::new(slots, blocks),
-        );
+        let (reached, expanded) = (no_elements(sweep.index), no_elements(sweep.index));
         Self {
             sweep,
             dead,
@@ -91,14 +88,14 @@ impl<'a, 's> Layer<'a, 's> {
     }
 
     /// Elements to which no way leads. Those that were added meanwhile are not among them.
-    fn lost(&mut self) -> Vec<ElementId> {
-        let mut lost = Vec::new();
+    fn lost(&mut self) -> ElementSet {
         let (index, dead, level) = (self.sweep.index, self.dead, self.level);
+        let mut lost = no_elements(index);
         let reached = &self.reached;
         let find = |block: u32, _, bytes: &[u8]| {
             for_each_list(index, dead, level, (block, bytes), |element, _| {
                 if reached.has_room_for(element) && !reached.contains(element) {
-                    lost.push(element);
+                    lost.insert(element);
                 }
             });
         };
@@ -142,9 +139,15 @@ impl<'a, 's> Layer<'a, 's> {
             compat::vacuum_delay_point();
             neighbors.clear();
             graph.locked_neighbors(element, self.level, &mut neighbors);
+            neighbors.truncate(WAITING.saturating_sub(to_expand.len()));
             to_expand.extend(neighbors.iter().filter(|&&next| self.reached.insert(next)));
         }
     }
+}
+
+/// With room for those of the index as it is now.
+fn no_elements(index: &Index) -> ElementSet {
+    ElementSet::new(&index.geometry().element, index.relation().blocks())
 }
 
 /// Where the lists of a layer are.
