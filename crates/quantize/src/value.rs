@@ -18,17 +18,21 @@ pub enum Value {
     },
 }
 
+/// What an allocator takes for a piece of memory beside what was asked for.
+const ALLOCATION: usize = 16;
+
 impl Value {
-    /// Bytes of what it holds.
+    /// Bytes that it takes in memory: itself, what it holds, and what an allocator adds to that.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        match self {
+        let held = match self {
             Value::Dense(values) => size_of_val(&values[..]),
             Value::Bits(bits) => bits.len(),
             Value::Sparse { indices, values } => {
-                size_of_val(&indices[..]) + size_of_val(&values[..])
+                size_of_val(&indices[..]) + size_of_val(&values[..]) + ALLOCATION
             }
-        }
+        };
+        size_of::<Self>() + held + ALLOCATION
     }
 
     /// The values of a dense vector.
@@ -47,5 +51,21 @@ impl Value {
             Value::Sparse { indices, values } => Some(Sparse { indices, values }),
             Value::Dense(_) | Value::Bits(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_nothing_takes_memory_too() {
+        let nothing = Value::Sparse {
+            indices: Vec::new(),
+            values: Vec::new(),
+        };
+        assert!(nothing.bytes() >= size_of::<Value>());
+        assert!(Value::Bits(vec![0]).bytes() > size_of::<Value>());
+        assert!(Value::Dense(vec![0.0; 100]).bytes() >= size_of::<Value>() + 400);
     }
 }
