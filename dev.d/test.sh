@@ -210,7 +210,17 @@ test_tap() {
     ok=$(sed -nE 's/^Files=[0-9]+, Tests=([0-9]+),.*/\1/p' "$log" | test_sum)
     bad=$(sed -nE 's/^.*Failed ([0-9]+)\/[0-9]+ subtests.*/\1/p' "$log" | test_sum)
     if ((status != 0 && bad == 0)); then bad=1; fi
+    ((status == 0)) || test_tap_explain "$log"
     test_count TAP "$((ok - (bad < ok ? bad : ok)))" "$bad"
+}
+
+# The end of what each file that failed says in its log: what ended it, Postgres's modules write only there.
+test_tap_explain() {
+    local name
+    while read -r name; do
+        say "the end of the log of $name.pl:"
+        tail -n 60 "$stage/tap/log/regress_log_$name" | cut -c 1-2000 >&2 || true
+    done < <(sed -nE 's/^\S*\/([^/]+)\.pl .*\(Wstat: .*/\1/p' "$1")
 }
 
 # pg_upgrade from a private server of an older major to this one.
