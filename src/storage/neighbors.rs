@@ -116,8 +116,9 @@ fn take_in(
     let mut list = full.clone();
     list.retain(|&element| element != furthest);
     list.push(new);
-    if !kindly {
-        // It may have no other link; from now on the way to it leads over the new element.
+    // It may have no other link; from now on the way to it leads over the new element. A tombstone leaves for good: vacuum may
+    // have been at the new element's list already.
+    if !kindly && graph.is_live(furthest) {
         push(index, new, level, furthest);
     }
     if replace(index, of, level, &full, &list) {

@@ -4,7 +4,9 @@
 //! 1. [`remove`]: dead rows are dropped; an element left without rows becomes a tombstone, walked through but never found.
 //! 2. [`relink`]: when the inserts that may still link to a tombstone have ended, every neighbor list with a tombstone in it
 //!    is repaired. [`reach`]: elements to which no way leads any more are linked again.
-//! 3. [`free`]: nothing links to the tombstones any more; their slots are freed.
+//! 3. [`free`]: nothing links to the tombstones any more. When the inserts have ended that may have read a list before its
+//!    repair, slots are freed: an insert that met such a slot in another element's hands would link to that one, on layers
+//!    that it may not have.
 //!
 //! The first pass reads the whole index once. The second reads the pages of elements and those of upper lists once each for its
 //! repairs, and a few times more to follow links. The third reads pages that hold tombstones.
@@ -46,6 +48,7 @@ pub(crate) fn remove_rows(
         lock::wait_for_inserts(index.relation());
         relink::relink(&mut sweep, ef_construction, &dead);
         reach::restore(&mut sweep, ef_construction, &dead);
+        lock::wait_for_inserts(index.relation());
         free::free(index, strategy, &dead);
     }
     counts
