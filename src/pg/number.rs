@@ -3,9 +3,6 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-/// The longest text of a float4, with room to spare.
-const FLOAT_TEXT_LEN: usize = 16;
-
 unsafe extern "C" {
     // Part of every server (common/shortest_dec.h, common/hashfn.h), not among pgrx's bindings. None raises an ERROR.
     fn float_to_shortest_decimal_bufn(value: f32, text: *mut c_char) -> c_int;
@@ -13,22 +10,24 @@ unsafe extern "C" {
     fn hash_bytes_extended(bytes: *const u8, len: c_int, seed: u64) -> u64;
 }
 
-/// Appends the shortest text that reads back as the same float4, as `real` prints it: any number, exponents too.
-pub(crate) fn write_float(value: f32, into: &mut Vec<u8>) {
-    into.reserve(FLOAT_TEXT_LEN);
-    // SAFETY: there is room for the longest text, and as many bytes as returned are written.
-    unsafe {
-        let len =
-            float_to_shortest_decimal_bufn(value, into.spare_capacity_mut().as_mut_ptr().cast());
-        into.set_len(into.len() + usize::try_from(len).expect("a length"));
-    }
+/// Writes the shortest text that reads back as the same float4, as `real` prints it, without a zero at its end. Gives its
+/// length, at most 15.
+///
+/// # Safety
+/// There is room for 16 bytes.
+#[inline]
+pub(super) unsafe fn write_float(value: f32, text: *mut c_char) -> usize {
+    // SAFETY: the caller sees to the room.
+    let len = unsafe { float_to_shortest_decimal_bufn(value, text) };
+    usize::try_from(len).expect("a length")
 }
 
 /// The same as a text of its own.
 pub(crate) fn float_text(value: f32) -> String {
-    let mut text = Vec::new();
-    write_float(value, &mut text);
-    String::from_utf8(text).expect("digits")
+    let mut text = [0_u8; 16];
+    // SAFETY: there is room.
+    let len = unsafe { write_float(value, text.as_mut_ptr().cast()) };
+    String::from_utf8_lossy(&text[..len]).into_owned()
 }
 
 /// Reads a float4 from the start of a text as `real` does (`strtof`: hexadecimal, `inf` and `nan` too), and says how

@@ -1,23 +1,76 @@
 //! A text on its way out, as output functions give it.
-#![expect(unsafe_code, reason = "allocates a null-terminated string")]
+#![expect(unsafe_code, reason = "writes a null-terminated string")]
+
+use std::ffi::c_char;
+use std::ptr::NonNull;
 
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
 use pgrx::{impl_sql_translatable, pg_sys};
 
-/// A text without zero bytes.
-pub(crate) struct Output(pub(crate) Vec<u8>);
+use super::number;
+
+/// A text without zero bytes, written where Postgres takes it: in the memory context of the call.
+pub(crate) struct Output {
+    start: NonNull<u8>,
+    len: usize,
+    room: usize,
+}
+
+impl Output {
+    /// The longest text of a float4, with room to spare.
+    pub(crate) const FLOAT: usize = 16;
+
+    /// An empty text that may become so many bytes long.
+    pub(crate) fn with_room(room: usize) -> Self {
+        // SAFETY: palloc gives that many bytes or raises an ERROR. One is for the zero at the end.
+        let start = unsafe { pg_sys::palloc(room + 1).cast::<u8>() };
+        Self {
+            start: NonNull::new(start).expect("palloc gives memory or raises an ERROR"),
+            len: 0,
+            room,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        self.check(text.len());
+        // SAFETY: there is room.
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), self.end(), text.len()) };
+        self.len += text.len();
+    }
+
+    /// Appends the shortest text that reads back as the same float4, as `real` prints it.
+    #[inline]
+    pub(crate) fn push_float(&mut self, value: f32) {
+        self.check(Self::FLOAT);
+        // SAFETY: there is room for the longest text.
+        self.len += unsafe { number::write_float(value, self.end().cast::<c_char>()) };
+    }
+
+    #[inline]
+    fn check(&self, more: usize) {
+        assert!(
+            more <= self.room - self.len,
+            "a text of more than {} bytes",
+            self.room
+        );
+    }
+
+    #[inline]
+    fn end(&mut self) -> *mut u8 {
+        // SAFETY: `len` is at most `room`.
+        unsafe { self.start.as_ptr().add(self.len) }
+    }
+}
 
 // SAFETY: the datum is a cstring.
 unsafe impl BoxRet for Output {
-    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
-        let Self(text) = self;
-        // SAFETY: there is room for the text and a zero, in the memory context of the call.
+    unsafe fn box_into<'fcx>(mut self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: there is one byte more than `room`; the text lives in the memory context of the call.
         unsafe {
-            let start = pg_sys::palloc(text.len() + 1).cast::<u8>();
-            std::ptr::copy_nonoverlapping(text.as_ptr(), start, text.len());
-            start.add(text.len()).write(0);
-            fcinfo.return_raw_datum(pg_sys::Datum::from(start))
+            self.end().write(0);
+            fcinfo.return_raw_datum(pg_sys::Datum::from(self.start.as_ptr()))
         }
     }
 }

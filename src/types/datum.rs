@@ -82,6 +82,12 @@ impl<'fcx, S: Scalar> Dense<'fcx, S> {
         unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<S>()) }
     }
 
+    /// As [`Varlena::prefetch_next_row`].
+    #[inline]
+    pub(super) fn prefetch_next_row(&self) {
+        self.varlena.prefetch_next_row();
+    }
+
     /// The vector as one that may be changed, as [`Varlena::into_new`].
     pub(super) fn into_new(self, exclusive: bool) -> NewDense<S> {
         NewDense {

@@ -156,6 +156,8 @@ pub(super) fn enforce_modifier<S: Scalar>(vector: Dense<'_, S>, modifier: i32) -
 #[inline]
 pub(super) fn distance<S: Scalar>(metric: Metric, a: &Dense<'_, S>, b: &Dense<'_, S>) -> f64 {
     check_same_dimensions(a, b);
+    a.prefetch_next_row();
+    b.prefetch_next_row();
     (kernel(S::KIND, metric).one)(a.bytes(), b.bytes())
 }
 

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
-use std::io::Write;
 
 use super::datum::{Dense, NewDense, Scalar};
 use super::dense::check_modifier;
@@ -10,6 +9,9 @@ use super::sparse::{self, NewSparse, Sparsevec};
 use crate::error;
 use crate::pg::number;
 use crate::pg::output::Output;
+
+/// Digits of an index or a number of dimensions, at most.
+const INTEGER: usize = 10;
 
 /// Reads a literal; anything but a vector of the right dimensions is an ERROR.
 pub(super) fn parse<S: Scalar>(literal: &CStr, modifier: i32) -> NewDense<S> {
@@ -21,22 +23,16 @@ pub(super) fn parse<S: Scalar>(literal: &CStr, modifier: i32) -> NewDense<S> {
 
 /// Writes the shortest text that reads back as the same vector.
 pub(super) fn format<S: Scalar>(vector: &Dense<'_, S>) -> Output {
-    let mut text = Vec::with_capacity(2 + 14 * vector.dimensions());
-    text.push(b'[');
+    let mut text = Output::with_room(2 + (1 + Output::FLOAT) * vector.dimensions());
+    text.push(b"[");
     for (at, value) in vector.values().iter().enumerate() {
         if at > 0 {
-            text.push(b',');
+            text.push(b",");
         }
-        write_number(value.to_f32(), &mut text);
+        text.push_float(value.to_f32());
     }
-    text.push(b']');
-    Output(text)
-}
-
-fn write_number(value: f32, text: &mut Vec<u8>) {
-    if !values::write_plain(value, text) {
-        number::write_float(value, text);
-    }
+    text.push(b"]");
+    text
 }
 
 /// As [`parse`], for a sparse vector.
@@ -49,13 +45,18 @@ pub(super) fn parse_sparse(literal: &CStr, modifier: i32) -> NewSparse {
 /// As [`format`], for a sparse vector.
 pub(super) fn format_sparse(vector: &Sparsevec<'_>) -> Output {
     let elements = vector.elements();
-    let mut text = Vec::with_capacity(24 + 24 * elements.values.len());
-    text.push(b'{');
+    let room = 3 + INTEGER + elements.values.len() * (2 + INTEGER + Output::FLOAT);
+    let mut text = Output::with_room(room);
+    text.push(b"{");
     for (at, (index, value)) in elements.indices.iter().zip(elements.values).enumerate() {
-        let comma = if at > 0 { "," } else { "" };
-        write!(text, "{comma}{}:", i64::from(*index) + 1).expect("memory takes any text");
-        write_number(*value, &mut text);
+        if at > 0 {
+            text.push(b",");
+        }
+        text.push((i64::from(*index) + 1).to_string().as_bytes());
+        text.push(b":");
+        text.push_float(*value);
     }
-    write!(text, "}}/{}", vector.dimensions()).expect("memory takes any text");
-    Output(text)
+    text.push(b"}/");
+    text.push(vector.dimensions().to_string().as_bytes());
+    text
 }

@@ -8,12 +8,10 @@
 mod cursor;
 pub mod dense;
 mod element;
-mod number;
 pub mod sparse;
 
 pub use cursor::ReadNumber;
 pub use element::{Element, check};
-pub use number::write_plain;
 
 /// Why something is no value of its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
