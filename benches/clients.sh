@@ -54,7 +54,7 @@ bench_clients_busy() {
         -c "CREATE INDEX busy_embedding ON busy USING hnsw (embedding $(bench_operator_class "$2"))" -c 'VACUUM ANALYZE busy'
     bench_clients_script "$1" busy "$2" >"$home/search.sql"
     bench_result busy 'searches of 2 clients' "$1" "$(bench_clients_rate "$1" "$3" 2 "$home/search.sql")" /s
-    echo "INSERT INTO busy SELECT * FROM $2 WHERE id = nextval('busy_row');" >"$home/insert.sql"
+    echo "INSERT INTO busy SELECT * FROM $2 WHERE id = (SELECT nextval('busy_row'));" >"$home/insert.sql"
     bench_pgbench "$1" "$3" -c 1 -T 7 -f "$home/insert.sql" >"$home/insert.log" &
     inserted=$!
     bench_result busy 'searches of 2 clients beside inserts' "$1" "$(bench_clients_rate "$1" "$3" 2 "$home/search.sql")" /s
