@@ -148,10 +148,15 @@ pub(crate) fn log_all_pages(index: Relation, fork: pg_sys::ForkNumber::Type) {
 /// Above this block no hints are kept: 32 MB of them address 32 GB of index.
 const MAX_HINTS: usize = 1 << 22;
 
+/// Blocks that are next to each other and asked of the disk together.
+const STRETCH: u32 = 32;
+
 /// What this backend remembers of an index's blocks: right most of the time, verified always.
 #[derive(Default)]
 pub(crate) struct Hints {
     blocks: Vec<Hint>,
+    /// Stretches that the disk was asked for.
+    asked: Vec<bool>,
     /// Blocks that the index had when last asked. It never has fewer.
     known: u32,
     /// Memory that readers hand on to each other.
@@ -226,6 +231,21 @@ impl Hints {
         let more = wanted.saturating_sub(self.blocks.len());
         if more > 0 && glance::is_possible() && self.blocks.try_reserve(more).is_ok() {
             self.blocks.resize(wanted, Hint::default());
+        }
+    }
+
+    /// The stretch around a block, the first time that it is asked for.
+    fn new_stretch(&mut self, block: u32) -> Range<u32> {
+        let number = block / STRETCH;
+        if self.asked.len() <= number as usize {
+            self.asked.resize(number as usize + 1, false);
+        }
+        let first = number * STRETCH;
+        let is_new = !std::mem::replace(&mut self.asked[number as usize], true);
+        first..if is_new {
+            self.known.min(first + STRETCH)
+        } else {
+            first
         }
     }
 }
@@ -381,7 +401,9 @@ mod raw {
         pub(super) fn UnlockReleaseBuffer(buffer: pg_sys::Buffer);
     }
 
-    /// Has the disk read all blocks of a group that are not in memory before the first is waited for.
+    /// Has the disk read all blocks of a group that are not in memory before the first is waited for. Then, once, what lies
+    /// around them, if the memory of this machine has room for the whole index: a walk goes all over it, and the disk is
+    /// idle while a few blocks are waited for.
     ///
     /// # Safety
     /// The relation is open and the caller runs inside an error boundary.
@@ -396,14 +418,41 @@ mod raw {
         if !wanted || blocks.first() == blocks.last() {
             return;
         }
+        let mut reads = false;
         for group in blocks.chunk_by(|a, b| a == b) {
-            let Hint { buffer, .. } = hints.of(group[0]);
-            if buffer >= 0 && !tag.with_block(group[0]).is_held_by(buffer) {
-                // SAFETY: the caller's promise.
-                let found = unsafe { PrefetchBuffer(relation, MAIN, group[0]) };
-                hints.remember(group[0], found.recent_buffer);
+            // SAFETY: the caller's promise.
+            reads |= unsafe { prefetch_block(relation, tag, group[0], hints) };
+        }
+        // SAFETY: a setting of this backend, read in its main thread: a number of pages.
+        let cached = unsafe { pg_sys::effective_cache_size }.cast_unsigned() / 4;
+        if reads && hints.known <= cached {
+            for &block in blocks {
+                for near in hints.new_stretch(block) {
+                    // SAFETY: the caller's promise.
+                    unsafe { prefetch_block(relation, tag, near, hints) };
+                }
             }
         }
+    }
+
+    /// Has the disk read a block that is not in memory; true if it was asked to.
+    ///
+    /// # Safety
+    /// As for [`prefetch`].
+    unsafe fn prefetch_block(
+        relation: pg_sys::Relation,
+        tag: Tag,
+        block: u32,
+        hints: &mut Hints,
+    ) -> bool {
+        let Hint { buffer, .. } = hints.of(block);
+        if buffer < 0 || tag.with_block(block).is_held_by(buffer) {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        let found = unsafe { PrefetchBuffer(relation, MAIN, block) };
+        hints.remember(block, found.recent_buffer);
+        found.initiated_io
     }
 
     /// Pins a block, by its hint if that still holds. `ReadRecentBuffer` does not count the use: a page that is little used
