@@ -54,7 +54,8 @@ impl Encoder {
                 rotation: None,
             };
         }
-        let center = mean(sample.iter().filter_map(Value::dense), dimensions);
+        let vectors = || sample.iter().filter_map(Value::dense);
+        let center = mean(vectors(), dimensions).filter(|center| suits(center, vectors()));
         Self {
             codec: codec(&frozen, center.as_deref()),
             center,
@@ -149,6 +150,19 @@ fn mean<'v>(vectors: impl Iterator<Item = &'v [f32]>, dimensions: usize) -> Opti
     )]
     let center: Vec<f32> = sums.into_iter().map(|sum| (sum / count) as f32).collect();
     center.iter().all(|x| x.is_finite()).then_some(center)
+}
+
+/// Whether nearly all vectors are about as short without the center as with it, or shorter. Codes of a vector that is much
+/// longer without it would tell nothing of the vector itself.
+fn suits<'v>(center: &[f32], vectors: impl Iterator<Item = &'v [f32]>) -> bool {
+    let squares = |xs: &mut dyn Iterator<Item = f32>| xs.map(|x| f64::from(x).powi(2)).sum::<f64>();
+    let (mut count, mut longer) = (0, 0);
+    for vector in vectors {
+        let moved = vector.iter().zip(center).map(|(x, center)| x - center);
+        count += 1;
+        longer += usize::from(squares(&mut { moved }) > 4.0 * squares(&mut vector.iter().copied()));
+    }
+    longer * 100 <= count
 }
 
 /// Rows as they were read.

@@ -66,6 +66,17 @@ sql("DELETE FROM wordnet WHERE id % 20 = $_; VACUUM wordnet; INSERT INTO wordnet
 check('renewed by twentieths', 'vector_cosine_ops', 0.97);
 sql('DROP INDEX wordnet_embedding');
 
+# Vectors of length 1 among vectors of length 500: what short ones have in common with the mean of all is next to nothing. Half
+# the queries are as short.
+tables_for('vector_l2_ops');
+sql(<<'SQL');
+INSERT INTO wordnet SELECT id, topic, text, CASE id % 2 WHEN 0 THEN embedding ELSE l2_normalize(embedding) END FROM pool;
+UPDATE wordnet_query SET embedding = l2_normalize(embedding) WHERE id % 2 = 1;
+SQL
+Wordnet::index($node, 'vector_l2_ops');
+check('vectors of two lengths', 'vector_l2_ops', 0.85);
+sql('DROP INDEX wordnet_embedding');
+
 # The large sets: name, files, operator class, dimensions, and floors at 40 candidates.
 my @large = (
   { name => 'wordnet', base => 'wordnet_base.f16.npy', class => 'vector_cosine_ops', dimensions => 384, floor => 0.96, long => 0 },
