@@ -60,10 +60,7 @@ fn searches(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, ef), |bencher| {
                 bencher.iter(|| {
                     element = (element + 7919) % VECTORS as u32;
-                    let query = ElementQuery {
-                        vectors: &codes,
-                        element,
-                    };
+                    let query = ElementQuery::new(&codes, element);
                     search.start(&mut graph.view(), &query, &options);
                     search.take_nearest(&mut found);
                     black_box(found.len())

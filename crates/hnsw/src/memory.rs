@@ -309,10 +309,7 @@ impl<V: Vectors> Store for Insertion<'_, V> {
 
 impl<'a, V: Vectors> Insertion<'a, V> {
     fn query(&self, element: ElementId) -> ElementQuery<'a, V> {
-        ElementQuery {
-            vectors: self.vectors,
-            element: element.0,
-        }
+        ElementQuery::new(self.vectors, element.0)
     }
 }
 

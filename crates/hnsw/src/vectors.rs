@@ -13,8 +13,16 @@ pub trait Vectors: Sync {
         self.len() == 0
     }
 
-    /// The distance of two vectors; symmetric.
-    fn distance(&self, a: u32, b: u32) -> f32;
+    /// A vector that many are measured against.
+    type Base<'v>
+    where
+        Self: 'v;
+
+    /// Makes a vector ready for that.
+    fn base(&self, vector: u32) -> Self::Base<'_>;
+
+    /// The distance of a vector to another, the same from either but for rounding.
+    fn distance(&self, base: &Self::Base<'_>, vector: u32) -> f32;
 
     /// Says that a vector will be measured soon.
     fn prefetch(&self, _vector: u32) {}
@@ -25,9 +33,16 @@ impl Vectors for CodeSet {
         CodeSet::len(self)
     }
 
+    type Base<'v> = u32;
+
     #[inline]
-    fn distance(&self, a: u32, b: u32) -> f32 {
-        CodeSet::distance(self, a, b)
+    fn base(&self, vector: u32) -> u32 {
+        vector
+    }
+
+    #[inline]
+    fn distance(&self, base: &u32, vector: u32) -> f32 {
+        CodeSet::distance(self, *base, vector)
     }
 
     #[inline]
@@ -54,18 +69,15 @@ impl<F: Fn(u32) -> f32> Query for F {
 }
 
 /// An element of the graph as a query.
-#[derive(Clone, Copy, Debug)]
-pub struct ElementQuery<'v, V> {
-    /// Where its vector is.
-    pub vectors: &'v V,
-    /// The element.
-    pub element: u32,
+pub struct ElementQuery<'v, V: Vectors> {
+    vectors: &'v V,
+    base: V::Base<'v>,
 }
 
 impl<V: Vectors> Query for ElementQuery<'_, V> {
     #[inline]
     fn distance(&self, element: u32) -> f32 {
-        self.vectors.distance(self.element, element)
+        self.vectors.distance(&self.base, element)
     }
 
     #[inline]
@@ -74,7 +86,15 @@ impl<V: Vectors> Query for ElementQuery<'_, V> {
     }
 }
 
-impl<V: Vectors> ElementQuery<'_, V> {
+impl<'v, V: Vectors> ElementQuery<'v, V> {
+    /// An element that has its vector among these.
+    pub fn new(vectors: &'v V, element: u32) -> Self {
+        Self {
+            vectors,
+            base: vectors.base(element),
+        }
+    }
+
     /// An element with its distance. All that a build holds is live, and its distances are taken for exact.
     pub(crate) fn measure(&self, element: u32) -> Candidate {
         candidate(self.distance(element), element)
@@ -97,8 +117,11 @@ pub(crate) fn select_among<V: Vectors>(
     max: usize,
     into: &mut Vec<Candidate>,
 ) {
-    let between =
-        |i: usize, j: usize| vectors.distance(candidates[i].element.0, candidates[j].element.0);
+    let mut bases: Vec<Option<V::Base<'_>>> = candidates.iter().map(|_| None).collect();
+    let between = |kept: usize, other: usize| {
+        let base = bases[kept].get_or_insert_with(|| vectors.base(candidates[kept].element.0));
+        vectors.distance(base, candidates[other].element.0)
+    };
     select_neighbors(candidates, max, between, into);
 }
 

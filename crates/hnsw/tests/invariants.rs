@@ -202,7 +202,7 @@ proptest! {
                 graph.neighbors(ElementId(element), 0).iter().partition(|&n| dead.contains(n));
             let candidates = |elements: BTreeSet<u32>| {
                 let mut candidates: Vec<Candidate> = elements.into_iter().map(|e| Candidate {
-                    distance: floats.distance(element, e), error: 0.0, element: ElementId(e), live: true,
+                    distance: floats.distance(&element, e), error: 0.0, element: ElementId(e), live: true,
                 }).collect();
                 candidates.sort_unstable();
                 candidates
@@ -210,7 +210,7 @@ proptest! {
             let of_gone = gone.iter().flat_map(|&g| graph.neighbors(ElementId(g), 0).iter().copied());
             let offered = of_gone.filter(|e| *e != element && !dead.contains(e) && !kept.contains(e));
             let (offered, kept) = (candidates(offered.collect()), candidates(kept.into_iter().collect()));
-            let between = |a: &Candidate, b: &Candidate| floats.distance(a.element.0, b.element.0);
+            let between = |a: &Candidate, b: &Candidate| floats.distance(&a.element.0, b.element.0);
             let repaired = repair_neighbors(&kept, &offered, 2 * params.m, between);
             prop_assert!(repaired.len() <= 2 * params.m);
             prop_assert!(repaired.windows(2).all(|pair| pair[0] < pair[1]));

@@ -72,10 +72,6 @@ impl Bits {
         }
     }
 
-    pub(crate) fn between(&self, a: &[u8], b: &[u8]) -> f32 {
-        self.scaled((self.kernel.one)(a, b))
-    }
-
     /// Of how many values those are by which cells are chosen.
     pub(crate) fn routing_dimensions(&self) -> usize {
         self.count.min(8 * self.code_len).min(FOLDED)
@@ -103,7 +99,7 @@ impl Bits {
 
 impl BitsQuery {
     pub(crate) fn distance(&self, code: &[u8]) -> f32 {
-        self.bits.between(&self.code, code)
+        self.bits.scaled((self.bits.kernel.one)(&self.code, code))
     }
 
     pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {

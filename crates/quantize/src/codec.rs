@@ -356,26 +356,6 @@ impl Codec {
         }
     }
 
-    /// The distance of two codes, each as its vector; symmetric to the last bit.
-    ///
-    /// # Panics
-    /// When a code has not the codec's length.
-    #[must_use]
-    pub fn between(&self, a: &[u8], b: &[u8]) -> f32 {
-        assert!(
-            a.len() == self.code_len && b.len() == self.code_len,
-            "codes of the codec's length"
-        );
-        match &self.form {
-            Form::Bits(bits) => bits.between(a, b),
-            Form::Sparse(codes) => codes.between(a, b),
-            _ => {
-                let (first, second) = (a.min(b), a.max(b));
-                self.query_from_code(first).distance(second)
-            }
-        }
-    }
-
     /// Of how many values `routing_values` are.
     #[must_use]
     pub fn routing_dimensions(&self) -> usize {

@@ -34,6 +34,8 @@ pub(crate) struct SparseQuery {
     /// The sum of squares, or for L1 of sizes.
     size: f64,
     norm: f64,
+    /// What the code that it was made from leaves out adds to every distance, as if that had nothing in common with anything.
+    left_out: f64,
 }
 
 /// What a code says of the whole vector.
@@ -159,7 +161,11 @@ impl SparseCodes {
 
     /// A query for what a code says.
     pub(crate) fn query_from_code(&self, code: &[u8]) -> SparseQuery {
-        self.query_of(&self.elements(code))
+        let left_out = self.size(Head::read(&code[..HEAD]).left_out.into());
+        SparseQuery {
+            left_out,
+            ..self.query_of(&self.elements(code))
+        }
     }
 
     fn query_of(&self, elements: &[(u32, f32)]) -> SparseQuery {
@@ -170,6 +176,7 @@ impl SparseCodes {
             count: elements.len(),
             size: values().map(|value| self.size(value)).sum(),
             norm: values().map(|value| value * value).sum::<f64>().sqrt(),
+            left_out: 0.0,
         }
     }
 
@@ -192,25 +199,6 @@ impl SparseCodes {
             indices: &indices.as_chunks().0[..count],
             levels: &levels[..count],
         }
-    }
-
-    /// The distance of two codes; symmetric to the last bit.
-    pub(crate) fn between(&self, a: &[u8], b: &[u8]) -> f32 {
-        match self.width() {
-            NARROW => self.measure_pair::<NARROW>(&self.read(a), &self.read(b)),
-            _ => self.measure_pair::<WIDE>(&self.read(a), &self.read(b)),
-        }
-    }
-
-    /// As if what they leave out had nothing in common with anything.
-    #[inline(always)]
-    fn measure_pair<const WIDTH: usize>(&self, a: &Code<'_, WIDTH>, b: &Code<'_, WIDTH>) -> f32 {
-        let left_out = self.size(a.head.left_out.into()) + self.size(b.head.left_out.into());
-        finite(match self.measure {
-            Measure::L2 => merge(a, b, |a, b| (a - b) * (a - b)) + left_out,
-            Measure::InnerProduct => -merge(a, b, |a, b| a * b),
-            Measure::L1 => merge(a, b, |a, b| (a - b).abs()) + left_out,
-        })
     }
 
     /// Of how many values those are by which cells are chosen.
@@ -275,7 +263,8 @@ impl SparseQuery {
             Measure::InnerProduct => (sum, sizes),
             Measure::L2 | Measure::L1 => {
                 let terms = (self.size + sum).max(0.0);
-                (terms + self.codes.size(code.head.left_out.into()), terms)
+                let left_out = self.left_out + self.codes.size(code.head.left_out.into());
+                (terms + left_out, terms)
             }
         };
         (finite(distance), terms, code.head)
@@ -304,11 +293,6 @@ impl<const WIDTH: usize> Code<'_, WIDTH> {
         let indices = self.indices.iter().map(read_index);
         let value = |level: &u8| f32::from(level.cast_signed()) * self.head.scale;
         indices.zip(self.levels.iter().map(value))
-    }
-
-    #[inline(always)]
-    fn value(&self, at: usize) -> f32 {
-        f32::from(self.levels[at].cast_signed()) * self.head.scale
     }
 }
 
@@ -351,32 +335,6 @@ fn write_index(index: u32, into: &mut [u8]) {
         NARROW => into.copy_from_slice(&(index as u16).to_ne_bytes()),
         _ => into.copy_from_slice(&index.to_ne_bytes()),
     }
-}
-
-/// Adds up a term for each index that either code has, zero standing for what the other does not have.
-#[inline(always)]
-fn merge<const WIDTH: usize>(
-    a: &Code<'_, WIDTH>,
-    b: &Code<'_, WIDTH>,
-    term: impl Fn(f32, f32) -> f32,
-) -> f64 {
-    let (mut at_a, mut at_b, mut sum) = (0, 0, 0.0);
-    while let (Some(index_a), Some(index_b)) = (a.indices.get(at_a), b.indices.get(at_b)) {
-        let (index_a, index_b) = (read_index(index_a), read_index(index_b));
-        // No branch depends on which index is lower: that could not be foreseen.
-        let (in_a, in_b) = (index_a <= index_b, index_b <= index_a);
-        let value_a = if in_a { a.value(at_a) } else { 0.0 };
-        let value_b = if in_b { b.value(at_b) } else { 0.0 };
-        sum += f64::from(term(value_a, value_b));
-        at_a += usize::from(in_a);
-        at_b += usize::from(in_b);
-    }
-    let rest_a = (at_a..a.levels.len()).map(|at| term(a.value(at), 0.0));
-    let rest_b = (at_b..b.levels.len()).map(|at| term(0.0, b.value(at)));
-    // In turn from both, one of which has none: so that the sum does not depend on which is first.
-    rest_a
-        .chain(rest_b)
-        .fold(sum, |sum, term| sum + f64::from(term))
 }
 
 /// Sums may leave f32, and NaN has no place in an order.
@@ -524,9 +482,12 @@ mod tests {
             for measure in MEASURES {
                 let codes = SparseCodes::new(30_000, measure, SparseCodes::len_with(30_000, room));
                 let (a, b) = (code(&codes, &a), code(&codes, &b));
-                let between = codes.between(&a, &b);
-                prop_assert_eq!(between.to_bits(), codes.between(&b, &a).to_bits());
-                prop_assert!(!between.is_nan());
+                let (from_a, from_b) = (codes.query_from_code(&a), codes.query_from_code(&b));
+                let (there, back) = (from_a.distance(&b), from_b.distance(&a));
+                // Sums in f64, of terms as large as the sizes.
+                let scale = from_a.size + from_b.size + from_a.norm * from_b.norm;
+                let off = (f64::from(there) - f64::from(back)).abs();
+                prop_assert!(off <= 1e-6 * (f64::from(there.abs()) + 1e-6 * scale), "{measure:?} {there} {back}");
             }
         }
 
@@ -534,9 +495,10 @@ mod tests {
         fn any_bytes_are_a_code(bytes in prop::collection::vec(any::<u8>(), 160), a in vectors(30_000)) {
             for (dimensions, measure) in [30, 30_000, 1_000_000_000].into_iter().zip(MEASURES) {
                 let codes = SparseCodes::new(dimensions, measure, 160);
+                let of_code = codes.query_from_code(&bytes);
                 let (distance, error) = codes.query(a.view()).estimate(&bytes);
                 prop_assert!(!distance.is_nan() && error >= 0.0);
-                prop_assert!(!codes.between(&bytes, &bytes).is_nan());
+                prop_assert!(!of_code.distance(&bytes).is_nan());
                 let mut values = vec![0.0; codes.routing_dimensions()];
                 codes.routing_values(&bytes, &mut values);
             }
@@ -553,7 +515,6 @@ mod tests {
                     SparseCodes::new(dimensions, measure, SparseCodes::len_with(dimensions, 3));
                 let (a, query) = (code(&codes, &a), codes.query(b.view()));
                 assert_eq!(query.distance(&a), expected);
-                assert_eq!(codes.between(&a, &code(&codes, &b)), expected);
                 assert_eq!(
                     codes.query_from_code(&code(&codes, &b)).distance(&a),
                     expected

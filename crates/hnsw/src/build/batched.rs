@@ -132,10 +132,7 @@ impl<V: Vectors> Builder<'_, V> {
         element: ElementId,
     ) -> Result<Vec<Chosen>, Stopped> {
         self.watch.check()?;
-        let query = ElementQuery {
-            vectors: self.vectors,
-            element: element.0,
-        };
+        let query = ElementQuery::new(self.vectors, element.0);
         let select = |_: &mut View<'_, _>, candidates: &[Candidate], max: usize| {
             choose_among(self.vectors, candidates, max)
         };
@@ -197,10 +194,7 @@ impl<V: Vectors> Builder<'_, V> {
             selected,
             ..
         } = &mut *self.scratch.mine();
-        let base = ElementQuery {
-            vectors: self.vectors,
-            element: links[0].of.0,
-        };
+        let base = ElementQuery::new(self.vectors, links[0].of.0);
         candidates.clear();
         candidates.extend(list[..count].iter().map(|&neighbor| base.measure(neighbor)));
         candidates.extend(

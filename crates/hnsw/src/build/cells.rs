@@ -231,7 +231,7 @@ pub fn by_insertion<V: Vectors>(
     elements
         .into_par_iter()
         .for_each(|((entries, length), element)| {
-            let query = ElementQuery { vectors, element };
+            let query = ElementQuery::new(vectors, element);
             let neighbors = graph.neighbors(ElementId(element), 0).iter();
             let mut near: Vec<Candidate> = neighbors.map(|&n| query.measure(n)).collect();
             near.sort_unstable();

@@ -116,10 +116,7 @@ fn reached_near<V: Vectors>(
     element: ElementId,
     level: Level,
 ) -> Vec<ElementId> {
-    let query = ElementQuery {
-        vectors,
-        element: element.0,
-    };
+    let query = ElementQuery::new(vectors, element.0);
     let mut search = Search::new();
     let mut view = graph.view();
     let mut near = Vec::new();

@@ -143,10 +143,7 @@ impl Scratch {
         for &id in &self.ids {
             codes.prefetch(id);
         }
-        let query = ElementQuery {
-            vectors: codes,
-            element,
-        };
+        let query = ElementQuery::new(codes, element);
         self.candidates.clear();
         self.candidates
             .extend(self.ids.iter().map(|&id| query.measure(id)));

@@ -42,8 +42,14 @@ impl Vectors for Floats {
         self.values.len() / self.dimensions
     }
 
-    fn distance(&self, a: u32, b: u32) -> f32 {
-        l2_squared(self.row(a), self.row(b))
+    type Base<'v> = u32;
+
+    fn base(&self, vector: u32) -> u32 {
+        vector
+    }
+
+    fn distance(&self, base: &u32, vector: u32) -> f32 {
+        l2_squared(self.row(*base), self.row(vector))
     }
 }
 
