@@ -109,7 +109,7 @@ $node->poll_query_until('postgres', q(SELECT count(*) > 0 FROM pg_stat_progress_
 cmp_ok(sql('SELECT count(*) FROM pg_ls_tmpdir()'), '>', 0, 'rows lie in temporary files');
 kill 'KILL', sql('SELECT pid FROM pg_stat_progress_create_index');
 eval { Wordnet::output($victim) };
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+Wordnet::wait_for_server($node);
 is(sql('SELECT count(*) FROM pg_ls_tmpdir()'), '0', 'after a crash no temporary file is left');
 is(sql(q(SELECT count(*) FROM pg_class WHERE relname = 'wordnet_embedding')), '0', 'nor an index');
 

@@ -145,7 +145,7 @@ for my $round (1 .. $kills) {
   $_->{run}->finish for @others;
   configure();
   if ($how eq 'one backend') {
-    $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not recover';
+    Wordnet::wait_for_server($node);
     $node->restart if rand() < 0.5;
   } else {
     Wordnet::start_again($node);

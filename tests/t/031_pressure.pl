@@ -122,7 +122,7 @@ SKIP: {
   sql(q(CHECKPOINT; SELECT pg_switch_wal(); INSERT INTO small VALUES (300000, small(300000)); SELECT pg_logical_emit_message(false, 'fill', repeat('x', 4000000))));
   my $stopped = limited('--fsize=3000000', 'INSERT INTO small SELECT 300000 + i, small(300000 + i) FROM generate_series(1, 20) i');
   like($stopped, qr/PANIC|server closed the connection|terminating connection/, 'an insert without room for WAL');
-  $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+  Wordnet::wait_for_server($node);
   is(sql('SELECT count(*) FROM small WHERE id >= 300000'), '1', 'is rolled back, and what was committed before is not');
   is(Wordnet::check($node, index => 'small_embedding'), '', 'no damage is left');
   is(Wordnet::check($node), '', 'nor in other indexes');

@@ -292,6 +292,14 @@ sub start_again {
   }, 'the server to start again');
 }
 
+# Waits for a server that recovers by itself. Not by `poll_query_until`: it dies of a psql that ends, as it found no server, before it
+# was given its statement.
+sub wait_for_server {
+  my ($node) = @_;
+  my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT true');
+  wait_until(sub { IPC::Run::run(\@psql, '<', \undef, '>', \my $output, '2>', \my $error) }, 'the server to recover');
+}
+
 sub wait_until {
   my ($holds, $what) = @_;
   for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default) {
