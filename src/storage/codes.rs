@@ -1,5 +1,7 @@
 //! Codes of some elements, copied from their pages: neighbor selection compares them with no page locked.
 
+use std::collections::BTreeMap;
+
 use hnsw::{Candidate, ElementId, repair_neighbors, select_neighbors};
 use layout::SlotState;
 use quantize::{Codec, Query};
@@ -102,8 +104,13 @@ impl<'a> Codes<'a> {
         offered: &[Candidate],
         max: usize,
     ) -> Vec<Candidate> {
+        // The nearest neighbors are compared with nearly all that is offered.
+        let mut queries = BTreeMap::new();
         repair_neighbors(kept, offered, max, |offered, neighbor| {
-            let codes = self.query(offered.element).zip(self.get(neighbor.element));
+            let query = queries
+                .entry(neighbor.element)
+                .or_insert_with(|| self.query(neighbor.element));
+            let codes = query.as_ref().zip(self.get(offered.element));
             codes.map_or(f32::INFINITY, |(query, code)| query.distance(code))
         })
     }
