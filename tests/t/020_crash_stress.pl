@@ -33,18 +33,20 @@ my %activity = (
   'REINDEX CONCURRENTLY' => [ 1.2, 'REINDEX INDEX CONCURRENTLY wordnet_embedding' ],
 );
 
-# Writers, each statement a transaction. They say what is committed, and none touches a row twice or another's rows.
+# Writers, each statement a transaction. They say what is committed, and none touches a row twice or another's rows: `before` is
+# the last id that was given before they started.
 my %writer = (
   insert => q{SELECT format('INSERT INTO wordnet SELECT nextval(%L), topic, text, embedding FROM pool WHERE id = %s RETURNING %L || id',
       'new_id', floor(random() * 5000), '+') FROM generate_series(1, 20000)},
   update => q{SELECT format('UPDATE wordnet SET embedding = (SELECT embedding FROM pool WHERE id = %2$s) WHERE id = %1$s RETURNING %3$L || id || %4$L',
       id, (id * 7 + :'salt') % 5000, '=', ' ' || (id * 7 + :'salt') % 5000) FROM wordnet WHERE id < 1500 ORDER BY random()},
-  delete => q{SELECT format('DELETE FROM wordnet WHERE id = %s RETURNING %L || id', id, '-') FROM wordnet WHERE id >= 1500 ORDER BY random()},
+  delete => q{SELECT format('DELETE FROM wordnet WHERE id = %s RETURNING %L || id', id, '-') FROM wordnet WHERE id BETWEEN 1500 AND :'before' ORDER BY random()},
 );
 
 sub start_writers {
   my $salt = int rand 5000;
-  return map { Wordnet::script($node, "\\set salt $salt\n$writer{$_} \\gexec\n") } sort keys %writer;
+  my $before = sql('SELECT last_value FROM new_id');
+  return map { Wordnet::script($node, "\\set salt $salt\n\\set before $before\n$writer{$_} \\gexec\n") } sort keys %writer;
 }
 
 # What writers said before they, or their server, came to an end: what must be there now.
