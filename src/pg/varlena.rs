@@ -8,9 +8,6 @@ use pgrx::{pg_sys, set_varsize_4b, varatt_is_4b_u, varsize_4b};
 
 use super::toast;
 
-/// Bytes of the headers of two rows, and of short columns before a vector.
-const ROW_HEADERS: usize = 96;
-
 /// A value with a plain 4-byte header. Inline values are borrowed; compressed, short and out-of-line ones are copied,
 /// and the copy is freed with this.
 pub(crate) struct Varlena<'fcx> {
@@ -50,15 +47,10 @@ impl<'fcx> Varlena<'fcx> {
         }
     }
 
-    /// Starts to load what a sequential scan comes to next: Postgres fills a page from its end, so the next row lies right
-    /// below this one, if this is a value in a row.
+    /// Whether it is a copy of what Postgres handed us.
     #[inline]
-    pub(crate) fn prefetch_next_row(&self) {
-        if !self.copied {
-            let len = self.bytes().len() + ROW_HEADERS;
-            let start = self.start.as_ptr().cast::<u8>().cast_const();
-            distance::prefetch_at(start.wrapping_sub(len), len);
-        }
+    pub(crate) fn is_copy(&self) -> bool {
+        self.copied
     }
 
     /// Hands the value back to Postgres.
