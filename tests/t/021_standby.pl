@@ -9,6 +9,8 @@ use Time::HiRes qw(sleep time);
 use Wordnet;
 
 my $seconds = Wordnet::long() ? 60 : 3;
+# What a minute of three writers leaves to replay, each page compared, may take minutes.
+$PostgreSQL::Test::Utils::timeout_default *= 5 if Wordnet::long();
 my $primary = Wordnet::node('primary', "wal_consistency_checking = 'all'\nmax_connections = 50",
   allows_streaming => 1, has_archiving => 1);
 Wordnet::prepare_churn($primary);
