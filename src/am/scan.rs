@@ -464,14 +464,13 @@ impl Scan {
     fn find_more(&mut self) -> bool {
         self.scratch.found.clear();
         let walked = self.walk();
-        // What was found last may have nearer neighbors that were not: in strict order it waits until a walk has gone well
-        // beyond it.
+        // What was found last may have nearer neighbors that were not: it waits until a walk has gone well beyond it.
         self.horizon = match self
             .scratch
             .found
             .get((self.scratch.found.len() * 4 / 5).saturating_sub(1))
         {
-            Some(candidate) if walked && self.limits.is_strict() => self
+            Some(candidate) if walked && self.limits.iterative != IterativeScan::Off => self
                 .horizon
                 .max(self.class.lower_bound(candidate.distance, 0.0)),
             _ => f64::INFINITY,

@@ -346,8 +346,11 @@ fn finite(sum: f64) -> f32 {
     sum.clamp(f32::MIN.into(), f32::MAX.into()) as f32
 }
 
-/// What a query has at an index: a hash table of which at least fifteen sixteenths are free, as each place that another index
-/// has taken is a branch that could not be foreseen.
+/// Places of a table that the processor has near: 32 kB.
+const CACHED: usize = 4096;
+
+/// What a query has at an index: a hash table of which at least three quarters are free, and fifteen sixteenths if it is small
+/// then, as each place that another index has taken is a branch that could not be foreseen.
 #[derive(Clone, Debug)]
 struct Table {
     entries: Vec<(u32, f32)>,
@@ -360,7 +363,8 @@ const FREE: u32 = u32::MAX;
 
 impl Table {
     fn new(elements: &[(u32, f32)]) -> Table {
-        let size = (16 * elements.len()).next_power_of_two().max(2);
+        let places = (16 * elements.len()).min(CACHED).max(4 * elements.len());
+        let size = places.next_power_of_two().max(2);
         let mut table = Table {
             entries: vec![(FREE, 0.0); size],
             shift: u32::BITS - size.trailing_zeros(),
