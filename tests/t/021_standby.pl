@@ -71,7 +71,8 @@ $standby->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_
 $_->{run}->finish for @readers;
 # What psql and the server say beside: of a transaction that met a conflict, and of the end.
 my $harmless = join '|', '^$', '^DETAIL', '^HINT', '^CONTEXT', '^SQL statement', '^PL/pgSQL function', '^\s', 'transaction is aborted',
-  'no transaction in progress', 'terminating connection', 'server closed the connection', 'connection to server was lost';
+  'no transaction in progress', 'terminating connection', 'server closed the connection', 'connection to server was lost',
+  'no connection to the server';
 my ($searches, $found, $conflicts, @others) = (0, 0, 0);
 for (map { split /\n/, ${ $_->{output} } } @readers) {
   if (/^[01](\.\d+)?$/) { $searches++; $found += $_ }
@@ -79,6 +80,7 @@ for (map { split /\n/, ${ $_->{output} } } @readers) {
   else { push @others, $_ unless /$harmless/ }
 }
 is(join("\n", @others), '', "no error but $conflicts conflicts with recovery in searches on the standby, beside $vacuums vacuums");
+unlike(slurp_file($standby->logfile), qr/terminated by signal|PANIC/, 'no process of the standby crashed');
 cmp_ok($searches, '>=', 10, "$searches groups of searches succeeded");
 cmp_ok($found / $searches, '>=', 0.9, 'recall while it replays');
 same_on_both($standby, 'after the load');

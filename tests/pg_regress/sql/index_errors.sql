@@ -11,9 +11,12 @@ EXCEPTION WHEN others THEN
 	RETURN concat_ws(' | ', state, message, nullif(details, ''), nullif(hint, ''));
 END $$;
 
-CREATE TABLE items (id int, v vector(3), h halfvec(3), any_v vector, any_h halfvec);
+CREATE TABLE items (id int, v vector(3), h halfvec(3), any_v vector, any_h halfvec,
+	b bit(8), any_b varbit, wide bit(64001), s sparsevec(2000), any_s sparsevec);
 INSERT INTO items VALUES (1, '[1,2,3]', '[1,2,3]', '[1,2,3]', '[1,2,3]'), (2, '[4,5,6]', '[4,5,6]', '[4,5]', '[4,5]');
 CREATE INDEX items_v ON items USING hnsw (v vector_l2_ops);
+CREATE INDEX items_b ON items USING hnsw (b bit_hamming_ops);
+CREATE INDEX items_s ON items USING hnsw (s sparsevec_l2_ops);
 CREATE OPERATOR CLASS odd_ops FOR TYPE vector USING hnsw AS
 	OPERATOR 1 <-> FOR ORDER BY float_ops, FUNCTION 1 vector_spherical_distance(vector, vector);
 SET enable_seqscan = off;
@@ -47,6 +50,17 @@ INSERT INTO errors VALUES
 	($$INSERT INTO items (v) VALUES ('[1,2]')$$, '22000 | expected 3 dimensions, not 2'),
 	($$SELECT id FROM items ORDER BY v <-> '[1,2]' LIMIT 1$$, '22000 | different vector dimensions 2 and 3'),
 	($$SELECT id FROM items ORDER BY v <-> '[1,NaN,2]' LIMIT 1$$, '22000 | NaN not allowed in vector'),
+	-- bits and sparse vectors
+	($$CREATE INDEX ON items USING hnsw (wide bit_hamming_ops)$$, '54000 | column cannot have more than 64000 dimensions for hnsw index'),
+	($$CREATE INDEX ON items USING hnsw (any_b bit_jaccard_ops)$$, '0A000 | type not supported for hnsw index'),
+	($$CREATE INDEX ON items USING hnsw (b vector_l2_ops)$$, '42804 | operator class "vector_l2_ops" does not accept data type bit'),
+	($$CREATE INDEX ON items USING hnsw (any_s sparsevec_l2_ops)$$, '22023 | column does not have dimensions'),
+	($$CREATE INDEX ON items USING hnsw (s vector_l2_ops)$$, '42804 | operator class "vector_l2_ops" does not accept data type sparsevec'),
+	($$INSERT INTO items (b) VALUES (B'1')$$, '22026 | bit string length 1 does not match type bit(8)'),
+	($$INSERT INTO items (s) VALUES ('{1:1}/3')$$, '22000 | expected 2000 dimensions, not 3'),
+	($$INSERT INTO items (s) SELECT ('{' || string_agg(i || ':1', ',') || '}/2000')::sparsevec FROM generate_series(1, 1001) i$$, '54000 | sparsevec cannot have more than 1000 non-zero elements for hnsw index'),
+	($$SELECT id FROM items ORDER BY b <~> B'1' LIMIT 1$$, '22000 | different bit lengths 1 and 8'),
+	($$SELECT id FROM items ORDER BY s <-> '{1:1}/3' LIMIT 1$$, '22000 | different sparsevec dimensions 3 and 2000'),
 	-- settings
 	($$SET hnsw.ef_search = 0$$, '22023 | 0 is outside the valid range for parameter "hnsw.ef_search" (1 .. 10000)'),
 	($$SET hnsw.ef_search = 10001$$, '22023 | 10001 is outside the valid range for parameter "hnsw.ef_search" (1 .. 10000)'),
