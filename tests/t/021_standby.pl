@@ -8,10 +8,10 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use Wordnet;
 
-my $seconds = Wordnet::long() ? 60 : 3;
-# What a minute of three writers leaves to replay, each page compared, may take minutes.
+my $seconds = Wordnet::long() ? 20 : 3;
+# What three writers leave to replay, each page compared, may take minutes and gigabytes.
 $PostgreSQL::Test::Utils::timeout_default *= 5 if Wordnet::long();
-my $primary = Wordnet::node('primary', "wal_consistency_checking = 'all'\nmax_connections = 50",
+my $primary = Wordnet::node('primary', "wal_consistency_checking = 'all'\nwal_keep_size = 16GB\nmax_connections = 50",
   allows_streaming => 1, has_archiving => 1);
 Wordnet::prepare_churn($primary);
 Wordnet::index($primary, 'vector_l2_ops');
