@@ -139,8 +139,18 @@ impl Links<'_, '_> {
     }
 
     /// A link that led nowhere, if it still does: its end is read, the link, and its end again, which has not changed.
+    ///
+    /// Tombstones link to what they linked to when they had rows: vacuum frees one after the other when no way leads to any
+    /// of them, and slots freed are taken again at once. No more is asked of such a link than that there is a slot.
     fn link(&mut self, of: ElementId, level: Level, neighbor: ElementId) {
         let before = target(self.pages, neighbor);
+        let is_live = matches!(
+            target(self.pages, of),
+            Target::Element {
+                state: SlotState::Live,
+                ..
+            }
+        );
         let mut list = Vec::new();
         self.pages.neighbors(of, level, &mut list);
         if !list.contains(&neighbor) || target(self.pages, neighbor) != before {
@@ -152,6 +162,7 @@ impl Links<'_, '_> {
         match before {
             Target::Damaged => {}
             Target::Nothing(what) => self.findings.error(place, format!("{to}: {what}")),
+            Target::Element { .. } if !is_live => {}
             Target::Element {
                 state: SlotState::Dead,
                 ..

@@ -54,6 +54,9 @@ my @damages = (
   [ 'link to a free slot' => sub { put(neighbor(element(LIVE)), 'V', id(element(FREE))) }, qr/^warning\|.*link on layer 0.*which is free/ ],
   [ 'upper link to a low element' => sub { put(slot(UPPER, 24, LIVE), 8, 'V', id(element(LIVE, 0))) },
     qr/^error\|.*link on layer \d to .*, an element of level 0/ ],
+  [ 'tombstone whose neighbors were freed and taken again' => sub { my @at = element(LIVE, 1); put(@at, 'C', DEAD); put(@at, 6, 'C', 0);
+      my ($list) = grep { get(@$_, 4, 'V') == id(@at) } slots(UPPER, 24, LIVE, 1); put(@$list, 8, 'V', id(element(LIVE, 0))) },
+    qr/^warning\|.*which is a tombstone/m, qr/\A(?!.*an element of level 0)/s ],
   [ 'tombstone with rows' => sub { put(element(LIVE), 'C', DEAD) }, qr/^error\|\d+\|\d+\|tombstone has rows/,
     qr/^warning\|.*which is a tombstone/m ],
   [ 'no links' => sub { put(@$_, 2, 'v', 0) for slots(ELEMENT, $slot_len, LIVE) }, qr/^warning\|.*no way leads from the entry point/m ],
