@@ -48,6 +48,25 @@ impl Output {
         self.len += unsafe { number::write_float(value, self.end().cast::<c_char>()) };
     }
 
+    /// The same of many, with commas between them.
+    #[inline]
+    pub(crate) fn push_floats(&mut self, values: impl ExactSizeIterator<Item = f32>) {
+        let count = values.len();
+        self.check(count * (1 + Self::FLOAT));
+        let first = self.end();
+        let mut end = first;
+        for value in values.take(count) {
+            // SAFETY: there is room for the longest text of so many, and a comma for each, which the last gives back.
+            unsafe {
+                end = end.add(number::write_float(value, end.cast::<c_char>()));
+                end.write(b',');
+                end = end.add(1);
+            }
+        }
+        let written = end.addr() - first.addr();
+        self.len += written.saturating_sub(1);
+    }
+
     #[inline]
     fn check(&self, more: usize) {
         assert!(

@@ -232,21 +232,20 @@ impl Hints {
         if more > 0 && glance::is_possible() && self.blocks.try_reserve(more).is_ok() {
             self.blocks.resize(wanted, Hint::default());
         }
+        let stretches = wanted.div_ceil(STRETCH as usize);
+        let more = stretches.saturating_sub(self.asked.len());
+        if more > 0 && self.asked.try_reserve(more).is_ok() {
+            self.asked.resize(stretches, false);
+        }
     }
 
     /// The stretch around a block, the first time that it is asked for.
     fn new_stretch(&mut self, block: u32) -> Range<u32> {
-        let number = block / STRETCH;
-        if self.asked.len() <= number as usize {
-            self.asked.resize(number as usize + 1, false);
-        }
-        let first = number * STRETCH;
-        let is_new = !std::mem::replace(&mut self.asked[number as usize], true);
-        first..if is_new {
-            self.known.min(first + STRETCH)
-        } else {
-            first
-        }
+        let first = block - block % STRETCH;
+        let asked = self.asked.get_mut((block / STRETCH) as usize);
+        let is_new = asked.is_some_and(|asked| !std::mem::replace(asked, true));
+        let end = if is_new { first + STRETCH } else { first };
+        first..self.known.min(end)
     }
 }
 

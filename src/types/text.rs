@@ -25,12 +25,7 @@ pub(super) fn parse<S: Scalar>(literal: &CStr, modifier: i32) -> NewDense<S> {
 pub(super) fn format<S: Scalar>(vector: &Dense<'_, S>) -> Output {
     let mut text = Output::with_room(2 + (1 + Output::FLOAT) * vector.dimensions());
     text.push(b"[");
-    for (at, value) in vector.values().iter().enumerate() {
-        if at > 0 {
-            text.push(b",");
-        }
-        text.push_float(value.to_f32());
-    }
+    text.push_floats(vector.values().iter().map(|value| value.to_f32()));
     text.push(b"]");
     text
 }

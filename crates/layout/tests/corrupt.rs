@@ -125,68 +125,56 @@ fn read_everything(page: &[u8], geometry: &Geometry) {
     });
     let _ = Metapage::read(page);
     if let Ok(center) = CenterPage::view(page) {
-        let _ = (
-            center
-                .values()
-                .map(f32::to_bits)
-                .fold(0, |all, bits| all ^ bits),
-            center.next(),
-        );
+        let bits = center.values().map(f32::to_bits);
+        let _ = (bits.fold(0, |all, bits| all ^ bits), center.next());
     }
     if let Ok(elements) = ElementPage::view(page, geometry) {
-        let _ = (elements.special(), elements.find_free());
-        for at in (0..=elements.used()).chain([u16::MAX]) {
-            let _ = elements.code(at);
-            if let Ok(slot) = elements.slot(at) {
-                let _ = (
-                    slot.state(),
-                    slot.is_live(),
-                    slot.level(),
-                    slot.version(),
-                    slot.code().len(),
-                );
-                let _ = (
-                    slot.neighbors().count(),
-                    slot.heap_tids().count(),
-                    slot.upper(),
-                    slot.overflow(),
-                );
-                let _ = slot
-                    .upper()
-                    .map(|upper| geometry.upper.split(upper.at(slot.level())));
-                let _ = slot
-                    .overflow()
-                    .map(|overflow| geometry.overflow.split(overflow));
-                slot.neighbors()
-                    .for_each(|id| _ = geometry.element.split(id));
-            }
-        }
+        read_elements(&elements, geometry);
     }
     if let Ok(upper) = UpperPage::view(page, geometry) {
-        let _ = (upper.special(), upper.find_free_run(3));
-        for at in (0..=upper.used()).chain([u16::MAX]) {
-            if let Ok(slot) = upper.slot(at) {
-                let _ = (
-                    slot.is_live(),
-                    slot.level(),
-                    slot.element(),
-                    slot.neighbors().count(),
-                );
-            }
-        }
+        read_upper(&upper);
     }
     if let Ok(overflow) = OverflowPage::view(page, geometry) {
-        let _ = (overflow.special(), overflow.find_free());
-        for at in (0..=overflow.used()).chain([u16::MAX]) {
-            if let Ok(slot) = overflow.slot(at) {
-                let _ = (
-                    slot.is_live(),
-                    slot.element(),
-                    slot.next(),
-                    slot.heap_tids().count(),
-                );
-            }
-        }
+        read_overflow(&overflow);
+    }
+}
+
+/// The slots that a page says it has, and some that it has not.
+fn slots(used: u16) -> impl Iterator<Item = u16> {
+    (0..=used).chain([u16::MAX])
+}
+
+fn read_elements(elements: &ElementPage<'_>, geometry: &Geometry) {
+    let _ = (elements.special(), elements.find_free());
+    for at in slots(elements.used()) {
+        let _ = elements.code(at);
+        let Ok(slot) = elements.slot(at) else {
+            continue;
+        };
+        let _ = (slot.state(), slot.is_live(), slot.level(), slot.version());
+        let _ = (slot.code().len(), slot.heap_tids().count());
+        let upper = slot.upper().map(|upper| upper.at(slot.level()));
+        let _ = upper.map(|upper| geometry.upper.split(upper));
+        let overflow = slot.overflow();
+        let _ = overflow.map(|overflow| geometry.overflow.split(overflow));
+        slot.neighbors()
+            .for_each(|id| _ = geometry.element.split(id));
+    }
+}
+
+fn read_upper(upper: &UpperPage<'_>) {
+    let _ = (upper.special(), upper.find_free_run(3));
+    for slot in slots(upper.used()).filter_map(|at| upper.slot(at).ok()) {
+        let _ = (slot.is_live(), slot.level(), slot.element());
+        let _ = slot.neighbors().count();
+    }
+}
+
+fn read_overflow(overflow: &OverflowPage<'_>) {
+    let _ = (overflow.special(), overflow.find_free());
+    for slot in slots(overflow.used()).filter_map(|at| overflow.slot(at).ok()) {
+        let _ = (slot.is_live(), slot.element(), slot.next());
+        let _ = slot.heap_tids().count();
     }
 }
 
