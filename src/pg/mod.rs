@@ -9,6 +9,7 @@ pub(crate) mod interrupt;
 pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod message;
+pub(crate) mod next_row;
 pub(crate) mod number;
 pub(crate) mod open;
 pub(crate) mod output;

@@ -47,12 +47,6 @@ impl<'fcx> Varlena<'fcx> {
         }
     }
 
-    /// Whether it is a copy of what Postgres handed us.
-    #[inline]
-    pub(crate) fn is_copy(&self) -> bool {
-        self.copied
-    }
-
     /// Hands the value back to Postgres.
     pub(crate) fn into_datum(self) -> pg_sys::Datum {
         let start = self.start;

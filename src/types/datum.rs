@@ -22,9 +22,6 @@ use crate::pg::varlena::{NewVarlena, Varlena};
 /// Bytes before the elements.
 const HEADER: usize = 8;
 
-/// Bytes of the headers of two rows, and of short columns before a vector.
-const ROW_HEADERS: usize = 96;
-
 /// What the vectors of a SQL type are made of.
 ///
 /// # Safety
@@ -83,17 +80,6 @@ impl<'fcx, S: Scalar> Dense<'fcx, S> {
         let bytes = self.bytes();
         // SAFETY: any bytes are elements, and a detoasted value is aligned to four, as its header of eight keeps.
         unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<S>()) }
-    }
-
-    /// Starts to load what a sequential scan comes to next: Postgres fills a page from its end, so the next row lies right
-    /// below this one, if this is a value in a row.
-    #[inline]
-    pub(super) fn prefetch_next_row(&self) {
-        if !self.varlena.is_copy() {
-            let bytes = self.varlena.bytes();
-            let len = bytes.len() + ROW_HEADERS;
-            distance::prefetch_at(bytes.as_ptr().wrapping_sub(len), len);
-        }
     }
 
     /// The vector as one that may be changed, as [`Varlena::into_new`].

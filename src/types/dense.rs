@@ -15,7 +15,7 @@ use super::datum::{Dense, NewDense, Scalar};
 use crate::error;
 use crate::pg::array::{Array, NewArray};
 use crate::pg::message::Message;
-use crate::pg::number;
+use crate::pg::{next_row, number};
 
 // Checks.
 
@@ -156,9 +156,21 @@ pub(super) fn enforce_modifier<S: Scalar>(vector: Dense<'_, S>, modifier: i32) -
 #[inline]
 pub(super) fn distance<S: Scalar>(metric: Metric, a: &Dense<'_, S>, b: &Dense<'_, S>) -> f64 {
     check_same_dimensions(a, b);
-    a.prefetch_next_row();
-    b.prefetch_next_row();
-    (kernel(S::KIND, metric).one)(a.bytes(), b.bytes())
+    let distance = (kernel(S::KIND, metric).one)(a.bytes(), b.bytes());
+    prefetch_next_row(a.bytes());
+    prefetch_next_row(b.bytes());
+    distance
+}
+
+/// Bytes that a core can wait for at a time. Asked for more it stands still.
+const AHEAD: usize = 12 * 64;
+
+/// Starts to load what a sequential scan comes to next, to arrive while Postgres is on its way there.
+#[inline]
+fn prefetch_next_row(value: &[u8]) {
+    if let Some((start, len)) = next_row::likely(value) {
+        distance::prefetch_at(start, len.min(AHEAD));
+    }
 }
 
 /// The kernel of this process for a kind and a metric.
