@@ -88,14 +88,18 @@ fn give_back() {
     }
 }
 
-/// Puts memory by, if that is not so already: the beginning of every operation. In the main thread.
+/// Puts memory by, if that is not so already: the beginning of every operation, which without it does not begin. In the main
+/// thread.
 pub(crate) fn put_by() {
     if !PUT_BY.load(Ordering::Acquire).is_null() {
         return;
     }
     // SAFETY: the layout is of a size above zero.
     let block = unsafe { System.alloc(RESERVE) };
-    IS_SHORT.store(block.is_null(), Ordering::Relaxed);
+    if block.is_null() {
+        fail();
+    }
+    IS_SHORT.store(false, Ordering::Relaxed);
     PUT_BY.store(block, Ordering::Release);
 }
 

@@ -91,7 +91,7 @@ SKIP: {
     my ($in, $out) = ("SELECT vector_dims('[1]'::vector), pg_backend_pid();\n", '');
     my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out, '2>&1',
       IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-    while ($out !~ /^1\|\d+\n/) { $psql->pump }
+    while ($out !~ /^1\|\d+\n/) { eval { $psql->pump; 1 } or die "a session did not begin: $out" . join '', (split /^/, slurp_file($node->logfile))[-10 .. -1], "\n" }
     my ($pid) = $out =~ /^1\|(\d+)/;
     system('prlimit', '--pid', $pid, ref $limit ? $limit->($pid) : $limit) == 0 or die 'no limit was set';
     $in .= join '', "\\set VERBOSITY verbose\n", map { "$_;\n" } @statements;
@@ -131,8 +131,8 @@ SKIP: {
 
   # No memory for a build, be it short by much or little: an error, never a crash.
   my %results = (built => 0, 'out of memory' => 0);
-  for my $more (map { $_ << 20 } 1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256) {
-    for my $memory ('1MB', '256MB') {
+  for my $more (map { $_ << 19 } 2, 4, 8, 16, 19, 20, 21, 32, 48, 64, 96, 128, 192, 256, 512) {
+    for my $memory ('1MB', '64MB', '256MB') {
       my $said = limited(sub { my ($pid) = @_;
           slurp_file("/proc/$pid/status") =~ /^VmSize:\s+(\d+)/m or die;
           '--as=' . ($1 * 1024 + $more) },
