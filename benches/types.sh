@@ -1,21 +1,25 @@
 # shellcheck shell=bash
 # The types without an index: distances in a sequential scan, text and binary output and input, sums.
 
+# Engines take turns with every statement, so that whatever else the machine does meets both: when the last of them has its
+# tables.
 bench_types() {
-    local operator
+    local operator engines
     bench_types_scanned "$1" "$2"
+    [[ $2 != wordnet ]] || bench_types_texts "$1"
+    read -ra engines <<<"${ENGINES:-pgvector omendb}"
+    [[ $1 == "${engines[-1]}" ]] || return 0
     for operator in '<->' '<#>' '<=>' '<+>'; do
-        bench_types_distance "$1" "$2_scanned" "$operator"
+        bench_types_distance "$2_scanned" "$operator"
     done
     [[ $2 == wordnet ]] || return 0
-    bench_types_distance "$1" "$2_halves" '<->'
-    bench_types_texts "$1"
-    bench_types_time "$1" texts 'text output' 'SELECT sum(octet_length(embedding::text)) FROM texts'
-    bench_types_time "$1" texts 'text input' 'SELECT count(literal::vector) FROM texts'
-    bench_types_time "$1" texts 'binary output' 'SELECT sum(length(vector_send(embedding))) FROM texts'
-    bench_types_time "$1" texts 'binary input' "COPY texts_in FROM '$home/bench/texts.bin' (FORMAT binary)" 'TRUNCATE texts_in'
-    bench_types_time "$1" texts 'sum' 'SELECT sum(embedding) FROM texts'
-    bench_types_time "$1" texts 'avg' 'SELECT avg(embedding) FROM texts'
+    bench_types_distance "$2_halves" '<->'
+    bench_types_time texts 'text output' 'SELECT sum(octet_length(embedding::text)) FROM texts'
+    bench_types_time texts 'text input' 'SELECT count(literal::vector) FROM texts'
+    bench_types_time texts 'binary output' 'SELECT sum(length(vector_send(embedding))) FROM texts'
+    bench_types_time texts 'binary input' "COPY texts_in FROM '$home/bench/texts.bin' (FORMAT binary)" 'TRUNCATE texts_in'
+    bench_types_time texts 'sum' 'SELECT sum(embedding) FROM texts'
+    bench_types_time texts 'avg' 'SELECT avg(embedding) FROM texts'
 }
 
 # 150,000 rows as vector, and as halfvec: more than a quarter of shared_buffers would be read anew by each scan.
@@ -27,10 +31,10 @@ bench_types_scanned() {
         -c "VACUUM ANALYZE $2_scanned" -c "VACUUM ANALYZE $2_halves"
 }
 
-# bench_types_distance ENGINE TABLE OPERATOR
+# bench_types_distance TABLE OPERATOR
 bench_types_distance() {
-    bench_types_time "$1" "$2" "$3 in a scan" \
-        "SELECT count(*) FROM $2 WHERE embedding $3 (SELECT embedding FROM $2 LIMIT 1) < -1000"
+    bench_types_time "$1" "$2 in a scan" \
+        "SELECT count(*) FROM $1 WHERE embedding $2 (SELECT embedding FROM $1 LIMIT 1) < -1000"
 }
 
 # 10,000 vectors of 1,536 dimensions, and their texts.
@@ -46,13 +50,19 @@ bench_types_texts() {
         -c 'ALTER TABLE texts_in ALTER COLUMN embedding SET STORAGE PLAIN'
 }
 
-# bench_types_time ENGINE TABLE WHAT STATEMENT [BEFORE]: rows a second, the best of three after one to warm up. BEFORE is
-# run before each and not measured.
+# bench_types_time TABLE WHAT STATEMENT [BEFORE]: rows a second, the best of eight turns. In each the statement is run once to
+# warm up. BEFORE is run before each and not measured.
 bench_types_time() {
-    local rows best round statements=()
-    for round in 1 2 3 4; do statements+=(${5:+-c '\timing off' -c "$5"} -c '\timing on' -c "$4"); done
-    rows=$(sql "$1" -c "SELECT count(*) FROM $2")
-    best=$(sql "$1" "${statements[@]}" |
-        sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | tail -3 | sort -n | head -1)
-    bench_result "$2" "$3" "$1" "$(bench_calculate "1000 * $rows / $best" %.0f)" rows/s
+    local engine rows turn=(${4:+-c '\timing off' -c "$4"} -c '\timing on' -c "$3") times
+    times=$(for _ in 1 2 3 4 5 6 7 8; do
+        for engine in "${engines[@]}"; do
+            sql "$engine" "${turn[@]}" "${turn[@]}" | sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' |
+                tail -1 | sed "s/^/$engine /"
+        done
+    done)
+    for engine in "${engines[@]}"; do
+        rows=$(sql "$engine" -c "SELECT count(*) FROM $1")
+        bench_result "$1" "$2" "$engine" "$(bench_calculate "1000 * $rows / \
+            $(sed -n "s/^$engine //p" <<<"$times" | sort -n | head -1)" %.0f)" rows/s
+    done
 }

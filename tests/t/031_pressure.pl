@@ -131,7 +131,9 @@ SKIP: {
 
   # No memory for a build, be it short by much or little: an error, never a crash.
   my %results = (built => 0, 'out of memory' => 0);
-  for my $more (map { $_ << 19 } 2, 4, 8, 16, 19, 20, 21, 32, 48, 64, 96, 128, 192, 256, 512) {
+  my @limits = map { $_ << 19 } 2, 4, 8, 16, 19, 20, 21, 32, 48, 64, 96, 128, 192, 256, 512;
+  push @limits, map { int rand 64 << 20 } 1 .. 500 if Wordnet::long();
+  for my $more (@limits) {
     for my $memory ('1MB', '64MB', '256MB') {
       my $said = limited(sub { my ($pid) = @_;
           slurp_file("/proc/$pid/status") =~ /^VmSize:\s+(\d+)/m or die;
