@@ -23,6 +23,8 @@ use pg_tests::pg_test;
 /// Called by Postgres when it loads the library.
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {
+    // Functions of types allocate without a beginning of their own. First of all: Postgres calls this again after an error.
+    pg::memory::put_by();
     settings::init();
     am::options::init();
     pg::relcache::on_change(storage::index::forget);

@@ -92,12 +92,11 @@ impl Workers {
     /// Waits for a job, calling `poll` now and then.
     pub(super) fn wait<T>(&self, pending: &Pending<T>, mut poll: impl FnMut()) -> T {
         loop {
+            // Also before short jobs: one after the other, they could go on for long without memory put by.
+            interrupt::check();
             match pending.0.recv_timeout(PATIENCE) {
                 Ok(Ok(result)) => return result,
-                Err(RecvTimeoutError::Timeout) => {
-                    interrupt::check();
-                    poll();
-                }
+                Err(RecvTimeoutError::Timeout) => poll(),
                 Ok(Err(())) | Err(RecvTimeoutError::Disconnected) => {
                     error::build_failed("a thread panicked");
                 }

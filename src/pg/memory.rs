@@ -88,8 +88,8 @@ fn give_back() {
     }
 }
 
-/// Puts memory by, if that is not so already: the beginning of every operation, which without it does not begin. In the main
-/// thread.
+/// Puts memory by, if that is not so already: when the library is loaded, and at the beginning of every operation, which without
+/// it does not begin. In the main thread.
 pub(crate) fn put_by() {
     if !PUT_BY.load(Ordering::Acquire).is_null() {
         return;
@@ -103,10 +103,20 @@ pub(crate) fn put_by() {
     PUT_BY.store(block, Ordering::Release);
 }
 
-/// Whether the system would give so many bytes now.
+/// Whether the system would give so many bytes now, besides what is put by.
 pub(crate) fn is_there(bytes: usize) -> bool {
-    let mut block: Vec<u8> = Vec::new();
-    block.try_reserve_exact(bytes).is_ok()
+    let Ok(layout) = Layout::from_size_align(bytes.max(1), 1) else {
+        return false;
+    };
+    // Not asked through a `Vec`, for which the reserve would be given back. A block that nobody looks at is not allocated at
+    // all by an optimizer that may believe in success.
+    // SAFETY: the layout is of a size above zero.
+    let block = std::hint::black_box(unsafe { System.alloc(layout) });
+    if !block.is_null() {
+        // SAFETY: allocated above with this layout.
+        unsafe { System.dealloc(block, layout) };
+    }
+    !block.is_null()
 }
 
 /// Whether the reserve was needed.

@@ -129,24 +129,39 @@ SKIP: {
   my $stops = () = slurp_file($node->logfile) =~ /PANIC/g;
   cmp_ok($stops, '<=', 1, 'the server stopped for want of WAL only');
 
+  # A limit of so many bytes above what the session has.
+  sub more_memory {
+    my ($more) = @_;
+    return sub { my ($pid) = @_;
+      slurp_file("/proc/$pid/status") =~ /^VmSize:\s+(\d+)/m or die;
+      '--as=' . ($1 * 1024 + $more) };
+  }
+  my $no_memory = qr/53200: .*out of memory|ERROR:  .*(?:Cannot allocate memory|Resource temporarily unavailable|out of memory)/i;
+
   # No memory for a build, be it short by much or little: an error, never a crash.
   my %results = (built => 0, 'out of memory' => 0);
+  my $log_before = -s $node->logfile;
   my @limits = map { $_ << 19 } 2, 4, 8, 16, 19, 20, 21, 32, 48, 64, 96, 128, 192, 256, 512;
   push @limits, map { int rand 64 << 20 } 1 .. 500 if Wordnet::long();
   for my $more (@limits) {
     for my $memory ('1MB', '64MB', '256MB') {
-      my $said = limited(sub { my ($pid) = @_;
-          slurp_file("/proc/$pid/status") =~ /^VmSize:\s+(\d+)/m or die;
-          '--as=' . ($1 * 1024 + $more) },
+      my $said = limited(more_memory($more),
         "SET maintenance_work_mem = '$memory'", 'CREATE INDEX short ON wordnet USING hnsw (embedding vector_l2_ops)', 'DROP INDEX short');
-      my $result = $said eq '' ? 'built' : $said =~ /53200: .*out of memory|ERROR:  .*(?:Cannot allocate memory|Resource temporarily unavailable|out of memory)/i ? 'out of memory' : "other: $said";
+      my $result = $said eq '' ? 'built' : $said =~ $no_memory ? 'out of memory' : "other: $said";
       $results{$result}++;
     }
   }
   is(join(', ', grep { /^other/ } sort keys %results), '', 'a build without memory is an error');
   cmp_ok($results{$_}, '>', 0, "$_: $results{$_} times") for 'built', 'out of memory';
   is(sql(q(SELECT count(*) FROM pg_class WHERE relname = 'short')), '0', 'no index is left');
+
+  # Nor for functions of types, in a session that never came to an index.
+  my $cast = q(SELECT length((('[' || repeat('1.25,', 15999) || '1]')::vector::sparsevec)::text));
+  my @said = map { limited(more_memory($_ << 14), $cast) } 1 .. 64;
+  is(join('', grep { !/^\d+$/ && !/$no_memory/ } @said), '', 'a cast without memory is an error');
   unlike(slurp_file($node->logfile), qr/was terminated by signal (?!6)/, 'no process crashed');
+  # A failed allocation of Rust's ends in signal 6, as the PANIC for want of WAL did before.
+  unlike(slurp_file($node->logfile, $log_before), qr/was terminated by signal|exited with exit code|memory allocation of/, 'none for want of memory');
 }
 
 # Ended at any moment: by a timeout, by a cancel request, by the end of the session. Builds are in 004_build.
