@@ -5,9 +5,10 @@ use layout::{Measure, VectorKind, max_code_len, widest_code_len};
 use pgrx::pg_sys;
 use quantize::{CodeBits, Codec, Value};
 
-use super::pgvector::{self, Function};
+use super::pgvector;
 use crate::error;
 use crate::pg::Relation;
+use crate::pg::call::Function;
 use crate::storage::index::{Declared, SPARSE_ELEMENTS};
 use crate::types::indexed::{Indexed, Kind, Operator};
 

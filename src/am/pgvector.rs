@@ -3,15 +3,11 @@
 #![expect(unsafe_code, reason = "SQL-callable functions")]
 
 use pgrx::pg_guard;
-use pgrx::pg_sys::{Datum, FunctionCallInfo, Pg_finfo_record};
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
 use super::ivfflat;
 use crate::error;
-
-/// A C function of calling convention 1.
-pub(super) type Function = unsafe extern "C-unwind" fn(FunctionCallInfo) -> Datum;
-
-static VERSION_1: Pg_finfo_record = Pg_finfo_record { api_version: 1 };
+use crate::pg::call::{Function, describe};
 
 /// Exports a function by a name of pgvector's, with the record by which Postgres knows how to call it.
 macro_rules! export {
@@ -22,10 +18,7 @@ macro_rules! export {
             unsafe { $function(call) }
         }
 
-        #[unsafe(export_name = concat!("pg_finfo_", stringify!($name)))]
-        extern "C" fn describe() -> &'static Pg_finfo_record {
-            &VERSION_1
-        }
+        describe!(stringify!($name));
     };
 }
 

@@ -1,6 +1,7 @@
 //! Safe names for the few Postgres calls we use.
 
 pub(crate) mod array;
+pub(crate) mod call;
 pub(crate) mod compat;
 pub(crate) mod exit;
 pub(crate) mod glance;

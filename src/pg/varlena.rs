@@ -22,18 +22,16 @@ impl<'fcx> Varlena<'fcx> {
     #[inline]
     pub(crate) unsafe fn detoast(datum: pg_sys::Datum) -> Self {
         let given = datum.cast_mut_ptr::<pg_sys::varlena>();
-        // SAFETY: the caller vouches for the pointer. A short value is unaligned, so it counts as one to be copied.
-        let plain = unsafe {
-            if varatt_is_4b_u(given) {
-                given
-            } else {
-                toast::recent(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given))
+        // SAFETY: the caller vouches for the pointer, and detoasting gives one too. A short value is unaligned, so it
+        // counts as one to be copied.
+        unsafe {
+            let copied = !varatt_is_4b_u(given);
+            let plain = if copied { copy(given) } else { given };
+            Self {
+                start: NonNull::new_unchecked(plain),
+                copied,
+                lifetime: PhantomData,
             }
-        };
-        Self {
-            start: NonNull::new(plain).expect("a datum that is not NULL points somewhere"),
-            copied: plain != given,
-            lifetime: PhantomData,
         }
     }
 
@@ -72,11 +70,28 @@ impl<'fcx> Varlena<'fcx> {
 impl Drop for Varlena<'_> {
     #[inline]
     fn drop(&mut self) {
-        // While unwinding, the memory context frees it.
-        if self.copied && !std::thread::panicking() {
-            // SAFETY: detoasting allocated it and nobody else has it.
-            unsafe { pg_sys::pfree(self.start.as_ptr().cast()) }
+        if self.copied {
+            free(self.start);
         }
+    }
+}
+
+/// The value with a plain header, in memory of its own.
+///
+/// # Safety
+/// `given` is a varlena.
+#[inline(never)]
+unsafe fn copy(given: *mut pg_sys::varlena) -> *mut pg_sys::varlena {
+    // SAFETY: the caller vouches for the pointer.
+    unsafe { toast::recent(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given)) }
+}
+
+/// Gives a copy back. While unwinding, the memory context frees it.
+#[inline(never)]
+fn free(copy: NonNull<pg_sys::varlena>) {
+    if !std::thread::panicking() {
+        // SAFETY: detoasting allocated it and nobody else has it.
+        unsafe { pg_sys::pfree(copy.as_ptr().cast()) }
     }
 }
 

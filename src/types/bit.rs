@@ -4,11 +4,12 @@
 use std::sync::LazyLock;
 
 use distance::{BitMetric, Cpu, Kernel};
-use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
-use pgrx::{impl_sql_translatable, pg_extern, pg_sys};
+use pgrx::{impl_sql_translatable, pg_sys};
 
 use crate::error;
+use crate::pg::call::distance_functions;
 use crate::pg::varlena::{NewVarlena, Varlena};
 
 /// Bytes before the bits: the varlena header and an `int32` that counts the bits.
@@ -58,16 +59,6 @@ impl FromDatum for Bits<'_> {
     }
 }
 
-// SAFETY: the SQL file declares these arguments as `bit`.
-unsafe impl<'fcx> ArgAbi<'fcx> for Bits<'fcx> {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: as above.
-        unsafe { arg.unbox_arg_using_from_datum().expect("declared strict") }
-    }
-}
-
-impl_sql_translatable!(Bits<'_>, arg_only = "bit");
-
 /// A bit string in the making.
 pub(super) struct NewBits(NewVarlena);
 
@@ -96,14 +87,9 @@ unsafe impl BoxRet for NewBits {
 
 impl_sql_translatable!(NewBits, "bit");
 
-#[pg_extern(sql = "")]
-fn hamming_distance(a: Bits<'_>, b: Bits<'_>) -> f64 {
-    distance(BitMetric::Hamming, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn jaccard_distance(a: Bits<'_>, b: Bits<'_>) -> f64 {
-    distance(BitMetric::Jaccard, &a, &b)
+distance_functions! { Bits<'_>:
+    hamming_distance = |a, b| distance(BitMetric::Hamming, a, b);
+    jaccard_distance = |a, b| distance(BitMetric::Jaccard, a, b);
 }
 
 fn distance(metric: BitMetric, a: &Bits<'_>, b: &Bits<'_>) -> f64 {

@@ -15,6 +15,7 @@ use super::vector::{NewVector, Vector};
 use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
+use crate::pg::call::distance_functions;
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
@@ -85,39 +86,14 @@ fn halfvec_to_float4(vector: Halfvec<'_>, _modifier: i32, _explicit: bool) -> Ne
 
 // Distances.
 
-#[pg_extern(sql = "")]
-fn halfvec_l2_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
-    dense::distance(Metric::L2, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn halfvec_l2_squared_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
-    dense::distance(Metric::L2Squared, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn halfvec_inner_product(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
-    dense::inner_product(&a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn halfvec_negative_inner_product(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
-    dense::distance(Metric::InnerProduct, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn halfvec_cosine_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
-    dense::distance(Metric::Cosine, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn halfvec_spherical_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
-    dense::spherical_distance(&a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn halfvec_l1_distance(a: Halfvec<'_>, b: Halfvec<'_>) -> f64 {
-    dense::distance(Metric::L1, &a, &b)
+distance_functions! { Halfvec<'_>:
+    halfvec_l2_distance = |a, b| dense::distance(Metric::L2, a, b);
+    halfvec_l2_squared_distance = |a, b| dense::distance(Metric::L2Squared, a, b);
+    halfvec_inner_product = dense::inner_product;
+    halfvec_negative_inner_product = |a, b| dense::distance(Metric::InnerProduct, a, b);
+    halfvec_cosine_distance = |a, b| dense::distance(Metric::Cosine, a, b);
+    halfvec_spherical_distance = dense::spherical_distance;
+    halfvec_l1_distance = |a, b| dense::distance(Metric::L1, a, b);
 }
 
 // Functions and arithmetic.

@@ -1,4 +1,5 @@
 //! The type `sparsevec`: 4-byte floats, of which those that are zero are not stored. What SQL calls, a line each.
+#![expect(unsafe_code, reason = "SQL-callable functions")]
 
 use std::ffi::CStr;
 
@@ -10,6 +11,7 @@ use super::sparse::{self, NewSparse, Sparsevec};
 use super::text;
 use super::vector::{NewVector, Vector};
 use crate::pg::array::Array;
+use crate::pg::call::distance_functions;
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
@@ -74,34 +76,13 @@ fn array_to_sparsevec(array: Array<'_>, modifier: i32, _explicit: bool) -> NewSp
 
 // Distances and the norm.
 
-#[pg_extern(sql = "")]
-fn sparsevec_l2_distance(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
-    sparse::distance(Metric::L2, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn sparsevec_l2_squared_distance(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
-    sparse::distance(Metric::L2Squared, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn sparsevec_inner_product(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
-    sparse::inner_product(&a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn sparsevec_negative_inner_product(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
-    sparse::distance(Metric::InnerProduct, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn sparsevec_cosine_distance(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
-    sparse::distance(Metric::Cosine, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn sparsevec_l1_distance(a: Sparsevec<'_>, b: Sparsevec<'_>) -> f64 {
-    sparse::distance(Metric::L1, &a, &b)
+distance_functions! { Sparsevec<'_>:
+    sparsevec_l2_distance = |a, b| sparse::distance(Metric::L2, a, b);
+    sparsevec_l2_squared_distance = |a, b| sparse::distance(Metric::L2Squared, a, b);
+    sparsevec_inner_product = sparse::inner_product;
+    sparsevec_negative_inner_product = |a, b| sparse::distance(Metric::InnerProduct, a, b);
+    sparsevec_cosine_distance = |a, b| sparse::distance(Metric::Cosine, a, b);
+    sparsevec_l1_distance = |a, b| sparse::distance(Metric::L1, a, b);
 }
 
 #[pg_extern(sql = "")]

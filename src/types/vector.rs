@@ -14,6 +14,7 @@ use super::datum::{Dense, NewDense, Scalar};
 use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
+use crate::pg::call::distance_functions;
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
@@ -74,39 +75,14 @@ fn vector_to_float4(vector: Vector<'_>, _modifier: i32, _explicit: bool) -> NewA
 
 // Distances.
 
-#[pg_extern(sql = "")]
-fn l2_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
-    dense::distance(Metric::L2, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn vector_l2_squared_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
-    dense::distance(Metric::L2Squared, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn inner_product(a: Vector<'_>, b: Vector<'_>) -> f64 {
-    dense::inner_product(&a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn vector_negative_inner_product(a: Vector<'_>, b: Vector<'_>) -> f64 {
-    dense::distance(Metric::InnerProduct, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn cosine_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
-    dense::distance(Metric::Cosine, &a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn vector_spherical_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
-    dense::spherical_distance(&a, &b)
-}
-
-#[pg_extern(sql = "")]
-fn l1_distance(a: Vector<'_>, b: Vector<'_>) -> f64 {
-    dense::distance(Metric::L1, &a, &b)
+distance_functions! { Vector<'_>:
+    l2_distance = |a, b| dense::distance(Metric::L2, a, b);
+    vector_l2_squared_distance = |a, b| dense::distance(Metric::L2Squared, a, b);
+    inner_product = dense::inner_product;
+    vector_negative_inner_product = |a, b| dense::distance(Metric::InnerProduct, a, b);
+    cosine_distance = |a, b| dense::distance(Metric::Cosine, a, b);
+    vector_spherical_distance = dense::spherical_distance;
+    l1_distance = |a, b| dense::distance(Metric::L1, a, b);
 }
 
 // Functions and arithmetic.
