@@ -50,11 +50,11 @@ bench_types_texts() {
         -c 'ALTER TABLE texts_in ALTER COLUMN embedding SET STORAGE PLAIN'
 }
 
-# bench_types_time TABLE WHAT STATEMENT [BEFORE]: rows a second, the best of eight turns. In each the statement is run once to
-# warm up. BEFORE is run before each and not measured.
+# bench_types_time TABLE WHAT STATEMENT [BEFORE]: rows a second, the median of fifteen turns. In each the statement is run once
+# to warm up. BEFORE is run before each and not measured.
 bench_types_time() {
     local engine rows turn=(${4:+-c '\timing off' -c "$4"} -c '\timing on' -c "$3") times
-    times=$(for _ in 1 2 3 4 5 6 7 8; do
+    times=$(for _ in {1..15}; do
         for engine in "${engines[@]}"; do
             sql "$engine" "${turn[@]}" "${turn[@]}" | sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' |
                 tail -1 | sed "s/^/$engine /"
@@ -63,6 +63,6 @@ bench_types_time() {
     for engine in "${engines[@]}"; do
         rows=$(sql "$engine" -c "SELECT count(*) FROM $1")
         bench_result "$1" "$2" "$engine" "$(bench_calculate "1000 * $rows / \
-            $(sed -n "s/^$engine //p" <<<"$times" | sort -n | head -1)" %.0f)" rows/s
+            $(sed -n "s/^$engine //p" <<<"$times" | sort -n | sed -n 8p)" %.0f)" rows/s
     done
 }

@@ -74,7 +74,8 @@ sub kill_server {
   return 'all' unless rand() < 0.25;
   system_log('pg_ctl', '-W', '-s', '-D', $node->data_dir, '-l', $node->logfile, 'start');
   sleep rand 0.3;
-  my @all = Wordnet::processes($node);
+  my @all;
+  Wordnet::wait_until(sub { @all = Wordnet::processes($node) }, 'the server to say who it is');
   kill 9, @all;
   Wordnet::wait_until(sub { !kill 0, @all }, 'the recovering server to end');
   return 'all, and again in recovery';
@@ -167,7 +168,7 @@ for my $round (1 .. $kills) {
   # Half of the crashes find what others left behind.
   if (rand() < 0.5 or $round == $kills) {
     sql('VACUUM (INDEX_CLEANUP on) wordnet');
-    is(Wordnet::check($node, mended => 1), '', "$moment: nothing is left to mend after a vacuum");
+    is(Wordnet::check($node, all => 1), '', "$moment: nothing is left to mend after a vacuum");
   }
 }
 
