@@ -163,12 +163,16 @@ pub(super) fn distance<S: Scalar>(metric: Metric, a: &Dense<'_, S>, b: &Dense<'_
 }
 
 /// Bytes that a core can wait for at a time. Asked for more it stands still.
-const AHEAD: usize = 12 * 64;
+const AHEAD: usize = 14 * 64;
 
 /// Starts to load what a sequential scan comes to next, to arrive while Postgres is on its way there.
 #[inline]
 fn prefetch_next_row(value: &[u8]) {
-    if let Some((start, len)) = next_row::likely(value) {
+    if let Some(next) = next_row::likely(value) {
+        for half in next.page {
+            distance::prefetch_at(half, 1);
+        }
+        let (start, len) = next.row;
         distance::prefetch_at(start, len.min(AHEAD));
     }
 }
