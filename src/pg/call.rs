@@ -47,13 +47,16 @@ pub(crate) use distance_functions;
 /// The arguments of a call with two.
 ///
 /// # Safety
-/// Both are of the SQL type of `T`, and not NULL. What is made of them is gone when the call ends.
+/// Both are of the SQL type of `T`. What is made of them is gone when the call ends.
 #[inline]
 pub(crate) unsafe fn two_arguments<T: FromDatum>(call: FunctionCallInfo) -> (T, T) {
-    // SAFETY: the caller vouches for number, type and presence.
+    // SAFETY: the caller vouches for number and type.
     unsafe {
         let arguments = (*call).args.as_slice(2);
-        let value = |at: usize| T::from_datum(arguments[at].value, false).expect("declared strict");
+        let value = |at: usize| {
+            let argument = &arguments[at];
+            T::from_datum(argument.value, argument.isnull).expect("declared strict")
+        };
         (value(0), value(1))
     }
 }

@@ -149,6 +149,7 @@ impl<'a> Sweep<'a> {
             compat::vacuum_delay_point();
             let relation = self.index.relation();
             let page = Page::lock_by(self.strategy, relation, block, Access::Share);
+            // Added and never written, for want of time before a crash.
             if layout::is_new(page.bytes()) {
                 drop(page);
                 allocate::adopt(self.index, block);
