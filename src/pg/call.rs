@@ -1,5 +1,5 @@
 //! Functions of SQL that Postgres calls with little in between. What `pg_extern` puts there, a change of the memory context above
-//! all, takes half as long as the distance of two vectors of 384 dimensions.
+//! all, takes a third as long as the distance of two vectors of 384 dimensions.
 #![expect(unsafe_code, reason = "reads the arguments of a call")]
 
 use pgrx::FromDatum;

@@ -110,25 +110,6 @@ pub(crate) fn relist(
     Some(metapage)
 }
 
-/// Takes a page into use that was added and never written: whoever added it met his end first, or will have written it when
-/// we have waited for him.
-pub(crate) fn adopt(index: &Index, block: u32) {
-    Page::wait_for_extension(index.relation());
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
-    if !layout::is_new(page.bytes()) {
-        return;
-    }
-    let place = Place {
-        page,
-        slot: 0,
-        kind: PageKind::Element,
-        is_new: true,
-    };
-    let mut record = Record::begin(index.relation());
-    let image = place.record(index, &mut record);
-    commit(index, record, &[(&place, image)]);
-}
-
 enum Room {
     At(u16),
     /// Free slots, but not enough of them side by side.

@@ -92,16 +92,6 @@ impl Page {
         }
     }
 
-    /// Waits until all that are adding a block have locked it.
-    pub(crate) fn wait_for_extension(index: Relation) {
-        let mode = pg_sys::ExclusiveLock.cast_signed();
-        // SAFETY: the relation is open.
-        unsafe {
-            pg_sys::LockRelationForExtension(index.raw(), mode);
-            pg_sys::UnlockRelationForExtension(index.raw(), mode);
-        }
-    }
-
     pub(crate) fn block(&self) -> u32 {
         // SAFETY: the buffer is pinned.
         unsafe { pg_sys::BufferGetBlockNumber(self.buffer) }

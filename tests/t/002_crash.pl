@@ -99,23 +99,6 @@ for my $round (1 .. (Wordnet::long() ? 20 : 4)) {
   is(Wordnet::check($node), '', "round $round: no damage after a vacuum");
 }
 
-# Pages that were added, and not written before the end: a vacuum takes them into use.
-my $size = $node->safe_psql('postgres', "CHECKPOINT; SELECT pg_relation_size('wordnet_embedding')");
-my $file = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('wordnet_embedding')");
-$node->stop;
-append_to_file($file, "\0" x (3 * 8192));
-$node->start;
-my $unwritten = "SELECT count(*) FROM hnsw_check('wordnet_embedding') WHERE finding = 'page was never written'";
-is($node->safe_psql('postgres', $unwritten), '3', 'pages that were never written');
-$node->safe_psql('postgres', 'DELETE FROM wordnet WHERE id % 10 = 4; VACUUM (INDEX_CLEANUP on) wordnet');
-is($node->safe_psql('postgres', $unwritten), '0', 'they are none any more after a vacuum');
-is(Wordnet::check($node, all => 1), '', 'nothing else is found');
-# A tenth went; half as many fit in again.
-$node->safe_psql('postgres', q(INSERT INTO wordnet SELECT nextval('new_id'), topic, text, embedding FROM pool ORDER BY id LIMIT
-  (SELECT count(*) / 20 FROM wordnet)));
-is($node->safe_psql('postgres', "SELECT pg_relation_size('wordnet_embedding')"), $size + 3 * 8192, 'rows find room in them');
-is(Wordnet::check($node), '', 'no damage');
-
 # During builds: the index is there whole or not at all, and the next build succeeds.
 $node->safe_psql('postgres', 'DROP INDEX wordnet_embedding; CHECKPOINT');
 for my $delay (0.02, 0.3) {

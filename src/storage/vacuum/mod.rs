@@ -21,7 +21,6 @@ mod remove;
 use hnsw::ElementId;
 use layout::{PageKind, Slots};
 
-use super::allocate;
 use super::buffer::{Access, Page};
 use super::index::Index;
 use super::metapage::METAPAGE;
@@ -149,10 +148,8 @@ impl<'a> Sweep<'a> {
             compat::vacuum_delay_point();
             let relation = self.index.relation();
             let page = Page::lock_by(self.strategy, relation, block, Access::Share);
-            // Added and never written, for want of time before a crash.
+            // A page that was added and never written, for want of time before a crash, holds nothing.
             if layout::is_new(page.bytes()) {
-                drop(page);
-                allocate::adopt(self.index, block);
                 continue;
             }
             let special = self.index.expect(block, layout::special(page.bytes()));

@@ -187,11 +187,11 @@ SQL
 }
 
 # What hnsw_check finds that is damage, rows that are missing included: an empty string if all is well. Options: index, and
-# all: true for warnings too.
+# all: true for warnings too, mended: the same but for what a crash leaves and nobody mends, pages added and never written.
 sub check {
   my ($node, %options) = @_;
   my $index = $options{index} // 'wordnet_embedding';
-  my $which = $options{all} ? 'true' : "severity = 'error'";
+  my $which = $options{all} ? 'true' : $options{mended} ? "finding <> 'page was never written'" : "severity = 'error'";
   return $node->safe_psql('postgres', "SELECT * FROM hnsw_check('$index', heapallindexed => true) WHERE $which LIMIT 20");
 }
 
