@@ -15,6 +15,7 @@ bench_cold() {
     for round in 0 1 2; do
         bench_cold_restart "$(bench_cold_buffers "$2")"
         milliseconds=$(sql "$1" -c "SET hnsw.ef_search = $ef" -c "SELECT round($2_cold($((50 * round))), 2)")
+        # shellcheck disable=SC2086
         best=$(printf '%s\n' $best "$milliseconds" | sort -n | head -1)
     done
     bench_result "$2" 'a query from disk at recall .95' "$1" "$best" ms
