@@ -42,15 +42,16 @@ alias_files() {
     for from in "${alias_from[@]}"; do echo "vector--$from--$alias_version.sql"; done
 }
 
-alias_copy() {
-    local libraries extensions file
-    libraries=$("$pg_config" --pkglibdir)
-    extensions=$("$pg_config" --sharedir)/extension
+alias_copy() { alias_place "$("$pg_config" --pkglibdir)" "$("$pg_config" --sharedir)/extension"; }
+
+# alias_place LIBRARIES EXTENSIONS: puts the files and the link into these folders.
+alias_place() {
+    local file
     while read -r file; do
-        place "$alias/$file" "$extensions/$file" 644
+        place "$alias/$file" "$2/$file" 644
     done < <(alias_files)
-    ln -sfn omendb.so "$libraries/vector.so.new"
-    mv -f "$libraries/vector.so.new" "$libraries/vector.so"
+    ln -sfn omendb.so "$1/vector.so.new"
+    mv -f "$1/vector.so.new" "$1/vector.so"
 }
 
 # The commands that do the same.

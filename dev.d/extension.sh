@@ -55,11 +55,17 @@ extension_build() {
     extension_cargo build --release --package omendb || die "the build failed"
 }
 
-# cargo, told which PostgreSQL the extension is for.
+# cargo for the PostgreSQL of $pg_config. Paths of this machine are replaced in the library, so that the same sources give the
+# same bytes everywhere.
 extension_cargo() {
-    local verb=$1
+    local verb=$1 cargo_home=${CARGO_HOME:-$HOME/.cargo} flags=() folder
     shift
-    CARGO_TARGET_DIR=$target PGRX_PG_CONFIG_PATH=$pg_config \
+    read -ra flags <<<"${RUSTFLAGS:-}"
+    # The last one that fits counts.
+    flags+=("--remap-path-prefix=$root=/omendb" "--remap-path-prefix=$target=/omendb/target"
+        "--remap-path-prefix=$cargo_home=/cargo")
+    for folder in "$cargo_home"/registry/src/*; do flags+=("--remap-path-prefix=$folder=/cargo"); done
+    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") CARGO_TARGET_DIR=$target PGRX_PG_CONFIG_PATH=$pg_config \
         cargo "$verb" --no-default-features --features "pg$PG" "$@"
 }
 
@@ -75,12 +81,17 @@ As a user who may, run:
     install -m 644 omendb.control $extensions/
     install -m 644 sql/omendb.sql $extensions/omendb--$(extension_version).sql${as_pgvector:+
 $(alias_commands "$libraries" "$extensions")}"
-    place "$target/release/libomendb.so" "$libraries/omendb.so" 755
-    place omendb.control "$extensions/omendb.control" 644
-    place sql/omendb.sql "$extensions/omendb--$(extension_version).sql" 644
+    extension_place "$libraries" "$extensions"
+}
+
+# extension_place LIBRARIES EXTENSIONS: puts the three kinds of files into these folders.
+extension_place() {
+    place "$target/release/libomendb.so" "$1/omendb.so" 755
+    place omendb.control "$2/omendb.control" 644
+    place sql/omendb.sql "$2/omendb--$(extension_version).sql" 644
     local upgrade
     for upgrade in sql/omendb--*--*.sql; do
-        [[ ! -e $upgrade ]] || place "$upgrade" "$extensions/${upgrade##*/}" 644
+        [[ ! -e $upgrade ]] || place "$upgrade" "$2/${upgrade##*/}" 644
     done
 }
 
