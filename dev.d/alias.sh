@@ -10,6 +10,7 @@ alias_from=(0.8.0 0.8.1 0.8.2 0.8.3 0.8.4 0.8.5 pgvector)
 # Ends the command if files of pgvector would be replaced and $force does not say so.
 alias_check() {
     local replaced
+    [[ -z ${DESTDIR:-} ]] || return 0
     replaced=$(alias_replaced)
     [[ $replaced ]] || return 0
     if [[ $force ]]; then
@@ -42,7 +43,7 @@ alias_files() {
     for from in "${alias_from[@]}"; do echo "vector--$from--$alias_version.sql"; done
 }
 
-alias_copy() { alias_place "$("$pg_config" --pkglibdir)" "$("$pg_config" --sharedir)/extension"; }
+alias_copy() { alias_place "${DESTDIR:-}$("$pg_config" --pkglibdir)" "${DESTDIR:-}$("$pg_config" --sharedir)/extension"; }
 
 # alias_place LIBRARIES EXTENSIONS: puts the files and the link into these folders.
 alias_place() {

@@ -4,17 +4,7 @@
 dev_install() {
     local as_pgvector='' force=''
     install_read_options "$@"
-    [[ -n ${PG_CONFIG:-} ]] ||
-        die "PG_CONFIG must name the PostgreSQL to install into, for example
-    PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config ./dev install"
-    [[ -x $PG_CONFIG ]] || die "PG_CONFIG=$PG_CONFIG is not an executable file"
-    pg_config=$PG_CONFIG
-    PG=$("$pg_config" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
-    [[ $PG =~ ^(15|16|17|18)$ ]] || die "$pg_config is PostgreSQL $PG; omendb is for 15 to 18"
-    rust_ensure
-    [[ -e $("$pg_config" --includedir-server)/postgres.h ]] ||
-        die "PostgreSQL's headers are missing: install postgresql-server-dev-$PG"
-    target=${CARGO_TARGET_DIR:-$root/target}/install-pg$PG
+    install_locate
     if [[ $as_pgvector ]]; then
         alias_write
         alias_check
@@ -26,6 +16,29 @@ dev_install() {
         alias_copy
         say "So it is by the name of pgvector: CREATE EXTENSION vector;"
     fi
+}
+
+# Builds what install installs.
+dev_build() {
+    (($# == 0)) || die "build knows no option '$1'"
+    install_locate
+    extension_build "install-pg$PG"
+}
+
+# Sets PG, pg_config and target for the PostgreSQL that PG_CONFIG names.
+install_locate() {
+    [[ -n ${PG_CONFIG:-} ]] ||
+        die "PG_CONFIG must name the PostgreSQL to install into, for example
+    PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config ./dev install"
+    [[ $PG_CONFIG == */* ]] || PG_CONFIG=$(command -v "$PG_CONFIG" || echo "$PG_CONFIG")
+    [[ -x $PG_CONFIG ]] || die "PG_CONFIG=$PG_CONFIG is not an executable file"
+    pg_config=$PG_CONFIG
+    PG=$("$pg_config" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+    [[ $PG =~ ^(15|16|17|18)$ ]] || die "$pg_config is PostgreSQL $PG; omendb is for 15 to 18"
+    rust_ensure
+    [[ -e $("$pg_config" --includedir-server)/postgres.h ]] ||
+        die "PostgreSQL's headers are missing: install postgresql-server-dev-$PG"
+    target=${CARGO_TARGET_DIR:-$root/target}/install-pg$PG
 }
 
 install_read_options() {
@@ -73,8 +86,9 @@ extension_version() { sed -nE "s/^default_version *= *'(.*)'/\1/p" omendb.contro
 
 extension_copy() {
     local libraries extensions
-    libraries=$("$pg_config" --pkglibdir)
-    extensions=$("$pg_config" --sharedir)/extension
+    libraries=${DESTDIR:-}$("$pg_config" --pkglibdir)
+    extensions=${DESTDIR:-}$("$pg_config" --sharedir)/extension
+    [[ -z ${DESTDIR:-} ]] || mkdir -p "$libraries" "$extensions"
     [[ -w $libraries && -w $extensions ]] || die "you may not write to $libraries and $extensions.
 As a user who may, run:
     install -m 755 $target/release/libomendb.so $libraries/omendb.so
