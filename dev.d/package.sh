@@ -15,6 +15,13 @@ dev_package() {
         *) die "package knows --check, not '$1'" ;;
     esac
     command -v dpkg-shlibdeps >/dev/null || die "dpkg-shlibdeps is missing (Debian: dpkg-dev)"
+    if [[ ${PG_CONFIG:-} ]]; then
+        [[ ! $check ]] || die "package --check goes with PG, not with PG_CONFIG"
+        install_locate
+        extension_build "install-pg$PG"
+        package_all
+        return
+    fi
     for major in ${PG:-15 16 18}; do
         # Not followed by ||, which would have the subshell go on after errors.
         (
@@ -27,6 +34,12 @@ dev_package() {
 package_major() {
     pg_prepare
     extension_build "pg$PG"
+    package_all
+    if [[ $check ]]; then package_check; fi
+}
+
+# The packages of what was built in $target.
+package_all() {
     SOURCE_DATE_EPOCH=$(package_date)
     export SOURCE_DATE_EPOCH
     package=postgresql-$PG-omendb
@@ -40,7 +53,6 @@ package_major() {
     package_alias
     package_symbols
     if command -v rpmbuild >/dev/null; then package_rpm; fi
-    if [[ $check ]]; then package_check; fi
 }
 
 # Seconds since 1970 of the newest commit, or of the newest file where there is no history: the time of every packed file.
