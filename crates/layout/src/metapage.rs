@@ -323,11 +323,16 @@ impl Raw {
     }
 }
 
-/// Whether this is the first page of an hnsw index of pgvector, which begins and ends with numbers of its own.
+/// Numbers with which the first pages of pgvector's indexes begin and end: hnsw and ivfflat.
+const PGVECTORS: [(u32, u16); 2] = [(0xA953_A953, 0xFF90), (0x014F_F1A7, 0xFF84)];
+
+/// Whether this is the first page of an index of pgvector.
 fn is_pgvectors(page: &[u8]) -> bool {
     page.len() == PAGE_SIZE
-        && page[PAGE_HEADER..].starts_with(&0xA953_A953_u32.to_ne_bytes())
-        && page.ends_with(&0xFF90_u16.to_ne_bytes())
+        && PGVECTORS.iter().any(|(magic, page_id)| {
+            page[PAGE_HEADER..].starts_with(&magic.to_ne_bytes())
+                && page.ends_with(&page_id.to_ne_bytes())
+        })
 }
 
 fn block(raw: u32) -> Option<u32> {

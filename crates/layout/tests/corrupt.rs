@@ -369,14 +369,24 @@ fn what_is_wrong_with_any_page_is_named() {
 
 #[test]
 fn an_index_that_pgvector_built_is_named() {
-    let magic = with(metapage(), 24, &0xA953_A953_u32.to_ne_bytes());
+    let (hnsw, ivfflat) = ((0xA953_A953_u32, 0xFF90_u16), (0x014F_F1A7, 0xFF84));
+    for (magic, page_id) in [hnsw, ivfflat] {
+        let begun = with(metapage(), 24, &magic.to_ne_bytes());
+        assert_eq!(
+            Metapage::read(&begun),
+            Err(Corrupt::Magic(magic)),
+            "the page id is ours"
+        );
+        let whole = with(begun, 8190, &page_id.to_ne_bytes());
+        assert_eq!(Metapage::read(&whole), Err(Corrupt::Pgvectors));
+    }
+    let mixed = with(metapage(), 24, &hnsw.0.to_ne_bytes());
+    let mixed = with(mixed, 8190, &ivfflat.1.to_ne_bytes());
     assert_eq!(
-        Metapage::read(&magic),
-        Err(Corrupt::Magic(0xA953_A953)),
-        "the page id is ours"
+        Metapage::read(&mixed),
+        Err(Corrupt::PageId(ivfflat.1)),
+        "the beginning of one and the end of the other"
     );
-    let whole = with(magic, 8190, &0xFF90_u16.to_ne_bytes());
-    assert_eq!(Metapage::read(&whole), Err(Corrupt::Pgvectors));
 }
 
 #[test]
