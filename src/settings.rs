@@ -1,4 +1,4 @@
-//! Settings: `hnsw.*` as pgvector has them, `omendb.*` for what is ours.
+//! Settings: `hnsw.*` and `ivfflat.*` as pgvector has them, `omendb.*` for what is ours.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
@@ -26,8 +26,32 @@ pub(crate) static MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(20_0
 /// Memory of a scan, in multiples of `work_mem`.
 pub(crate) static SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 
+/// `ivfflat.iterative_scan`, which has no strict order.
+#[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+enum IvfflatIterativeScan {
+    #[name = c"off"]
+    Off,
+    #[name = c"relaxed_order"]
+    RelaxedOrder,
+}
+
+// Nobody reads these three: a scan of an ivfflat index goes by the settings of hnsw, and so is never worse.
+static PROBES: GucSetting<i32> = GucSetting::<i32>::new(1);
+static IVFFLAT_ITERATIVE_SCAN: GucSetting<IvfflatIterativeScan> =
+    GucSetting::<IvfflatIterativeScan>::new(IvfflatIterativeScan::Off);
+static MAX_PROBES: GucSetting<i32> = GucSetting::<i32>::new(MAX_LISTS);
+
+/// The most lists that pgvector's ivfflat can have.
+const MAX_LISTS: i32 = 32_768;
+
 /// Registers the settings; called once, when the library is loaded.
 pub(crate) fn init() {
+    define_hnsw();
+    define_ivfflat();
+    crate::pg::reserve_setting_prefix(c"omendb");
+}
+
+fn define_hnsw() {
     GucRegistry::define_int_guc(
         c"hnsw.ef_search",
         c"Sets the size of the dynamic candidate list for search",
@@ -67,5 +91,36 @@ pub(crate) fn init() {
         GucFlags::default(),
     );
     crate::pg::reserve_setting_prefix(c"hnsw");
-    crate::pg::reserve_setting_prefix(c"omendb");
+}
+
+fn define_ivfflat() {
+    GucRegistry::define_int_guc(
+        c"ivfflat.probes",
+        c"Sets the number of probes",
+        c"Has no effect: scans go by hnsw.ef_search.",
+        &PROBES,
+        1,
+        MAX_LISTS,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"ivfflat.iterative_scan",
+        c"Sets the mode for iterative scans",
+        c"Has no effect: scans go by hnsw.iterative_scan.",
+        &IVFFLAT_ITERATIVE_SCAN,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"ivfflat.max_probes",
+        c"Sets the max number of probes for iterative scans",
+        c"Has no effect: scans go by hnsw.max_scan_tuples.",
+        &MAX_PROBES,
+        1,
+        MAX_LISTS,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    crate::pg::reserve_setting_prefix(c"ivfflat");
 }
