@@ -230,15 +230,7 @@ pub(crate) fn index_of_pgvector(index: &str) -> ! {
     )
 }
 
-/// pgvector's other access method, in such a database.
-#[track_caller]
-pub(crate) fn ivfflat_not_supported(index: &str) -> ! {
-    let message = format!("index \"{index}\" needs ivfflat, which omendb does not have");
-    let hint = "Use hnsw instead: DROP INDEX, then CREATE INDEX ... USING hnsw.";
-    fail_with_hint(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message, hint)
-}
-
-/// Functions that only pgvector's access methods call.
+/// Functions that only pgvector's own access methods call.
 #[track_caller]
 pub(crate) fn function_of_pgvector() -> ! {
     let message = "omendb does not have this function of pgvector";
@@ -312,11 +304,9 @@ pub(crate) fn index_full() -> ! {
 }
 
 #[track_caller]
-pub(crate) fn type_not_supported() -> ! {
-    fail(
-        Code::ERRCODE_FEATURE_NOT_SUPPORTED,
-        "type not supported for hnsw index",
-    )
+pub(crate) fn type_not_supported(method: &str) -> ! {
+    let message = format!("type not supported for {method} index");
+    fail(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
 }
 
 #[track_caller]
@@ -328,8 +318,8 @@ pub(crate) fn column_without_dimensions() -> ! {
 }
 
 #[track_caller]
-pub(crate) fn too_many_column_dimensions(max: u32) -> ! {
-    let message = format!("column cannot have more than {max} dimensions for hnsw index");
+pub(crate) fn too_many_column_dimensions(max: u32, method: &str) -> ! {
+    let message = format!("column cannot have more than {max} dimensions for {method} index");
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
 }
 
@@ -381,17 +371,13 @@ pub(crate) fn build_failed(what: &str) -> ! {
 }
 
 #[track_caller]
-pub(crate) fn scan_without_order() -> ! {
-    fail(
-        Code::ERRCODE_INTERNAL_ERROR,
-        "cannot scan hnsw index without order",
-    )
+pub(crate) fn scan_without_order(method: &str) -> ! {
+    let message = format!("cannot scan {method} index without order");
+    fail(Code::ERRCODE_INTERNAL_ERROR, message)
 }
 
 #[track_caller]
-pub(crate) fn non_mvcc_snapshot() -> ! {
-    fail(
-        Code::ERRCODE_INTERNAL_ERROR,
-        "non-MVCC snapshots are not supported with hnsw",
-    )
+pub(crate) fn non_mvcc_snapshot(method: &str) -> ! {
+    let message = format!("non-MVCC snapshots are not supported with {method}");
+    fail(Code::ERRCODE_INTERNAL_ERROR, message)
 }

@@ -66,13 +66,14 @@ pub(super) unsafe extern "C-unwind" fn ambuildphasename(phase: i64) -> *mut std:
 fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
     // Postgres takes it for `bit`, but its values are of any length.
     if class.stored == VectorKind::Bit && index.first_type() == pg_sys::VARBITOID {
-        error::type_not_supported();
+        error::type_not_supported(&index.access_method());
     }
     let Ok(dimensions) = u32::try_from(index.first_typmod()) else {
         error::column_without_dimensions()
     };
     if dimensions > class.stored.max_dimensions() {
-        error::too_many_column_dimensions(class.stored.max_dimensions());
+        let most = class.stored.max_dimensions();
+        error::too_many_column_dimensions(most, &index.access_method());
     }
     let params = options::params(index);
     if params.ef_construction < 2 * params.m {

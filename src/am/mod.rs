@@ -15,15 +15,35 @@ mod validate;
 
 use pgrx::{pg_guard, pg_sys};
 
+use crate::pg::call::describe;
 use crate::pg::compat;
 
-/// Describes the access method to Postgres: the IndexAmRoutine, field by field.
 #[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    describe_method(opclass::SUPPORT_FUNCTIONS, amoptions)
+}
+
+describe!("hnswhandler_wrapper");
+
+#[pg_guard]
+unsafe extern "C-unwind" fn amoptions(
+    options: pg_sys::Datum,
+    validate: bool,
+) -> *mut pg_sys::bytea {
+    // SAFETY: Postgres passes the stored or the given options.
+    unsafe { options::of_hnsw(options, validate) }
+}
+
+/// Parses the options of an index.
+type ParseOptions = unsafe extern "C-unwind" fn(pg_sys::Datum, bool) -> *mut pg_sys::bytea;
+
+/// Describes an access method to Postgres: the IndexAmRoutine, field by field. Both access methods are served by the same
+/// callbacks; they differ in how many support functions their operator classes have, and in the options of `WITH (...)`.
+fn describe_method(support_functions: u16, amoptions: ParseOptions) -> pg_sys::Datum {
     let routine = new_routine();
     routine.amstrategies = 0;
-    routine.amsupport = opclass::SUPPORT_FUNCTIONS;
+    routine.amsupport = support_functions;
     routine.amoptsprocnum = 0;
     routine.amcanorder = false;
     routine.amcanorderbyop = true;
@@ -68,20 +88,4 @@ fn new_routine() -> &'static mut pg_sys::IndexAmRoutine {
         (*node).type_ = pg_sys::NodeTag::T_IndexAmRoutine;
         &mut *node
     }
-}
-
-/// The calling convention of `hnswhandler_wrapper`, which Postgres looks for beside the function.
-#[unsafe(no_mangle)]
-extern "C" fn pg_finfo_hnswhandler_wrapper() -> &'static pg_sys::Pg_finfo_record {
-    static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &VERSION_1
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn amoptions(
-    options: pg_sys::Datum,
-    validate: bool,
-) -> *mut pg_sys::bytea {
-    // SAFETY: Postgres passes the stored or the given options.
-    unsafe { options::parse(options, validate) }
 }

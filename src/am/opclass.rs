@@ -82,7 +82,7 @@ impl OperatorClass {
             .iter()
             .find(|class| distance.is_some_and(|f| std::ptr::fn_addr_eq(f, class.0)));
         let Some(&(_, stored, plain, normed)) = known else {
-            error::type_not_supported()
+            error::type_not_supported(&index.access_method())
         };
         let measure = if has_norm { normed } else { plain };
         Self {

@@ -1,4 +1,4 @@
-//! Index options: `WITH (m = 16, ef_construction = 64)`.
+//! Index options: `WITH (m = 16, ef_construction = 64)` of hnsw, `WITH (lists = 100)` of ivfflat.
 #![expect(unsafe_code, reason = "hands a table of options to Postgres")]
 
 use std::ffi::CStr;
@@ -10,13 +10,15 @@ use pgrx::pg_sys;
 
 use crate::pg::{Relation, compat};
 
-/// What `amoptions` fills and `rd_options` points to: a varlena of fixed layout.
+/// What `amoptions` fills and `rd_options` points to: a varlena of fixed layout, the same for both access methods, so that
+/// nobody who asks for `m` need know which of them an index is of.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Options {
     header: i32,
     m: i32,
     ef_construction: i32,
+    lists: i32,
 }
 
 /// An integer option: its name, meaning, default and range.
@@ -29,78 +31,130 @@ struct IntOption {
     offset: usize,
 }
 
-const OPTIONS: [IntOption; 2] = [
-    IntOption {
-        name: c"m",
-        meaning: c"Max number of connections",
-        default: 16,
-        min: 2,
-        max: 100,
-        offset: offset_of!(Options, m),
-    },
-    IntOption {
-        name: c"ef_construction",
-        meaning: c"Size of the dynamic candidate list for construction",
-        default: 64,
-        min: 4,
-        max: 1000,
-        offset: offset_of!(Options, ef_construction),
-    },
-];
+const M: IntOption = IntOption {
+    name: c"m",
+    meaning: c"Max number of connections",
+    default: 16,
+    min: 2,
+    max: 100,
+    offset: offset_of!(Options, m),
+};
 
-static KIND: AtomicU32 = AtomicU32::new(0);
+const EF_CONSTRUCTION: IntOption = IntOption {
+    name: c"ef_construction",
+    meaning: c"Size of the dynamic candidate list for construction",
+    default: 64,
+    min: 4,
+    max: 1000,
+    offset: offset_of!(Options, ef_construction),
+};
+
+/// Kept for `pg_dump` and for clients that read it back; nothing else looks at it.
+const LISTS: IntOption = IntOption {
+    name: c"lists",
+    meaning: c"Number of inverted lists",
+    default: 100,
+    min: 1,
+    max: 32_768,
+    offset: offset_of!(Options, lists),
+};
+
+/// The options of an access method, and the number by which Postgres knows that they belong together.
+struct Table<const N: usize> {
+    options: [IntOption; N],
+    kind: AtomicU32,
+}
+
+static HNSW: Table<2> = Table::new([M, EF_CONSTRUCTION]);
+static IVFFLAT: Table<1> = Table::new([LISTS]);
 
 /// Registers the options; called once, when the library is loaded.
 pub(crate) fn init() {
-    // SAFETY: called from _PG_init; names and meanings live forever.
-    unsafe {
-        let kind = pg_sys::add_reloption_kind();
-        KIND.store(kind, Ordering::Relaxed);
-        for option in &OPTIONS {
-            pg_sys::add_int_reloption(
-                kind,
-                option.name.as_ptr(),
-                option.meaning.as_ptr(),
-                option.default,
-                option.min,
-                option.max,
-                pg_sys::AccessExclusiveLock.cast_signed(),
-            );
+    HNSW.register();
+    IVFFLAT.register();
+}
+
+impl<const N: usize> Table<N> {
+    const fn new(options: [IntOption; N]) -> Self {
+        let kind = AtomicU32::new(0);
+        Self { options, kind }
+    }
+
+    fn register(&self) {
+        // SAFETY: called from _PG_init; names and meanings live forever.
+        unsafe {
+            let kind = pg_sys::add_reloption_kind();
+            self.kind.store(kind, Ordering::Relaxed);
+            for option in &self.options {
+                pg_sys::add_int_reloption(
+                    kind,
+                    option.name.as_ptr(),
+                    option.meaning.as_ptr(),
+                    option.default,
+                    option.min,
+                    option.max,
+                    pg_sys::AccessExclusiveLock.cast_signed(),
+                );
+            }
+        }
+    }
+
+    /// Parses and checks the options of an index. Fields of options that are not in the table are zero.
+    ///
+    /// # Safety
+    /// `options` is what Postgres passes to `amoptions`.
+    unsafe fn parse(&self, options: pg_sys::Datum, validate: bool) -> *mut Options {
+        let table = self.options.each_ref().map(|option| {
+            let offset = i32::try_from(option.offset).expect("a small struct");
+            compat::int_option(option.name, offset)
+        });
+        // SAFETY: the table describes `Options`, whose size is given.
+        unsafe {
+            pg_sys::build_reloptions(
+                options,
+                validate,
+                self.kind.load(Ordering::Relaxed),
+                size_of::<Options>(),
+                table.as_ptr(),
+                i32::try_from(table.len()).expect("a short table"),
+            )
+            .cast()
         }
     }
 }
 
-/// Parses and checks the options of an index.
+/// The options of an hnsw index.
 ///
 /// # Safety
 /// `options` is what Postgres passes to `amoptions`.
-pub(super) unsafe fn parse(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
-    let table = OPTIONS.map(|option| {
-        let offset = i32::try_from(option.offset).expect("a small struct");
-        compat::int_option(option.name, offset)
-    });
-    // SAFETY: the table describes `Options`, whose size is given.
+pub(super) unsafe fn of_hnsw(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
+    // SAFETY: the caller's promise.
+    unsafe { HNSW.parse(options, validate).cast() }
+}
+
+/// The options of an ivfflat index, whose graph has the defaults of hnsw.
+///
+/// # Safety
+/// `options` is what Postgres passes to `amoptions`.
+pub(super) unsafe fn of_ivfflat(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
+    // SAFETY: the caller's promise; `parse` returns a struct of its own, or null.
     unsafe {
-        pg_sys::build_reloptions(
-            options,
-            validate,
-            KIND.load(Ordering::Relaxed),
-            size_of::<Options>(),
-            table.as_ptr(),
-            i32::try_from(table.len()).expect("a short table"),
-        )
-        .cast()
+        let parsed = IVFFLAT.parse(options, validate);
+        if let Some(parsed) = parsed.as_mut() {
+            parsed.m = M.default;
+            parsed.ef_construction = EF_CONSTRUCTION.default;
+        }
+        parsed.cast()
     }
 }
 
 /// The options of an index as its user gave them, or the defaults.
 pub(super) fn params(index: Relation) -> Params {
-    // SAFETY: `parse` fills `Options` for every hnsw index.
+    // SAFETY: `of_hnsw` or `of_ivfflat` filled `Options` for every index of ours.
     let given = unsafe { index.options::<Options>() };
-    let [m, ef_construction] = given.map_or_else(
-        || OPTIONS.map(|option| option.default),
-        |options| [options.m, options.ef_construction],
-    );
+    let (m, ef_construction) = given.map_or((M.default, EF_CONSTRUCTION.default), |options| {
+        (options.m, options.ef_construction)
+    });
     Params {
         m: m.unsigned_abs() as usize,
         ef_construction: ef_construction.unsigned_abs() as usize,

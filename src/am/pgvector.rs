@@ -1,11 +1,10 @@
 //! The C functions that pgvector's SQL names, each answered by ours: a database that pgvector made works as soon as
-//! `vector.so` is this library. What only pgvector's access methods call is answered by an error.
+//! `vector.so` is this library. Support functions that tell pgvector's access methods of a type are answered by an error.
 #![expect(unsafe_code, reason = "SQL-callable functions")]
 
 use pgrx::pg_guard;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
-use super::ivfflat;
 use crate::error;
 use crate::pg::call::{Function, describe};
 
@@ -64,7 +63,7 @@ ours! {
 
     hamming_distance jaccard_distance
 
-    hnswhandler
+    hnswhandler ivfflathandler
 }
 
 /// Our function for one that an operator class names, which may be by pgvector's name.
@@ -74,10 +73,6 @@ pub(super) fn ours(function: Function) -> Function {
         .find(|pair| std::ptr::fn_addr_eq(pair.0, function));
     pair.map_or(function, |pair| pair.1)
 }
-
-const _: () = {
-    export!(ivfflathandler, ivfflat::handler);
-};
 
 /// Exports names that are answered by an error.
 macro_rules! refused {

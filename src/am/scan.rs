@@ -309,10 +309,10 @@ impl Scan {
         // SAFETY: the caller's promise.
         unsafe {
             if (*scan).numberOfOrderBys == 0 {
-                error::scan_without_order();
+                error::scan_without_order(&Relation::new((*scan).indexRelation).access_method());
             }
             if !is_mvcc((*scan).xs_snapshot) {
-                error::non_mvcc_snapshot();
+                error::non_mvcc_snapshot(&Relation::new((*scan).indexRelation).access_method());
             }
             compat::count_index_scan(scan);
             self.limits = Limits::now();

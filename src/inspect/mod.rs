@@ -143,7 +143,8 @@ fn open_index(oid: Oid) -> OpenIndex {
         _ => error::not_an_hnsw_index(&open::name(oid)),
     };
     let open = OpenIndex::open(oid, table);
-    if !open.is_of(c"hnsw") {
+    // Both access methods make the same graph.
+    if !open.is_of(c"hnsw") && !open.is_of(c"ivfflat") {
         error::not_an_hnsw_index(&open.index.name());
     }
     if open.is_others_temporary() {

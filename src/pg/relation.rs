@@ -34,6 +34,17 @@ impl Relation {
             .into_owned()
     }
 
+    /// The name of an index's access method, for messages.
+    pub(crate) fn access_method(self) -> String {
+        // SAFETY: rd_rel is set; the name is a null-terminated string in the current memory context, or null.
+        unsafe {
+            let name = pg_sys::get_am_name((*(*self.0).rd_rel).relam);
+            name.as_ref().map_or_else(String::new, |name| {
+                CStr::from_ptr(name).to_string_lossy().into_owned()
+            })
+        }
+    }
+
     pub(crate) fn locator(self) -> FileLocator {
         // SAFETY: the relation is open.
         unsafe { compat::file_locator(self.0) }

@@ -36,7 +36,11 @@ INSERT INTO errors VALUES
 	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops DESC)$$, '0A000 | access method "hnsw" does not support ASC/DESC options'),
 	($$CLUSTER items USING items_v$$, '0A000 | cannot cluster on index "items_v" because access method does not support clustering'),
 	($$CREATE INDEX ON items USING hnsw (v odd_ops)$$, '0A000 | type not supported for hnsw index'),
-	($$CREATE INDEX ON items USING ivfflat (v vector_l2_ops)$$, '42704 | access method "ivfflat" does not exist'),
+	($$CREATE INDEX ON items USING ivfflat (v vector_l1_ops)$$, '42704 | operator class "vector_l1_ops" does not exist for access method "ivfflat"'),
+	($$CREATE INDEX ON items USING ivfflat (any_b bit_hamming_ops)$$, '0A000 | type not supported for ivfflat index'),
+	($$CREATE INDEX ON items USING ivfflat (wide bit_hamming_ops)$$, '54000 | column cannot have more than 64000 dimensions for ivfflat index'),
+	($$CREATE INDEX ON items USING ivfflat (v) WITH (lists = 0)$$, '22023 | value 0 out of bounds for option "lists" | Valid values are between "1" and "32768".'),
+	($$CREATE INDEX ON items USING ivfflat (v) WITH (m = 16)$$, '22023 | unrecognized parameter "m"'),
 	-- options
 	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops) WITH (m = 1)$$, '22023 | value 1 out of bounds for option "m" | Valid values are between "2" and "100".'),
 	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops) WITH (m = 101)$$, '22023 | value 101 out of bounds for option "m" | Valid values are between "2" and "100".'),
