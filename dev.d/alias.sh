@@ -2,10 +2,13 @@
 # omendb by pgvector's name: an extension `vector` with the same objects, for clients that create that one and for
 # databases that have it. Its library vector.so is a link to omendb.so, which answers to the C functions of both.
 
-alias_version=0.8.6
-# Versions of pgvector that have the SQL objects which the update script expects. One that is as new as the alias goes by way
-# of the version `pgvector`.
-alias_from=(0.8.0 0.8.1 0.8.2 0.8.3 0.8.4 0.8.5 pgvector)
+# Three numbers, since clients take a version apart, and of pgvector 0.8, whose objects the alias has. No version of pgvector is named
+# so, and each can be updated to this one.
+alias_version=0.8.90
+# An update passes through this version: a database that has all objects of pgvector 0.8, as yet pgvector's.
+alias_gathered=0.8.89
+# Versions of pgvector that can be updated, those to come included.
+alias_from=(0.7.{0..4} 0.8.{0..29} 0.9.{0..9})
 
 # Ends the command if files of pgvector would be replaced and $force does not say so.
 alias_check() {
@@ -39,8 +42,8 @@ alias_files() {
     local from
     echo vector.control
     echo "vector--$alias_version.sql"
-    echo "vector--$alias_version--pgvector.sql"
-    for from in "${alias_from[@]}"; do echo "vector--$from--$alias_version.sql"; done
+    echo "vector--$alias_gathered--$alias_version.sql"
+    for from in "${alias_from[@]}"; do echo "vector--$from--$alias_gathered.sql"; done
 }
 
 alias_copy() { alias_place "${DESTDIR:-}$("$pg_config" --pkglibdir)" "${DESTDIR:-}$("$pg_config" --sharedir)/extension"; }
@@ -70,13 +73,21 @@ alias_write() {
     sed -E "s/^(comment *= *').*/\1omendb by the name of pgvector: vector types and a fast hnsw index'/
         s/^(default_version *= *').*/\1$alias_version'/" omendb.control >"$alias/vector.control"
     sed 's/"CREATE EXTENSION omendb"/"CREATE EXTENSION vector"/' sql/omendb.sql >"$alias/vector--$alias_version.sql"
-    echo "-- From here an update to $alias_version makes objects of pgvector $alias_version those of omendb." \
-        >"$alias/vector--$alias_version--pgvector.sql"
-    for from in "${alias_from[@]}"; do alias_update >"$alias/vector--$from--$alias_version.sql"; done
+    alias_update >"$alias/vector--$alias_gathered--$alias_version.sql"
+    for from in "${alias_from[@]}"; do alias_gather "$from" >"$alias/vector--$from--$alias_gathered.sql"; done
+}
+
+# The script that adds what pgvector FROM lacks of 0.8: arrays become sparsevec from there on.
+alias_gather() {
+    echo "-- pgvector $1, on its way to omendb."
+    if [[ $1 == 0.7.* ]]; then
+        printf '%s\n\n' '\echo Use "ALTER EXTENSION vector UPDATE" to load this file. \quit'
+        awk -v RS= -v ORS='\n\n' '/CREATE FUNCTION array_to_sparsevec\(/ || /CREATE CAST \(.*\[\] AS sparsevec\)/' sql/omendb.sql
+    fi
 }
 
 # The script that makes pgvector's objects omendb's: functions are replaced or added, and what omendb has besides is
-# added. Types, operators, casts and aggregates are what they were.
+# added. Types, operators, casts, aggregates and operator classes of pgvector are what they were.
 alias_update() {
     echo "-- Objects of pgvector become omendb's."
     printf '%s\n\n' '\echo Use "ALTER EXTENSION vector UPDATE" to load this file. \quit'

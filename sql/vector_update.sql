@@ -11,7 +11,7 @@ UPDATE pg_catalog.pg_operator SET oprcanhash = true, oprcanmerge = true
 	WHERE oprname = '=' AND oprleft = oprright
 	AND oprleft IN ('vector'::pg_catalog.regtype, 'halfvec'::pg_catalog.regtype, 'sparsevec'::pg_catalog.regtype);
 
--- What only pgvector has, its ivfflat, is answered by the same library.
+-- Functions that only pgvector has, a later one perhaps, are looked for in the same library.
 UPDATE pg_catalog.pg_proc SET probin = 'MODULE_PATHNAME'
 	WHERE probin = '$libdir/vector' AND oid IN (
 		SELECT objid FROM pg_catalog.pg_depend

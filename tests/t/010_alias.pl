@@ -27,7 +27,10 @@ ok($ok, 'our own files are replaced unasked') or diag($words);
 my $node = $server->node('alias');
 $node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS vector');
 is($node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'vector'"),
-  '0.8.6', 'extension vector has a version of pgvector');
+  '0.8.90', 'extension vector has a version that clients take for a pgvector of 0.8');
+is($node->safe_psql('postgres', "SELECT name, version FROM pg_available_extension_versions WHERE name = 'vector'"),
+  'vector|0.8.90', 'there is no other version of it');
+is(join(' ', grep { !/^vector(--\d+\.\d+\.\d+){1,2}\.sql$/ } map { m{([^/]+)$} } glob($server->extensions . '/vector--*')), '', 'all versions are three numbers');
 
 # An index, a search, and a setting, as pgvector's users write them.
 $node->safe_psql('postgres', <<'SQL');
@@ -36,12 +39,15 @@ CREATE TABLE items (id bigserial PRIMARY KEY, embedding vector(3), half halfvec(
 INSERT INTO items (embedding, half, sparse, bits)
   SELECT v, v, v, binary_quantize(v) FROM (SELECT ARRAY[i, i % 7 - 3, i % 5]::vector AS v FROM generate_series(1, 200) i) s;
 CREATE INDEX items_embedding_idx ON items USING hnsw (embedding vector_l2_ops) WITH (m = 16, ef_construction = 64);
+CREATE INDEX items_lists_idx ON items USING ivfflat (embedding vector_cosine_ops) WITH (lists = 100);
 SQL
 my $search = "SELECT id FROM items ORDER BY embedding <-> '[50,0,0]' LIMIT 5";
 like($node->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN $search"),
   qr/Index Scan using items_embedding_idx/, 'a search uses the index');
 my $nearest = $node->safe_psql('postgres', "SET enable_indexscan = off; $search");
 is($node->safe_psql('postgres', "SET enable_seqscan = off; SET hnsw.ef_search = 100; $search"), $nearest, 'it finds what is nearest');
+my $by_lists = $search =~ s/<->/<=>/r;
+like($node->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN $by_lists"), qr/Index Scan using items_lists_idx/, 'a search uses the ivfflat index');
 
 # The objects are those of omendb.
 my $members = <<'SQL';
@@ -90,6 +96,8 @@ my $contents = 'SELECT * FROM items ORDER BY id';
 is(Alias::move($node, 'postgres', $node, 'restored'), '', 'a dump is restored without a word');
 is($node->safe_psql('restored', $contents), $node->safe_psql('postgres', $contents), 'it has the rows');
 is($node->safe_psql('restored', "SET enable_seqscan = off; $search"), $nearest, 'and the index');
+is($node->safe_psql('restored', "SELECT pg_get_indexdef('items_lists_idx'::regclass); SELECT count(*) FROM hnsw_check('items_lists_idx', true)"),
+  "CREATE INDEX items_lists_idx ON public.items USING ivfflat (embedding vector_cosine_ops) WITH (lists='100')\n0", 'and the ivfflat index');
 is(Alias::move($node, 'elsewhere', $node, 'restored_elsewhere'), '', 'so is one with the extension in another schema');
 is( Alias::move($node, 'postgres', $node, 'renamed', sub { $_[0] =~ s/^(CREATE EXTENSION IF NOT EXISTS) vector /$1 omendb /mr =~ s/^COMMENT ON EXTENSION vector .*$//mr }),
   '', 'a dump is restored as omendb when the name is replaced');

@@ -15,16 +15,14 @@ $node->safe_psql('postgres', 'CREATE EXTENSION vector');
 my $pgvectors_version = $node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'vector'");
 note("pgvector $pgvectors_version");
 
-# An index on each kind, and more of those on vector; the rows have everything that the types can hold.
+# An index of either access method on each kind, and more of those on vector; the rows have everything that the types can hold.
 my @indexes = (
   ['vector', 'vector(4)', '<->', 'vector_l2_ops'], ['vector', 'vector(4)', '<#>', 'vector_ip_ops'],
   ['vector', 'vector(4)', '<=>', 'vector_cosine_ops'], ['vector', 'vector(4)', '<+>', 'vector_l1_ops'],
   ['halfvec', 'halfvec(4)', '<->', 'halfvec_l2_ops'], ['halfvec', 'halfvec(4)', '<=>', 'halfvec_cosine_ops'],
   ['sparsevec', 'sparsevec(4)', '<->', 'sparsevec_l2_ops'], ['bit', 'bit(4)', '<~>', 'bit_hamming_ops'],
   ['bit', 'bit(4)', '<%>', 'bit_jaccard_ops']);
-# Those that omendb has.
-my %ours = map { $_ => 1 } slurp_file("$ENV{OMENDB_DEMO}/../sql/omendb.sql") =~ /CREATE OPERATOR CLASS (\w+)\s+FOR TYPE \w+ USING hnsw/g;
-@indexes = grep { $ours{$_->[3]} } @indexes;
+my @lists = grep { $_->[3] =~ /^(vector_(l2|ip|cosine)|halfvec_(l2|cosine)|bit_hamming)_ops$/ } @indexes;
 my %query = (vector => "'[3,1,2,5]'", halfvec => "'[3,1,2,5]'", sparsevec => "'{1:3,2:1,3:2,4:5}/4'", bit => "B'1011'");
 
 my $make = <<'SQL';
@@ -50,10 +48,17 @@ $node->safe_psql('postgres', $make);
 $node->safe_psql('postgres', 'CREATE DATABASE listing');
 $node->safe_psql('listing', <<'SQL');
 CREATE EXTENSION vector;
-CREATE TABLE listed (id int, v vector(2));
-INSERT INTO listed SELECT i, ARRAY[i, 1]::vector FROM generate_series(1, 100) i;
-CREATE INDEX lists ON listed USING ivfflat (v) WITH (lists = 5);
+CREATE TABLE empty (v vector(3));
+CREATE INDEX empty_lists ON empty USING ivfflat (v);
+CREATE UNLOGGED TABLE unlogged (id int, v vector(3));
+CREATE INDEX unlogged_lists ON unlogged USING ivfflat (v) WITH (lists = 3);
 SQL
+for my $index (@lists) {
+  my ($type, $cast, $operator, $class) = @$index;
+  my $value = $type eq 'bit' ? "(i % 16)::bit(4)" : "ARRAY[sin(i), cos(i), i % 7, i / 100.0]::$cast";
+  $node->safe_psql('listing', "CREATE TABLE of_$class AS SELECT i AS id, $value AS v FROM generate_series(1, 500) i;
+    CREATE INDEX lists_$class ON of_$class USING ivfflat (v $class) WITH (lists = 5)");
+}
 
 # What pgvector says of the data: bytes as stored and as sent, and every function, operator, cast and aggregate.
 my $bytes = <<'SQL';
@@ -136,15 +141,29 @@ is($node->safe_psql('postgres', 'INSERT INTO of_vector SELECT 1000, v FROM of_ve
 is($node->safe_psql('postgres', 'SELECT id FROM nearest LIMIT 1'), $node->safe_psql('postgres', "SET enable_indexscan = off; SELECT id FROM of_vector ORDER BY v <-> '[3,1,2,5]' LIMIT 1"), 'views go on');
 is($node->safe_psql('postgres', "SELECT nearest_to((SELECT v FROM of_vector WHERE id = 77))"), '77', 'so do functions');
 
-# ivfflat: reading goes past it, writing says what to do.
-my $refused = qr/ERROR:  index "\w+" needs ivfflat, which omendb does not have\nHINT:  Use hnsw instead: DROP INDEX, then CREATE INDEX \.\.\. USING hnsw\./;
-my $listed = "SELECT id FROM listed ORDER BY v <-> '[50,1]' LIMIT 1";
-is($node->safe_psql('listing', "SET enable_seqscan = off; SET ivfflat.probes = 5; $listed"), '50', 'a search reads the table');
-like(failure('listing', $_), $refused, $_)
-  for "INSERT INTO listed VALUES (101, '[101,1]')", 'DELETE FROM listed WHERE id = 100; VACUUM listed', 'REINDEX INDEX lists',
-  'CREATE INDEX more ON listed USING ivfflat (v vector_l2_ops) WITH (lists = 5)';
-$node->safe_psql('listing', "ANALYZE listed; DROP INDEX lists; CREATE INDEX ON listed USING hnsw (v vector_l2_ops); INSERT INTO listed VALUES (101, '[101,1]')");
-is($node->safe_psql('listing', "SET enable_seqscan = off; $listed"), '50', 'an hnsw index takes its place');
+# So are its ivfflat indexes, and so they become ours: by the same graph, with their definition as it was.
+my $listed = qr/ERROR:  index "\w*lists\w*" was built by pgvector\nHINT:  REINDEX INDEX CONCURRENTLY builds it anew\./;
+for my $index (@lists) {
+  my ($type, $cast, $operator, $class) = @$index;
+  my $search = "SELECT id, v $operator $query{$type}::$cast FROM of_$class ORDER BY 2 LIMIT 10";
+  my $definition = $node->safe_psql('listing', "SELECT pg_get_indexdef('lists_$class'::regclass)");
+  like($definition, qr/USING ivfflat .*WITH \(lists='5'\)/, "the definition of an ivfflat index with $class");
+  like(failure('listing', $_), $listed, "$_ meets it")
+    for $search, "INSERT INTO of_$class SELECT 1000, v FROM of_$class WHERE id = 1", "DELETE FROM of_$class WHERE id = 500; VACUUM of_$class";
+  $node->safe_psql('listing', "REINDEX INDEX CONCURRENTLY lists_$class");
+  is($node->safe_psql('listing', "SELECT pg_get_indexdef('lists_$class'::regclass)"), $definition, 'built anew it is defined as it was');
+  $node->safe_psql('listing', "INSERT INTO of_$class SELECT 1000, v FROM of_$class WHERE id = 1; VACUUM of_$class");
+  like($node->safe_psql('listing', "SET enable_seqscan = off; EXPLAIN $search"), qr/Index Scan using lists_$class/, 'it is planned with');
+  my ($distances, $exact) = map { $node->safe_psql('listing', "$_ SELECT string_agg(round(d::numeric, 4)::text, ' ') FROM ($search) AS s(id, d)") }
+    'SET enable_seqscan = off; SET ivfflat.probes = 1;', 'SET enable_indexscan = off;';
+  is($distances, $exact, 'it finds what is nearest, whatever ivfflat.probes');
+}
+for my $table ('empty', 'unlogged') {
+  like(failure('listing', "INSERT INTO $table (v) VALUES ('[1,2,3]')"), $listed, "the index of an $table table");
+  $node->safe_psql('listing', "REINDEX INDEX ${table}_lists; INSERT INTO $table (v) VALUES ('[1,2,3]')");
+  is($node->safe_psql('listing', "SET enable_seqscan = off; SELECT v FROM $table ORDER BY v <-> '[1,1,1]' LIMIT 1"), '[1,2,3]', 'built anew it takes rows');
+}
+$node->safe_psql('listing', 'CREATE INDEX more_lists ON of_vector_l2_ops USING ivfflat (v vector_ip_ops) WITH (lists = 5)');
 
 # Back to pgvector, which calls its own functions again and has to build its indexes, and here again.
 my $ours = $node->safe_psql('postgres', $bytes);
@@ -162,27 +181,41 @@ $node->start;
 like(failure('postgres', search($indexes[0])), $built, 'its index is known again');
 $node->safe_psql('postgres', 'REINDEX INDEX of_vector_l2_ops');
 
+# Versions are such as their readers take apart, and ours is the newest.
+my @versions = split /\n/, $node->safe_psql('postgres',
+  "SELECT version FROM pg_available_extension_versions WHERE name = 'vector' ORDER BY string_to_array(version, '.')::int[]");
+is($versions[-1], '0.8.90', 'ours is the newest version');
+
 # An update brings what omendb has besides.
 $node->safe_psql($_, 'ALTER EXTENSION vector UPDATE') for qw(postgres listing);
-is($node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'vector'"), '0.8.6', 'the extension is of the new version');
+is($node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'vector'"), '0.8.90', 'the extension is of the new version');
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh', 'CREATE EXTENSION vector');
 my $members = <<'SQL';
 SELECT pg_describe_object(classid, objid, 0), prosrc, probin, provolatile, proisstrict, proparallel, prorows, oprcanhash, oprcanmerge, oprrest, oprjoin FROM pg_depend
   LEFT JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid LEFT JOIN pg_operator o ON classid = 'pg_operator'::regclass AND o.oid = objid
   WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'vector') AND deptype = 'e'
-  AND pg_describe_object(classid, objid, 0) !~ 'ivfflat|hnsw_\w+_support|^operator (class|family) .* for access method hnsw$' ORDER BY 1
+  ORDER BY 1
 SQL
 is($node->safe_psql('postgres', $members), $node->safe_psql('fresh', $members), 'its objects are those of a new one');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_proc WHERE probin = '\$libdir/vector'"), '0', 'all call our library');
 is($node->safe_psql('postgres', "SELECT count(*) FROM hnsw_check('of_vector_l2_ops', true)"), '0', 'an index can be checked');
 like($node->safe_psql('postgres', 'SET enable_nestloop = off; SET enable_mergejoin = off; SET enable_indexscan = off; EXPLAIN SELECT FROM of_vector a JOIN of_vector b USING (v)'), qr/Hash Join/, 'joins can hash');
 is($node->safe_psql('postgres', "SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_hashagg = off; $functions"), $node->safe_psql('postgres', "SET enable_indexscan = off; SET enable_bitmapscan = off; $functions"), 'functions do what they did');
-# A database of a pgvector that is as new goes by way of version pgvector; here it is made to look so.
-$node->safe_psql('postgres', 'CREATE DATABASE newest');
-$node->safe_psql('newest', "CREATE EXTENSION vector VERSION '$pgvectors_version'; UPDATE pg_extension SET extversion = '0.8.6' WHERE extname = 'vector'");
-$node->safe_psql('newest', "ALTER EXTENSION vector UPDATE TO 'pgvector'; ALTER EXTENSION vector UPDATE");
-is($node->safe_psql('newest', $members), $node->safe_psql('fresh', $members), 'so are those of one that was as new');
+is($node->safe_psql('listing', "SELECT count(*) FROM pg_class c, hnsw_check(c.oid, true) WHERE relname ~ 'lists' AND relkind = 'i'"), '0', 'ivfflat indexes can be checked');
+
+# So it goes from every pgvector since 0.7, those to come included. Here databases are made to look so.
+my $since_0_8 = join '; ', map { my $object = $_; map { "$_ $object" } 'ALTER EXTENSION vector DROP', 'DROP' }
+  map { ("CAST ($_ AS sparsevec)", "FUNCTION array_to_sparsevec($_, integer, boolean)") } 'int[]', 'real[]', 'float8[]', 'numeric[]';
+for my $version (qw(0.7.0 0.7.4 0.8.0 0.8.5 0.8.6 0.8.7 0.8.20 0.9.0 0.9.3)) {
+  my $database = 'from_' . $version =~ tr/./_/r;
+  $node->safe_psql('postgres', "CREATE DATABASE $database");
+  $node->safe_psql($database, "CREATE EXTENSION vector VERSION '$pgvectors_version'");
+  $node->safe_psql($database, $since_0_8) if $version =~ /^0\.7/;
+  $node->safe_psql($database, "UPDATE pg_extension SET extversion = '$version' WHERE extname = 'vector'; ALTER EXTENSION vector UPDATE");
+  is($node->safe_psql($database, "SELECT extversion FROM pg_extension WHERE extname = 'vector'"), '0.8.90', "pgvector $version is updated");
+  is($node->safe_psql($database, $members), $node->safe_psql('fresh', $members), 'its objects are those of a new one');
+}
 
 # Dumps, from pgvector to omendb by either name, and back.
 my $rename = sub { $_[0] =~ s/^(CREATE EXTENSION IF NOT EXISTS) $_[1] /$1 $_[2] /mr =~ s/^COMMENT ON EXTENSION $_[1] .*$//mr };

@@ -71,6 +71,8 @@ CREATE TABLE kinds (id int PRIMARY KEY, dense vector(3), half halfvec(3), sparse
 INSERT INTO kinds VALUES (1, '[1,2.5,-3e-7]', '[1,0.333,65504]', '{1:0.1,5:-2}/5', '1010', '[1,2,3,4]'), (2, NULL, NULL, NULL, NULL, NULL);
 CREATE INDEX wordnet_embedding ON wordnet USING hnsw (embedding vector_l2_ops) WITH (m = 12, ef_construction = 40);
 CREATE INDEX wordnet_half ON wordnet USING hnsw ((embedding::halfvec(384)) halfvec_cosine_ops) WHERE id % 2 = 0;
+CREATE INDEX wordnet_lists ON wordnet USING ivfflat (embedding vector_cosine_ops) WITH (lists = 70);
+CREATE INDEX kinds_lists ON kinds USING ivfflat (dense);
 CREATE TABLE parts (id int, embedding vector(3)) PARTITION BY HASH (id);
 CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 3, REMAINDER 0);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 3, REMAINDER 1);
@@ -92,7 +94,7 @@ for my $format ('plain', 'custom', 'directory') {
   $node->command_ok([ @restore, "$folder/$format" ], "restored as $format");
   is(dumped("restored_$format"), $dump, "what was restored as $format dumps as before");
   is($node->safe_psql("restored_$format", "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON a.oid = relam,
-    hnsw_check(indexrelid, true) WHERE amname = 'hnsw' AND relkind = 'i'"), '0', "indexes restored as $format are as they should be");
+    hnsw_check(indexrelid, true) WHERE amname IN ('hnsw', 'ivfflat') AND relkind = 'i'"), '0', "indexes restored as $format are as they should be");
   is(found("restored_$format"), found('postgres'), "what was restored as $format finds the same");
 }
 

@@ -27,6 +27,7 @@ CREATE UNLOGGED TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REM
 INSERT INTO parts SELECT i, ARRAY[hashint4(i) % 1000, hashint4(-i) % 1000, i]::vector FROM generate_series(1, 1000) i;
 CREATE INDEX ON parts USING hnsw (embedding vector_l2_ops);
 CREATE INDEX wordnet_cosine ON wordnet USING hnsw (embedding vector_cosine_ops) WITH (m = 8);
+CREATE INDEX wordnet_lists ON wordnet USING ivfflat (embedding vector_ip_ops) WITH (lists = 70);
 CREATE INDEX wordnet_l1 ON wordnet USING hnsw (embedding vector_l1_ops);
 CREATE INDEX wordnet_half ON wordnet USING hnsw ((embedding::halfvec(384)) halfvec_l2_ops);
 CREATE INDEX wordnet_hash ON wordnet USING hash (embedding vector_ops);
@@ -41,7 +42,7 @@ sub seen {
   my ($node) = @_;
   return join "\n", $node->safe_psql('postgres', <<'SQL'), map { "@{ $_->{ids} }" } Wordnet::searches($node);
 SELECT * FROM kinds ORDER BY id;
-SELECT relname, relfilenode, hnsw_index_info(oid) FROM pg_class WHERE relam = (SELECT oid FROM pg_am WHERE amname = 'hnsw') AND relkind = 'i' ORDER BY 1;
+SELECT relname, relfilenode, hnsw_index_info(oid) FROM pg_class WHERE relam IN (SELECT oid FROM pg_am WHERE amname IN ('hnsw', 'ivfflat')) AND relkind = 'i' ORDER BY 1;
 SET enable_seqscan = off;
 SELECT array_agg(id) FROM (SELECT id FROM parts ORDER BY embedding <-> '[1,2,3]' LIMIT 20) s;
 SELECT count(*) FROM wordnet WHERE embedding = (SELECT embedding FROM wordnet WHERE id = 7);
@@ -55,7 +56,7 @@ command_ok([ 'pg_upgrade', '--no-sync', '-b', $old_bin, '-B', $new_bin, '-d', $o
     '-s', $new->host, '-p', $old->port, '-P', $new->port ], 'pg_upgrade');
 $new->start;
 is(seen($new), $before, 'everything is there, in the files that it was in, and found as before');
-for my $index (qw(wordnet_embedding wordnet_cosine wordnet_l1 wordnet_half parts_0_embedding_idx parts_1_embedding_idx)) {
+for my $index (qw(wordnet_embedding wordnet_cosine wordnet_lists wordnet_l1 wordnet_half parts_0_embedding_idx parts_1_embedding_idx)) {
   is(Wordnet::check($new, index => $index), '', "$index: no damage");
 }
 is(Wordnet::lost($new), 0, 'every row can be found');
@@ -71,7 +72,7 @@ VACUUM wordnet;
 INSERT INTO parts SELECT i, ARRAY[i, i, i]::vector FROM generate_series(2000, 2100) i;
 REINDEX INDEX wordnet_l1;
 SQL
-is(Wordnet::check($new, index => $_), '', "$_: no damage after changes") for qw(wordnet_embedding wordnet_cosine wordnet_l1 parts_0_embedding_idx);
+is(Wordnet::check($new, index => $_), '', "$_: no damage after changes") for qw(wordnet_embedding wordnet_cosine wordnet_lists wordnet_l1 parts_0_embedding_idx);
 is(Wordnet::lost($new), 0, 'every row can be found after changes');
 
 $new->stop;
