@@ -92,6 +92,7 @@ my $pgvectors = PostgreSQL::Test::Cluster->new('pgvectors');
 $pgvectors->init;
 $pgvectors->start;
 is(Alias::move($node, 'postgres', $pgvectors, 'source'), '', 'pgvector restores its own dump');
+Alias::move($node, 'listing', $pgvectors, 'lists');
 
 # The files are replaced, and the server restarted. Nothing else.
 my ($ok, $words) = $server->install;
@@ -141,7 +142,7 @@ is($node->safe_psql('postgres', 'INSERT INTO of_vector SELECT 1000, v FROM of_ve
 is($node->safe_psql('postgres', 'SELECT id FROM nearest LIMIT 1'), $node->safe_psql('postgres', "SET enable_indexscan = off; SELECT id FROM of_vector ORDER BY v <-> '[3,1,2,5]' LIMIT 1"), 'views go on');
 is($node->safe_psql('postgres', "SELECT nearest_to((SELECT v FROM of_vector WHERE id = 77))"), '77', 'so do functions');
 
-# So are its ivfflat indexes, and so they become ours: by the same graph, with their definition as it was.
+# Its ivfflat indexes are told as well, and built anew they are ours, defined as they were.
 my $listed = qr/ERROR:  index "\w*lists\w*" was built by pgvector\nHINT:  REINDEX INDEX CONCURRENTLY builds it anew\./;
 for my $index (@lists) {
   my ($type, $cast, $operator, $class) = @$index;
@@ -204,7 +205,7 @@ like($node->safe_psql('postgres', 'SET enable_nestloop = off; SET enable_mergejo
 is($node->safe_psql('postgres', "SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_hashagg = off; $functions"), $node->safe_psql('postgres', "SET enable_indexscan = off; SET enable_bitmapscan = off; $functions"), 'functions do what they did');
 is($node->safe_psql('listing', "SELECT count(*) FROM pg_class c, hnsw_check(c.oid, true) WHERE relname ~ 'lists' AND relkind = 'i'"), '0', 'ivfflat indexes can be checked');
 
-# So it goes from every pgvector since 0.7, those to come included. Here databases are made to look so.
+# Every pgvector since 0.7 can be updated, versions to come included. Here databases are made to look like them.
 my $since_0_8 = join '; ', map { my $object = $_; map { "$_ $object" } 'ALTER EXTENSION vector DROP', 'DROP' }
   map { ("CAST ($_ AS sparsevec)", "FUNCTION array_to_sparsevec($_, integer, boolean)") } 'int[]', 'real[]', 'float8[]', 'numeric[]';
 for my $version (qw(0.7.0 0.7.4 0.8.0 0.8.5 0.8.6 0.8.7 0.8.20 0.9.0 0.9.3)) {
@@ -223,6 +224,16 @@ is(Alias::move($pgvectors, 'source', $node, 'moved'), '', 'a dump of pgvector is
 is($node->safe_psql('moved', $bytes), $before[0], 'with its data');
 is(Alias::move($pgvectors, 'source', $node, 'moved_to_omendb', sub { $rename->($_[0], 'vector', 'omendb') }), '', 'so it is as omendb');
 is($node->safe_psql('moved_to_omendb', $bytes), $before[0], 'with its data');
+my $definitions = "SELECT indexdef FROM pg_indexes WHERE indexdef ~ 'ivfflat' ORDER BY 1";
+my $defined = $pgvectors->safe_psql('lists', $definitions);
+is(scalar(split /\n/, $defined), 2 + @lists, 'pgvector has ivfflat indexes');
+for my $to ('lists', 'lists_to_omendb') {
+  is(Alias::move($pgvectors, 'lists', $node, $to, sub { $to eq 'lists' ? $_[0] : $rename->($_[0], 'vector', 'omendb') }), '', "a dump of them is restored without a word: $to");
+  is($node->safe_psql($to, $definitions), $defined, 'with all that defines them');
+  is($node->safe_psql($to, "SELECT count(*) FROM pg_class c, hnsw_check(c.oid, true) WHERE relname ~ 'lists' AND relkind = 'i'"), '0', 'and as they should be');
+  unlike(Alias::move($node, $to, $pgvectors, "back_from_$to", sub { $rename->($_[0], 'omendb', 'vector') }), qr/ERROR/, 'pgvector restores a dump of them');
+  is($pgvectors->safe_psql("back_from_$to", $definitions), $defined, 'with all that defines them');
+}
 for my $extension ('moved', 'moved_to_omendb') {
   is(Alias::move($node, $extension, $pgvectors, $extension, sub { $rename->($_[0], 'omendb', 'vector') }), '', "pgvector restores a dump of $extension");
   is($pgvectors->safe_psql($extension, $bytes), $before[0], 'with its data');
