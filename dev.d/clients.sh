@@ -31,17 +31,18 @@ clients_of_python() {
     [[ -x $place/bin/python ]] || python3 -m venv "$place"
     "$place/bin/pip" install --quiet --disable-pip-version-check --requirement "tests/clients/$1/requirements.txt"
     for script in "tests/clients/$1"/*.py; do
-        [[ ${script##*/} == vectors.py ]] || clients_run "$script" env PYTHONDONTWRITEBYTECODE=1 "$place/bin/python" "$script"
+        # The others import it.
+        [[ ${script##*/} =~ ^(vectors|letters)\.py$ ]] || clients_run "$script" env PYTHONDONTWRITEBYTECODE=1 "$place/bin/python" "$script"
     done
 }
 
 # Node looks for packages beside the script.
 clients_node() {
-    local place=$dev/clients/node
+    local place=$dev/clients/node script
     mkdir -p "$place"
     cp tests/clients/node/* "$place/"
     npm install --silent --no-audit --no-fund --prefix "$place"
-    clients_run tests/clients/node/items.js node "$place/items.js"
+    for script in tests/clients/node/*.js; do clients_run "$script" node "$place/${script##*/}"; done
 }
 
 clients_rust() {

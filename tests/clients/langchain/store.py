@@ -1,24 +1,8 @@
 """langchain-postgres: its store of today and the one before."""
 
-import os
-
-from langchain_core.embeddings import Embeddings
 from langchain_postgres import PGEngine, PGVector, PGVectorStore
 from langchain_postgres.v2.indexes import DistanceStrategy, HNSWIndex, HNSWQueryOptions
-
-TEXTS = ['a red apple', 'a green pear', 'the blue sea', 'the deep ocean', 'an old stone house']
-URL = f"postgresql+psycopg://postgres@{os.environ['PGHOST']}:{os.environ['PGPORT']}/{os.environ['PGDATABASE']}"
-
-
-class Letters(Embeddings):
-    """Counts letters, so that like texts are near each other."""
-
-    def embed_query(self, text):
-        return [text.count(letter) + 0.01 for letter in 'abcdefghijklmnopqrstuvwxyz']
-
-    def embed_documents(self, texts):
-        return [self.embed_query(text) for text in texts]
-
+from letters import TEXTS, URL, Letters
 
 engine = PGEngine.from_connection_string(URL)
 engine.init_vectorstore_table('items', 26)

@@ -23,6 +23,8 @@ for use_halfvec, operator_class in (False, 'vector_cosine_ops'), (True, 'halfvec
         found = store.query(VectorStoreQuery(query_embedding=ROWS[i], similarity_top_k=5))
         assert found.ids[0] == str(i) and len(found.ids) == 5, (i, found.ids)
         assert math.isclose(found.similarities[0], 1, abs_tol=1e-3), found.similarities
+    # For a table whose index is ivfflat.
+    assert store.query(VectorStoreQuery(query_embedding=ROWS[77], similarity_top_k=5), ivfflat_probes=10).ids[0] == '77'
     odd = MetadataFilters(filters=[MetadataFilter(key='even', value=1)])
     found = store.query(VectorStoreQuery(query_embedding=ROWS[0], similarity_top_k=5, filters=odd))
     assert len(found.ids) == 5 and all(int(i) % 2 for i in found.ids), found.ids
