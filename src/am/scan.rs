@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use std::cell::Cell;
+use std::collections::HashSet;
 
 use hnsw::{Candidate, Counters, ElementId, Emission, Search, SearchOptions, Step};
 use layout::{Corrupt, HeapTid};
@@ -213,6 +214,11 @@ struct Scan {
     scratch: Box<Scratch>,
     /// What was done since the query was set.
     cost: Cost,
+    returned: Returned,
+    /// The index's count of removals when the search started.
+    removals: u64,
+    /// Elements found since the query was set.
+    found: usize,
     /// Whether the walk has begun.
     walking: bool,
     /// Elements that the next walk finds.
@@ -222,6 +228,45 @@ struct Scan {
     /// Distance of the last row handed out.
     last: f64,
     limits: Limits,
+}
+
+/// The rows that a scan has returned, for the case that it has to start again.
+#[derive(Default)]
+struct Returned {
+    rows: Vec<HeapTid>,
+    /// The same, once the scan has started again.
+    passed_over: HashSet<HeapTid>,
+}
+
+impl Returned {
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.passed_over.clear();
+    }
+
+    fn push(&mut self, row: HeapTid) {
+        if self.rows.try_reserve(1).is_err() {
+            error::out_of_memory(self.rows.len().saturating_mul(size_of::<HeapTid>()));
+        }
+        self.rows.push(row);
+    }
+
+    fn remember(&mut self) {
+        if self.passed_over.try_reserve(self.rows.len()).is_err() {
+            error::out_of_memory(self.rows.len().saturating_mul(size_of::<HeapTid>()));
+        }
+        self.passed_over.extend(&self.rows);
+    }
+
+    #[inline]
+    fn contains(&self, row: HeapTid) -> bool {
+        !self.passed_over.is_empty() && self.passed_over.contains(&row)
+    }
+
+    /// Bytes that it may take.
+    fn memory(&self) -> usize {
+        2 * size_of::<HeapTid>() * (self.rows.len() + self.passed_over.len())
+    }
 }
 
 /// The query, for codes and for rows.
@@ -280,6 +325,9 @@ impl Scan {
             query: None,
             scratch: Scratch::take(),
             cost: Cost::default(),
+            returned: Returned::default(),
+            removals: 0,
+            found: 0,
             walking: false,
             beam: 0,
             horizon: f64::NEG_INFINITY,
@@ -292,6 +340,8 @@ impl Scan {
     fn restart(&mut self) {
         self.query = None;
         self.cost = Cost::default();
+        self.returned.clear();
+        self.found = 0;
         self.scratch.emission.clear();
         self.walking = false;
         self.horizon = f64::NEG_INFINITY;
@@ -390,6 +440,7 @@ impl Scan {
                 }
                 Step::Emit(tid, distance) if self.is_in_order(distance) => {
                     self.last = distance;
+                    self.returned.push(tid);
                     return Some(tid);
                 }
                 Step::Emit(..) => {}
@@ -419,6 +470,9 @@ impl Scan {
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
         for &tid in &self.scratch.tids {
+            if self.returned.contains(tid) {
+                continue;
+            }
             if !rows.has_block(tid.block) {
                 let damaged = found.block(&self.index);
                 self.index.corrupt(damaged, Corrupt::NoSuchRow(tid.block));
@@ -530,26 +584,11 @@ impl Scan {
                 .extend(std::iter::from_fn(|| self.scratch.search.pop_discarded()));
             return false;
         }
-        let query = &self.query.as_ref().expect("set before the first row").codes;
-        let mut hints = self.index.hints().borrow_mut();
-        let mut graph = PageGraph::new(&self.index, &mut hints);
-        let options = SearchOptions {
-            ef: self.beam,
-            keep_discarded: iterative,
-        };
-        if first {
-            self.scratch.search.start(&mut graph, query, &options);
-        } else {
-            self.scratch.search.resume(&mut graph, query, &options);
+        if !self.search(first, self.beam) {
+            self.start_again();
         }
-        self.cost.walks += 1;
-        self.cost.pages += graph.visits();
-        let Counters {
-            evaluations,
-            expansions,
-        } = self.scratch.search.counters();
-        (self.cost.evaluations, self.cost.expansions) = (evaluations, expansions);
         self.scratch.search.take_nearest(&mut self.scratch.found);
+        self.found += self.scratch.found.len();
         if !iterative {
             self.scratch.found.truncate(self.limits.ef);
         }
@@ -560,9 +599,48 @@ impl Scan {
         true
     }
 
+    /// Walks from the entry point, or walks on. False if a vacuum has freed slots of elements since the walk began at the entry
+    /// point: some of them may have been among those to be walked on from, and ways have ended there.
+    fn search(&mut self, from_entry_point: bool, ef: usize) -> bool {
+        let query = &self.query.as_ref().expect("set before the first row").codes;
+        let mut hints = self.index.hints().borrow_mut();
+        let mut graph = PageGraph::new(&self.index, &mut hints);
+        let options = SearchOptions {
+            ef,
+            keep_discarded: self.limits.iterative != IterativeScan::Off,
+        };
+        let before = if from_entry_point {
+            self.scratch.search.start(&mut graph, query, &options);
+            self.removals = graph.removals_at_start();
+            Counters::default()
+        } else {
+            let before = self.scratch.search.counters();
+            self.scratch.search.resume(&mut graph, query, &options);
+            before
+        };
+        let now = self.scratch.search.counters();
+        self.cost.walks += 1;
+        self.cost.pages += graph.visits();
+        self.cost.evaluations += now.evaluations - before.evaluations;
+        self.cost.expansions += now.expansions - before.expansions;
+        graph.removals() == self.removals
+    }
+
+    /// Searches from the entry point until no vacuum comes in between, for what was found so far and as much beyond. Rows that
+    /// were returned already are passed over.
+    fn start_again(&mut self) {
+        self.scratch.emission.clear();
+        self.returned.remember();
+        self.horizon = f64::NEG_INFINITY;
+        let ef = self.beam + self.found;
+        self.found = 0;
+        while !self.search(true, ef) {}
+    }
+
     fn may_walk_on(&self) -> bool {
         let Counters { evaluations, .. } = self.scratch.search.counters();
-        evaluations < self.limits.max_visited && self.scratch.memory() < self.limits.max_memory
+        evaluations < self.limits.max_visited
+            && self.scratch.memory() + self.returned.memory() < self.limits.max_memory
     }
 }
 

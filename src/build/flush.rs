@@ -64,6 +64,7 @@ fn empty(frozen: &Frozen) -> Metapage {
         element_free: None,
         upper_free: None,
         overflow_free: None,
+        removals: 0,
     }
 }
 

@@ -41,6 +41,12 @@ impl Locked {
         image
     }
 
+    /// Announces that a vacuum is about to free slots of elements: searches that began before then start again.
+    pub(crate) fn announce_removal(mut self) {
+        self.contents.removals = self.contents.removals.wrapping_add(1);
+        self.commit();
+    }
+
     /// Writes the changed contents in a record of their own.
     pub(crate) fn commit(self) {
         let mut record = Record::begin(self.index);

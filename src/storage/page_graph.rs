@@ -32,6 +32,8 @@ pub(crate) struct PageGraph<'a> {
     index: &'a Index,
     reader: Reader<'a>,
     scratch: Scratch,
+    /// The metapage's count of removals, as read with the entry point.
+    removals: u64,
 }
 
 impl Drop for PageGraph<'_> {
@@ -48,7 +50,19 @@ impl<'a> PageGraph<'a> {
             index,
             reader: Reader::new(index.relation(), hints),
             scratch,
+            removals: 0,
         }
+    }
+
+    /// The count of removals at the start of a search.
+    pub(crate) fn removals_at_start(&self) -> u64 {
+        self.removals
+    }
+
+    /// The count of removals now. A search that finds it raised may have come to slots that were freed under its feet, and
+    /// with them to the end of a way.
+    pub(crate) fn removals(&self) -> u64 {
+        metapage::read(self.index.relation()).removals
     }
 
     /// Pages pinned so far.
@@ -358,7 +372,9 @@ impl Store for PageGraph<'_> {
     type Query = Query;
 
     fn entry_point(&mut self) -> Option<(ElementId, Level)> {
-        let entry = metapage::read(self.index.relation()).entry_point?;
+        let metapage = metapage::read(self.index.relation());
+        self.removals = metapage.removals;
+        let entry = metapage.entry_point?;
         Some((entry.element, entry.level))
     }
 

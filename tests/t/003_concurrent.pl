@@ -88,6 +88,40 @@ BEGIN
   INSERT INTO searches VALUES ('nearest ' || how_many, done, short);
 END $$;
 
+-- Scans that pause beside vacuums, by cursors: each returns every row of its snapshot, once.
+CREATE PROCEDURE read_slowly(seconds float8, mode text) LANGUAGE plpgsql AS $$
+DECLARE
+  stop timestamptz := clock_timestamp() + make_interval(secs => seconds);
+  query vector; ids int[]; next int; expected int; done int := 0; short int := 0; scan refcursor;
+BEGIN
+  WHILE clock_timestamp() < stop LOOP
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+    PERFORM set_config('hnsw.iterative_scan', mode, true), set_config('hnsw.max_scan_tuples', '1000000', true),
+      set_config('hnsw.scan_mem_multiplier', '100', true), set_config('hnsw.ef_search', '1', true);
+    SELECT embedding INTO query FROM wordnet_query WHERE id = (SELECT floor(random() * 100)::int);
+    PERFORM set_config('enable_indexscan', 'off', true);
+    SELECT count(*) INTO expected FROM wordnet;
+    PERFORM set_config('enable_indexscan', 'on', true);
+    ids := ARRAY[]::int[];
+    OPEN scan FOR SELECT id FROM wordnet ORDER BY embedding <-> query LIMIT 1000000;
+    LOOP
+      FETCH scan INTO next;
+      EXIT WHEN NOT FOUND;
+      ids := ids || next;
+      IF cardinality(ids) IN (1, 50) THEN PERFORM pg_sleep(random() / 2); END IF;
+    END LOOP;
+    CLOSE scan;
+    IF cardinality(ids) <> (SELECT count(DISTINCT id) FROM unnest(ids) id) THEN
+      RAISE 'a scan that paused returned a row twice';
+    END IF;
+    done := done + 1;
+    short := short + (cardinality(ids) < expected)::int;
+    COMMIT;
+  END LOOP;
+  INSERT INTO searches VALUES ('paused, ' || mode, done, short);
+END $$;
+
 -- The index checked while all the others write: no damage, and every row that was there when a check began is found.
 CREATE PROCEDURE check_index(seconds float8) LANGUAGE plpgsql AS $$
 DECLARE
@@ -111,7 +145,8 @@ sub run_at_once {
   my @sessions = map { Wordnet::session($node, $through_index, $_) } (
     (map { "CALL write($_, $seconds)" } 0 .. 2),
     (map { "CALL write_duplicates($_, $seconds)" } 1, 3),
-    "CALL search($seconds, 10)", "CALL search($seconds, 200)", "CALL check_index($seconds)");
+    "CALL search($seconds, 10)", "CALL search($seconds, 200)",
+    "CALL read_slowly($seconds, 'relaxed_order')", "CALL read_slowly($seconds, 'strict_order')", "CALL check_index($seconds)");
   my $stop = time + $seconds;
   my $vacuums = 0;
   while (time < $stop) {
@@ -128,7 +163,7 @@ cmp_ok($vacuums, '>=', 2, "no session failed, beside $vacuums vacuums");
 
 my %searches = map { /(.*)\|(\d+)\|(\d+)/ or die; $1 => [ $2, $3 ] } split /\n/,
   $node->safe_psql('postgres', 'SELECT kind, sum(done), sum(missed) FROM searches GROUP BY kind');
-for my $kind ('own row', 'nearest 10', 'nearest 200', 'check') {
+for my $kind ('own row', 'nearest 10', 'nearest 200', 'paused, relaxed_order', 'paused, strict_order', 'check') {
   my ($done, $missed) = @{ $searches{$kind} };
   cmp_ok($done, '>', 0, "$kind: $done searches, $missed of them in vain");
   cmp_ok($missed, '<=', $done / 100, "$kind: as good as all are found");

@@ -35,7 +35,8 @@ struct Raw {
     upper_free: u32,
     overflow_free: u32,
     built_elements: u64,
-    reserved: [u64; 24],
+    removals: u64,
+    reserved: [u64; 23],
 }
 
 /// What the indexed column holds.
@@ -170,6 +171,9 @@ pub struct Metapage {
     pub upper_free: Option<u32>,
     /// The first overflow page in the free list.
     pub overflow_free: Option<u32>,
+    /// Vacuums that have freed slots of elements. A vacuum raises it before it frees the first one, so a search that
+    /// reads the same number before and after has met no freed slot.
+    pub removals: u64,
 }
 
 impl Metapage {
@@ -192,7 +196,7 @@ impl Metapage {
         if raw.layout_version != LAYOUT_VERSION {
             return Err(Corrupt::LayoutVersion(raw.layout_version));
         }
-        if raw.reserved != [0; 24] {
+        if raw.reserved != [0; 23] {
             return Err(Corrupt::Reserved);
         }
         let frozen = raw.frozen()?;
@@ -202,6 +206,7 @@ impl Metapage {
             element_free: block(raw.element_free),
             upper_free: block(raw.upper_free),
             overflow_free: block(raw.overflow_free),
+            removals: raw.removals,
         })
     }
 
@@ -251,7 +256,8 @@ impl Metapage {
             upper_free: self.upper_free.unwrap_or(NO_BLOCK),
             overflow_free: self.overflow_free.unwrap_or(NO_BLOCK),
             built_elements,
-            reserved: [0; 24],
+            removals: self.removals,
+            reserved: [0; 23],
         }
     }
 }

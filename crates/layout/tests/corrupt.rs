@@ -97,6 +97,7 @@ fn metapage() -> Vec<u8> {
         element_free: Some(4),
         upper_free: None,
         overflow_free: None,
+        removals: 5,
     }
     .init(&mut page);
     page

@@ -61,6 +61,7 @@ fn metapage() -> Metapage {
         element_free: Some(7),
         upper_free: None,
         overflow_free: Some(9),
+        removals: 0,
     }
 }
 
@@ -77,6 +78,7 @@ fn empty_metapage() -> Metapage {
         element_free: None,
         upper_free: None,
         overflow_free: None,
+        removals: 0,
     }
 }
 

@@ -113,13 +113,14 @@ fn metapage() -> impl Strategy<Value = Metapage> {
         option::of(link()),
     );
     let entry = option::of((1u32..1000, any::<prop::sample::Index>(), 0..=MAX_LEVEL));
-    (geometry(), frozen, blocks, entry, any::<u64>()).prop_map(
+    let counts = (any::<u64>(), any::<u64>());
+    (geometry(), frozen, blocks, entry, counts).prop_map(
         |(
             geometry,
             (measure, code_bits, dimensions, seed),
             (center, elements, upper, overflow),
             entry,
-            built,
+            (built, removals),
         )| {
             let entry_point = entry.map(|(block, slot, level)| {
                 let slot = u16::try_from(slot.index(geometry.element.per_page.into())).unwrap();
@@ -143,6 +144,7 @@ fn metapage() -> impl Strategy<Value = Metapage> {
                 element_free: elements,
                 upper_free: upper,
                 overflow_free: overflow,
+                removals,
             }
         },
     )

@@ -4,7 +4,8 @@
 //! 1. [`remove`]: dead rows are dropped; an element left without rows becomes a tombstone, walked through but never found.
 //! 2. [`relink`]: when the inserts that may still link to a tombstone have ended, every neighbor list with a tombstone in it
 //!    is repaired. [`reach`]: elements to which no way leads any more are linked again.
-//! 3. [`free`]: nothing links to the tombstones any more. When the inserts have ended that may have read a list before its
+//! 3. [`free`]: nothing links to the tombstones any more. A search that paused may still come to one, so the metapage counts
+//!    removals before the first slot is freed, and a search that sees another count starts again. When the inserts have ended that may have read a list before its
 //!    repair, slots are freed: an insert that met such a slot in another element's hands would link to that one, on layers
 //!    that it may not have.
 //!
@@ -23,7 +24,7 @@ use layout::{PageKind, Slots};
 
 use super::buffer::{Access, Page};
 use super::index::Index;
-use super::metapage::METAPAGE;
+use super::metapage::{self, METAPAGE};
 use crate::error;
 use crate::pg::strategy::Strategy;
 use crate::pg::{compat, lock};
@@ -49,6 +50,7 @@ pub(crate) fn remove_rows(
         relink::relink(&mut sweep, ef_construction, &dead);
         reach::restore(&mut sweep, ef_construction, &dead);
         lock::wait_for_inserts(index.relation());
+        metapage::Locked::acquire(index.relation()).announce_removal();
         free::free(index, strategy, &dead);
     }
     counts
