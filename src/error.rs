@@ -348,6 +348,17 @@ pub(crate) fn say_cells(cells: usize, largest: usize) {
     ErrorReport::new(Code::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::DEBUG1);
 }
 
+/// A scan was read to its end, and rows are missing from it.
+pub(crate) fn debug_rows_left_out(index: &str, late: u64, limit: bool) {
+    let limit = if limit {
+        ", and stopped at hnsw.max_scan_tuples or hnsw.scan_mem_multiplier"
+    } else {
+        ""
+    };
+    let message = format!("scan of index \"{index}\" left out {late} rows found too late{limit}");
+    ErrorReport::new(Code::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::DEBUG1);
+}
+
 /// Something other than this backend has been at a temporary file.
 #[track_caller]
 pub(crate) fn temp_file_too_short(read: usize, wanted: usize) -> ! {

@@ -17,6 +17,9 @@ pub(super) const SUPPORT_FUNCTIONS: u16 = 3;
 const DISTANCE: u16 = 1;
 const NORM: u16 = 2;
 
+/// Estimates below this have lost digits: the sums behind them are no longer exact to f32's precision.
+const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
+
 /// How much wider than the codes' own the bounds are by which rows are ordered. A row whose bound is wrong comes too late
 /// for strict order and is lost; at 1.9 standard deviations that is one row of 35, at this width one of 700.
 const SURENESS: f64 = 1.6;
@@ -104,7 +107,7 @@ impl OperatorClass {
 
     /// What an estimate over codes means as the operator's value, as a lower bound.
     pub(super) fn lower_bound(&self, estimate: f32, error: f32) -> f64 {
-        let bound = f64::from(estimate) - SURENESS * f64::from(error);
+        let bound = f64::from(estimate) - SURENESS * f64::from(error) - SMALLEST;
         match self.measure {
             Measure::L2 => bound.max(0.0).sqrt() * (1.0 - ROUNDING),
             // Of unit vectors: |x - y|^2 = 2 (1 - cos).

@@ -78,7 +78,9 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
         if state.query.is_none() {
             state.begin(scan);
         }
-        let Some(tid) = state.next() else {
+        let row = state.next();
+        compat::check_snapshot_age((*scan).xs_snapshot, (*scan).indexRelation);
+        let Some(tid) = row else {
             // An idle cursor at its end pins no page of the table.
             state.rows.iter_mut().for_each(RowFetcher::reset);
             return false;
@@ -199,8 +201,8 @@ const AHEAD: usize = 12;
 /// Bytes of a row that are brought near; the machine itself notices that the following ones are wanted too.
 const ROW_START: usize = 256;
 
-/// Distances that differ by less, in relation to themselves, are taken for equal.
-const ROUNDING: f64 = 1e-12;
+/// A scan that has seen one of so many elements of the index is taken to want all rows.
+const SEEN_BEFORE_ALL: u64 = 4;
 
 /// A scan in progress.
 struct Scan {
@@ -227,6 +229,8 @@ struct Scan {
     horizon: f64,
     /// Distance of the last row handed out.
     last: f64,
+    /// Rows left out because a farther one had been handed out before.
+    late: u64,
     limits: Limits,
 }
 
@@ -332,6 +336,7 @@ impl Scan {
             beam: 0,
             horizon: f64::NEG_INFINITY,
             last: f64::NEG_INFINITY,
+            late: 0,
             limits: Limits::now(),
         }
     }
@@ -346,6 +351,7 @@ impl Scan {
         self.walking = false;
         self.horizon = f64::NEG_INFINITY;
         self.last = f64::NEG_INFINITY;
+        self.late = 0;
         if let Some(rows) = &mut self.rows {
             rows.reset();
         }
@@ -443,10 +449,21 @@ impl Scan {
                     self.returned.push(tid);
                     return Some(tid);
                 }
-                Step::Emit(..) => {}
+                Step::Emit(..) => self.late += 1,
                 Step::Empty if self.find_more() => {}
-                Step::Empty => return None,
+                Step::Empty => {
+                    self.report_end();
+                    return None;
+                }
             }
+        }
+    }
+
+    /// Says why a scan that was read to its end may have left out rows.
+    fn report_end(&self) {
+        let limit = self.limits.iterative != IterativeScan::Off && !self.may_walk_on();
+        if self.late > 0 || limit {
+            error::debug_rows_left_out(&self.index.relation().name(), self.late, limit);
         }
     }
 
@@ -454,9 +471,7 @@ impl Scan {
     fn is_in_order(&self, distance: f64) -> bool {
         self.limits.iterative == IterativeScan::RelaxedOrder
             || self.query.as_ref().is_some_and(|query| query.is_null)
-            || distance
-                .total_cmp(&(self.last - ROUNDING * self.last.abs()))
-                .is_ge()
+            || hnsw::is_in_order(self.last, distance)
     }
 
     /// Measures the rows of what was found, from the table.
@@ -592,9 +607,14 @@ impl Scan {
         if !iterative {
             self.scratch.found.truncate(self.limits.ef);
         }
-        // Each walk goes twice as far, so that many rows take few walks; not so far that memory runs out on the way.
+        // Each walk goes twice as far, so that many rows take few walks; not so far that memory runs out on the way. Once a
+        // good part of the index has been seen, the next walk sees all of it, and nothing comes too late any more.
         if self.limits.is_strict() && 3 * self.scratch.memory() < self.limits.max_memory {
-            self.beam *= 2;
+            self.beam = if first || !self.wants_all() {
+                2 * self.beam
+            } else {
+                usize::MAX
+            };
         }
         true
     }
@@ -630,11 +650,18 @@ impl Scan {
     /// were returned already are passed over.
     fn start_again(&mut self) {
         self.scratch.emission.clear();
+        self.late = 0;
         self.returned.remember();
         self.horizon = f64::NEG_INFINITY;
-        let ef = self.beam + self.found;
+        let ef = self.beam.saturating_add(self.found);
         self.found = 0;
         while !self.search(true, ef) {}
+    }
+
+    /// Whether a good part of the index has been seen.
+    fn wants_all(&self) -> bool {
+        let seen = self.scratch.search.counters().evaluations;
+        seen >= self.index.most_elements() / SEEN_BEFORE_ALL
     }
 
     fn may_walk_on(&self) -> bool {

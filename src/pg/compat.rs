@@ -34,6 +34,25 @@ pub(crate) unsafe fn storage(relation: pg_sys::Relation) -> pg_sys::SMgrRelation
     unsafe { pg_sys::smgropen(file_locator(relation), (*relation).rd_backend) }
 }
 
+/// `TestForOldSnapshot`, an inline function in C (storage/bufmgr.h), for all pages of a relation: an ERROR if the snapshot is older
+/// than `old_snapshot_threshold` lets snapshots become. PostgreSQL 17 has no such setting any more.
+///
+/// # Safety
+/// Snapshot and relation are valid.
+#[cfg_attr(
+    not(any(feature = "pg15", feature = "pg16")),
+    expect(unused_variables, reason = "see above")
+)]
+pub(crate) unsafe fn check_snapshot_age(snapshot: pg_sys::Snapshot, relation: pg_sys::Relation) {
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    // SAFETY: the caller's promise; the threshold is a global of this backend.
+    unsafe {
+        if pg_sys::old_snapshot_threshold >= 0 && (*snapshot).lsn != 0 {
+            pg_sys::TestForOldSnapshot_impl(snapshot, relation);
+        }
+    }
+}
+
 /// How a buffer's descriptor names a block of a relation's main fork.
 pub(crate) fn buffer_tag(locator: &FileLocator, block: u32) -> pg_sys::BufferTag {
     #[cfg(feature = "pg15")]

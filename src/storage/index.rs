@@ -68,6 +68,11 @@ impl Index {
         &self.kept.hints
     }
 
+    /// No index of this size holds more elements.
+    pub(crate) fn most_elements(&self) -> u64 {
+        u64::from(self.relation.blocks()) * u64::from(self.geometry().element.per_page)
+    }
+
     /// `m` as frozen, with the effort of construction that the options say now.
     pub(crate) fn params(&self, ef_construction: usize) -> Params {
         Params {

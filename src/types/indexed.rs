@@ -1,7 +1,12 @@
 //! What an hnsw index holds, whatever the type of its column, and how values are measured exactly.
 #![expect(unsafe_code, reason = "varlena access")]
 
-use distance::{BitMetric, Cpu, Kernel, Metric, Sparse, bit_kernel, f16, kernel, sparse_distance};
+use std::ops::ControlFlow;
+
+use distance::{
+    BitMetric, Cpu, Kernel, Metric, Sparse, bit_kernel, distance_in_f64, f16, is_tiny, kernel,
+    merge, sparse_distance,
+};
 use pgrx::pg_sys;
 
 use super::bit::Bits;
@@ -82,14 +87,14 @@ pub(crate) fn norm_of_indexed(kind: Kind, value: &IndexedValue) -> f64 {
 /// What an operator computes.
 #[derive(Clone, Copy)]
 pub(crate) enum Operator {
-    Dense(distance::Kind, Kernel),
+    Dense(distance::Kind, Metric, Kernel),
     Bit(Kernel),
     Sparse(Metric),
 }
 
 impl Operator {
     pub(crate) fn of_dense(kind: distance::Kind, metric: Metric) -> Self {
-        Self::Dense(kind, kernel(kind, metric, Cpu::current()))
+        Self::Dense(kind, metric, kernel(kind, metric, Cpu::current()))
     }
 
     pub(crate) fn of_bits(metric: BitMetric) -> Self {
@@ -98,7 +103,7 @@ impl Operator {
 
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Dense(kind, _) => Kind::Dense(*kind),
+            Self::Dense(kind, ..) => Kind::Dense(*kind),
             Self::Bit(_) => Kind::Bit,
             Self::Sparse(_) => Kind::Sparse,
         }
@@ -111,17 +116,24 @@ impl Operator {
             self.reject_dimensions(query.dimensions, row.dimensions());
         }
         match (self, &query.form, row) {
-            (Self::Dense(_, kernel), QueryForm::Bytes(query), Indexed::F32(row)) => {
-                (kernel.one)(row.bytes(), query)
+            (Self::Dense(_, metric, kernel), QueryForm::Bytes(bytes), Indexed::F32(row)) => {
+                if query.is_tiny || is_tiny(row.values()) {
+                    return tiny_dense(*metric, bytes, row.values());
+                }
+                (kernel.one)(row.bytes(), bytes)
             }
-            (Self::Dense(_, kernel), QueryForm::Bytes(query), Indexed::F16(row)) => {
+            (Self::Dense(_, _, kernel), QueryForm::Bytes(query), Indexed::F16(row)) => {
                 (kernel.one)(row.bytes(), query)
             }
             (Self::Bit(kernel), QueryForm::Bytes(query), Indexed::Bit(row)) => {
                 (kernel.one)(row.bytes(), query)
             }
             (Self::Sparse(metric), QueryForm::Sparse { indices, values }, Indexed::Sparse(row)) => {
-                sparse_distance(*metric, row.elements(), Sparse { indices, values })
+                let (own, row) = (Sparse { indices, values }, row.elements());
+                if query.is_tiny || is_tiny(row.values) {
+                    return tiny_sparse(*metric, own, row);
+                }
+                sparse_distance(*metric, row, own)
             }
             _ => unreachable!("query, row and operator are of one kind"),
         }
@@ -142,9 +154,34 @@ impl Operator {
     }
 }
 
+/// The distance of a row to a query, given as its bytes, where one of them has tiny values only.
+#[cold]
+fn tiny_dense(metric: Metric, query: &[u8], row: &[f32]) -> f64 {
+    let query = query
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&bytes| f32::from_ne_bytes(bytes));
+    distance_in_f64(metric, row.iter().copied().zip(query))
+}
+
+/// The same for sparse vectors.
+#[cold]
+fn tiny_sparse(metric: Metric, query: Sparse<'_>, row: Sparse<'_>) -> f64 {
+    let mut pairs = Vec::with_capacity(query.values.len() + row.values.len());
+    let all = merge(row, query, |_, row, query| {
+        pairs.push((row, query));
+        ControlFlow::<()>::Continue(())
+    });
+    debug_assert!(all.is_continue());
+    distance_in_f64(metric, pairs.into_iter())
+}
+
 /// A copy of a value that rows are measured from.
 pub(crate) struct Query {
     dimensions: usize,
+    /// Its values are so small that its distances are computed in f64.
+    is_tiny: bool,
     form: QueryForm,
 }
 
@@ -168,8 +205,14 @@ impl Query {
                 values: vector.elements().values.to_vec(),
             },
         };
+        let is_tiny = match value {
+            Indexed::F32(vector) => is_tiny(vector.values()),
+            Indexed::Sparse(vector) => is_tiny(vector.elements().values),
+            Indexed::F16(_) | Indexed::Bit(_) => false,
+        };
         Self {
             dimensions: value.dimensions(),
+            is_tiny,
             form,
         }
     }
@@ -183,6 +226,10 @@ impl Query {
                 values: Vec::new(),
             },
         };
-        Self { dimensions, form }
+        Self {
+            dimensions,
+            is_tiny: false,
+            form,
+        }
     }
 }

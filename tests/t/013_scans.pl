@@ -185,5 +185,19 @@ my @before = Wordnet::found($node, operator_class => 'vector_cosine_ops');
 $node->restart;
 my @after = Wordnet::found($node, operator_class => 'vector_cosine_ops');
 is_deeply(\@after, \@before, 'a server that was started again finds the same');
+# Where rows may be pruned that an old snapshot sees, a scan by such a snapshot is an error and not a wrong answer.
+SKIP: {
+  skip 'PostgreSQL 17 and later have no old_snapshot_threshold', 2 if $node->pg_version >= 17;
+  $node->append_conf('postgresql.conf', 'old_snapshot_threshold = 0');
+  $node->restart;
+  my $search = "SELECT count(*) FROM (SELECT id FROM wordnet ORDER BY embedding <=> (SELECT embedding FROM wordnet_query LIMIT 1) LIMIT 10) s";
+  is(sql("SET enable_seqscan = off; $search"), 10, 'a new snapshot is no older than the threshold');
+  my ($code, $out, $err) = $node->psql('postgres', join "\n",
+    'SET enable_seqscan = off;', 'BEGIN ISOLATION LEVEL REPEATABLE READ;', "$search;",
+    q(\! psql -XAtq -d ") . $node->connstr('postgres') . q(" -c 'DELETE FROM wordnet WHERE id % 2 = 0' -c 'VACUUM (INDEX_CLEANUP on) wordnet'),
+    "$search;", 'COMMIT;');
+  like($err, qr/snapshot too old/, 'an old snapshot is an error');
+}
+
 $node->stop;
 done_testing();

@@ -13,12 +13,14 @@ mod lanes;
 mod prefetch;
 mod scalar;
 mod sparse;
+mod tiny;
 
 pub use cpu::Cpu;
 pub use dense::{Element, bytes_of, norm};
 pub use half::f16;
 pub use prefetch::{prefetch, prefetch_at};
 pub use sparse::{Sparse, merge, sparse_distance};
+pub use tiny::{distance_in_f64, is_tiny};
 
 use bit::{Hamming, Jaccard};
 use dense::{Cosine, InnerProduct, L1, L2, L2Squared};

@@ -337,3 +337,37 @@ fn levels_of_this_machine_start_with_scalar() {
     eprintln!("tested CPU levels: {levels:?}");
     assert_eq!(levels.first(), Some(&Cpu::Scalar));
 }
+
+/// Scaling by a power of two is exact, so tiny vectors have the distances of usual ones, scaled.
+#[test]
+fn distances_of_tiny_vectors_keep_their_digits() {
+    let scale = f64::from(f32::from_bits(0x0a80_0000));
+    let (a, b): (Vec<f32>, Vec<f32>) = (0..40)
+        .map(|i| ((i * 37 % 19) as f32 - 9.0, (i * 23 % 17) as f32 - 8.0))
+        .unzip();
+    let tiny = |values: &[f32]| values.iter().map(|&v| v * scale as f32).collect::<Vec<_>>();
+    let (tiny_a, tiny_b) = (tiny(&a), tiny(&b));
+    assert!(distance::is_tiny(&tiny_a) && !distance::is_tiny(&a));
+    for metric in Metric::ALL {
+        let pairs =
+            |a: &[f32], b: &[f32]| a.iter().copied().zip(b.iter().copied()).collect::<Vec<_>>();
+        let usual = distance::distance_in_f64(metric, pairs(&a, &b).into_iter());
+        let of_tiny = distance::distance_in_f64(metric, pairs(&tiny_a, &tiny_b).into_iter());
+        let expected = usual
+            * match metric {
+                Metric::L2 | Metric::L1 => scale,
+                Metric::L2Squared | Metric::InnerProduct => scale * scale,
+                Metric::Cosine => 1.0,
+            };
+        assert!(
+            (of_tiny - expected).abs() <= 1e-12 * expected.abs(),
+            "{metric:?}: {of_tiny} for {expected}"
+        );
+        let by_kernel = distance::kernel(distance::Kind::F32, metric, distance::Cpu::Scalar);
+        let by_kernel = (by_kernel.one)(distance::bytes_of(&a), distance::bytes_of(&b));
+        assert!(
+            (usual - by_kernel).abs() <= 1e-6 * usual.abs(),
+            "{metric:?}: {usual} by f64, {by_kernel} by kernel"
+        );
+    }
+}

@@ -126,6 +126,18 @@ impl<F, R> Emission<F, R> {
     }
 }
 
+/// Distances that differ by less, in relation to themselves, are taken for equal.
+const ROUNDING: f64 = 1e-12;
+
+/// Whether a row may follow one at distance `last`: it is as far or farther, but for a matter of rounding. NaN follows everything.
+#[must_use]
+pub fn is_in_order(last: f64, distance: f64) -> bool {
+    // Compared before anything is subtracted: the difference of infinities is a NaN, whose sign depends on the machine.
+    distance.is_nan()
+        || distance >= last
+        || last.is_finite() && distance >= last - ROUNDING * last.abs()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +185,42 @@ mod tests {
             run(&[(0.0, -f64::NAN), (1.0, 7.0), (2.0, f64::INFINITY)]).0,
             [1, 2, 0]
         );
+    }
+
+    #[test]
+    fn order_holds_for_infinities_and_both_signs_of_nan() {
+        let nans = [f64::NAN.copysign(1.0), f64::NAN.copysign(-1.0)];
+        let ascending = [
+            f64::NEG_INFINITY,
+            -1.0,
+            -0.0,
+            0.0,
+            1.0,
+            f64::MAX,
+            f64::INFINITY,
+        ];
+        for (i, &last) in ascending.iter().enumerate() {
+            assert!(
+                ascending[i..]
+                    .iter()
+                    .all(|&distance| is_in_order(last, distance))
+            );
+            assert!(nans.iter().all(|&nan| is_in_order(last, nan)));
+            let nearer = ascending[..i].iter().filter(|&&distance| distance != last);
+            assert!(nearer.clone().all(|&distance| !is_in_order(last, distance)));
+        }
+        for nan in nans {
+            assert!(nans.iter().all(|&other| is_in_order(nan, other)));
+            assert!(!is_in_order(nan, f64::INFINITY));
+        }
+    }
+
+    #[test]
+    fn order_bears_rounding_and_no_more() {
+        for last in [1.0, -1.0, 1e300, 1e-300] {
+            assert!(is_in_order(last, last - 1e-13 * f64::abs(last)));
+            assert!(!is_in_order(last, last - 1e-11 * f64::abs(last)));
+        }
     }
 
     #[test]
