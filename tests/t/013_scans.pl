@@ -194,6 +194,7 @@ SKIP: {
   is(sql("SET enable_seqscan = off; $search"), 10, 'a new snapshot is no older than the threshold');
   my ($code, $out, $err) = $node->psql('postgres', join "\n",
     'SET enable_seqscan = off;', 'BEGIN ISOLATION LEVEL REPEATABLE READ;', "$search;",
+    'SELECT pg_sleep(6);', # with a threshold of 0, snapshots are old after five seconds
     q(\! psql -XAtq -d ") . $node->connstr('postgres') . q(" -c 'DELETE FROM wordnet WHERE id % 2 = 0' -c 'VACUUM (INDEX_CLEANUP on) wordnet'),
     "$search;", 'COMMIT;');
   like($err, qr/snapshot too old/, 'an old snapshot is an error');
