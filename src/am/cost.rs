@@ -5,7 +5,7 @@
 
 use pgrx::{pg_guard, pg_sys};
 
-use super::{options, scan};
+use super::{demand, options, scan};
 use crate::pg::{Relation, compat};
 use crate::settings::EF_SEARCH;
 
@@ -19,6 +19,9 @@ const MEASURED_PER_ROW: f64 = 13.0;
 const ROWS_PER_ROW: f64 = 1.3;
 /// Elements measured on a page: neighbors often lie side by side.
 const ELEMENTS_PER_VISIT: f64 = 2.0;
+/// Added where all rows may be wanted: more than any other plan takes, and well below what Postgres adds to a plan that an
+/// `enable_` setting is against, so that the index is used where it is the only way left.
+const ALL_ROWS: f64 = 1e9;
 /// Share of the pages visited that is charged as random reads where all of the index is in memory.
 const LEAST_COLD: f64 = 0.02;
 
@@ -75,14 +78,16 @@ impl Estimate {
     ) -> Self {
         let mut costs = pg_sys::GenericCosts::default();
         // SAFETY: the caller's promise.
-        let engine = unsafe {
+        let (engine, wanted) = unsafe {
             costs.numIndexTuples = (*(*path).indexinfo).tuples;
             pg_sys::genericcostestimate(root, path, loop_count, &raw mut costs);
-            Engine::of((*path).indexinfo, &costs)
+            let engine = Engine::of((*path).indexinfo, &costs);
+            (engine, demand::rows_wanted(root))
         };
+        let wanted = wanted.filter(|&rows| rows < engine.tuples);
         let beam = scan::beam_for(EF_SEARCH.get().unsigned_abs() as usize);
         let measured = engine.measured(beam);
-        let first = engine.walk(measured);
+        let first = engine.walk(measured) + if wanted.is_some() { 0.0 } else { ALL_ROWS };
         Self {
             startup: first,
             total: first + engine.tuples * engine.further_row(measured),

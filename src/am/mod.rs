@@ -3,6 +3,7 @@
 
 mod build;
 mod cost;
+mod demand;
 mod insert;
 mod ivfflat;
 mod last_scan;

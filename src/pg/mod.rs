@@ -11,6 +11,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod next_row;
+pub(crate) mod node;
 pub(crate) mod number;
 pub(crate) mod open;
 pub(crate) mod output;
