@@ -11,6 +11,29 @@ UPDATE pg_catalog.pg_operator SET oprcanhash = true, oprcanmerge = true
 	WHERE oprname = '=' AND oprleft = oprright
 	AND oprleft IN ('vector'::pg_catalog.regtype, 'halfvec'::pg_catalog.regtype, 'sparsevec'::pg_catalog.regtype);
 
+-- How far rows may be, as the filter says: for the operator classes that pgvector has made.
+ALTER OPERATOR FAMILY vector_l2_ops USING hnsw ADD OPERATOR 2 @<= (vector, float8);
+ALTER OPERATOR FAMILY vector_ip_ops USING hnsw ADD OPERATOR 2 @<= (vector, float8);
+ALTER OPERATOR FAMILY vector_cosine_ops USING hnsw ADD OPERATOR 2 @<= (vector, float8);
+ALTER OPERATOR FAMILY vector_l1_ops USING hnsw ADD OPERATOR 2 @<= (vector, float8);
+ALTER OPERATOR FAMILY halfvec_l2_ops USING hnsw ADD OPERATOR 2 @<= (halfvec, float8);
+ALTER OPERATOR FAMILY halfvec_ip_ops USING hnsw ADD OPERATOR 2 @<= (halfvec, float8);
+ALTER OPERATOR FAMILY halfvec_cosine_ops USING hnsw ADD OPERATOR 2 @<= (halfvec, float8);
+ALTER OPERATOR FAMILY halfvec_l1_ops USING hnsw ADD OPERATOR 2 @<= (halfvec, float8);
+ALTER OPERATOR FAMILY bit_hamming_ops USING hnsw ADD OPERATOR 2 @<= (bit, float8);
+ALTER OPERATOR FAMILY bit_jaccard_ops USING hnsw ADD OPERATOR 2 @<= (bit, float8);
+ALTER OPERATOR FAMILY sparsevec_l2_ops USING hnsw ADD OPERATOR 2 @<= (sparsevec, float8);
+ALTER OPERATOR FAMILY sparsevec_ip_ops USING hnsw ADD OPERATOR 2 @<= (sparsevec, float8);
+ALTER OPERATOR FAMILY sparsevec_cosine_ops USING hnsw ADD OPERATOR 2 @<= (sparsevec, float8);
+ALTER OPERATOR FAMILY sparsevec_l1_ops USING hnsw ADD OPERATOR 2 @<= (sparsevec, float8);
+ALTER OPERATOR FAMILY vector_l2_ops USING ivfflat ADD OPERATOR 2 @<= (vector, float8);
+ALTER OPERATOR FAMILY vector_ip_ops USING ivfflat ADD OPERATOR 2 @<= (vector, float8);
+ALTER OPERATOR FAMILY vector_cosine_ops USING ivfflat ADD OPERATOR 2 @<= (vector, float8);
+ALTER OPERATOR FAMILY halfvec_l2_ops USING ivfflat ADD OPERATOR 2 @<= (halfvec, float8);
+ALTER OPERATOR FAMILY halfvec_ip_ops USING ivfflat ADD OPERATOR 2 @<= (halfvec, float8);
+ALTER OPERATOR FAMILY halfvec_cosine_ops USING ivfflat ADD OPERATOR 2 @<= (halfvec, float8);
+ALTER OPERATOR FAMILY bit_hamming_ops USING ivfflat ADD OPERATOR 2 @<= (bit, float8);
+
 -- Functions that only pgvector has, a later one perhaps, are looked for in the same library.
 UPDATE pg_catalog.pg_proc SET probin = 'MODULE_PATHNAME'
 	WHERE probin = '$libdir/vector' AND oid IN (

@@ -7,7 +7,7 @@ use layout::VectorKind;
 use pgrx::{pg_guard, pg_sys};
 
 use super::opclass::OperatorClass;
-use super::{demand, options, scan};
+use super::{demand, options, scan, threshold};
 use crate::pg::{Relation, compat};
 use crate::settings::EF_SEARCH;
 
@@ -74,7 +74,7 @@ impl Estimate {
         pages: 0.0,
     };
 
-    /// Returns `None` where no order is asked for.
+    /// Returns `None` where no order is asked for, or a condition besides that is not ours.
     ///
     /// # Safety
     /// `path` is a path over one of our indexes.
@@ -92,8 +92,10 @@ impl Estimate {
             }
             costs.numIndexTuples = (*info).tuples;
             pg_sys::genericcostestimate(root, path, loop_count, &raw mut costs);
+            let within = threshold::add_to(root, path)?;
+            let selectivity = costs.indexSelectivity * within;
             let engine = Engine::of(info, &costs);
-            let table = Table::of(root, info, &costs);
+            let table = Table::of(root, info, &costs, within);
             let beam = scan::beam_for(EF_SEARCH.get().unsigned_abs() as usize);
             let measured = engine.measured(beam);
             let wanted = demand::rows_wanted(root).filter(|&rows| rows < engine.tuples);
@@ -101,8 +103,8 @@ impl Estimate {
             let first = engine.walk(measured) + if wanted.is_some() { 0.0 } else { ALL_ROWS };
             Some(Self {
                 startup: first,
-                total: first + engine.tuples * row.max(0.0),
-                selectivity: costs.indexSelectivity,
+                total: first + engine.tuples * within * row.max(0.0),
+                selectivity,
                 pages: costs.numIndexPages,
             })
         }
@@ -125,12 +127,15 @@ struct Table {
 }
 
 impl Table {
+    /// `within` is the share of rows that the filter's bounds on the distance leave, where a scan ends.
+    ///
     /// # Safety
     /// The planner is at work on `root`, and `info` is its of one of our indexes.
     unsafe fn of(
         root: *mut pg_sys::PlannerInfo,
         info: *mut pg_sys::IndexOptInfo,
         costs: &pg_sys::GenericCosts,
+        within: f64,
     ) -> Self {
         let (mut random_page, mut sequential_page) = (0.0, 0.0);
         // SAFETY: the caller's promise.
@@ -141,7 +146,7 @@ impl Table {
                 &raw mut random_page,
                 &raw mut sequential_page,
             );
-            let read = ((*table).tuples * costs.indexSelectivity).max(1.0);
+            let read = ((*table).tuples * costs.indexSelectivity * within).max(1.0);
             let passed = (*table).rows.max(1.0);
             let pages =
                 pg_sys::index_pages_fetched(read, (*table).pages, costs.numIndexPages, root);
@@ -152,7 +157,7 @@ impl Table {
                 sequential_page,
                 read,
                 passed,
-                sorted: passed,
+                sorted: passed / within,
                 charged: pages * random_page / read,
             }
         }

@@ -11,6 +11,7 @@ pub(crate) mod opclass;
 pub(crate) mod options;
 mod pgvector;
 mod scan;
+mod threshold;
 mod vacuum;
 mod validate;
 

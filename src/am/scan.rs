@@ -227,10 +227,14 @@ struct Scan {
     beam: usize,
     /// Distance up to which rows may be handed out before the walk goes on.
     horizon: f64,
+    /// Distance up to which walks that go on find nothing more.
+    settled: f64,
     /// Distance of the last row handed out.
     last: f64,
     /// Rows left out because a farther one had been handed out before.
     late: u64,
+    /// Distance beyond which no row is wanted.
+    threshold: f64,
     limits: Limits,
 }
 
@@ -335,8 +339,10 @@ impl Scan {
             walking: false,
             beam: 0,
             horizon: f64::NEG_INFINITY,
+            settled: f64::NEG_INFINITY,
             last: f64::NEG_INFINITY,
             late: 0,
+            threshold: f64::INFINITY,
             limits: Limits::now(),
         }
     }
@@ -350,6 +356,7 @@ impl Scan {
         self.scratch.emission.clear();
         self.walking = false;
         self.horizon = f64::NEG_INFINITY;
+        self.settled = f64::NEG_INFINITY;
         self.last = f64::NEG_INFINITY;
         self.late = 0;
         if let Some(rows) = &mut self.rows {
@@ -373,6 +380,7 @@ impl Scan {
             compat::count_index_scan(scan);
             self.limits = Limits::now();
             self.beam = beam_for(self.limits.ef);
+            self.threshold = threshold(scan);
             let key = &*(*scan).orderByData;
             let null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
             self.query = Some(if null {
@@ -438,6 +446,13 @@ impl Scan {
     fn next(&mut self) -> Option<HeapTid> {
         loop {
             interrupt::check();
+            if self.is_beyond_threshold() {
+                if self.settled > self.threshold {
+                    return None;
+                }
+                self.find_more();
+                continue;
+            }
             match self.scratch.emission.step() {
                 Step::Measure(found, bound) => self.measure(found, bound),
                 Step::Emit(tid, distance) if distance > self.horizon => {
@@ -465,6 +480,16 @@ impl Scan {
         if self.late > 0 || limit {
             error::debug_rows_left_out(&self.index.relation().name(), self.late, limit);
         }
+    }
+
+    /// Whether nothing that was found can be within the threshold. Nothing is beyond infinity, NaN included.
+    fn is_beyond_threshold(&self) -> bool {
+        self.threshold < f64::INFINITY
+            && self
+                .scratch
+                .emission
+                .bound()
+                .is_some_and(|bound| bound > self.threshold || bound.is_nan())
     }
 
     /// A row that should have come earlier is left out unless order may be relaxed, as in pgvector; not for a matter of rounding.
@@ -532,6 +557,7 @@ impl Scan {
     /// Walks, or walks on; false when nothing more is found.
     fn find_more(&mut self) -> bool {
         self.scratch.found.clear();
+        let before = self.horizon;
         let walked = self.walk();
         // What was found last may have nearer neighbors that were not: it waits until a walk has gone well beyond it.
         self.horizon = match self
@@ -544,6 +570,11 @@ impl Scan {
                 .max(self.class.lower_bound(candidate.distance, 0.0)),
             _ => f64::INFINITY,
         };
+        // In relaxed order walks do not grow, and one finds what the last has missed.
+        let is_late = self.limits.iterative == IterativeScan::RelaxedOrder
+            && before.is_finite()
+            && self.horizon.is_finite();
+        self.settled = if is_late { before } else { self.horizon };
         self.prefetch_rows();
         for candidate in &self.scratch.found {
             let bound = self.class.lower_bound(candidate.distance, candidate.error);
@@ -653,6 +684,7 @@ impl Scan {
         self.late = 0;
         self.returned.remember();
         self.horizon = f64::NEG_INFINITY;
+        self.settled = f64::NEG_INFINITY;
         let ef = self.beam.saturating_add(self.found);
         self.found = 0;
         while !self.search(true, ef) {}
@@ -668,6 +700,39 @@ impl Scan {
         let Counters { evaluations, .. } = self.scratch.search.counters();
         evaluations < self.limits.max_visited
             && self.scratch.memory() + self.returned.memory() < self.limits.max_memory
+    }
+}
+
+/// The least of the distances that the scan's conditions allow (`super::threshold`), with some more: the filter decides.
+///
+/// # Safety
+/// The scan's keys are set, and all of them are of our operator that takes a `float8`.
+unsafe fn threshold(scan: pg_sys::IndexScanDesc) -> f64 {
+    // SAFETY: the caller's promise. Without keys there is no array of them.
+    let keys = unsafe {
+        match (*scan).numberOfKeys.unsigned_abs() as usize {
+            0 => &[],
+            count => std::slice::from_raw_parts((*scan).keyData, count),
+        }
+    };
+    let threshold = keys.iter().map(distance_of).fold(f64::INFINITY, f64::min);
+    if threshold.is_finite() {
+        threshold + ROUNDING * threshold.abs().max(1.0)
+    } else {
+        threshold
+    }
+}
+
+/// The distance that a condition allows. Nothing is within NULL, and everything but NaN is less than NaN.
+fn distance_of(key: &pg_sys::ScanKeyData) -> f64 {
+    if key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0 {
+        return f64::NEG_INFINITY;
+    }
+    let distance = f64::from_bits(key.sk_argument.value() as u64);
+    if distance.is_nan() {
+        f64::INFINITY
+    } else {
+        distance
     }
 }
 

@@ -169,6 +169,47 @@ pub(crate) unsafe fn disable_path(path: *mut pg_sys::IndexPath) {
     let _ = path;
 }
 
+/// A condition that is made for an index path, in the form that the planner keeps conditions in (`make_simple_restrictinfo`, a
+/// macro in C, optimizer/restrictinfo.h).
+///
+/// # Safety
+/// The planner is at work on `root`, and the condition is valid.
+pub(crate) unsafe fn index_condition(
+    root: *mut pg_sys::PlannerInfo,
+    condition: *mut pg_sys::Expr,
+    security_level: pg_sys::Index,
+) -> *mut pg_sys::RestrictInfo {
+    let none = std::ptr::null_mut();
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::make_restrictinfo(
+            root,
+            condition,
+            true,
+            false,
+            false,
+            security_level,
+            none,
+            none,
+            none,
+        );
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::make_restrictinfo(
+            root,
+            condition,
+            true,
+            false,
+            false,
+            false,
+            security_level,
+            none,
+            none,
+            none,
+        );
+    }
+}
+
 /// Sleeps as vacuum's cost settings ask, and lets interrupts in; no lock may be held.
 pub(crate) fn vacuum_delay_point() {
     // SAFETY: called by vacuum's main loop with no content lock held.

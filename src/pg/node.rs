@@ -1,5 +1,5 @@
-//! The planner's lists.
-#![expect(unsafe_code, reason = "reads the planner's nodes")]
+//! Expressions of the planner: taken apart, compared and put together.
+#![expect(unsafe_code, reason = "reads and makes the planner's nodes")]
 
 use pgrx::pg_sys;
 
@@ -14,4 +14,115 @@ pub(crate) unsafe fn items<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *
         // SAFETY: the list has an element at this place, which is a pointer.
         unsafe { (*(*list).elements.add(at)).ptr_value.cast::<T>() }
     })
+}
+
+/// A list of one pointer.
+pub(crate) fn list_of<T>(item: *mut T) -> *mut pg_sys::List {
+    // SAFETY: a list is made in the current memory context.
+    unsafe { pg_sys::lappend(std::ptr::null_mut(), item.cast()) }
+}
+
+/// An operator with its arguments, if this is one.
+///
+/// # Safety
+/// The node is null or valid.
+pub(crate) unsafe fn operator(node: *mut pg_sys::Node) -> Option<*mut pg_sys::OpExpr> {
+    // SAFETY: the caller's promise: a node says what it is.
+    unsafe { has_tag(node, pg_sys::NodeTag::T_OpExpr) }.then_some(node.cast())
+}
+
+/// The two arguments of a list of two.
+///
+/// # Safety
+/// The list is one of nodes.
+pub(crate) unsafe fn two(list: *mut pg_sys::List) -> Option<[*mut pg_sys::Node; 2]> {
+    // SAFETY: the caller's promise.
+    let mut arguments = unsafe { items::<pg_sys::Node>(list) };
+    match (arguments.next(), arguments.next(), arguments.next()) {
+        (Some(left), Some(right), None) => Some([left, right]),
+        _ => None,
+    }
+}
+
+/// # Safety
+/// The node is null or valid.
+pub(crate) unsafe fn has_tag(node: *mut pg_sys::Node, tag: pg_sys::NodeTag) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { node.as_ref() }.is_some_and(|node| node.type_ == tag)
+}
+
+/// The value of a `float8` that is known and not NULL.
+///
+/// # Safety
+/// The node is null or valid.
+pub(crate) unsafe fn float8_constant(node: *mut pg_sys::Node) -> Option<f64> {
+    // SAFETY: the caller's promise; a value of this type has its bits in the datum.
+    unsafe {
+        if !has_tag(node, pg_sys::NodeTag::T_Const) {
+            return None;
+        }
+        let constant = node.cast::<pg_sys::Const>();
+        ((*constant).consttype == pg_sys::FLOAT8OID && !(*constant).constisnull)
+            .then(|| f64::from_bits((*constant).constvalue.value() as u64))
+    }
+}
+
+/// Whether two expressions are the same.
+///
+/// # Safety
+/// Both are null or valid.
+pub(crate) unsafe fn equal(a: *mut pg_sys::Node, b: *mut pg_sys::Node) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::equal(a.cast(), b.cast()) }
+}
+
+/// A copy of an expression.
+///
+/// # Safety
+/// The node is valid.
+pub(crate) unsafe fn copy<T>(node: *mut T) -> *mut T {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::copyObjectImpl(node.cast()).cast() }
+}
+
+/// An expression of type `float8`, or the same number of type `float4` as one.
+///
+/// # Safety
+/// The node is valid.
+pub(crate) unsafe fn as_float8(node: *mut pg_sys::Node) -> Option<*mut pg_sys::Node> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match pg_sys::exprType(node) {
+            pg_sys::FLOAT8OID => Some(node),
+            pg_sys::FLOAT4OID => {
+                let cast = pg_sys::makeFuncExpr(
+                    pg_sys::F_FLOAT8_FLOAT4.into(),
+                    pg_sys::FLOAT8OID,
+                    list_of(node),
+                    pg_sys::InvalidOid,
+                    pg_sys::InvalidOid,
+                    pg_sys::CoercionForm::COERCE_IMPLICIT_CAST,
+                );
+                Some(cast.cast())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A copy of an operator with another argument at a place.
+///
+/// # Safety
+/// Operator and argument are valid, and the operator has an argument there.
+pub(crate) unsafe fn with_argument(
+    operator: *mut pg_sys::OpExpr,
+    place: usize,
+    argument: *mut pg_sys::Node,
+) -> *mut pg_sys::OpExpr {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let copy = copy(operator);
+        (*(*(*copy).args).elements.add(place)).ptr_value = argument.cast();
+        copy
+    }
 }

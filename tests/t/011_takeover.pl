@@ -217,6 +217,7 @@ for my $version (qw(0.7.0 0.7.4 0.8.0 0.8.5 0.8.6 0.8.7 0.8.20 0.9.0 0.9.3)) {
   is($node->safe_psql($database, "SELECT extversion FROM pg_extension WHERE extname = 'vector'"), '0.8.90', "pgvector $version is updated");
   is($node->safe_psql($database, $members), $node->safe_psql('fresh', $members), 'its objects are those of a new one');
 }
+like($node->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN SELECT FROM of_vector WHERE v <-> '[1,2,3,4]' < 5 ORDER BY v <-> '[1,2,3,4]' LIMIT 10"), qr/Index Cond: \(v @<= '5'/, 'a bound on the distance reaches the index');
 
 # Dumps, from pgvector to omendb by either name, and back.
 my $rename = sub { $_[0] =~ s/^(CREATE EXTENSION IF NOT EXISTS) $_[1] /$1 $_[2] /mr =~ s/^COMMENT ON EXTENSION $_[1] .*$//mr };

@@ -83,6 +83,14 @@ impl<F, R> Emission<F, R> {
         self.measured.push(Reverse(at));
     }
 
+    /// No row that comes from what is in it is nearer than this.
+    #[must_use]
+    pub fn bound(&self) -> Option<f64> {
+        let found = self.found.peek().map(|Reverse(found)| found.distance);
+        let measured = self.measured.peek().map(|Reverse(row)| row.distance);
+        found.into_iter().chain(measured).min_by(f64::total_cmp)
+    }
+
     /// What to do next.
     pub fn step(&mut self) -> Step<F, R> {
         let bound = self.found.peek().map(|Reverse(found)| found.distance);
@@ -177,6 +185,18 @@ mod tests {
         emission.push_measured((), 9.0);
         assert_eq!(emission.step(), Step::Emit((), 9.0));
         assert_eq!(emission.step(), Step::Measure("far", 9.0));
+    }
+
+    #[test]
+    fn bound_is_that_of_the_nearest_measured_or_not() {
+        let mut emission = Emission::default();
+        assert_eq!(emission.bound(), None);
+        emission.push_found("found", 3.0);
+        assert_eq!(emission.bound(), Some(3.0));
+        emission.push_measured("measured", 2.0);
+        assert_eq!(emission.bound(), Some(2.0));
+        assert_eq!(emission.step(), Step::Emit("measured", 2.0));
+        assert_eq!(emission.bound(), Some(3.0));
     }
 
     #[test]

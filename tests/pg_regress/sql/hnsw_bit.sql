@@ -99,7 +99,7 @@ CREATE INDEX ON items USING hnsw (embedding bit_hamming_ops);
 
 SELECT opcname, opcintype::regtype, opcdefault, amopopr::regoperator, amprocnum, amproc, amvalidate(c.oid)
 FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod JOIN pg_amop o ON amopfamily = opcfamily JOIN pg_amproc p ON amprocfamily = opcfamily
-WHERE amname = 'hnsw' AND opcintype = 'bit'::regtype ORDER BY opcname, amprocnum;
+WHERE amname = 'hnsw' AND amoppurpose = 'o' AND opcintype = 'bit'::regtype ORDER BY opcname, amprocnum;
 SELECT oid::regprocedure, prorettype::regtype FROM pg_proc WHERE proname ~ '^hnsw_.*_support$' ORDER BY 1;
 
 DROP TABLE t, items;

@@ -70,7 +70,7 @@ RESET enable_seqscan;
 
 SELECT opcname, opcintype::regtype, opcdefault, amopopr::regoperator, amproc
 FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod JOIN pg_amop o ON amopfamily = opcfamily JOIN pg_amproc p ON amprocfamily = opcfamily AND amprocnum = 1
-WHERE amname = 'hnsw' AND opcintype = 'halfvec'::regtype ORDER BY 1;
+WHERE amname = 'hnsw' AND amoppurpose = 'o' AND opcintype = 'halfvec'::regtype ORDER BY 1;
 
 DROP TABLE t, wide;
 DROP FUNCTION check_class, nearest, sample;

@@ -113,7 +113,7 @@ CREATE INDEX ON dense USING hnsw (free);
 
 SELECT opcname, opcintype::regtype, opcdefault, amopopr::regoperator, amprocnum, amproc, amvalidate(c.oid)
 FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod JOIN pg_amop o ON amopfamily = opcfamily JOIN pg_amproc p ON amprocfamily = opcfamily
-WHERE amname = 'hnsw' AND opcintype = 'sparsevec'::regtype ORDER BY opcname, amprocnum;
+WHERE amname = 'hnsw' AND amoppurpose = 'o' AND opcintype = 'sparsevec'::regtype ORDER BY opcname, amprocnum;
 
 DROP TABLE t, u, dense;
 DROP FUNCTION check_class, nearest, sample, ones;
