@@ -119,6 +119,13 @@ ANALYZE parted;
 SELECT uses_index('SELECT id FROM parted ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector LIMIT 10') AS few,
 	uses_index('SELECT id FROM parted ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector') AS all_rows;
 
+-- a partial index that was empty when rows were last counted
+CREATE TABLE filled (id int, embedding vector(16));
+CREATE INDEX filled_embedding ON filled USING hnsw (embedding vector_l2_ops) WHERE id > 0;
+INSERT INTO filled SELECT id, embedding FROM t;
+SELECT uses_index('SELECT id FROM filled WHERE id > 0 ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector LIMIT 10') AS few,
+	uses_index('SELECT id FROM filled WHERE id > 0 ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector') AS all_rows;
+
 -- where no other way is left
 SET enable_seqscan = off;
 SELECT uses_index('SELECT id FROM t ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector') AS without_limit,
@@ -129,5 +136,5 @@ SET plan_cache_mode = force_generic_plan;
 PREPARE again(bigint) AS SELECT id FROM t ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector LIMIT $1;
 SELECT uses_index('EXECUTE again(10)') AS any_number;
 
-DROP TABLE t, c, statements, parted;
+DROP TABLE t, c, statements, parted, filled;
 DROP FUNCTION uses_index, nearest, nearest_inlined;
