@@ -98,12 +98,13 @@ impl Estimate {
             let table = Table::of(root, info, &costs, within);
             let beam = scan::beam_for(EF_SEARCH.get().unsigned_abs() as usize);
             let measured = engine.measured(beam);
-            let wanted = demand::rows_wanted(root).filter(|&rows| rows < table.rows);
+            let demand = demand::of_statement(root);
+            let wanted = demand.rows().filter(|&rows| rows < table.rows);
             let row = engine.further_row(measured) + table.further_row(wanted, engine.value_len);
             let first = engine.walk(measured) + if wanted.is_some() { 0.0 } else { ALL_ROWS };
             Some(Self {
                 startup: first,
-                total: first + engine.tuples * within * row.max(0.0),
+                total: first + demand.charged(engine.tuples * within) * row.max(0.0),
                 selectivity,
                 pages: costs.numIndexPages,
             })

@@ -7,23 +7,80 @@ use pgrx::pg_sys;
 
 use crate::pg::node;
 
-/// The most rows that the statement takes from the order that a path of this query level has; `None` if it may take all.
+/// A LIMIT whose number is not known yet is taken for this one: that of a function or of a generic plan. Whoever writes a LIMIT
+/// wants the nearest rows, not all.
+const UNKNOWN_LIMIT: f64 = 100.0;
+
+/// The rows that a statement takes from the order that a path has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Demand {
+    /// At most so many.
+    Rows(f64),
+    /// Few, but the planner reckons with this share of all.
+    Share(f64),
+    /// All, as far as is known.
+    All,
+}
+
+impl Demand {
+    /// How many rows, if not all.
+    pub(super) fn rows(self) -> Option<f64> {
+        match self {
+            Self::Rows(rows) => Some(rows),
+            Self::Share(_) => Some(UNKNOWN_LIMIT),
+            Self::All => None,
+        }
+    }
+
+    /// The rows to charge a path of `all` rows for. The planner takes the share that it reckons with of the whole path's cost.
+    pub(super) fn charged(self, all: f64) -> f64 {
+        match self {
+            Self::Share(share) => all.min(UNKNOWN_LIMIT / share),
+            Self::Rows(_) | Self::All => all,
+        }
+    }
+}
+
+/// The demand for the rows of a path of this query level.
 ///
 /// # Safety
 /// The planner is at work on `root`.
-pub(super) unsafe fn rows_wanted(root: *mut pg_sys::PlannerInfo) -> Option<f64> {
+pub(super) unsafe fn of_statement(root: *mut pg_sys::PlannerInfo) -> Demand {
     // SAFETY: the caller's promise.
     unsafe {
+        if is_minimum(root) || is_read_whole(root) {
+            return Demand::All;
+        }
         // Zero is all rows and a number below one a share of them: a cursor's, or a guess at a LIMIT that is not known yet.
-        let wanted = (*root).tuple_fraction;
-        (wanted >= 1.0 && !is_minimum(root) && !is_read_whole(root)).then_some(wanted)
+        match (*root).tuple_fraction {
+            rows if rows >= 1.0 => Demand::Rows(rows),
+            share if share > 0.0 && has_limit(root) => Demand::Share(share),
+            _ => Demand::All,
+        }
+    }
+}
+
+/// Whether this level, or one above it, has a LIMIT.
+///
+/// # Safety
+/// As for `of_statement`.
+unsafe fn has_limit(mut root: *mut pg_sys::PlannerInfo) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        while !root.is_null() {
+            if !(*(*root).parse).limitCount.is_null() {
+                return true;
+            }
+            root = (*root).parent_root;
+        }
+        false
     }
 }
 
 /// Whether this level is `min(distance)`, which the planner tries as the first row in order.
 ///
 /// # Safety
-/// As for `rows_wanted`.
+/// As for `of_statement`.
 unsafe fn is_minimum(root: *mut pg_sys::PlannerInfo) -> bool {
     // SAFETY: the caller's promise. An entry of a target list may lack a name.
     unsafe {
@@ -43,7 +100,7 @@ unsafe fn is_minimum(root: *mut pg_sys::PlannerInfo) -> bool {
 /// Whether this level, or one above it up to the first LIMIT, reads its input to the end even under a LIMIT.
 ///
 /// # Safety
-/// As for `rows_wanted`.
+/// As for `of_statement`.
 unsafe fn is_read_whole(mut root: *mut pg_sys::PlannerInfo) -> bool {
     // SAFETY: the caller's promise.
     unsafe {

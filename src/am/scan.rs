@@ -717,7 +717,7 @@ unsafe fn threshold(scan: pg_sys::IndexScanDesc) -> f64 {
     };
     let threshold = keys.iter().map(distance_of).fold(f64::INFINITY, f64::min);
     if threshold.is_finite() {
-        threshold + ROUNDING * threshold.abs().max(1.0)
+        threshold + hnsw::ROUNDING * threshold.abs().max(1.0)
     } else {
         threshold
     }

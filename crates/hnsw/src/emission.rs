@@ -135,7 +135,7 @@ impl<F, R> Emission<F, R> {
 }
 
 /// Distances that differ by less, in relation to themselves, are taken for equal.
-const ROUNDING: f64 = 1e-12;
+pub const ROUNDING: f64 = 1e-12;
 
 /// Whether a row may follow one at distance `last`: it is as far or farther, but for a matter of rounding. NaN follows everything.
 #[must_use]

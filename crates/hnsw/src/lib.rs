@@ -15,7 +15,7 @@ mod vectors;
 mod visited;
 
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
-pub use emission::{Emission, Step, is_in_order};
+pub use emission::{Emission, ROUNDING, Step, is_in_order};
 pub use insert::insert;
 pub use memory::{Insertion, MemoryGraph, View};
 pub use repair::repair_neighbors;

@@ -139,7 +139,8 @@ impl Rotated {
         if self.planes.bits == 8 {
             let (levels, facts) = self.quantize(&self.directions(bytes), head.scale.into());
             // Not `hypot`: the C library's needs glibc 2.35.
-            let tangent = f64::from(slack.tangent).powi(2) + f64::from(facts.tangent as f32).powi(2);
+            let tangent =
+                f64::from(slack.tangent).powi(2) + f64::from(facts.tangent as f32).powi(2);
             let tangent = tangent.sqrt() as f32;
             let source = Source {
                 scale: facts.scale as f32,
