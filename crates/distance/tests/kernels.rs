@@ -363,8 +363,8 @@ fn distances_of_tiny_vectors_keep_their_digits() {
             (of_tiny - expected).abs() <= 1e-12 * expected.abs(),
             "{metric:?}: {of_tiny} for {expected}"
         );
-        let by_kernel = distance::kernel(distance::Kind::F32, metric, distance::Cpu::Scalar);
-        let by_kernel = (by_kernel.one)(distance::bytes_of(&a), distance::bytes_of(&b));
+        let by_kernel = kernel(Kind::F32, metric, Cpu::Scalar);
+        let by_kernel = (by_kernel.one)(bytes_of(&a), bytes_of(&b));
         assert!(
             (usual - by_kernel).abs() <= 1e-6 * usual.abs(),
             "{metric:?}: {usual} by f64, {by_kernel} by kernel"
