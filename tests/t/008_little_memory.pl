@@ -107,9 +107,10 @@ my $victim = Wordnet::session($node, "SET maintenance_work_mem = '1MB'",
 $node->poll_query_until('postgres', q(SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase = 'building index: building graph'))
   or die 'the graph is not built';
 cmp_ok(sql('SELECT count(*) FROM pg_ls_tmpdir()'), '>', 0, 'rows lie in temporary files');
+my $log_before = -s $node->logfile;
 kill 'KILL', sql('SELECT pid FROM pg_stat_progress_create_index');
 eval { Wordnet::output($victim) };
-Wordnet::wait_for_server($node);
+Wordnet::wait_for_server($node, $log_before);
 is(sql('SELECT count(*) FROM pg_ls_tmpdir()'), '0', 'after a crash no temporary file is left');
 is(sql(q(SELECT count(*) FROM pg_class WHERE relname = 'wordnet_embedding')), '0', 'nor an index');
 

@@ -143,12 +143,13 @@ for my $round (1 .. $kills) {
   my @others = map { Wordnet::script($node, $_) } ($statement ? "$statement;\n" x ($name =~ /^CREATE/ ? 1 : 1000) : ()),
     (rand() < 0.3 ? "CHECKPOINT;\nSELECT pg_sleep(0.1);\n" x 1000 : ());
   sleep 0.05 + rand $seconds;
+  my $log_before = -s $node->logfile;
   my $how = kill_server();
   my $committed = committed(@writers);
   $_->{run}->finish for @others;
   configure();
   if ($how eq 'one backend') {
-    Wordnet::wait_for_server($node);
+    Wordnet::wait_for_server($node, $log_before);
     $node->restart if rand() < 0.5;
   } else {
     Wordnet::start_again($node);

@@ -294,10 +294,12 @@ sub start_again {
   }, 'the server to start again');
 }
 
-# Waits for a server that recovers by itself. Not by `poll_query_until`: it dies of a psql that ends, as it found no server, before it
-# was given its statement.
+# Waits for a server that restarts by itself after the crash of a backend; `log_before` is the size of its log before the crash. A
+# server that has not noticed the crash yet still takes connections, so its log has to name the restart first. Not by
+# `poll_query_until`: it dies when psql ends for want of a server before it got its statement.
 sub wait_for_server {
-  my ($node) = @_;
+  my ($node, $log_before) = @_;
+  wait_until(sub { slurp_file($node->logfile, $log_before) =~ /all server processes terminated; reinitializing/ }, 'the server to notice');
   my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT true');
   wait_until(sub { IPC::Run::run(\@psql, '<', \undef, '>', \my $output, '2>', \my $error) }, 'the server to recover');
 }
