@@ -507,6 +507,7 @@ impl Scan {
             Alike::default()
         };
         let more = self.read_rows(&found);
+        self.reserve_queue(1, self.scratch.tids.len());
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
         for &tid in &self.scratch.tids {
@@ -532,6 +533,18 @@ impl Scan {
             self.scratch
                 .emission
                 .push_found(Found::Rows(chain, alike), alike.bound(bound));
+        }
+    }
+
+    fn reserve_queue(&mut self, found: usize, measured: usize) {
+        if !self.scratch.emission.reserve(found, measured) {
+            error::out_of_memory(self.scratch.memory());
+        }
+    }
+
+    fn reserve_found(&mut self, count: usize) {
+        if self.scratch.found.try_reserve(count).is_err() {
+            error::out_of_memory(count * size_of::<Candidate>());
         }
     }
 
@@ -576,6 +589,7 @@ impl Scan {
             && self.horizon.is_finite();
         self.settled = if is_late { before } else { self.horizon };
         self.prefetch_rows();
+        self.reserve_queue(self.scratch.found.len(), 0);
         for candidate in &self.scratch.found {
             let bound = self.class.lower_bound(candidate.distance, candidate.error);
             self.scratch
@@ -625,6 +639,7 @@ impl Scan {
         }
         if !first && !self.may_walk_on() {
             // What was measured on the way is handed out before the scan ends.
+            self.reserve_found(self.scratch.search.found().1);
             self.scratch
                 .found
                 .extend(std::iter::from_fn(|| self.scratch.search.pop_discarded()));
@@ -633,6 +648,7 @@ impl Scan {
         if !self.search(first, self.beam) {
             self.start_again();
         }
+        self.reserve_found(self.scratch.search.found().0);
         self.scratch.search.take_nearest(&mut self.scratch.found);
         self.found += self.scratch.found.len();
         if !iterative {
@@ -674,6 +690,9 @@ impl Scan {
         self.cost.pages += graph.visits();
         self.cost.evaluations += now.evaluations - before.evaluations;
         self.cost.expansions += now.expansions - before.expansions;
+        if self.scratch.search.is_out_of_memory() {
+            error::out_of_memory(self.scratch.memory());
+        }
         graph.removals() == self.removals
     }
 

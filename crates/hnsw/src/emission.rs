@@ -71,6 +71,12 @@ impl<F, R> Emission<F, R> {
         self.pushed = 0;
     }
 
+    /// Makes room for more finds and rows; false if there is no memory for them.
+    #[must_use]
+    pub fn reserve(&mut self, found: usize, measured: usize) -> bool {
+        self.found.try_reserve(found).is_ok() && self.measured.try_reserve(measured).is_ok()
+    }
+
     /// Adds a find whose distance is at least `bound`.
     pub fn push_found(&mut self, what: F, bound: f64) {
         let at = self.at(what, bound);

@@ -51,6 +51,8 @@ pub struct Search {
     neighbors: Vec<ElementId>,
     measured: Vec<Candidate>,
     counters: Counters,
+    /// Set where memory for an expansion could not be had: the search has ended there.
+    out_of_memory: bool,
 }
 
 impl Default for Search {
@@ -72,6 +74,7 @@ impl Search {
             neighbors: Vec::new(),
             measured: Vec::new(),
             counters: Counters::default(),
+            out_of_memory: false,
         }
     }
 
@@ -107,6 +110,10 @@ impl Search {
             let Some(candidate) = self.nearest_discarded() else {
                 break;
             };
+            if !self.reserve(1) {
+                self.out_of_memory = true;
+                break;
+            }
             self.admit(candidate, options);
         }
         self.search_layer(store, query, 0, options);
@@ -127,6 +134,10 @@ impl Search {
     }
 
     fn nearest_discarded(&mut self) -> Option<Candidate> {
+        if self.discarded.try_reserve(self.aside.len()).is_err() {
+            self.out_of_memory = true;
+            return None;
+        }
         self.discarded.extend(self.aside.drain(..));
         self.discarded.pop().map(|Reverse(candidate)| candidate)
     }
@@ -200,6 +211,18 @@ impl Search {
         self.visited.capacity() + candidates * size_of::<Candidate>()
     }
 
+    /// Whether the search ended early since its last `start` for want of memory.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory
+    }
+
+    /// How many elements the last `start` or `resume` found, and how many were set aside.
+    #[must_use]
+    pub fn found(&self) -> (usize, usize) {
+        (self.nearest.len(), self.discarded.len() + self.aside.len())
+    }
+
     /// What the search has cost since its last `start`.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -225,6 +248,9 @@ impl Search {
                 store.prepare(next.element);
             }
             self.measure_neighbors(store, query, candidate.element, level);
+            if self.out_of_memory {
+                break;
+            }
             for i in 0..self.measured.len() {
                 let candidate = self.measured[i];
                 if self.is_beyond_nearest(&candidate, options.ef) {
@@ -277,6 +303,10 @@ impl Search {
         self.neighbors.clear();
         self.measured.clear();
         store.neighbors(of, level, &mut self.neighbors);
+        if !self.reserve(self.neighbors.len()) {
+            self.out_of_memory = true;
+            return;
+        }
         self.neighbors
             .retain(|&element| self.visited.insert(element));
         if !self.neighbors.is_empty() {
@@ -284,6 +314,16 @@ impl Search {
         }
         self.counters.expansions += 1;
         self.counters.evaluations += self.measured.len() as u64;
+    }
+
+    /// Makes room for what an expansion with so many neighbors adds; false if there is no memory for it.
+    #[inline]
+    fn reserve(&mut self, neighbors: usize) -> bool {
+        // An element that leaves the nearest goes to those set aside, besides the neighbor that takes its place.
+        self.visited.reserve(neighbors)
+            && self.candidates.try_reserve(neighbors).is_ok()
+            && self.nearest.try_reserve(neighbors).is_ok()
+            && self.aside.try_reserve(neighbors).is_ok()
     }
 
     /// The entry point with its distance. Asked for again if it went away in between, as vacuum may have moved it.
@@ -314,6 +354,7 @@ impl Search {
         self.nearest.clear();
         self.discarded.clear();
         self.aside.clear();
+        self.out_of_memory = false;
     }
 
     fn enter(&mut self, entry: &[Candidate], options: &SearchOptions) {

@@ -49,7 +49,19 @@ impl Visited {
         self.slots[place] = element.0;
         self.used += 1;
         if self.used * 2 > self.slots.len() {
-            self.grow();
+            // Searches reserve beforehand and end where that fails.
+            self.grow(vec![NONE; self.slots.len() * 2]);
+        }
+        true
+    }
+
+    /// Makes room for more elements; false if there is no memory for it.
+    #[inline]
+    pub(crate) fn reserve(&mut self, more: usize) -> bool {
+        while (self.used + more) * 2 > self.slots.len() {
+            if !self.try_grow() {
+                return false;
+            }
         }
         true
     }
@@ -77,8 +89,18 @@ impl Visited {
     }
 
     #[cold]
-    fn grow(&mut self) {
-        let doubled = vec![NONE; self.slots.len() * 2];
+    fn try_grow(&mut self) -> bool {
+        let size = self.slots.len() * 2;
+        let mut doubled = Vec::new();
+        if doubled.try_reserve_exact(size).is_err() {
+            return false;
+        }
+        doubled.resize(size, NONE);
+        self.grow(doubled);
+        true
+    }
+
+    fn grow(&mut self, doubled: Vec<u32>) {
         let old = std::mem::replace(&mut self.slots, doubled);
         self.shift -= 1;
         for element in old.into_iter().filter(|&element| element != NONE) {
