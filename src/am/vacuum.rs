@@ -5,6 +5,7 @@ use layout::HeapTid;
 use pgrx::{pg_guard, pg_sys};
 
 use super::options;
+use crate::pg::memory::{self, Reserve};
 use crate::pg::strategy::Strategy;
 use crate::pg::{Relation, heap};
 use crate::storage::Index;
@@ -25,6 +26,7 @@ pub(super) unsafe extern "C-unwind" fn ambulkdelete(
             let mut tid = heap::item_pointer(tid);
             pg_sys::ffi::pg_guard_ffi_boundary(|| callback(&raw mut tid, callback_state))
         };
+        memory::put_by(Reserve::Large);
         let counts = vacuum::remove_rows(
             &Index::open(relation),
             options::params(relation).ef_construction,

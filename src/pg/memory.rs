@@ -1,8 +1,12 @@
-//! Memory that Rust allocates: the system's, with some put by for bad times.
+//! The allocator of this library: the system's, with a reserve.
 //!
-//! What grows with rows asks before it takes (`try_reserve`), and makes an error of a no. All the rest, a little here and
-//! there, does not ask; where there is none Rust ends the process, and Postgres the whole server. So there is a reserve: it is
-//! given back to the system when that has no more, and the statement ends with an error at the next opportunity.
+//! Allocations that grow with rows or settings use `try_reserve` and turn a failure into an error. Small ones do not check; a
+//! failure there aborts the process, and Postgres restarts the server. The reserve prevents that: when the system has no more
+//! memory, the reserve is freed, the allocation succeeds, and the statement fails at the next interrupt check.
+//!
+//! The reserve is never touched, so it costs no memory, only address space, which counts as committed under
+//! `vm.overcommit_memory = 2`. Therefore a session starts with a small one, and keeps a large one from its first build, vacuum or
+//! check on.
 #![expect(unsafe_code, reason = "implements an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,14 +16,32 @@ use std::time::Duration;
 
 use pgrx::{PgLogLevel, PgSqlErrorCode, ereport};
 
-/// Bytes put by. They are never touched, so that they cost no memory but only the promise of it.
-const RESERVE: Layout = match Layout::from_size_align(32 << 20, 4096) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a power of two"),
-};
+/// How much an operation may allocate without checking.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    /// Functions of types, searches and inserts.
+    Small,
+    /// Builds with all their threads, vacuums, checks.
+    Large,
+}
 
-/// Whoever wants more than this can bear a no.
-const SMALL: usize = 16 << 20;
+impl Reserve {
+    const fn layout(self) -> Layout {
+        let size = match self {
+            Self::Small => 4 << 20,
+            Self::Large => 32 << 20,
+        };
+        match Layout::from_size_align(size, 4096) {
+            Ok(layout) => layout,
+            Err(_) => panic!("the alignment is a power of two"),
+        }
+    }
+}
+
+/// Larger allocations do not use the reserve: their callers check for failure.
+fn is_checked(size: usize) -> bool {
+    size > held().layout().size() / 2
+}
 
 /// How often, and how long each time, somebody waits for others to give memory back. Threads of a build do: their statement
 /// ends meanwhile.
@@ -27,6 +49,8 @@ const TRIES: usize = 250;
 const PATIENCE: Duration = Duration::from_millis(2);
 
 static PUT_BY: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+/// Whether the reserve is, or was last, a large one.
+static IS_LARGE: AtomicBool = AtomicBool::new(false);
 static IS_SHORT: AtomicBool = AtomicBool::new(false);
 
 struct WithReserve;
@@ -60,7 +84,7 @@ unsafe impl GlobalAlloc for WithReserve {
 #[inline]
 fn or_from_reserve(size: usize, allocate: impl Fn() -> *mut u8) -> *mut u8 {
     let block = allocate();
-    if block.is_null() && size <= SMALL {
+    if block.is_null() && !is_checked(size) {
         return after_giving_back(allocate);
     }
     block
@@ -84,21 +108,36 @@ fn give_back() {
     let block = PUT_BY.swap(ptr::null_mut(), Ordering::AcqRel);
     if !block.is_null() {
         // SAFETY: allocated with this layout, and nobody else has the pointer any more.
-        unsafe { System.dealloc(block, RESERVE) };
+        unsafe { System.dealloc(block, held().layout()) };
     }
 }
 
-/// Puts memory by, if that is not so already: when the library is loaded, and at the beginning of every operation, which without
-/// it does not begin. In the main thread.
-pub(crate) fn put_by() {
-    if !PUT_BY.load(Ordering::Acquire).is_null() {
+fn held() -> Reserve {
+    if IS_LARGE.load(Ordering::Relaxed) {
+        Reserve::Large
+    } else {
+        Reserve::Small
+    }
+}
+
+/// Allocates the reserve unless it is there: when the library is loaded, and at the start of every operation, which fails without
+/// it. Called by the main thread; a large one while no other thread runs.
+pub(crate) fn put_by(wanted: Reserve) {
+    let is_enough = wanted == Reserve::Small || held() == Reserve::Large;
+    if is_enough && !PUT_BY.load(Ordering::Acquire).is_null() {
         return;
     }
     // SAFETY: the layout is of a size above zero.
-    let block = unsafe { System.alloc(RESERVE) };
+    let block = unsafe { System.alloc(wanted.layout()) };
     if block.is_null() {
         fail();
     }
+    let old = PUT_BY.swap(ptr::null_mut(), Ordering::AcqRel);
+    if !old.is_null() {
+        // SAFETY: allocated with the layout of the reserve held so far.
+        unsafe { System.dealloc(old, held().layout()) };
+    }
+    IS_LARGE.store(wanted == Reserve::Large, Ordering::Relaxed);
     IS_SHORT.store(false, Ordering::Relaxed);
     PUT_BY.store(block, Ordering::Release);
 }

@@ -13,7 +13,8 @@ use quantize::{CodeBits, Codec};
 use super::buffer::{Access, Hints, Page};
 use super::metapage::{self, METAPAGE};
 use crate::error;
-use crate::pg::{Relation, memory};
+use crate::pg::Relation;
+use crate::pg::memory::{self, Reserve};
 
 /// An index that Postgres holds open, with its codec.
 #[derive(Clone)]
@@ -37,7 +38,7 @@ thread_local! {
 impl Index {
     /// Opens an index by its metapage, or by what is remembered of it.
     pub(crate) fn open(relation: Relation) -> Self {
-        memory::put_by();
+        memory::put_by(Reserve::Small);
         let oid = relation.oid().to_u32();
         let known = KEPT.with_borrow(|kept| kept.get(&oid).cloned());
         if let Some(kept) = known.filter(|kept| kept.file_number == relation.file_number()) {
