@@ -24,9 +24,10 @@ use pg_tests::pg_test;
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {
     // Functions of types allocate without a beginning of their own. First of all: Postgres calls this again after an error.
-    pg::memory::put_by();
+    pg::memory::put_by(pg::memory::Reserve::Small);
     settings::init();
     am::options::init();
+    pg::creation::on_new_index(am::check_new_index);
     pg::relcache::on_change(storage::index::forget);
     storage::index::declared_by(am::opclass::declared);
 }

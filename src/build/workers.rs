@@ -3,15 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hnsw::build::Watch;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::error;
-use crate::pg::{exit, interrupt, memory, signal};
+use crate::pg::memory::{self, Reserve};
+use crate::pg::{exit, interrupt, signal};
 
 /// How long the main thread waits before it looks for interrupts.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -33,39 +34,41 @@ struct Crew {
 static AT_WORK: Mutex<Option<Arc<Crew>>> = Mutex::new(None);
 
 impl Workers {
-    /// Starts so many threads, in which all signals are blocked: signals are for Postgres' own thread.
+    /// Starts up to `threads` threads, fewer if the system refuses more. If it refuses even one, jobs run in the main thread.
+    ///
+    /// All signals are blocked in the threads: signals are for Postgres' own thread.
     pub(super) fn start(threads: usize) -> Self {
-        memory::put_by();
-        // What the system allocates for a thread that it has begun, it does not ask for.
+        memory::put_by(Reserve::Large);
+        // The start of a thread allocates without reporting failure, so check beforehand.
         let needed = threads * THREAD_BYTES;
         if !memory::is_there(needed) {
             error::out_of_memory(needed);
         }
-        let mut handles = Vec::with_capacity(threads);
-        let pool = signal::with_all_blocked(|| {
-            ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .spawn_handler(|worker| {
-                    let thread = std::thread::Builder::new().name("omendb build".into());
-                    handles.push(thread.spawn(|| worker.run())?);
-                    Ok(())
-                })
-                .build()
-        });
-        let pool = pool.unwrap_or_else(|what| error::build_failed(&what.to_string()));
+        let mut wanted = threads;
+        let (pool, threads) = loop {
+            match start_pool(wanted) {
+                Ok((pool, threads)) => break (Some(pool), threads),
+                Err(_) if wanted > 1 => wanted /= 2,
+                Err(_) => break (None, Vec::new()),
+            }
+        };
+        let watch = match pool {
+            Some(_) => Watch::default(),
+            None => Watch::polled_by(interrupt::check),
+        };
         let crew = Arc::new(Crew {
-            pool: Mutex::new(Some(pool)),
-            threads: Mutex::new(handles),
-            watch: Arc::default(),
+            pool: Mutex::new(pool),
+            threads: Mutex::new(threads),
+            watch: Arc::new(watch),
         });
         *lock(&AT_WORK) = Some(Arc::clone(&crew));
         exit::before_exit(stop_at_exit);
         Self(crew)
     }
 
-    /// How many threads there are.
+    /// How many threads compute.
     pub(super) fn threads(&self) -> usize {
-        lock(&self.0.threads).len()
+        lock(&self.0.threads).len().max(1)
     }
 
     /// Progress of the job that runs, and how it is told to stop.
@@ -79,13 +82,16 @@ impl Workers {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Pending<T> {
         let (sender, receiver) = channel();
-        let pool = lock(&self.0.pool);
-        pool.as_ref()
-            .expect("the pool lives as long as the value")
-            .spawn(move || {
+        match &*lock(&self.0.pool) {
+            Some(pool) => pool.spawn(move || {
                 // A panic must not reach the pool, which would abort the process. The receiver may be gone after an error.
                 let _ = sender.send(catch_unwind(AssertUnwindSafe(job)).map_err(|_| ()));
-            });
+            }),
+            // An interrupt is an ERROR, which unwinds through the job as a panic, up to Postgres.
+            None => {
+                let _ = sender.send(Ok(pool_of_main_thread().install(job)));
+            }
+        }
         Pending(receiver)
     }
 
@@ -103,6 +109,42 @@ impl Workers {
             }
         }
     }
+}
+
+type Threads = Vec<JoinHandle<()>>;
+
+/// A pool of exactly so many threads. On failure those that were started have ended.
+fn start_pool(threads: usize) -> Result<(ThreadPool, Threads), ThreadPoolBuildError> {
+    let mut handles = Vec::with_capacity(threads);
+    let pool = signal::with_all_blocked(|| {
+        ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .spawn_handler(|worker| {
+                let thread = std::thread::Builder::new().name("omendb build".into());
+                handles.push(thread.spawn(|| worker.run())?);
+                Ok(())
+            })
+            .build()
+    });
+    if pool.is_err() {
+        for thread in handles.drain(..) {
+            let _ = thread.join();
+        }
+    }
+    pool.map(|pool| (pool, handles))
+}
+
+/// A pool without threads of its own: what is installed in it runs in the main thread, which can be in one pool only. So there is
+/// one, for the life of the session.
+fn pool_of_main_thread() -> &'static ThreadPool {
+    static POOL: OnceLock<ThreadPool> = OnceLock::new();
+    POOL.get_or_init(|| {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(1)
+            .use_current_thread()
+            .build();
+        pool.unwrap_or_else(|what| error::build_failed(&what.to_string()))
+    })
 }
 
 impl Crew {

@@ -25,6 +25,7 @@ use self::findings::{Finding, Findings};
 use self::pages::Pages;
 use self::survey::{Survey, Surveyor};
 use crate::error;
+use crate::pg::memory::{self, Reserve};
 use crate::pg::open::{self, Kind, OpenIndex};
 use crate::pg::privilege;
 use crate::pg::snapshot::{self, Snapshot};
@@ -142,6 +143,7 @@ fn open_index(oid: Oid) -> OpenIndex {
         (Kind::PartitionedIndex, _) => error::index_is_partitioned(&open::name(oid)),
         _ => error::not_an_hnsw_index(&open::name(oid)),
     };
+    memory::put_by(Reserve::Large);
     let open = OpenIndex::open(oid, table);
     // Both access methods make the same graph.
     if !open.is_of(c"hnsw") && !open.is_of(c"ivfflat") {

@@ -3,6 +3,7 @@
 pub(crate) mod array;
 pub(crate) mod call;
 pub(crate) mod compat;
+pub(crate) mod creation;
 pub(crate) mod exit;
 pub(crate) mod glance;
 pub(crate) mod heap;

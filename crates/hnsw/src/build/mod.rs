@@ -27,6 +27,8 @@ pub struct Watch {
     pub done: AtomicU64,
     /// Set to end the build; every task looks at it every few milliseconds at least.
     pub stop: AtomicBool,
+    /// Called wherever a task looks at `stop`, for a build in the thread that would set it.
+    poll: Option<fn()>,
 }
 
 /// Why a build gave no graph.
@@ -39,12 +41,25 @@ pub enum Stopped {
 }
 
 impl Watch {
+    /// A watch of a build that runs in the calling thread alone: `poll` is called every few milliseconds and may end the build by
+    /// unwinding.
+    #[must_use]
+    pub fn polled_by(poll: fn()) -> Self {
+        Self {
+            poll: Some(poll),
+            ..Self::default()
+        }
+    }
+
     /// An error if the build is to end.
     ///
     /// # Errors
     /// That one.
     #[inline]
     pub fn check(&self) -> Result<(), Stopped> {
+        if let Some(poll) = self.poll {
+            poll();
+        }
         if self.stop.load(Ordering::Relaxed) {
             return Err(Stopped::Cancelled);
         }
