@@ -98,14 +98,15 @@ impl<'fcx> Array<'fcx> {
         Some(unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), self.len()) })
     }
 
-    /// The elements of a `numeric[]` without nulls, each rounded to f32 (an ERROR where it is too large for that).
-    pub(crate) fn numerics(&self) -> Option<Vec<f32>> {
+    /// The elements of a `numeric[]` without nulls, each rounded to f32 when it is asked for (an ERROR where it is too large).
+    pub(crate) fn numerics(&self) -> Option<impl ExactSizeIterator<Item = f32>> {
         if self.element_type() != pg_sys::NUMERICOID {
             return None;
         }
         let (mut elements, mut len) = (std::ptr::null_mut(), 0);
-        // SAFETY: numeric is of variable length, by reference and aligned as int; without nulls, no flags are asked for.
-        let elements = unsafe {
+        // SAFETY: numeric is of variable length, by reference and aligned as int; without nulls, no flags are asked for. The list
+        // lives in the memory context of the call.
+        let elements: &[pg_sys::Datum] = unsafe {
             let align = pg_sys::TYPALIGN_INT.cast_signed();
             let nulls = std::ptr::null_mut();
             let type_oid = pg_sys::NUMERICOID;
@@ -121,11 +122,11 @@ impl<'fcx> Array<'fcx> {
             );
             std::slice::from_raw_parts(elements, usize::try_from(len).expect("not negative"))
         };
-        let round = |numeric: &pg_sys::Datum| {
-            // SAFETY: the function takes one numeric.
+        Some(elements.iter().map(|numeric| {
+            // SAFETY: the function takes one numeric, and gives a number.
             unsafe { direct_function_call(pg_sys::numeric_float4, &[Some(*numeric)]) }
-        };
-        elements.iter().map(round).collect()
+                .expect("numeric_float4 returns no null")
+        }))
     }
 
     /// The integers of a type modifier's `cstring[]`.

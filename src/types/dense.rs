@@ -15,7 +15,7 @@ use super::datum::{Dense, NewDense, Scalar};
 use crate::error;
 use crate::pg::array::{Array, NewArray};
 use crate::pg::message::Message;
-use crate::pg::{next_row, number};
+use crate::pg::{interrupt, next_row, number};
 
 // Checks.
 
@@ -116,17 +116,54 @@ pub(super) fn with_numbers<T>(
         error::array_with_nulls();
     }
     if let Some(values) = array.numbers::<f32>() {
-        take(&mut values.iter().copied())
+        take(&mut Interruptible::of(values.iter().copied()))
     } else if let Some(values) = array.numbers::<f64>() {
-        take(&mut values.iter().map(|value| *value as f32))
+        take(&mut Interruptible::of(
+            values.iter().map(|value| *value as f32),
+        ))
     } else if let Some(values) = array.numbers::<i32>() {
-        take(&mut values.iter().map(|value| *value as f32))
+        take(&mut Interruptible::of(
+            values.iter().map(|value| *value as f32),
+        ))
     } else if let Some(values) = array.numerics() {
-        take(&mut values.into_iter())
+        take(&mut Interruptible::of(values))
     } else {
         error::array_type_not_supported()
     }
 }
+
+/// Checks for interrupts now and then: an array of zeros for a sparse vector may be as long as a value can be.
+struct Interruptible<I> {
+    numbers: I,
+    taken: usize,
+}
+
+impl<I> Interruptible<I> {
+    /// Numbers between two checks.
+    const BETWEEN: usize = 1 << 16;
+
+    fn of(numbers: I) -> Self {
+        Self { numbers, taken: 0 }
+    }
+}
+
+impl<I: ExactSizeIterator> Iterator for Interruptible<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        self.taken += 1;
+        if self.taken.is_multiple_of(Self::BETWEEN) {
+            interrupt::check();
+        }
+        self.numbers.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.numbers.size_hint()
+    }
+}
+
+impl<I: ExactSizeIterator> ExactSizeIterator for Interruptible<I> {}
 
 pub(super) fn to_array<S: Scalar>(vector: &Dense<'_, S>) -> NewArray<f32> {
     let mut array = NewArray::zeroed(vector.dimensions());
