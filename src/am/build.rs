@@ -62,15 +62,21 @@ pub(super) unsafe extern "C-unwind" fn ambuildphasename(phase: i64) -> *mut std:
     build::phase_name(phase).map_or(std::ptr::null_mut(), |name| name.as_ptr().cast_mut())
 }
 
-/// Checks what the user asked for and fixes it for the life of the index.
-fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
+/// The dimensions of an index's column, or an ERROR if it has none.
+pub(super) fn check_dimensions(index: Relation) -> u32 {
     // Postgres takes it for `bit`, but its values are of any length.
-    if class.stored == VectorKind::Bit && index.first_type() == pg_sys::VARBITOID {
+    if index.first_type() == pg_sys::VARBITOID {
         error::type_not_supported(&index.access_method());
     }
     let Ok(dimensions) = u32::try_from(index.first_typmod()) else {
         error::column_without_dimensions()
     };
+    dimensions
+}
+
+/// Checks what the user asked for and fixes it for the life of the index.
+fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
+    let dimensions = check_dimensions(index);
     if dimensions > class.stored.max_dimensions() {
         let most = class.stored.max_dimensions();
         error::too_many_column_dimensions(most, &index.access_method());

@@ -18,7 +18,7 @@ mod validate;
 use pgrx::{pg_guard, pg_sys};
 
 use crate::pg::call::describe;
-use crate::pg::compat;
+use crate::pg::{Relation, compat};
 
 #[pg_guard]
 #[unsafe(no_mangle)]
@@ -35,6 +35,15 @@ unsafe extern "C-unwind" fn amoptions(
 ) -> *mut pg_sys::bytea {
     // SAFETY: Postgres passes the stored or the given options.
     unsafe { options::of_hnsw(options, validate) }
+}
+
+/// Refuses an index of ours whose column has no dimensions. Postgres keeps an index as it is where a column's type loses its
+/// dimensions; later it could not be built anew, by `REINDEX`, `TRUNCATE` or `VACUUM FULL`.
+pub(crate) fn check_new_index(index: Relation, ambuild: pg_sys::ambuild_function) {
+    let ours: unsafe extern "C-unwind" fn(_, _, _) -> _ = build::ambuild;
+    if ambuild.is_some_and(|ambuild| std::ptr::fn_addr_eq(ambuild, ours)) {
+        build::check_dimensions(index);
+    }
 }
 
 /// Parses the options of an index.

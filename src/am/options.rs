@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hnsw::Params;
 use pgrx::pg_sys;
 
+use crate::error;
 use crate::pg::{Relation, compat};
 
 /// What `amoptions` fills and `rd_options` points to: a varlena of fixed layout, the same for both access methods, so that
@@ -128,8 +129,19 @@ impl<const N: usize> Table<N> {
 /// # Safety
 /// `options` is what Postgres passes to `amoptions`.
 pub(super) unsafe fn of_hnsw(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
-    // SAFETY: the caller's promise.
-    unsafe { HNSW.parse(options, validate).cast() }
+    // SAFETY: the caller's promise; `parse` returns a struct of its own, or null.
+    unsafe {
+        let parsed = HNSW.parse(options, validate);
+        // Options are checked together when they are set, so that a rewrite of the table never meets a bad pair. An option that is
+        // not given has its default here.
+        if validate
+            && let Some(parsed) = parsed.as_ref()
+            && parsed.ef_construction < 2 * parsed.m
+        {
+            error::ef_construction_too_small();
+        }
+        parsed.cast()
+    }
 }
 
 /// The options of an ivfflat index, whose graph has the defaults of hnsw.

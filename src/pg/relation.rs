@@ -82,14 +82,23 @@ impl Relation {
 
     /// The type modifier of an index's first column: its dimensions, or -1.
     pub(crate) fn first_typmod(self) -> i32 {
-        // SAFETY: an index has at least one attribute.
-        unsafe { (*compat::attribute((*self.0).rd_att, 0)).atttypmod }
+        self.first_column().1
     }
 
     /// The type of an index's first column.
     pub(crate) fn first_type(self) -> pg_sys::Oid {
-        // SAFETY: an index has at least one attribute.
-        unsafe { (*compat::attribute((*self.0).rd_att, 0)).atttypid }
+        self.first_column().0
+    }
+
+    /// Type and modifier of an index's first column; of a domain those of the type below it.
+    fn first_column(self) -> (pg_sys::Oid, i32) {
+        // SAFETY: an index has at least one attribute, of a type that is in the catalogs.
+        unsafe {
+            let attribute = &*compat::attribute((*self.0).rd_att, 0);
+            let mut modifier = attribute.atttypmod;
+            let base = pg_sys::getBaseTypeAndTypmod(attribute.atttypid, &raw mut modifier);
+            (base, modifier)
+        }
     }
 
     /// Options of `WITH (...)` as `amoptions` laid them out; none when the user gave none.

@@ -120,9 +120,10 @@ SKIP: {
 
   # No room for WAL: Postgres stops the whole server, and recovers it. What was committed before is there.
   sql(q(CHECKPOINT; SELECT pg_switch_wal(); INSERT INTO small VALUES (300000, small(300000)); SELECT pg_logical_emit_message(false, 'fill', repeat('x', 4000000))));
+  my $log_before_stop = -s $node->logfile;
   my $stopped = limited('--fsize=3000000', 'INSERT INTO small SELECT 300000 + i, small(300000 + i) FROM generate_series(1, 20) i');
   like($stopped, qr/PANIC|server closed the connection|terminating connection/, 'an insert without room for WAL');
-  Wordnet::wait_for_server($node);
+  Wordnet::wait_for_server($node, $log_before_stop);
   is(sql('SELECT count(*) FROM small WHERE id >= 300000'), '1', 'is rolled back, and what was committed before is not');
   is(Wordnet::check($node, index => 'small_embedding'), '', 'no damage is left');
   is(Wordnet::check($node), '', 'nor in other indexes');
@@ -154,6 +155,50 @@ SKIP: {
   is(join(', ', grep { /^other/ } sort keys %results), '', 'a build without memory is an error');
   cmp_ok($results{$_}, '>', 0, "$_: $results{$_} times") for 'built', 'out of memory';
   is(sql(q(SELECT count(*) FROM pg_class WHERE relname = 'short')), '0', 'no index is left');
+
+  # Nor for whatever else a user can make large. Scans are set to go to the end of the index.
+  sql('CREATE TABLE many (id int, embedding vector(3)); INSERT INTO many SELECT i, ARRAY[sin(i), cos(i * 1.7), i % 100]::vector FROM generate_series(1, 150000) i');
+  sql('CREATE INDEX many_embedding ON many USING hnsw (embedding vector_l2_ops)');
+  my $far = q(SET enable_seqscan = off; SET enable_sort = off; SET jit = off; SET work_mem = '2GB'; SET hnsw.scan_mem_multiplier = 1000; SET hnsw.max_scan_tuples = 2000000000);
+  my $scan = q(SELECT count(*) FROM (SELECT id FROM many ORDER BY embedding <-> '[0,0,50]' LIMIT 140000) s);
+  my %large = (
+    strict => [ $far, $scan ],
+    relaxed => [ $far, 'SET hnsw.iterative_scan = relaxed_order', $scan ],
+    first => [ $far, 'SET hnsw.ef_search = 10000', $scan ],
+    literal => [ q(SELECT ('[' || repeat('1,', 10000000) || 'x]')::vector) ],
+    zeros => [ q(SELECT length(array_fill(0::numeric, ARRAY[300000])::sparsevec::text)) ],
+    check => [ q(SELECT count(*) FROM hnsw_check('many_embedding', true)) ],
+    vacuum => [ 'DELETE FROM many WHERE id % 10 = 3', 'VACUUM (INDEX_CLEANUP on) many' ],
+    insert => [ q(INSERT INTO many SELECT i, ARRAY[i, 1, 2]::vector FROM generate_series(1, 500) i) ]);
+  my %ended;
+  for my $what (sort keys %large) {
+    for my $megabytes (1, 2, 4, 8, 16, 32, 64, 128) {
+      my $said = limited(more_memory($megabytes << 20), @{ $large{$what} });
+      my $end = $said =~ $no_memory ? 'error' : $said =~ /ERROR:  (?!22P02|54000)|server closed/ ? "other: $said" : 'result';
+      $ended{$end}{"$what with $megabytes MB more"} = 1;
+    }
+  }
+  is(join(', ', grep { !/^(error|result)$/ } sort keys %ended), '', 'a result, or the error that memory is missing');
+  cmp_ok(scalar keys %{ $ended{$_} }, '>', 0, "$_: " . join ', ', sort keys %{ $ended{$_} }) for 'error', 'result';
+  unlike(slurp_file($node->logfile, $log_before), qr/was terminated by signal|exited with exit code|memory allocation of/, 'nothing ended the server');
+
+  # No thread for a build: it goes on in the session's own, where it is as interruptible.
+  for my $workers (0, 4) {
+    for my $memory ('1MB', '64MB') {
+      my $build = "CREATE INDEX alone_embedding ON wordnet USING hnsw (embedding vector_%s_ops)";
+      for my $metric ('l2', 'l1') {
+        sql('DROP INDEX IF EXISTS alone_embedding, second_embedding');
+        my $said = limited('--nproc=1', "SET max_parallel_maintenance_workers = $workers", "SET maintenance_work_mem = '$memory'",
+          sprintf($build, $metric), sprintf($build, $metric) =~ s/alone/second/r);
+        is($said, '', "two builds ($metric, $workers workers, $memory) without threads");
+      }
+      is(Wordnet::check($node, index => 'alone_embedding', all => 1), '', 'nothing is wrong with them');
+      sql('DROP INDEX alone_embedding, second_embedding');
+    }
+  }
+  my $cancelled = limited('--nproc=1', "SET statement_timeout = '20ms'", 'CREATE INDEX alone_embedding ON wordnet USING hnsw (embedding vector_l1_ops)');
+  like($cancelled, qr/57014: canceling statement due to statement timeout/, 'a build without threads can be cancelled');
+  is(sql(q(SELECT count(*) FROM pg_class WHERE relname = 'alone_embedding')), '0', 'and leaves no index');
 
   # Nor for functions of types, in a session that never came to an index.
   my $cast = q(SELECT length((('[' || repeat('1.25,', 15999) || '1]')::vector::sparsevec)::text));

@@ -1,0 +1,60 @@
+//! A callback for indexes that are created, or kept by a change of their column's type without being built anew.
+#![expect(unsafe_code, reason = "registers a hook with Postgres")]
+
+use std::cell::Cell;
+
+use pgrx::{pg_guard, pg_sys};
+
+use super::Relation;
+
+/// Checks a new index of an access method, given the method's `ambuild`. Raises an ERROR to refuse it.
+pub(crate) type Check = fn(Relation, pg_sys::ambuild_function);
+
+thread_local! {
+    static CHECK: Cell<Option<Check>> = const { Cell::new(None) };
+    static NEXT: Cell<pg_sys::object_access_hook_type> = const { Cell::new(None) };
+}
+
+/// Has `check` called for every index, of whatever access method, as soon as the catalogs have it.
+pub(crate) fn on_new_index(check: Check) {
+    // Postgres calls _PG_init again after an error: hook in only once.
+    if CHECK.replace(Some(check)).is_none() {
+        // SAFETY: called from _PG_init; the hook is a global of this backend.
+        unsafe { NEXT.set((&raw mut pg_sys::object_access_hook).replace(Some(object_access))) }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn object_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    sub_object: i32,
+    argument: *mut std::ffi::c_void,
+) {
+    // SAFETY: the arguments are passed on as they came. A relation just created is in the cache of relations.
+    unsafe {
+        if let Some(next) = NEXT.get() {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                next(access, class, object, sub_object, argument)
+            });
+        }
+        if access == pg_sys::ObjectAccessType::OAT_POST_CREATE
+            && class == pg_sys::RelationRelationId
+            && sub_object == 0
+            && let Some(check) = CHECK.get()
+        {
+            let relation = pg_sys::RelationIdGetRelation(object);
+            if relation.is_null() {
+                return;
+            }
+            if (*(*relation).rd_rel).relkind.cast_unsigned() == pg_sys::RELKIND_INDEX {
+                let routine = pg_sys::GetIndexAmRoutineByAmId((*(*relation).rd_rel).relam, true);
+                if !routine.is_null() {
+                    check(Relation::new(relation), (*routine).ambuild);
+                }
+            }
+            pg_sys::RelationClose(relation);
+        }
+    }
+}
