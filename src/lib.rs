@@ -13,16 +13,15 @@ mod settings;
 mod storage;
 mod types;
 
-use pgrx::pg_guard;
-
 #[cfg(test)]
 use pg_tests::pg_test;
 
 ::pgrx::pg_module_magic!();
 
 /// Called by Postgres when it loads the library.
-#[pg_guard]
+#[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
+    pg::boundary::init();
     // Functions of types allocate without a beginning of their own. First of all: Postgres calls this again after an error.
     pg::memory::put_by(pg::memory::Reserve::Small);
     settings::init();

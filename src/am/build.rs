@@ -1,63 +1,64 @@
 //! `ambuild`, `ambuildempty`: an index from a table, and an index without rows.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
-use layout::{Frozen, Geometry, VectorKind};
-use pgrx::{pg_guard, pg_sys};
+use layout::{Frozen, Geometry};
+use pgrx::pg_sys;
 
 use super::opclass::OperatorClass;
 use super::options;
-use crate::pg::Relation;
 use crate::pg::heap::Table;
+use crate::pg::{Relation, boundary};
 use crate::types::indexed::Indexed;
 use crate::{build, error, storage};
 
 /// Chooses the rotation. The same for every index, so that the same rows make the same index.
 const SEED: u64 = 0x6f6d_656e_6462_0001;
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambuild(
     heap: pg_sys::Relation,
     index: pg_sys::Relation,
     info: *mut pg_sys::IndexInfo,
 ) -> *mut pg_sys::IndexBuildResult {
-    // SAFETY: Postgres passes the open table and index and what they have to do with each other.
-    let (index, table) = unsafe {
-        let (heap, index) = (Relation::new(heap), Relation::new(index));
-        (index, Table::new(heap, index, info))
-    };
-    storage::index::forget(Some(index.oid().to_u32()));
-    let class = OperatorClass::of(index);
-    let frozen = frozen(index, &class);
-    let built = build::build(
-        table,
-        frozen,
-        options::params(index).ef_construction,
-        |value| {
-            // SAFETY: the column is of the operator class's type.
-            let value = unsafe { Indexed::from_raw(class.kind(), value) };
-            error::check_dimensions(frozen.dimensions, value.dimensions());
-            class.prepare_row(&value)
-        },
-    );
-    // SAFETY: memory for a result that Postgres frees.
-    unsafe {
-        let result = pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>())
-            .cast::<pg_sys::IndexBuildResult>();
-        (*result).heap_tuples = built.rows;
-        (*result).index_tuples = built.indexed;
-        result
-    }
+    boundary(|| {
+        // SAFETY: Postgres passes the open table and index and what they have to do with each other.
+        let (index, table) = unsafe {
+            let (heap, index) = (Relation::new(heap), Relation::new(index));
+            (index, Table::new(heap, index, info))
+        };
+        storage::index::forget(Some(index.oid().to_u32()));
+        let class = OperatorClass::of(index);
+        let frozen = frozen(index, &class);
+        let built = build::build(
+            table,
+            frozen,
+            options::params(index).ef_construction,
+            |value| {
+                // SAFETY: the column is of the operator class's type.
+                let value = unsafe { Indexed::from_raw(class.kind(), value) };
+                error::check_dimensions(frozen.dimensions, value.dimensions());
+                class.prepare_row(&value)
+            },
+        );
+        // SAFETY: memory for a result that Postgres frees.
+        unsafe {
+            let result = pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>())
+                .cast::<pg_sys::IndexBuildResult>();
+            (*result).heap_tuples = built.rows;
+            (*result).index_tuples = built.indexed;
+            result
+        }
+    })
 }
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambuildempty(index: pg_sys::Relation) {
-    // SAFETY: Postgres passes the open index.
-    let index = unsafe { Relation::new(index) };
-    let frozen = frozen(index, &OperatorClass::of(index));
-    build::write_empty(index, &frozen, pg_sys::ForkNumber::INIT_FORKNUM);
+    boundary(|| {
+        // SAFETY: Postgres passes the open index.
+        let index = unsafe { Relation::new(index) };
+        let frozen = frozen(index, &OperatorClass::of(index));
+        build::write_empty(index, &frozen, pg_sys::ForkNumber::INIT_FORKNUM);
+    });
 }
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambuildphasename(phase: i64) -> *mut std::ffi::c_char {
     build::phase_name(phase).map_or(std::ptr::null_mut(), |name| name.as_ptr().cast_mut())
 }

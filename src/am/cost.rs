@@ -4,11 +4,11 @@
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use layout::VectorKind;
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
 use super::opclass::OperatorClass;
 use super::{demand, options, scan, threshold};
-use crate::pg::{Relation, compat};
+use crate::pg::{Relation, boundary, compat};
 use crate::settings::EF_SEARCH;
 
 /// Elements that a walk measures: so many times `m` for a beam of one, and by this power of the beam for others. Between what
@@ -32,8 +32,6 @@ const ALL_ROWS: f64 = 1e9;
 /// Share of the pages visited that is charged as random reads where all of the index is in memory.
 const LEAST_COLD: f64 = 0.02;
 
-#[pg_guard]
-#[expect(clippy::too_many_arguments, reason = "Postgres' signature")]
 pub(super) unsafe extern "C-unwind" fn amcostestimate(
     root: *mut pg_sys::PlannerInfo,
     path: *mut pg_sys::IndexPath,
@@ -44,18 +42,20 @@ pub(super) unsafe extern "C-unwind" fn amcostestimate(
     correlation: *mut f64,
     pages: *mut f64,
 ) {
-    // SAFETY: Postgres passes a path over one of our indexes and room for the results.
-    unsafe {
-        let estimate = Estimate::of(root, path, loop_count).unwrap_or_else(|| {
-            compat::disable_path(path);
-            Estimate::UNUSABLE
-        });
-        *startup_cost = estimate.startup;
-        *total_cost = estimate.total;
-        *selectivity = estimate.selectivity;
-        *correlation = 0.0;
-        *pages = estimate.pages;
-    }
+    boundary(|| {
+        // SAFETY: Postgres passes a path over one of our indexes and room for the results.
+        unsafe {
+            let estimate = Estimate::of(root, path, loop_count).unwrap_or_else(|| {
+                compat::disable_path(path);
+                Estimate::UNUSABLE
+            });
+            *startup_cost = estimate.startup;
+            *total_cost = estimate.total;
+            *selectivity = estimate.selectivity;
+            *correlation = 0.0;
+            *pages = estimate.pages;
+        }
+    });
 }
 
 struct Estimate {

@@ -1,16 +1,14 @@
 //! `aminsert`: a new row.
 
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
 use super::opclass::OperatorClass;
 use super::options;
 use crate::error;
-use crate::pg::{Relation, heap};
+use crate::pg::{Relation, boundary, heap};
 use crate::storage::{self, Index};
 use crate::types::indexed::Indexed;
 
-#[pg_guard]
-#[expect(clippy::too_many_arguments, reason = "Postgres' signature")]
 pub(super) unsafe extern "C-unwind" fn aminsert(
     index: pg_sys::Relation,
     values: *mut pg_sys::Datum,
@@ -21,25 +19,27 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
     _index_unchanged: bool,
     _info: *mut pg_sys::IndexInfo,
 ) -> bool {
-    // SAFETY: Postgres passes an open index, one value and one null flag per column, and a valid row pointer.
-    let (relation, value, tid) = unsafe {
-        if *isnull {
-            return false;
+    boundary(|| {
+        // SAFETY: Postgres passes an open index, one value and one null flag per column, and a valid row pointer.
+        let (relation, value, tid) = unsafe {
+            if *isnull {
+                return false;
+            }
+            (Relation::new(index), *values, heap::heap_tid(heap_tid))
+        };
+        let index = Index::open(relation);
+        let class = OperatorClass::of(relation);
+        // SAFETY: the column is of the operator class's type.
+        let value = unsafe { Indexed::from_raw(class.kind(), value) };
+        error::check_dimensions(index.frozen().dimensions, value.dimensions());
+        if let Some(prepared) = class.prepare_row(&value) {
+            storage::insert::insert(
+                &index,
+                options::params(relation).ef_construction,
+                &prepared,
+                tid,
+            );
         }
-        (Relation::new(index), *values, heap::heap_tid(heap_tid))
-    };
-    let index = Index::open(relation);
-    let class = OperatorClass::of(relation);
-    // SAFETY: the column is of the operator class's type.
-    let value = unsafe { Indexed::from_raw(class.kind(), value) };
-    error::check_dimensions(index.frozen().dimensions, value.dimensions());
-    if let Some(prepared) = class.prepare_row(&value) {
-        storage::insert::insert(
-            &index,
-            options::params(relation).ef_construction,
-            &prepared,
-            tid,
-        );
-    }
-    false
+        false
+    })
 }

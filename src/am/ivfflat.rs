@@ -2,30 +2,31 @@
 //! built with the default `m` and `ef_construction`.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
 use super::{describe_method, options};
+use crate::pg::boundary;
 use crate::pg::call::describe;
 
 /// Support functions of pgvector's operator classes: distance, norm, both for the centers of lists, type. Only the first two
 /// are looked at, which mean what they mean for hnsw.
 const SUPPORT_FUNCTIONS: u16 = 5;
 
-#[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn ivfflathandler_wrapper(
     _call: pg_sys::FunctionCallInfo,
 ) -> pg_sys::Datum {
-    describe_method(SUPPORT_FUNCTIONS, amoptions)
+    boundary(|| describe_method(SUPPORT_FUNCTIONS, amoptions))
 }
 
 describe!("ivfflathandler_wrapper");
 
-#[pg_guard]
 unsafe extern "C-unwind" fn amoptions(
     options: pg_sys::Datum,
     validate: bool,
 ) -> *mut pg_sys::bytea {
-    // SAFETY: Postgres passes the stored or the given options.
-    unsafe { options::of_ivfflat(options, validate) }
+    boundary(|| {
+        // SAFETY: Postgres passes the stored or the given options.
+        unsafe { options::of_ivfflat(options, validate) }
+    })
 }

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 
 use pgrx::iter::TableIterator;
-use pgrx::{name, pg_extern};
+use pgrx::name;
+
+use crate::pg::call::sql_function;
 
 /// What a scan did for its last query.
 #[derive(Clone, Copy, Default)]
@@ -29,7 +31,7 @@ pub(super) fn set(cost: Cost) {
     LAST.set(cost);
 }
 
-#[pg_extern(sql = "")]
+sql_function!(hnsw_last_scan);
 fn hnsw_last_scan() -> TableIterator<
     'static,
     (

@@ -15,26 +15,26 @@ mod threshold;
 mod vacuum;
 mod validate;
 
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
 use crate::pg::call::describe;
-use crate::pg::{Relation, compat};
+use crate::pg::{Relation, boundary, compat};
 
-#[pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    describe_method(opclass::SUPPORT_FUNCTIONS, amoptions)
+    boundary(|| describe_method(opclass::SUPPORT_FUNCTIONS, amoptions))
 }
 
 describe!("hnswhandler_wrapper");
 
-#[pg_guard]
 unsafe extern "C-unwind" fn amoptions(
     options: pg_sys::Datum,
     validate: bool,
 ) -> *mut pg_sys::bytea {
-    // SAFETY: Postgres passes the stored or the given options.
-    unsafe { options::of_hnsw(options, validate) }
+    boundary(|| {
+        // SAFETY: Postgres passes the stored or the given options.
+        unsafe { options::of_hnsw(options, validate) }
+    })
 }
 
 /// Refuses an index of ours whose column has no dimensions. Postgres keeps an index as it is where a column's type loses its

@@ -2,10 +2,10 @@
 //! `vector.so` is this library. Support functions that tell pgvector's access methods of a type are answered by an error.
 #![expect(unsafe_code, reason = "SQL-callable functions")]
 
-use pgrx::pg_guard;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
 use crate::error;
+use crate::pg::boundary;
 use crate::pg::call::{Function, describe};
 
 /// Exports a function by a name of pgvector's, with the record by which Postgres knows how to call it.
@@ -87,7 +87,6 @@ refused! {
     hnsw_bit_support hnsw_halfvec_support hnsw_sparsevec_support ivfflat_bit_support ivfflat_halfvec_support
 }
 
-#[pg_guard]
 unsafe extern "C-unwind" fn refuse(_call: FunctionCallInfo) -> Datum {
-    error::function_of_pgvector()
+    boundary(|| error::function_of_pgvector())
 }

@@ -6,14 +6,14 @@ use std::collections::HashSet;
 
 use hnsw::{Candidate, Counters, ElementId, Emission, Search, SearchOptions, Step};
 use layout::{Corrupt, HeapTid};
-use pgrx::{PgMemoryContexts, pg_guard, pg_sys};
+use pgrx::{PgMemoryContexts, pg_sys};
 use quantize::Query;
 
 use super::last_scan::{self, Cost};
 use super::opclass::OperatorClass;
 use crate::error;
 use crate::pg::heap::{RowFetcher, item_pointer};
-use crate::pg::{Relation, compat, interrupt, setting};
+use crate::pg::{Relation, boundary, compat, interrupt, setting};
 use crate::settings::{
     EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER,
 };
@@ -21,25 +21,25 @@ use crate::storage::rows::{self, Chain};
 use crate::storage::{Index, PageGraph};
 use crate::types::indexed::{self, Indexed};
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambeginscan(
     index: pg_sys::Relation,
     nkeys: i32,
     norderbys: i32,
 ) -> pg_sys::IndexScanDesc {
-    // SAFETY: Postgres passes an open index. The state lives in the scan's memory context and is dropped with it, so that
-    // an error leaks nothing.
-    unsafe {
-        let scan = pg_sys::RelationGetIndexScan(index, nkeys, norderbys);
-        let state = Scan::new(Relation::new(index), pg_sys::CurrentMemoryContext);
-        (*scan).opaque = PgMemoryContexts::CurrentMemoryContext
-            .leak_and_drop_on_delete(state)
-            .cast();
-        scan
-    }
+    boundary(|| {
+        // SAFETY: Postgres passes an open index. The state lives in the scan's memory context and is dropped with it, so that
+        // an error leaks nothing.
+        unsafe {
+            let scan = pg_sys::RelationGetIndexScan(index, nkeys, norderbys);
+            let state = Scan::new(Relation::new(index), pg_sys::CurrentMemoryContext);
+            (*scan).opaque = PgMemoryContexts::CurrentMemoryContext
+                .leak_and_drop_on_delete(state)
+                .cast();
+            scan
+        }
+    })
 }
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn amrescan(
     scan: pg_sys::IndexScanDesc,
     keys: pg_sys::ScanKey,
@@ -47,61 +47,65 @@ pub(super) unsafe extern "C-unwind" fn amrescan(
     orderbys: pg_sys::ScanKey,
     _norderbys: i32,
 ) {
-    // SAFETY: the scan is ours; Postgres passes as many keys as the scan was begun with, or null for the same ones.
-    unsafe {
-        if !keys.is_null() && (*scan).numberOfKeys > 0 {
-            std::ptr::copy(
-                keys,
-                (*scan).keyData,
-                (*scan).numberOfKeys.unsigned_abs() as usize,
-            );
+    boundary(|| {
+        // SAFETY: the scan is ours; Postgres passes as many keys as the scan was begun with, or null for the same ones.
+        unsafe {
+            if !keys.is_null() && (*scan).numberOfKeys > 0 {
+                std::ptr::copy(
+                    keys,
+                    (*scan).keyData,
+                    (*scan).numberOfKeys.unsigned_abs() as usize,
+                );
+            }
+            if !orderbys.is_null() && (*scan).numberOfOrderBys > 0 {
+                std::ptr::copy(
+                    orderbys,
+                    (*scan).orderByData,
+                    (*scan).numberOfOrderBys.unsigned_abs() as usize,
+                );
+            }
+            state(scan).restart();
         }
-        if !orderbys.is_null() && (*scan).numberOfOrderBys > 0 {
-            std::ptr::copy(
-                orderbys,
-                (*scan).orderByData,
-                (*scan).numberOfOrderBys.unsigned_abs() as usize,
-            );
-        }
-        state(scan).restart();
-    }
+    });
 }
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn amgettuple(
     scan: pg_sys::IndexScanDesc,
     _direction: pg_sys::ScanDirection::Type,
 ) -> bool {
-    // SAFETY: the scan is ours and its keys are set; heap and snapshot are set before the first row is asked for.
-    unsafe {
-        let state = state(scan);
-        if state.query.is_none() {
-            state.begin(scan);
+    boundary(|| {
+        // SAFETY: the scan is ours and its keys are set; heap and snapshot are set before the first row is asked for.
+        unsafe {
+            let state = state(scan);
+            if state.query.is_none() {
+                state.begin(scan);
+            }
+            let row = state.next();
+            compat::check_snapshot_age((*scan).xs_snapshot, (*scan).indexRelation);
+            let Some(tid) = row else {
+                // An idle cursor at its end pins no page of the table.
+                state.rows.iter_mut().for_each(RowFetcher::reset);
+                return false;
+            };
+            (*scan).xs_heaptid = item_pointer(tid);
+            (*scan).xs_recheck = false;
+            (*scan).xs_recheckorderby = false;
+            true
         }
-        let row = state.next();
-        compat::check_snapshot_age((*scan).xs_snapshot, (*scan).indexRelation);
-        let Some(tid) = row else {
-            // An idle cursor at its end pins no page of the table.
-            state.rows.iter_mut().for_each(RowFetcher::reset);
-            return false;
-        };
-        (*scan).xs_heaptid = item_pointer(tid);
-        (*scan).xs_recheck = false;
-        (*scan).xs_recheckorderby = false;
-        true
-    }
+    })
 }
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
-    // SAFETY: the scan is ours; its state itself is dropped with the memory context.
-    let state = unsafe { state(scan) };
-    last_scan::set(state.cost);
-    // A query over many partitions ends many scans long before that context goes.
-    std::mem::take(&mut state.scratch).hand_on();
-    if let Some(rows) = state.rows.take() {
-        rows.close();
-    }
+    boundary(|| {
+        // SAFETY: the scan is ours; its state itself is dropped with the memory context.
+        let state = unsafe { state(scan) };
+        last_scan::set(state.cost);
+        // A query over many partitions ends many scans long before that context goes.
+        std::mem::take(&mut state.scratch).hand_on();
+        if let Some(rows) = state.rows.take() {
+            rows.close();
+        }
+    });
 }
 
 /// Memory that a scan fills and the next one of this backend fills again.

@@ -316,7 +316,6 @@ unsafe fn are_ours(conditions: *mut pg_sys::List) -> Option<bool> {
 
 /// `hnsw_within(column, float8)`, the function of our operator. All rows pass: the filter says whether they are near enough. The
 /// executor calls it where a row that it waited for has changed.
-#[pgrx::pg_guard]
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnsw_within_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     pg_sys::Datum::from(true)

@@ -2,56 +2,58 @@
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use layout::HeapTid;
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
 use super::options;
 use crate::pg::memory::{self, Reserve};
 use crate::pg::strategy::Strategy;
-use crate::pg::{Relation, heap};
+use crate::pg::{Relation, boundary, heap};
 use crate::storage::Index;
 use crate::storage::vacuum::{self, Counts};
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn ambulkdelete(
     info: *mut pg_sys::IndexVacuumInfo,
     stats: *mut pg_sys::IndexBulkDeleteResult,
     callback: pg_sys::IndexBulkDeleteCallback,
     callback_state: *mut std::ffi::c_void,
 ) -> *mut pg_sys::IndexBulkDeleteResult {
-    // SAFETY: Postgres passes an open index, a callback that is never null and a strategy that outlives the call.
-    unsafe {
-        let relation = Relation::new((*info).index);
-        let callback = callback.expect("vacuum passes a callback");
-        let is_dead = |tid: HeapTid| {
-            let mut tid = heap::item_pointer(tid);
-            pg_sys::ffi::pg_guard_ffi_boundary(|| callback(&raw mut tid, callback_state))
-        };
-        memory::put_by(Reserve::Large);
-        let counts = vacuum::remove_rows(
-            &Index::open(relation),
-            options::params(relation).ef_construction,
-            Strategy::new((*info).strategy),
-            is_dead,
-        );
-        let stats = if stats.is_null() { new_stats() } else { stats };
-        report(stats, relation, &counts);
-        stats
-    }
+    boundary(|| {
+        // SAFETY: Postgres passes an open index, a callback that is never null and a strategy that outlives the call.
+        unsafe {
+            let relation = Relation::new((*info).index);
+            let callback = callback.expect("vacuum passes a callback");
+            let is_dead = |tid: HeapTid| {
+                let mut tid = heap::item_pointer(tid);
+                pg_sys::ffi::pg_guard_ffi_boundary(|| callback(&raw mut tid, callback_state))
+            };
+            memory::put_by(Reserve::Large);
+            let counts = vacuum::remove_rows(
+                &Index::open(relation),
+                options::params(relation).ef_construction,
+                Strategy::new((*info).strategy),
+                is_dead,
+            );
+            let stats = if stats.is_null() { new_stats() } else { stats };
+            report(stats, relation, &counts);
+            stats
+        }
+    })
 }
 
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn amvacuumcleanup(
     info: *mut pg_sys::IndexVacuumInfo,
     stats: *mut pg_sys::IndexBulkDeleteResult,
 ) -> *mut pg_sys::IndexBulkDeleteResult {
-    // SAFETY: Postgres passes an open index; stats are null if no row was removed.
-    unsafe {
-        if (*info).analyze_only || stats.is_null() {
-            return stats;
+    boundary(|| {
+        // SAFETY: Postgres passes an open index; stats are null if no row was removed.
+        unsafe {
+            if (*info).analyze_only || stats.is_null() {
+                return stats;
+            }
+            (*stats).num_pages = Relation::new((*info).index).blocks();
+            stats
         }
-        (*stats).num_pages = Relation::new((*info).index).blocks();
-        stats
-    }
+    })
 }
 
 /// # Safety

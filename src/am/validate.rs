@@ -1,9 +1,8 @@
 //! Whether an operator class is complete.
 
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
 /// Says yes: a class that lacks its distance function is an error when an index is made with it.
-#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn amvalidate(_opclass: pg_sys::Oid) -> bool {
     true
 }

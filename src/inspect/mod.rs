@@ -5,7 +5,6 @@
 //!
 //! Memory, charged to `maintenance_work_mem`: for each element up to 25 bytes, its place in the list of elements and what a
 //! check of links takes; for each row up to 12; for each overflow slot up to 6.
-#![forbid(unsafe_code)]
 
 mod budget;
 mod findings;
@@ -17,14 +16,15 @@ mod survey;
 
 use layout::{Frozen, LAYOUT_VERSION, Measure, Metapage, PAGE_SIZE};
 use pgrx::iter::TableIterator;
+use pgrx::name;
 use pgrx::pg_sys::Oid;
-use pgrx::{name, pg_extern};
 
 use self::budget::Budget;
 use self::findings::{Finding, Findings};
 use self::pages::Pages;
 use self::survey::{Survey, Surveyor};
 use crate::error;
+use crate::pg::call::sql_function;
 use crate::pg::memory::{self, Reserve};
 use crate::pg::open::{self, Kind, OpenIndex};
 use crate::pg::privilege;
@@ -32,7 +32,7 @@ use crate::pg::snapshot::{self, Snapshot};
 use crate::storage::index::{check_owner, codec};
 use crate::storage::metapage::METAPAGE;
 
-#[pg_extern(sql = "")]
+sql_function!(hnsw_check);
 fn hnsw_check(
     index: Oid,
     heapallindexed: bool,
@@ -59,7 +59,7 @@ fn hnsw_check(
     }))
 }
 
-#[pg_extern(sql = "")]
+sql_function!(hnsw_index_info);
 #[expect(clippy::type_complexity, reason = "a list of columns")]
 fn hnsw_index_info(
     index: Oid,

@@ -1,9 +1,11 @@
-//! Functions of SQL that Postgres calls with little in between. What `pg_extern` puts there, a change of the memory context above
-//! all, takes a third as long as the distance of two vectors of 384 dimensions.
+//! Functions of SQL, each inside a [`boundary`](super::boundary()). Distances have little else between Postgres and them: what
+//! `pg_extern` puts there, a change of the memory context above all, takes a third as long as the distance of two vectors of 384
+//! dimensions.
 #![expect(unsafe_code, reason = "reads the arguments of a call")]
 
 use pgrx::FromDatum;
-use pgrx::pg_sys::{Datum, FunctionCallInfo, Pg_finfo_record};
+use pgrx::callconv::{ArgAbi, Args, CallCx, FcInfo, RetAbi};
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Pg_finfo_record};
 
 /// A C function of calling convention 1.
 pub(crate) type Function = unsafe extern "C-unwind" fn(FunctionCallInfo) -> Datum;
@@ -22,20 +24,104 @@ macro_rules! describe {
 }
 pub(crate) use describe;
 
-/// Functions of SQL that make an `f64` of two values of one type, none of them NULL. `NAME_wrapper` is what SQL calls, as with
-/// `pg_extern`.
+/// Exports a Rust function as `NAME_wrapper`, which is what SQL calls. Our SQL declares it as taking what the Rust function takes,
+/// and STRICT.
+macro_rules! sql_function {
+    ($name:ident) => {
+        #[allow(unsafe_code, reason = "exported and called by Postgres")]
+        const _: () = {
+            #[unsafe(export_name = concat!(stringify!($name), "_wrapper"))]
+            unsafe extern "C-unwind" fn wrapper(
+                call: pgrx::pg_sys::FunctionCallInfo,
+            ) -> pgrx::pg_sys::Datum {
+                // SAFETY: Postgres calls it as our SQL declares it.
+                $crate::pg::boundary(|| unsafe { $crate::pg::call::run(call, $name) })
+            }
+
+            $crate::pg::call::describe!(concat!(stringify!($name), "_wrapper"));
+        };
+    };
+}
+pub(crate) use sql_function;
+
+/// A Rust function whose arguments can be had from a call, and whose result can be returned to it.
+pub(crate) trait SqlFunction<'fcx, Arguments> {
+    type Returned: RetAbi;
+
+    /// # Safety
+    /// There are arguments of these types, none of them NULL.
+    unsafe fn call(self, arguments: Args<'_, 'fcx>) -> Self::Returned;
+}
+
+macro_rules! sql_functions_of {
+    ($($argument:ident)*) => {
+        impl<'fcx, F, R, $($argument),*> SqlFunction<'fcx, ($($argument,)*)> for F
+        where
+            F: FnOnce($($argument),*) -> R,
+            R: RetAbi,
+            $($argument: ArgAbi<'fcx>,)*
+        {
+            type Returned = R;
+
+            #[allow(unused_mut, unused_variables, reason = "a function need not have arguments")]
+            unsafe fn call(self, mut arguments: Args<'_, 'fcx>) -> R {
+                // SAFETY: the caller's promise.
+                self($(unsafe { argument::<$argument>(&mut arguments) }),*)
+            }
+        }
+    };
+}
+
+sql_functions_of!();
+sql_functions_of!(A);
+sql_functions_of!(A B);
+sql_functions_of!(A B C);
+
+/// # Safety
+/// The next argument is of this type and not NULL.
+unsafe fn argument<'fcx, A: ArgAbi<'fcx>>(arguments: &mut Args<'_, 'fcx>) -> A {
+    // SAFETY: the caller's promise.
+    unsafe { arguments.next_arg_unchecked() }.expect("as many arguments as declared")
+}
+
+/// Answers a call, or one of several for the rows of a set.
+///
+/// # Safety
+/// The call's arguments are those of the function, none of them NULL.
+pub(crate) unsafe fn run<'fcx, Arguments, F: SqlFunction<'fcx, Arguments>>(
+    call: FunctionCallInfo,
+    function: F,
+) -> Datum {
+    // SAFETY: the caller's promise. Rows of a set live in the memory context that is made for the set.
+    unsafe {
+        let mut call = FcInfo::from_ptr(call);
+        let returned = match F::Returned::check_and_prepare(&mut call) {
+            CallCx::WrappedFn(context) => {
+                let outer = pg_sys::MemoryContextSwitchTo(context);
+                let returned = function.call(call.args()).to_ret();
+                pg_sys::MemoryContextSwitchTo(outer);
+                returned
+            }
+            CallCx::RestoreCx => F::Returned::ret_from_fcx(&mut call),
+        };
+        F::Returned::box_ret_in(&mut call, returned).sans_lifetime()
+    }
+}
+
+/// Functions of SQL that make an `f64` of two values of one type, none of them NULL. `NAME_wrapper` is what SQL calls here, too.
 macro_rules! distance_functions {
     ($type:ty: $($name:ident = $distance:expr;)*) => {
         $(const _: () = {
             #[unsafe(export_name = concat!(stringify!($name), "_wrapper"))]
-            #[pgrx::pg_guard]
             unsafe extern "C-unwind" fn wrapper(
                 call: pgrx::pg_sys::FunctionCallInfo,
             ) -> pgrx::pg_sys::Datum {
-                // SAFETY: our SQL declares two arguments of the type, and STRICT.
-                let (a, b) = unsafe { $crate::pg::call::two_arguments::<$type>(call) };
-                let distance: fn(&$type, &$type) -> f64 = $distance;
-                $crate::pg::call::float8(distance(&a, &b))
+                $crate::pg::boundary::thin_boundary(|| {
+                    // SAFETY: our SQL declares two arguments of the type, and STRICT.
+                    let (a, b) = unsafe { $crate::pg::call::two_arguments::<$type>(call) };
+                    let distance: fn(&$type, &$type) -> f64 = $distance;
+                    $crate::pg::call::float8(distance(&a, &b))
+                })
             }
 
             $crate::pg::call::describe!(concat!(stringify!($name), "_wrapper"));

@@ -2,10 +2,11 @@
 #![expect(unsafe_code, reason = "registers a hook with Postgres")]
 
 use std::cell::Cell;
+use std::ffi::c_void;
 
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
-use super::Relation;
+use super::{Relation, boundary};
 
 /// Checks a new index of an access method, given the method's `ambuild`. Raises an ERROR to refuse it.
 pub(crate) type Check = fn(Relation, pg_sys::ambuild_function);
@@ -24,37 +25,46 @@ pub(crate) fn on_new_index(check: Check) {
     }
 }
 
-#[pg_guard]
 unsafe extern "C-unwind" fn object_access(
     access: pg_sys::ObjectAccessType::Type,
     class: pg_sys::Oid,
     object: pg_sys::Oid,
     sub_object: i32,
-    argument: *mut std::ffi::c_void,
+    argument: *mut c_void,
 ) {
-    // SAFETY: the arguments are passed on as they came. A relation just created is in the cache of relations.
+    boundary(|| {
+        // SAFETY: the arguments are passed on as they came.
+        unsafe {
+            if let Some(next) = NEXT.get() {
+                pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                    next(access, class, object, sub_object, argument);
+                });
+            }
+            if access == pg_sys::ObjectAccessType::OAT_POST_CREATE
+                && class == pg_sys::RelationRelationId
+                && sub_object == 0
+            {
+                check_relation(object);
+            }
+        }
+    });
+}
+
+/// # Safety
+/// The relation has just been created: it is in the cache of relations.
+unsafe fn check_relation(oid: pg_sys::Oid) {
+    // SAFETY: the caller's promise.
     unsafe {
-        if let Some(next) = NEXT.get() {
-            pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                next(access, class, object, sub_object, argument)
-            });
+        let relation = pg_sys::RelationIdGetRelation(oid);
+        if relation.is_null() {
+            return;
         }
-        if access == pg_sys::ObjectAccessType::OAT_POST_CREATE
-            && class == pg_sys::RelationRelationId
-            && sub_object == 0
-            && let Some(check) = CHECK.get()
-        {
-            let relation = pg_sys::RelationIdGetRelation(object);
-            if relation.is_null() {
-                return;
+        if (*(*relation).rd_rel).relkind.cast_unsigned() == pg_sys::RELKIND_INDEX {
+            let routine = pg_sys::GetIndexAmRoutineByAmId((*(*relation).rd_rel).relam, true);
+            if let (Some(routine), Some(check)) = (routine.as_ref(), CHECK.get()) {
+                check(Relation::new(relation), routine.ambuild);
             }
-            if (*(*relation).rd_rel).relkind.cast_unsigned() == pg_sys::RELKIND_INDEX {
-                let routine = pg_sys::GetIndexAmRoutineByAmId((*(*relation).rd_rel).relam, true);
-                if !routine.is_null() {
-                    check(Relation::new(relation), (*routine).ambuild);
-                }
-            }
-            pg_sys::RelationClose(relation);
         }
+        pg_sys::RelationClose(relation);
     }
 }

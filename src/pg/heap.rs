@@ -4,8 +4,9 @@
 use std::ffi::c_void;
 
 use layout::HeapTid;
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
+use super::boundary::boundary;
 use super::glance;
 use super::row_hints::RowHints;
 use super::snapshot::Snapshot;
@@ -183,7 +184,6 @@ unsafe fn row_context() -> pg_sys::MemoryContext {
     }
 }
 
-#[pg_guard]
 unsafe extern "C-unwind" fn show_row(
     _index: pg_sys::Relation,
     tid: pg_sys::ItemPointer,
@@ -192,16 +192,18 @@ unsafe extern "C-unwind" fn show_row(
     _alive: bool,
     state: *mut c_void,
 ) {
-    // SAFETY: an index has at least one column, and `state` is the closure that `scan` passed.
-    unsafe {
-        if !*isnull {
-            let visit = &mut *state.cast::<Visit<'_>>();
-            let outer = pg_sys::MemoryContextSwitchTo(visit.row_context);
-            (visit.each)(heap_tid(tid), *values);
-            pg_sys::MemoryContextSwitchTo(outer);
-            pg_sys::MemoryContextReset(visit.row_context);
+    boundary(|| {
+        // SAFETY: an index has at least one column, and `state` is the closure that `scan` passed.
+        unsafe {
+            if !*isnull {
+                let visit = &mut *state.cast::<Visit<'_>>();
+                let outer = pg_sys::MemoryContextSwitchTo(visit.row_context);
+                (visit.each)(heap_tid(tid), *values);
+                pg_sys::MemoryContextSwitchTo(outer);
+                pg_sys::MemoryContextReset(visit.row_context);
+            }
         }
-    }
+    });
 }
 
 /// Fetches single rows of a table by their place, to see the indexed value that a snapshot sees.

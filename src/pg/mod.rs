@@ -1,6 +1,7 @@
 //! Safe names for the few Postgres calls we use.
 
 pub(crate) mod array;
+pub(crate) mod boundary;
 pub(crate) mod call;
 pub(crate) mod compat;
 pub(crate) mod creation;
@@ -27,9 +28,11 @@ pub(crate) mod snapshot;
 pub(crate) mod strategy;
 pub(crate) mod subtransaction;
 pub(crate) mod temp_file;
+pub(crate) mod text;
 mod toast;
 pub(crate) mod varlena;
 
+pub(crate) use boundary::boundary;
 pub(crate) use relation::Relation;
 
 /// Makes unknown settings under a prefix an error (`MarkGUCPrefixReserved`).

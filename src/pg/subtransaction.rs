@@ -6,6 +6,8 @@ use std::panic::AssertUnwindSafe;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
 
+use super::boundary;
+
 /// Runs `work` in a subtransaction of its own. Gives the message if it ended in an ERROR with one of these codes; other
 /// ERRORs, such as a cancelled statement, go on their way.
 pub(crate) fn attempt<R>(
@@ -35,7 +37,7 @@ pub(crate) fn attempt<R>(
     }
     result.map_err(|caught| match *caught {
         CaughtError::PostgresError(ref report) if expected.contains(&report.sql_error_code()) => {
-            report.message().to_owned()
+            boundary::message(report)
         }
         other => other.rethrow(),
     })

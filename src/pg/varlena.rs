@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 
 use pgrx::{pg_sys, set_varsize_4b, varatt_is_4b_u, varsize_4b};
 
+use super::boundary::with_reports;
 use super::toast;
 
 /// A value with a plain 4-byte header. Inline values are borrowed; compressed, short and out-of-line ones are copied,
@@ -83,7 +84,9 @@ impl Drop for Varlena<'_> {
 #[inline(never)]
 unsafe fn copy(given: *mut pg_sys::varlena) -> *mut pg_sys::varlena {
     // SAFETY: the caller vouches for the pointer.
-    unsafe { toast::recent(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given)) }
+    with_reports(|| unsafe {
+        toast::recent(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given))
+    })
 }
 
 /// Gives a copy back. While unwinding, the memory context frees it.

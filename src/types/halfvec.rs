@@ -7,7 +7,7 @@
 use std::ffi::CStr;
 
 use distance::{Kind, Metric, f16};
-use pgrx::{pg_extern, pg_sys};
+use pgrx::pg_sys;
 
 use super::bit::NewBits;
 use super::datum::{Dense, NewDense, Scalar};
@@ -15,7 +15,7 @@ use super::vector::{NewVector, Vector};
 use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
-use crate::pg::call::distance_functions;
+use crate::pg::call::{distance_functions, sql_function};
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
@@ -32,54 +32,54 @@ unsafe impl Scalar for f16 {
 
 // Input and output.
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_in);
 fn halfvec_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewHalfvec {
     text::parse(literal, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_out);
 fn halfvec_out(vector: Halfvec<'_>) -> Output {
     text::format(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_typmod_in);
 fn halfvec_typmod_in(modifiers: Array<'_>) -> i32 {
     dense::modifier::<f16>(&modifiers)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_recv);
 fn halfvec_recv(mut message: Message<'_>, _type: pg_sys::Oid, modifier: i32) -> NewHalfvec {
     dense::receive(&mut message, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_send);
 fn halfvec_send(vector: Halfvec<'_>) -> Vec<u8> {
     dense::send(&vector)
 }
 
 // Casts.
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec);
 fn halfvec<'fcx>(vector: Halfvec<'fcx>, modifier: i32, _explicit: bool) -> Halfvec<'fcx> {
     dense::enforce_modifier(vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(array_to_halfvec);
 fn array_to_halfvec(array: Array<'_>, modifier: i32, _explicit: bool) -> NewHalfvec {
     dense::from_array(&array, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_to_vector);
 fn halfvec_to_vector(vector: Halfvec<'_>, modifier: i32, _explicit: bool) -> NewVector {
     dense::convert(&vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_to_halfvec);
 fn vector_to_halfvec(vector: Vector<'_>, modifier: i32, _explicit: bool) -> NewHalfvec {
     dense::convert(&vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_to_float4);
 fn halfvec_to_float4(vector: Halfvec<'_>, _modifier: i32, _explicit: bool) -> NewArray<f32> {
     dense::to_array(&vector)
 }
@@ -98,101 +98,101 @@ distance_functions! { Halfvec<'_>:
 
 // Functions and arithmetic.
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_vector_dims);
 fn halfvec_vector_dims(vector: Halfvec<'_>) -> i32 {
     i32::try_from(vector.dimensions()).expect("at most 16,000")
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_l2_norm);
 fn halfvec_l2_norm(vector: Halfvec<'_>) -> f64 {
     dense::norm(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_l2_normalize);
 fn halfvec_l2_normalize(vector: Halfvec<'_>) -> NewHalfvec {
     dense::normalize(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_binary_quantize);
 fn halfvec_binary_quantize(vector: Halfvec<'_>) -> NewBits {
     dense::binary_quantize(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_subvector);
 fn halfvec_subvector(vector: Halfvec<'_>, start: i32, count: i32) -> NewHalfvec {
     dense::part(&vector, start, count)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_add);
 fn halfvec_add(a: Halfvec<'_>, b: Halfvec<'_>, call: pg_sys::FunctionCallInfo) -> NewHalfvec {
     dense::add_to(a, &b, pg::is_state_of_aggregate(call))
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_sub);
 fn halfvec_sub(a: Halfvec<'_>, b: Halfvec<'_>) -> NewHalfvec {
     dense::subtract(&a, &b)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_mul);
 fn halfvec_mul(a: Halfvec<'_>, b: Halfvec<'_>) -> NewHalfvec {
     dense::multiply(&a, &b)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_concat);
 fn halfvec_concat(a: Halfvec<'_>, b: Halfvec<'_>) -> NewHalfvec {
     dense::concatenate(&a, &b)
 }
 
 // Order and hash.
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_lt);
 fn halfvec_lt(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
     dense::order(&a, &b) < 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_le);
 fn halfvec_le(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
     dense::order(&a, &b) <= 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_eq);
 fn halfvec_eq(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
     dense::order(&a, &b) == 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_ne);
 fn halfvec_ne(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
     dense::order(&a, &b) != 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_ge);
 fn halfvec_ge(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
     dense::order(&a, &b) >= 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_gt);
 fn halfvec_gt(a: Halfvec<'_>, b: Halfvec<'_>) -> bool {
     dense::order(&a, &b) > 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_cmp);
 fn halfvec_cmp(a: Halfvec<'_>, b: Halfvec<'_>) -> i32 {
     dense::order(&a, &b)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_hash);
 fn halfvec_hash(vector: Halfvec<'_>) -> i32 {
     dense::hash(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_hash_extended);
 fn halfvec_hash_extended(vector: Halfvec<'_>, seed: i64) -> i64 {
     dense::hash_extended(&vector, seed)
 }
 
 // Aggregates.
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_accum);
 fn halfvec_accum(
     state: Array<'_>,
     vector: Halfvec<'_>,
@@ -201,7 +201,7 @@ fn halfvec_accum(
     aggregate::accumulate(state, &vector, pg::is_aggregate_call(call), "halfvec_accum")
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_avg);
 fn halfvec_avg(state: Array<'_>) -> Option<NewHalfvec> {
     aggregate::average(&state, "halfvec_avg")
 }

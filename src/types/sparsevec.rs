@@ -4,72 +4,72 @@
 use std::ffi::CStr;
 
 use distance::Metric;
-use pgrx::{pg_extern, pg_sys};
+use pgrx::pg_sys;
 
 use super::halfvec::{Halfvec, NewHalfvec};
 use super::sparse::{self, NewSparse, Sparsevec};
 use super::text;
 use super::vector::{NewVector, Vector};
 use crate::pg::array::Array;
-use crate::pg::call::distance_functions;
+use crate::pg::call::{distance_functions, sql_function};
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
 // Input and output.
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_in);
 fn sparsevec_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewSparse {
     text::parse_sparse(literal, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_out);
 fn sparsevec_out(vector: Sparsevec<'_>) -> Output {
     text::format_sparse(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_typmod_in);
 fn sparsevec_typmod_in(modifiers: Array<'_>) -> i32 {
     sparse::modifier(&modifiers)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_recv);
 fn sparsevec_recv(mut message: Message<'_>, _type: pg_sys::Oid, modifier: i32) -> NewSparse {
     sparse::receive(&mut message, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_send);
 fn sparsevec_send(vector: Sparsevec<'_>) -> Vec<u8> {
     sparse::send(&vector)
 }
 
 // Casts.
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec);
 fn sparsevec<'fcx>(vector: Sparsevec<'fcx>, modifier: i32, _explicit: bool) -> Sparsevec<'fcx> {
     sparse::enforce_modifier(vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_to_sparsevec);
 fn vector_to_sparsevec(vector: Vector<'_>, modifier: i32, _explicit: bool) -> NewSparse {
     sparse::from_dense(&vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_to_vector);
 fn sparsevec_to_vector(vector: Sparsevec<'_>, modifier: i32, _explicit: bool) -> NewVector {
     sparse::to_dense(&vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(halfvec_to_sparsevec);
 fn halfvec_to_sparsevec(vector: Halfvec<'_>, modifier: i32, _explicit: bool) -> NewSparse {
     sparse::from_dense(&vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_to_halfvec);
 fn sparsevec_to_halfvec(vector: Sparsevec<'_>, modifier: i32, _explicit: bool) -> NewHalfvec {
     sparse::to_dense(&vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(array_to_sparsevec);
 fn array_to_sparsevec(array: Array<'_>, modifier: i32, _explicit: bool) -> NewSparse {
     sparse::from_array(&array, modifier)
 }
@@ -85,59 +85,59 @@ distance_functions! { Sparsevec<'_>:
     sparsevec_l1_distance = |a, b| sparse::distance(Metric::L1, a, b);
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_l2_norm);
 fn sparsevec_l2_norm(vector: Sparsevec<'_>) -> f64 {
     sparse::norm(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_l2_normalize);
 fn sparsevec_l2_normalize(vector: Sparsevec<'_>) -> NewSparse {
     sparse::normalize(&vector)
 }
 
 // Order and hash.
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_lt);
 fn sparsevec_lt(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
     sparse::order(&a, &b) < 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_le);
 fn sparsevec_le(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
     sparse::order(&a, &b) <= 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_eq);
 fn sparsevec_eq(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
     sparse::order(&a, &b) == 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_ne);
 fn sparsevec_ne(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
     sparse::order(&a, &b) != 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_ge);
 fn sparsevec_ge(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
     sparse::order(&a, &b) >= 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_gt);
 fn sparsevec_gt(a: Sparsevec<'_>, b: Sparsevec<'_>) -> bool {
     sparse::order(&a, &b) > 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_cmp);
 fn sparsevec_cmp(a: Sparsevec<'_>, b: Sparsevec<'_>) -> i32 {
     sparse::order(&a, &b)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_hash);
 fn sparsevec_hash(vector: Sparsevec<'_>) -> i32 {
     sparse::hash(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(sparsevec_hash_extended);
 fn sparsevec_hash_extended(vector: Sparsevec<'_>, seed: i64) -> i64 {
     sparse::hash_extended(&vector, seed)
 }

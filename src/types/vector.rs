@@ -7,14 +7,14 @@
 use std::ffi::CStr;
 
 use distance::{Kind, Metric};
-use pgrx::{pg_extern, pg_sys};
+use pgrx::pg_sys;
 
 use super::bit::NewBits;
 use super::datum::{Dense, NewDense, Scalar};
 use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
-use crate::pg::call::distance_functions;
+use crate::pg::call::{distance_functions, sql_function};
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
@@ -31,44 +31,44 @@ unsafe impl Scalar for f32 {
 
 // Input and output.
 
-#[pg_extern(sql = "")]
+sql_function!(vector_in);
 fn vector_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewVector {
     text::parse(literal, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_out);
 fn vector_out(vector: Vector<'_>) -> Output {
     text::format(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_typmod_in);
 fn vector_typmod_in(modifiers: Array<'_>) -> i32 {
     dense::modifier::<f32>(&modifiers)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_recv);
 fn vector_recv(mut message: Message<'_>, _type: pg_sys::Oid, modifier: i32) -> NewVector {
     dense::receive(&mut message, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_send);
 fn vector_send(vector: Vector<'_>) -> Vec<u8> {
     dense::send(&vector)
 }
 
 // Casts.
 
-#[pg_extern(sql = "")]
+sql_function!(vector);
 fn vector<'fcx>(vector: Vector<'fcx>, modifier: i32, _explicit: bool) -> Vector<'fcx> {
     dense::enforce_modifier(vector, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(array_to_vector);
 fn array_to_vector(array: Array<'_>, modifier: i32, _explicit: bool) -> NewVector {
     dense::from_array(&array, modifier)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_to_float4);
 fn vector_to_float4(vector: Vector<'_>, _modifier: i32, _explicit: bool) -> NewArray<f32> {
     dense::to_array(&vector)
 }
@@ -87,101 +87,101 @@ distance_functions! { Vector<'_>:
 
 // Functions and arithmetic.
 
-#[pg_extern(sql = "")]
+sql_function!(vector_dims);
 fn vector_dims(vector: Vector<'_>) -> i32 {
     i32::try_from(vector.dimensions()).expect("at most 16,000")
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_norm);
 fn vector_norm(vector: Vector<'_>) -> f64 {
     dense::norm(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(l2_normalize);
 fn l2_normalize(vector: Vector<'_>) -> NewVector {
     dense::normalize(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(binary_quantize);
 fn binary_quantize(vector: Vector<'_>) -> NewBits {
     dense::binary_quantize(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(subvector);
 fn subvector(vector: Vector<'_>, start: i32, count: i32) -> NewVector {
     dense::part(&vector, start, count)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_add);
 fn vector_add(a: Vector<'_>, b: Vector<'_>, call: pg_sys::FunctionCallInfo) -> NewVector {
     dense::add_to(a, &b, pg::is_state_of_aggregate(call))
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_sub);
 fn vector_sub(a: Vector<'_>, b: Vector<'_>) -> NewVector {
     dense::subtract(&a, &b)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_mul);
 fn vector_mul(a: Vector<'_>, b: Vector<'_>) -> NewVector {
     dense::multiply(&a, &b)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_concat);
 fn vector_concat(a: Vector<'_>, b: Vector<'_>) -> NewVector {
     dense::concatenate(&a, &b)
 }
 
 // Order and hash.
 
-#[pg_extern(sql = "")]
+sql_function!(vector_lt);
 fn vector_lt(a: Vector<'_>, b: Vector<'_>) -> bool {
     dense::order(&a, &b) < 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_le);
 fn vector_le(a: Vector<'_>, b: Vector<'_>) -> bool {
     dense::order(&a, &b) <= 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_eq);
 fn vector_eq(a: Vector<'_>, b: Vector<'_>) -> bool {
     dense::order(&a, &b) == 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_ne);
 fn vector_ne(a: Vector<'_>, b: Vector<'_>) -> bool {
     dense::order(&a, &b) != 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_ge);
 fn vector_ge(a: Vector<'_>, b: Vector<'_>) -> bool {
     dense::order(&a, &b) >= 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_gt);
 fn vector_gt(a: Vector<'_>, b: Vector<'_>) -> bool {
     dense::order(&a, &b) > 0
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_cmp);
 fn vector_cmp(a: Vector<'_>, b: Vector<'_>) -> i32 {
     dense::order(&a, &b)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_hash);
 fn vector_hash(vector: Vector<'_>) -> i32 {
     dense::hash(&vector)
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_hash_extended);
 fn vector_hash_extended(vector: Vector<'_>, seed: i64) -> i64 {
     dense::hash_extended(&vector, seed)
 }
 
 // Aggregates.
 
-#[pg_extern(sql = "")]
+sql_function!(vector_accum);
 fn vector_accum(
     state: Array<'_>,
     vector: Vector<'_>,
@@ -190,7 +190,7 @@ fn vector_accum(
     aggregate::accumulate(state, &vector, pg::is_aggregate_call(call), "vector_accum")
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_combine);
 fn vector_combine(
     left: Array<'_>,
     right: Array<'_>,
@@ -199,7 +199,7 @@ fn vector_combine(
     aggregate::combine(left, right, pg::is_aggregate_call(call), "vector_combine")
 }
 
-#[pg_extern(sql = "")]
+sql_function!(vector_avg);
 fn vector_avg(state: Array<'_>) -> Option<NewVector> {
     aggregate::average(&state, "vector_avg")
 }
