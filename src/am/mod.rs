@@ -41,7 +41,9 @@ unsafe extern "C-unwind" fn amoptions(
 /// dimensions; later it could not be built anew, by `REINDEX`, `TRUNCATE` or `VACUUM FULL`.
 pub(crate) fn check_new_index(index: Relation, ambuild: pg_sys::ambuild_function) {
     let ours: unsafe extern "C-unwind" fn(_, _, _) -> _ = build::ambuild;
-    if ambuild.is_some_and(|ambuild| std::ptr::fn_addr_eq(ambuild, ours)) {
+    let is_ours = ambuild.is_some_and(|ambuild| std::ptr::fn_addr_eq(ambuild, ours));
+    // A type without modifiers is none of ours: `ambuild` says so.
+    if is_ours && index.first_type_has_modifiers() {
         build::check_dimensions(index);
     }
 }

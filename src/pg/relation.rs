@@ -90,6 +90,12 @@ impl Relation {
         self.first_column().0
     }
 
+    /// True if the type of an index's first column can have modifiers.
+    pub(crate) fn first_type_has_modifiers(self) -> bool {
+        // SAFETY: the type is in the catalogs.
+        unsafe { pg_sys::get_typmodin(self.first_type()) != pg_sys::InvalidOid }
+    }
+
     /// Type and modifier of an index's first column; of a domain those of the type below it.
     fn first_column(self) -> (pg_sys::Oid, i32) {
         // SAFETY: an index has at least one attribute, of a type that is in the catalogs.
