@@ -44,6 +44,27 @@ macro_rules! sql_function {
 }
 pub(crate) use sql_function;
 
+/// As `sql_function`, for the input function of a type: its caller may want bad input saved instead of raised.
+macro_rules! input_function {
+    ($name:ident) => {
+        #[allow(unsafe_code, reason = "exported and called by Postgres")]
+        const _: () = {
+            #[unsafe(export_name = concat!(stringify!($name), "_wrapper"))]
+            unsafe extern "C-unwind" fn wrapper(
+                call: pgrx::pg_sys::FunctionCallInfo,
+            ) -> pgrx::pg_sys::Datum {
+                // SAFETY: Postgres calls it as our SQL declares it.
+                $crate::pg::boundary(|| unsafe {
+                    $crate::pg::soft::input(call, || $crate::pg::call::run(call, $name))
+                })
+            }
+
+            $crate::pg::call::describe!(concat!(stringify!($name), "_wrapper"));
+        };
+    };
+}
+pub(crate) use input_function;
+
 /// A Rust function whose arguments can be had from a call, and whose result can be returned to it.
 pub(crate) trait SqlFunction<'fcx, Arguments> {
     type Returned: RetAbi;

@@ -25,6 +25,7 @@ pub(crate) mod row_hints;
 pub(crate) mod setting;
 pub(crate) mod signal;
 pub(crate) mod snapshot;
+pub(crate) mod soft;
 pub(crate) mod strategy;
 pub(crate) mod subtransaction;
 pub(crate) mod temp_file;

@@ -15,7 +15,7 @@ use super::vector::{NewVector, Vector};
 use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
-use crate::pg::call::{distance_functions, sql_function};
+use crate::pg::call::{distance_functions, input_function, sql_function};
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
@@ -32,7 +32,7 @@ unsafe impl Scalar for f16 {
 
 // Input and output.
 
-sql_function!(halfvec_in);
+input_function!(halfvec_in);
 fn halfvec_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewHalfvec {
     text::parse(literal, modifier)
 }

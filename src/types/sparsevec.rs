@@ -11,13 +11,13 @@ use super::sparse::{self, NewSparse, Sparsevec};
 use super::text;
 use super::vector::{NewVector, Vector};
 use crate::pg::array::Array;
-use crate::pg::call::{distance_functions, sql_function};
+use crate::pg::call::{distance_functions, input_function, sql_function};
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
 // Input and output.
 
-sql_function!(sparsevec_in);
+input_function!(sparsevec_in);
 fn sparsevec_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewSparse {
     text::parse_sparse(literal, modifier)
 }

@@ -14,7 +14,7 @@ use super::datum::{Dense, NewDense, Scalar};
 use super::{aggregate, dense, text};
 use crate::pg;
 use crate::pg::array::{Array, NewArray};
-use crate::pg::call::{distance_functions, sql_function};
+use crate::pg::call::{distance_functions, input_function, sql_function};
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
@@ -31,7 +31,7 @@ unsafe impl Scalar for f32 {
 
 // Input and output.
 
-sql_function!(vector_in);
+input_function!(vector_in);
 fn vector_in(literal: &CStr, _type: pg_sys::Oid, modifier: i32) -> NewVector {
     text::parse(literal, modifier)
 }

@@ -1,0 +1,93 @@
+//! Input functions whose caller wants to know of bad input without an ERROR: `pg_input_is_valid`, `COPY ... ON_ERROR ignore`. There
+//! are such callers since PostgreSQL 16.
+#![expect(unsafe_code, reason = "fills Postgres' ErrorSaveContext")]
+
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
+
+/// Runs an input function. An error that we raise ourselves is saved where the caller says, if it says so; one of Postgres'
+/// remains an ERROR.
+///
+/// # Safety
+/// The call is that of an input function.
+#[cfg(feature = "pg15")]
+pub(crate) unsafe fn input(_call: FunctionCallInfo, work: impl FnOnce() -> Datum) -> Datum {
+    work()
+}
+
+/// Runs an input function. An error that we raise ourselves is saved where the caller says, if it says so; one of Postgres'
+/// remains an ERROR.
+///
+/// # Safety
+/// The call is that of an input function.
+#[cfg(not(feature = "pg15"))]
+pub(crate) unsafe fn input(call: FunctionCallInfo, work: impl FnOnce() -> Datum) -> Datum {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use pgrx::pg_sys::panic::ErrorReportWithLevel;
+
+    // SAFETY: a call's context is null or a node.
+    let context = unsafe { (*call).context };
+    // SAFETY: as above.
+    if !unsafe { super::node::has_tag(context, pgrx::pg_sys::NodeTag::T_ErrorSaveContext) } {
+        return work();
+    }
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(value) => value,
+        Err(panic) => match panic.downcast::<ErrorReportWithLevel>() {
+            Ok(report) => {
+                // SAFETY: the context is of this type.
+                unsafe { save(context, &report) };
+                Datum::from(0)
+            }
+            Err(panic) => resume_unwind(panic),
+        },
+    }
+}
+
+/// `errsave` and `ereturn`, macros in C (utils/elog.h).
+///
+/// # Safety
+/// The context is an `ErrorSaveContext`.
+#[cfg(not(feature = "pg15"))]
+unsafe fn save(
+    context: *mut pgrx::pg_sys::Node,
+    report: &pgrx::pg_sys::panic::ErrorReportWithLevel,
+) {
+    use std::ffi::{c_char, c_int};
+
+    use pgrx::pg_sys;
+
+    use super::text;
+
+    unsafe extern "C-unwind" {
+        fn errcode(code: c_int) -> c_int;
+        fn errhint(format: *const c_char, ...) -> c_int;
+    }
+
+    let terminated = |text: &str| {
+        let mut bytes = text::to_bytes(text);
+        bytes.push(0);
+        bytes
+    };
+    let [message, detail, hint] =
+        [Some(report.message()), report.detail(), report.hint()].map(|text| text.map(terminated));
+    let pointer = |text: &Option<Vec<u8>>| {
+        text.as_ref()
+            .map_or(c"".as_ptr(), |text| text.as_ptr().cast::<c_char>())
+    };
+    // SAFETY: the caller's promise; texts are terminated, and Postgres copies them; names of files and functions are constants.
+    unsafe {
+        if !pg_sys::errsave_start(context, std::ptr::null()) {
+            return;
+        }
+        errcode(report.sql_error_code() as c_int);
+        pg_sys::errmsg_internal(c"%s".as_ptr(), pointer(&message));
+        if detail.is_some() {
+            pg_sys::errdetail_internal(c"%s".as_ptr(), pointer(&detail));
+        }
+        if hint.is_some() {
+            errhint(c"%s".as_ptr(), pointer(&hint));
+        }
+        pg_sys::errsave_finish(context, c"omendb".as_ptr(), 0, c"input".as_ptr());
+    }
+}
