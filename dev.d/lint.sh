@@ -16,6 +16,7 @@ dev_lint() {
         cargo doc --quiet --no-deps --workspace --exclude omendb || die "rustdoc found something"
     step "which room uses which"
     lint_arrows
+    lint_boundaries
     lint_shell
     say "lint: nothing to complain about"
 }
@@ -53,6 +54,13 @@ lint_room() {
     say "$1 must not know ($3):"
     say "$found"
     broken=$((broken + 1))
+}
+
+# pgrx's own attributes lose most of what an ERROR carries (src/pg/boundary.rs). Loading the library is no callback.
+lint_boundaries() {
+    local found
+    found=$(grep -rnE --include='*.rs' '^ *#\[(pgrx::)?pg_(guard|extern)' src | grep -vE '^src/(lib|pg_tests)\.rs:' || true)
+    [[ -z $found ]] || die "boundary() and sql_function! stand for these: $found"
 }
 
 lint_shell() {

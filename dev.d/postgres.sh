@@ -90,6 +90,8 @@ pg_copy() {
     cp -aL "$system" "$server.new/lib/postgresql/"
     cp -aL "/usr/share/postgresql/$PG" "$server.new/share/postgresql/"
     ln -s /usr/include "$server.new/include"
+    # For messages in other languages.
+    ln -s /usr/share/locale "$server.new/share/locale"
     echo "$version" >"$server.new/version"
     rm -rf "$server"
     mv "$server.new" "$server"

@@ -11,6 +11,8 @@ use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
 use values::Problem;
 use values::sparse::MAX_NON_ZERO;
 
+use crate::pg::text;
+
 /// Raises an ERROR. It unwinds, so destructors run.
 #[track_caller]
 fn fail(code: Code, message: impl Into<String>) -> ! {
@@ -91,7 +93,7 @@ pub(crate) fn underflow() -> ! {
 #[track_caller]
 pub(crate) fn rejected_literal(kind: &str, literal: &CStr, problem: Problem) -> ! {
     let code = Code::ERRCODE_INVALID_TEXT_REPRESENTATION;
-    let literal = literal.to_string_lossy();
+    let literal = text::excerpt(literal);
     let message = format!("invalid input syntax for type {kind}: \"{literal}\"");
     let detail = match problem {
         Problem::Syntax => fail(code, message),

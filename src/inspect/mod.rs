@@ -29,6 +29,7 @@ use crate::pg::memory::{self, Reserve};
 use crate::pg::open::{self, Kind, OpenIndex};
 use crate::pg::privilege;
 use crate::pg::snapshot::{self, Snapshot};
+use crate::pg::text::Text;
 use crate::storage::index::{check_owner, codec};
 use crate::storage::metapage::METAPAGE;
 
@@ -43,7 +44,7 @@ fn hnsw_check(
         name!(severity, String),
         name!(block, Option<i64>),
         name!(slot, Option<i32>),
-        name!(finding, String),
+        name!(finding, Text),
     ),
 > {
     let open = open_index(index);
@@ -54,7 +55,7 @@ fn hnsw_check(
             finding.severity.name().to_owned(),
             finding.place.block.map(i64::from),
             finding.place.slot.map(i32::from),
-            finding.what,
+            Text(finding.what),
         )
     }))
 }

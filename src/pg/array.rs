@@ -5,10 +5,6 @@ use std::marker::PhantomData;
 
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
-use pgrx::pgrx_sql_entity_graph::metadata::{
-    ArgumentError, ReturnsError, ReturnsRef, SqlArrayMappingRef, SqlMappingRef, SqlTranslatable,
-    TypeOrigin,
-};
 use pgrx::{direct_function_call, pg_sys};
 
 use super::varlena::{NewVarlena, Varlena};
@@ -171,15 +167,6 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Array<'fcx> {
     }
 }
 
-// SAFETY: our SQL is written by hand; this only satisfies the macro.
-unsafe impl SqlTranslatable for Array<'_> {
-    const TYPE_IDENT: &'static str = "array";
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> =
-        Ok(SqlMappingRef::literal("anyarray"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Err(ReturnsError::Datum);
-}
-
 /// A flat array without nulls, in the making.
 pub(crate) struct NewArray<T> {
     varlena: NewVarlena,
@@ -218,14 +205,4 @@ unsafe impl<T: Number> BoxRet for NewArray<T> {
         // SAFETY: the array lives in the memory context of the call.
         unsafe { fcinfo.return_raw_datum(self.varlena.into_datum()) }
     }
-}
-
-// SAFETY: our SQL is written by hand; this only satisfies the macro.
-unsafe impl<T: Number + SqlTranslatable> SqlTranslatable for NewArray<T> {
-    const TYPE_IDENT: &'static str = T::TYPE_IDENT;
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Err(ArgumentError::Datum);
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::Array(
-        SqlArrayMappingRef::As("number"),
-    )));
 }

@@ -109,6 +109,18 @@ pub(crate) fn init() {
         let name = c"omendb error".as_ptr();
         pg_sys::AllocSetContextCreateInternal(pg_sys::TopMemoryContext, name, size, size, max_size)
     }));
+    // SAFETY: registered once in the life of the process.
+    unsafe { pg_sys::RegisterXactCallback(Some(at_end_of_transaction), ptr::null_mut()) }
+}
+
+/// Frees copies, which may be large. Whoever handles an ERROR has it by now.
+unsafe extern "C-unwind" fn at_end_of_transaction(
+    _event: pg_sys::XactEvent::Type,
+    _argument: *mut c_void,
+) {
+    if KEPT.get() != [ptr::null_mut(); COPIES] {
+        (0..COPIES).for_each(empty);
+    }
 }
 
 /// Functions without an error boundary of pgrx: an ERROR in them is Postgres's to handle, by a jump over frames that own nothing.
@@ -145,7 +157,8 @@ unsafe extern "C-unwind" fn keep_copy(this: *mut c_void) {
             COPYING.set(false);
             return;
         }
-        let number = empty_oldest();
+        let number = OLDEST.get();
+        empty(number);
         let outer = pg_sys::MemoryContextSwitchTo(CONTEXTS.get()[number]);
         let report = raw::CopyErrorData();
         pg_sys::MemoryContextSwitchTo(outer);
@@ -172,15 +185,13 @@ fn innermost() -> *const ErrorContextCallback {
     }
 }
 
-/// Frees the oldest copy and returns its number.
-fn empty_oldest() -> usize {
-    let number = OLDEST.get();
+/// Frees a copy.
+fn empty(number: usize) {
     let mut kept = KEPT.get();
     kept[number] = ptr::null_mut();
     KEPT.set(kept);
     // SAFETY: made by `init`.
     unsafe { raw::MemoryContextReset(CONTEXTS.get()[number]) };
-    number
 }
 
 fn keep(number: usize, report: *mut ErrorData) {
@@ -267,7 +278,8 @@ unsafe fn report_of(panic: Box<dyn Any + Send>) -> Result<*mut ErrorData, Box<dy
 /// # Safety
 /// The frames of our functions own nothing that a jump may not pass by, but for this report, which it leaks if memory runs out.
 unsafe fn new_report(from: &ErrorReportWithLevel) -> *mut ErrorData {
-    let number = empty_oldest();
+    let number = OLDEST.get();
+    empty(number);
     let context = CONTEXTS.get()[number];
     // SAFETY: made by `init`; texts are terminated, and copied.
     unsafe {

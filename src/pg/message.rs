@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::datum::FromDatum;
-use pgrx::{impl_sql_translatable, pg_sys};
+use pgrx::pg_sys;
 
 /// What is left of a message. Reading beyond its end is Postgres's own ERROR.
 pub(crate) struct Message<'fcx> {
@@ -55,5 +55,3 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Message<'fcx> {
         unsafe { arg.unbox_arg_using_from_datum().expect("declared strict") }
     }
 }
-
-impl_sql_translatable!(Message<'_>, arg_only = "internal");

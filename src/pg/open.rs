@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Oid};
 
-use super::Relation;
+use super::{Relation, text};
 
 const LOCK: i32 = pg_sys::AccessShareLock.cast_signed();
 
@@ -35,7 +35,7 @@ pub(crate) fn name(oid: Oid) -> String {
         if name.is_null() {
             return oid.to_u32().to_string();
         }
-        CStr::from_ptr(name).to_string_lossy().into_owned()
+        text::to_string(CStr::from_ptr(name))
     }
 }
 

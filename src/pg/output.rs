@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
-use pgrx::{impl_sql_translatable, pg_sys};
+use pgrx::pg_sys;
 
 use super::number;
 
@@ -93,5 +93,3 @@ unsafe impl BoxRet for Output {
         }
     }
 }
-
-impl_sql_translatable!(Output, "cstring");

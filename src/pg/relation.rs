@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use pgrx::pg_sys;
 
 use super::compat::{self, FileLocator};
+use super::text;
 
 /// A relation that Postgres holds open while we are called.
 #[derive(Clone, Copy)]
@@ -29,9 +30,7 @@ impl Relation {
 
     pub(crate) fn name(self) -> String {
         // SAFETY: rd_rel is set and relname is a null-terminated name.
-        unsafe { CStr::from_ptr((*(*self.0).rd_rel).relname.data.as_ptr()) }
-            .to_string_lossy()
-            .into_owned()
+        text::to_string(unsafe { CStr::from_ptr((*(*self.0).rd_rel).relname.data.as_ptr()) })
     }
 
     /// The name of an index's access method, for messages.

@@ -2,18 +2,40 @@
 //!
 //! Our own words are ASCII. Names and literals that we put between them go out as they came in: in a Rust string each of their
 //! bytes beyond ASCII stands as a character of its own, from a plane for private use.
-#![expect(unsafe_code, reason = "asks the server for its encoding")]
+#![expect(
+    unsafe_code,
+    reason = "asks the server for its encoding, and makes datums"
+)]
 
 use std::ffi::CStr;
 
+use pgrx::callconv::{BoxRet, FcInfo};
+use pgrx::datum::{Datum, IntoDatum};
 use pgrx::pg_sys;
 
 /// Stands for byte 0; bytes beyond ASCII follow at their distance from it.
 const FIRST: u32 = 0xf_0000;
 
+/// Bytes of a literal that a message shows.
+const SHOWN: usize = 1000;
+
 /// The server's text as a string of ours.
 pub(crate) fn to_string(text: &CStr) -> String {
     decode(text.to_bytes())
+}
+
+/// The start of a literal that may be long, cut between two characters.
+pub(crate) fn excerpt(literal: &CStr) -> String {
+    let bytes = literal.to_bytes();
+    if bytes.len() <= SHOWN {
+        return decode(bytes);
+    }
+    let len = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+    let limit = i32::try_from(SHOWN).expect("a small number");
+    // SAFETY: there are `len` bytes.
+    let end = unsafe { pg_sys::pg_mbcliplen(literal.as_ptr(), len, limit) };
+    let end = usize::try_from(end).expect("a length");
+    decode(&bytes[..end]) + "..."
 }
 
 fn decode(bytes: &[u8]) -> String {
@@ -44,4 +66,30 @@ pub(crate) fn to_bytes(text: &str) -> Vec<u8> {
 fn is_utf8() -> bool {
     // SAFETY: returns a number.
     unsafe { pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_UTF8.cast_signed() }
+}
+
+/// A value of SQL's `text`.
+pub(crate) struct Text(pub(crate) String);
+
+impl IntoDatum for Text {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let bytes = to_bytes(&self.0);
+        let len = i32::try_from(bytes.len()).expect("our texts are short");
+        // SAFETY: copies that many bytes.
+        let text = unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), len) };
+        Some(pg_sys::Datum::from(text))
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
+    }
+}
+
+// SAFETY: the datum is a text.
+unsafe impl BoxRet for Text {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        let text = self.into_datum().expect("not NULL");
+        // SAFETY: the text lives in the memory context of the call.
+        unsafe { fcinfo.return_raw_datum(text) }
+    }
 }

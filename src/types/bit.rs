@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use distance::{BitMetric, Cpu, Kernel};
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
-use pgrx::{impl_sql_translatable, pg_sys};
+use pgrx::pg_sys;
 
 use crate::error;
 use crate::pg::call::distance_functions;
@@ -84,8 +84,6 @@ unsafe impl BoxRet for NewBits {
         unsafe { fcinfo.return_raw_datum(self.0.into_datum()) }
     }
 }
-
-impl_sql_translatable!(NewBits, "bit");
 
 distance_functions! { Bits<'_>:
     hamming_distance = |a, b| distance(BitMetric::Hamming, a, b);

@@ -8,9 +8,6 @@ use distance::Kind;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
 use pgrx::pg_sys;
-use pgrx::pgrx_sql_entity_graph::metadata::{
-    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
-};
 
 use values::dense::MAX_DIMENSIONS;
 use values::{Element, check_dimensions};
@@ -132,15 +129,6 @@ unsafe impl<S: Scalar> BoxRet for Dense<'_, S> {
     }
 }
 
-// SAFETY: our SQL is written by hand; this only satisfies the macro.
-unsafe impl<S: Scalar> SqlTranslatable for Dense<'_, S> {
-    const TYPE_IDENT: &'static str = S::TYPE;
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal(S::TYPE));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
-        Ok(ReturnsRef::One(SqlMappingRef::literal(S::TYPE)));
-}
-
 /// A dense vector in the making.
 pub(crate) struct NewDense<S> {
     varlena: NewVarlena,
@@ -183,13 +171,4 @@ unsafe impl<S: Scalar> BoxRet for NewDense<S> {
         // SAFETY: the vector lives in the memory context of the call.
         unsafe { fcinfo.return_raw_datum(self.varlena.into_datum()) }
     }
-}
-
-// SAFETY: our SQL is written by hand; this only satisfies the macro.
-unsafe impl<S: Scalar> SqlTranslatable for NewDense<S> {
-    const TYPE_IDENT: &'static str = S::TYPE;
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Err(ArgumentError::Datum);
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
-        Ok(ReturnsRef::One(SqlMappingRef::literal(S::TYPE)));
 }

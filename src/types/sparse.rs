@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use distance::{Metric, Sparse};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
-use pgrx::{impl_sql_translatable, pg_sys};
+use pgrx::pg_sys;
 use values::sparse::{MAX_DIMENSIONS, SparseVector, check_header, compare};
 
 use super::accept;
@@ -100,8 +100,6 @@ unsafe impl BoxRet for Sparsevec<'_> {
     }
 }
 
-impl_sql_translatable!(Sparsevec<'_>, "sparsevec");
-
 /// A sparse vector for Postgres.
 pub(super) struct NewSparse(NewVarlena);
 
@@ -129,8 +127,6 @@ unsafe impl BoxRet for NewSparse {
         unsafe { fcinfo.return_raw_datum(self.0.into_datum()) }
     }
 }
-
-impl_sql_translatable!(NewSparse, "sparsevec");
 
 fn accepted(vector: Result<SparseVector, values::Problem>) -> NewSparse {
     NewSparse::from(&accept(TYPE, vector))

@@ -194,3 +194,12 @@ CALL try(200);
 SELECT memory() AS before \gset
 CALL try(2000);
 SELECT memory() - :before < 100000 AS stays;
+-- Nor does a long one, once its transaction has ended.
+CREATE FUNCTION talk(n int) RETURNS public.vector LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RAISE EXCEPTION '%', repeat('x', 10000000);
+END $$;
+CREATE TABLE talked (n int);
+CREATE INDEX ON talked USING hnsw ((talk(n)::vector(2)) vector_l2_ops);
+DO $$ BEGIN INSERT INTO talked VALUES (1); EXCEPTION WHEN raise_exception THEN NULL; END $$;
+SELECT sum(total_bytes) < 100000 AS freed FROM pg_backend_memory_contexts WHERE name = 'omendb error';

@@ -122,7 +122,7 @@ SELECT g, count(s.id), sum(s.id) FROM generate_series(0, 7) g, LATERAL
 RESET enable_indexscan;
 
 -- a filter besides, each mode of scans, a bound that many rows pass
-CREATE FUNCTION compare(statement text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION check_found(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	found int[]; wanted int[];
 BEGIN
@@ -135,13 +135,13 @@ END $$;
 SELECT (array_agg(v <-> query() ORDER BY v <-> query()))[30] AS thirtieth,
 	(array_agg(v <-> query() ORDER BY v <-> query()) FILTER (WHERE topic = 3))[5] AS fifth_of_topic FROM t \gset
 SET hnsw.iterative_scan = strict_order;
-SELECT compare(format('SELECT id FROM t WHERE topic = 3 AND v <-> query() <= %s ORDER BY v <-> query() LIMIT 10', :fifth_of_topic)),
-	compare(format('SELECT id FROM t WHERE v <-> query() <= %s ORDER BY v <-> query() LIMIT 100', :thirtieth));
+SELECT check_found(format('SELECT id FROM t WHERE topic = 3 AND v <-> query() <= %s ORDER BY v <-> query() LIMIT 10', :fifth_of_topic)),
+	check_found(format('SELECT id FROM t WHERE v <-> query() <= %s ORDER BY v <-> query() LIMIT 100', :thirtieth));
 SET hnsw.iterative_scan = relaxed_order;
-SELECT compare(format('SELECT id FROM t WHERE topic = 3 AND v <-> query() <= %s ORDER BY v <-> query() LIMIT 10', :fifth_of_topic)),
-	compare(format('SELECT id FROM t WHERE v <-> query() <= %s ORDER BY v <-> query() LIMIT 100', :thirtieth));
+SELECT check_found(format('SELECT id FROM t WHERE topic = 3 AND v <-> query() <= %s ORDER BY v <-> query() LIMIT 10', :fifth_of_topic)),
+	check_found(format('SELECT id FROM t WHERE v <-> query() <= %s ORDER BY v <-> query() LIMIT 100', :thirtieth));
 SET hnsw.iterative_scan = off;
-SELECT compare(format('SELECT id FROM t WHERE v <-> query() <= %s ORDER BY v <-> query() LIMIT 100', :thirtieth));
+SELECT check_found(format('SELECT id FROM t WHERE v <-> query() <= %s ORDER BY v <-> query() LIMIT 100', :thirtieth));
 RESET hnsw.iterative_scan;
 
 -- aliases, joins, row security, partial and expression indexes, partitions
@@ -174,4 +174,4 @@ SELECT count(*) FROM (SELECT FROM parted WHERE v <-> query() < :thirtieth ORDER 
 SELECT condition('SELECT id FROM parted WHERE v <-> query() < 100 ORDER BY v <-> query() LIMIT 10');
 
 DROP TABLE t, classes, forms, parted;
-DROP FUNCTION query, query_bits, condition, walks, check_class, changing, steady, compare;
+DROP FUNCTION query, query_bits, condition, walks, check_class, changing, steady, check_found;
