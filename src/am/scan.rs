@@ -17,7 +17,7 @@ use crate::pg::{Relation, boundary, compat, interrupt, setting};
 use crate::settings::{
     EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER,
 };
-use crate::storage::rows::{self, Chain};
+use crate::storage::rows::{self, Chain, Dead, DeadRows, ReadSlot};
 use crate::storage::{Index, PageGraph};
 use crate::types::indexed::{self, Indexed};
 
@@ -100,6 +100,7 @@ pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
         // SAFETY: the scan is ours; its state itself is dropped with the memory context.
         let state = unsafe { state(scan) };
         last_scan::set(state.cost);
+        state.dead.mark(&state.index);
         // A query over many partitions ends many scans long before that context goes.
         std::mem::take(&mut state.scratch).hand_on();
         if let Some(rows) = state.rows.take() {
@@ -225,6 +226,12 @@ struct Scan {
     removals: u64,
     /// Elements found since the query was set.
     found: usize,
+    /// Rows found to be dead, not marked yet.
+    dead: DeadRows,
+    /// What to do with rows marked as dead.
+    marked: Dead,
+    /// Whether rows found to be dead may be marked.
+    may_mark: bool,
     /// Whether the walk has begun.
     walking: bool,
     /// Elements that the next walk finds.
@@ -340,6 +347,9 @@ impl Scan {
             returned: Returned::default(),
             removals: 0,
             found: 0,
+            dead: DeadRows::default(),
+            marked: Dead::Read,
+            may_mark: false,
             walking: false,
             beam: 0,
             horizon: f64::NEG_INFINITY,
@@ -354,6 +364,7 @@ impl Scan {
     /// Forgets the query and what was found, keeping memory for the next one.
     fn restart(&mut self) {
         self.query = None;
+        self.dead.mark(&self.index);
         self.cost = Cost::default();
         self.returned.clear();
         self.found = 0;
@@ -383,6 +394,11 @@ impl Scan {
             }
             compat::count_index_scan(scan);
             self.limits = Limits::now();
+            // A transaction begun on a standby may have a snapshot older than all of the primary, as for btree.
+            if (*scan).ignore_killed_tuples {
+                self.marked = Dead::PassedOver;
+            }
+            self.may_mark = !(*scan).xactStartedInRecovery && self.index.relation().needs_wal();
             self.beam = beam_for(self.limits.ef);
             self.threshold = threshold(scan);
             let key = &*(*scan).orderByData;
@@ -510,7 +526,7 @@ impl Scan {
         } else {
             Alike::default()
         };
-        let more = self.read_rows(&found);
+        let (more, from) = self.read_rows(&found);
         self.reserve_queue(1, self.scratch.tids.len());
         let rows = self.rows.as_mut().expect("opened before the first row");
         let query = self.query.as_ref().expect("set before the first row");
@@ -531,6 +547,8 @@ impl Scan {
             if let Some(distance) = distance {
                 alike = alike.with(distance);
                 self.scratch.emission.push_measured(tid, distance);
+            } else if let Some(from) = from.filter(|_| self.may_mark && rows.is_dead()) {
+                self.dead.push(&self.index, &from, tid);
             }
         }
         if let Some(chain) = more {
@@ -552,8 +570,9 @@ impl Scan {
         }
     }
 
-    /// Reads row pointers into `self.scratch.tids`; gives where the element has more.
-    fn read_rows(&mut self, found: &Found) -> Option<Chain> {
+    /// Reads row pointers into `self.scratch.tids`; returns where the element has more, and the slot that they are from if they
+    /// are further rows.
+    fn read_rows(&mut self, found: &Found) -> (Option<Chain>, Option<ReadSlot>) {
         self.scratch.tids.clear();
         match *found {
             Found::Element(element) => {
@@ -562,11 +581,12 @@ impl Scan {
                 let mut graph = PageGraph::new(&self.index, &mut hints);
                 let more = rows::inline(&mut graph, element, &mut self.scratch.tids);
                 self.cost.pages += graph.visits();
-                more
+                (more, None)
             }
             Found::Rows(chain, _) => {
                 self.cost.pages += 1;
-                chain.read(&self.index, &mut self.scratch.tids)
+                let reading = chain.read(&self.index, self.marked, &mut self.scratch.tids);
+                (reading.after, reading.from)
             }
         }
     }
@@ -721,7 +741,7 @@ impl Scan {
 
     fn may_walk_on(&self) -> bool {
         let Counters { evaluations, .. } = self.scratch.search.counters();
-        evaluations < self.limits.max_visited
+        evaluations.max(self.cost.rows) < self.limits.max_visited
             && self.scratch.memory() + self.returned.memory() < self.limits.max_memory
     }
 }

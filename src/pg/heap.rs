@@ -228,6 +228,8 @@ pub(crate) struct RowFetcher {
     column: i32,
     /// Holds detoasted values and what expressions allocate; reset before each row.
     row_context: pg_sys::MemoryContext,
+    /// Whether the row asked for last is dead to everybody.
+    is_dead: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -267,6 +269,7 @@ impl RowFetcher {
                 expression,
                 column,
                 row_context: row_context(),
+                is_dead: false,
             }
         }
     }
@@ -300,6 +303,11 @@ impl RowFetcher {
         }
     }
 
+    /// Whether no transaction of this server sees any version of the row asked for last, now or later.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_dead
+    }
+
     /// Hints about the table's pages, if there can be any.
     pub(crate) fn hints(&self) -> Option<RowHints> {
         self.hints
@@ -331,6 +339,8 @@ impl RowFetcher {
     unsafe fn fetch(&mut self, row: HeapTid) -> bool {
         let mut tid = item_pointer(row);
         let mut call_again = false;
+        self.is_dead = false;
+        let is_dead = &raw mut self.is_dead;
         let (fetch, snapshot, slot) = (self.fetch, self.snapshot, self.slot);
         // SAFETY: the pointers are live; `tid` may be changed by the call and is ours. Where there are hints the table is a
         // heap, whose scans are of that type.
@@ -353,7 +363,7 @@ impl RowFetcher {
                     snapshot,
                     slot,
                     &raw mut call_again,
-                    std::ptr::null_mut(),
+                    is_dead,
                 );
                 if let Some(pinned) = &pinned {
                     pinned.remember(row.block);

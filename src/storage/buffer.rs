@@ -102,6 +102,13 @@ impl Page {
         unsafe { std::slice::from_raw_parts(pg_sys::BufferGetPage(self.buffer).cast(), PAGE_SIZE) }
     }
 
+    /// When the page was last changed by a record: the LSN as it lies on the page. Pages of an index that is not logged keep
+    /// theirs.
+    pub(super) fn lsn(&self) -> [u8; 8] {
+        let (lsn, _) = self.bytes().split_first_chunk().expect("a page is longer");
+        *lsn
+    }
+
     /// The page's bytes for a build, which logs whole pages when it is done. Others change pages through a `Record`.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         assert!(

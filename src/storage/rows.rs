@@ -58,20 +58,47 @@ impl Chain {
         index.geometry().overflow.split(self.next).0
     }
 
-    /// Appends the rows of the next slot; gives the place after it.
-    pub(crate) fn read(self, index: &Index, into: &mut Vec<HeapTid>) -> Option<Self> {
-        let mut after = None;
-        let found = with_slot(index, self.next, |slot| self.take(slot, &mut after, into));
-        if !found {
-            self.find_place(index, &mut after, into);
+    /// Appends the rows of the next slot. Slots of the same page whose rows are all dead are passed on the way, so that
+    /// there may be none.
+    pub(crate) fn read(self, index: &Index, dead: Dead, into: &mut Vec<HeapTid>) -> Reading {
+        let (block, _) = index.geometry().overflow.split(self.next);
+        check_block(index, block);
+        let page = Page::lock(index.relation(), block, Access::Share);
+        let view = index.expect(block, OverflowPage::view(page.bytes(), index.geometry()));
+        let before = into.len();
+        let mut place = self;
+        loop {
+            let (of, number) = index.geometry().overflow.split(place.next);
+            if of != block {
+                return Reading::of_nothing(Some(place));
+            }
+            let slot = index.expect(block, view.slot(number));
+            let mut after = None;
+            if !place.take(&slot, dead, &mut after, into) {
+                break;
+            }
+            match after {
+                Some(next) if into.len() == before => place = next,
+                _ => {
+                    let lsn = page.lsn();
+                    return Reading {
+                        after,
+                        from: Some(ReadSlot { block, number, lsn }),
+                    };
+                }
+            }
         }
-        after
+        drop(page);
+        let mut after = None;
+        place.find_place(index, dead, &mut after, into);
+        Reading::of_nothing(after)
     }
 
     /// Takes the rows of a slot if it is the element's and lies behind the place; false if not.
     fn take(
         self,
         slot: &OverflowSlot<'_>,
+        dead: Dead,
         after: &mut Option<Self>,
         into: &mut Vec<HeapTid>,
     ) -> bool {
@@ -79,7 +106,11 @@ impl Chain {
         if !slot.is_live() || slot.element() != self.element || below >= self.below {
             return false;
         }
-        into.extend(slot.heap_tids());
+        let passed = match dead {
+            Dead::PassedOver => slot.dead(),
+            Dead::Read => 0,
+        };
+        into.extend(slot.heap_tids().skip(passed));
         *after = slot.next().map(|next| Self {
             next,
             below,
@@ -90,7 +121,13 @@ impl Chain {
 
     /// Walks the chain from its head to the first slot behind the place, and takes its rows. No two pages are locked at a
     /// time, so the walk starts again when it comes to a slot that has left the chain under its feet.
-    fn find_place(self, index: &Index, after: &mut Option<Self>, into: &mut Vec<HeapTid>) {
+    fn find_place(
+        self,
+        index: &Index,
+        dead: Dead,
+        after: &mut Option<Self>,
+        into: &mut Vec<HeapTid>,
+    ) {
         for _ in 0..WALKS {
             let mut next = first_slot(index, self.element);
             let mut descent = Descent::default();
@@ -100,7 +137,7 @@ impl Chain {
                     unbroken =
                         slot.is_live() && slot.element() == self.element && descent.goes_on(slot);
                     next = slot.next();
-                    unbroken && self.take(slot, after, into)
+                    unbroken && self.take(slot, dead, after, into)
                 });
                 if found {
                     return;
@@ -114,6 +151,98 @@ impl Chain {
             index.geometry().element.split(self.element).0,
             Corrupt::EndlessOverflow,
         );
+    }
+}
+
+/// What a reader does with rows that are marked as dead to everybody. On a standby they may be seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dead {
+    PassedOver,
+    Read,
+}
+
+/// What came of reading on in a chain.
+pub(crate) struct Reading {
+    /// The place after what was read.
+    pub(crate) after: Option<Chain>,
+    /// The slot that the rows are from, if it was where the reader expected it.
+    pub(crate) from: Option<ReadSlot>,
+}
+
+impl Reading {
+    fn of_nothing(after: Option<Chain>) -> Self {
+        Self { after, from: None }
+    }
+}
+
+/// An overflow slot, and when its page had last changed as it was read.
+#[derive(Clone, Copy)]
+pub(crate) struct ReadSlot {
+    block: u32,
+    number: u16,
+    lsn: [u8; 8],
+}
+
+/// Rows of one overflow page that a scan found to be dead to everybody, to be marked so together.
+///
+/// The marks are logged like every change: they are part of what `wal_consistency_checking` compares, and a standby, whose
+/// snapshots may be older than those of the primary, does not go by them. Whether a row can still be what it was when it was
+/// read is told by the page's LSN, so nothing is marked where changes have none.
+#[derive(Default)]
+pub(crate) struct DeadRows {
+    page: Option<(u32, [u8; 8])>,
+    /// With their slots.
+    rows: Vec<(u16, HeapTid)>,
+}
+
+impl DeadRows {
+    /// Fewer are not worth a record.
+    const FEWEST: usize = 10;
+
+    /// Notes a row that is dead. Those of another page are marked before.
+    pub(crate) fn push(&mut self, index: &Index, from: &ReadSlot, row: HeapTid) {
+        let page = Some((from.block, from.lsn));
+        if self.page != page {
+            self.mark(index);
+            self.page = page;
+        }
+        if self.rows.try_reserve(1).is_ok() {
+            self.rows.push((from.number, row));
+        }
+    }
+
+    /// Forgets what is not marked yet.
+    pub(crate) fn clear(&mut self) {
+        self.page = None;
+        self.rows.clear();
+    }
+
+    /// Marks what was noted, unless the page has changed since: vacuum may have taken the rows away, and a new one may have come
+    /// to the place of an old one.
+    pub(crate) fn mark(&mut self, index: &Index) {
+        if let Some((block, lsn)) = self.page
+            && self.rows.len() >= Self::FEWEST
+        {
+            let page = Page::lock(index.relation(), block, Access::Exclusive);
+            if page.lsn() == lsn {
+                self.write(index, &page);
+            }
+        }
+        self.clear();
+    }
+
+    fn write(&self, index: &Index, page: &Page) {
+        let mut record = Record::begin(index.relation());
+        let image = record.page(page);
+        let mut view = index.expect(
+            page.block(),
+            OverflowPageMut::view(record.bytes(image), index.geometry()),
+        );
+        for rows in self.rows.chunk_by(|(a, _), (b, _)| a == b) {
+            let mut slot = index.expect(page.block(), view.slot(rows[0].0));
+            slot.mark_dead(|tid| rows.iter().any(|&(_, row)| row == tid));
+        }
+        record.commit();
     }
 }
 

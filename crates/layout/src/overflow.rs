@@ -21,7 +21,8 @@ const _: () = assert!(OVERFLOW_SLOT == 136);
 struct Head {
     state: u8,
     count: u8,
-    reserved: u16,
+    /// Rows, the first of the list, that are dead to everybody. Zero in pages that earlier versions wrote.
+    dead: u16,
     next: u32,
     element: u32,
     serial: u32,
@@ -93,8 +94,11 @@ impl<'a> OverflowSlot<'a> {
                 capacity: TID_CAPACITY,
             });
         }
-        if head.reserved != 0 {
-            return Err(Corrupt::Reserved);
+        if head.dead > head.count.into() {
+            return Err(Corrupt::Count {
+                count: head.dead,
+                capacity: head.count.into(),
+            });
         }
         Ok(Self { bytes, head, state })
     }
@@ -124,7 +128,13 @@ impl<'a> OverflowSlot<'a> {
         OverflowId::from_link(self.head.next)
     }
 
-    /// The rows.
+    /// Rows, the first of the list, that a search found to be dead to everybody. A standby may still see them.
+    #[must_use]
+    pub fn dead(&self) -> usize {
+        self.head.dead.into()
+    }
+
+    /// The rows, those that are dead first.
     pub fn heap_tids(&self) -> impl ExactSizeIterator<Item = HeapTid> + use<'a> {
         tids(&self.bytes[HEAD..HEAD + usize::from(self.head.count) * TID_LEN])
     }
@@ -187,7 +197,7 @@ impl<'a> OverflowPageMut<'a> {
         let head = Head {
             state: SlotState::Live as u8,
             count: 0,
-            reserved: 0,
+            dead: 0,
             next,
             element: element.0,
             serial,
@@ -243,13 +253,37 @@ impl<'a> OverflowSlotMut<'a> {
         true
     }
 
-    /// Removes the rows for which `remove` is true; gives how many.
-    pub fn remove_tids(&mut self, remove: impl FnMut(HeapTid) -> bool) -> usize {
-        let count = self.head.count;
-        let kept = remove_tids(&mut self.bytes[HEAD..], count.into(), remove);
+    /// Removes the rows for which `remove` is true; returns how many.
+    pub fn remove_tids(&mut self, mut remove: impl FnMut(HeapTid) -> bool) -> usize {
+        let Head { count, dead, .. } = self.head;
+        let (mut seen, mut dead_kept) = (0, 0);
+        let kept = remove_tids(&mut self.bytes[HEAD..], count.into(), |tid| {
+            let removed = remove(tid);
+            dead_kept += u16::from(!removed && seen < dead);
+            seen += 1;
+            removed
+        });
         self.head.count = u8::try_from(kept).expect("no more than there were");
+        self.head.dead = dead_kept;
         self.write_head();
         usize::from(count) - kept
+    }
+
+    /// Marks the rows for which `is_dead` is true as dead to everybody, which brings them to the front; returns how many were
+    /// not marked before.
+    pub fn mark_dead(&mut self, mut is_dead: impl FnMut(HeapTid) -> bool) -> usize {
+        let Head { count, dead, .. } = self.head;
+        let tids = &mut self.bytes[HEAD..].as_chunks_mut::<TID_LEN>().0[..count.into()];
+        let mut end = usize::from(dead);
+        for at in end..tids.len() {
+            if is_dead(HeapTid::from_bytes(tids[at])) {
+                tids.swap(at, end);
+                end += 1;
+            }
+        }
+        self.head.dead = u16::try_from(end).expect("no more than there are");
+        self.write_head();
+        end - usize::from(dead)
     }
 
     /// Links the slot where the element's rows go on, or none.

@@ -567,7 +567,14 @@ fn what_is_wrong_with_upper_and_overflow_slots_is_named() {
                 capacity: 20,
             },
         ),
-        (26, &[1], Corrupt::Reserved),
+        (
+            26,
+            &[200],
+            Corrupt::Count {
+                count: 200,
+                capacity: 1,
+            },
+        ),
     ];
     for (at, bytes, expected) in overflow {
         let page = with(overflow_page(), at, bytes);

@@ -193,8 +193,17 @@ fn write_overflow(page: &mut [u8]) {
     writer.free(2).expect("written above");
 }
 
+/// As above, with rows marked as dead: 4, 9 and 14 come first then.
+fn write_overflow_dead(page: &mut [u8]) {
+    write_overflow(page);
+    let geometry = geometry();
+    let mut writer = OverflowPageMut::view(page, &geometry).expect("written above");
+    let mut slot = writer.slot(0).expect("written above");
+    slot.mark_dead(|row| [4, 9, 14].map(tid).contains(&row));
+}
+
 /// The pages as this build writes them.
-fn written() -> [(&'static str, Vec<u8>); 9] {
+fn written() -> [(&'static str, Vec<u8>); 10] {
     let page = |write: &dyn Fn(&mut [u8])| {
         let mut page = vec![0; PAGE_SIZE];
         write(&mut page);
@@ -215,6 +224,7 @@ fn written() -> [(&'static str, Vec<u8>); 9] {
         ("v1_element.bin", page(&write_elements)),
         ("v1_upper.bin", page(&write_upper)),
         ("v1_overflow.bin", page(&write_overflow)),
+        ("v1_overflow_dead.bin", page(&write_overflow_dead)),
         (
             "v1_center.bin",
             page(&|page| init_center_page(page, &[1.0, -2.5, 1e-3], Some(0x0102_0304))),
@@ -362,6 +372,22 @@ fn v1_overflow_rows_are_read() {
     );
     assert_eq!(read(1), (true, 0x0102_0304, None, vec![tid(20)]));
     assert_eq!(read(2), (false, u32::MAX, None, vec![]));
+}
+
+#[test]
+fn v1_dead_overflow_rows_are_read() {
+    let geometry = geometry();
+    for (name, dead, first) in [
+        ("v1_overflow.bin", 0, [0, 1, 2, 3]),
+        ("v1_overflow_dead.bin", 3, [4, 9, 14, 3]),
+    ] {
+        let page = read(name);
+        let view = OverflowPage::view(&page, &geometry).unwrap();
+        let slot = view.slot(0).unwrap();
+        let rows: Vec<_> = slot.heap_tids().take(4).collect();
+        assert_eq!((slot.dead(), slot.heap_tids().len()), (dead, 20));
+        assert_eq!(rows, first.map(tid));
+    }
 }
 
 #[test]

@@ -253,6 +253,37 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn rows_marked_as_dead_come_first_and_stay_marked(
+        count in 0..=OVERFLOW_TIDS, first in vec(any::<bool>(), OVERFLOW_TIDS), then in vec(any::<bool>(), OVERFLOW_TIDS),
+        removed in vec(any::<bool>(), OVERFLOW_TIDS)
+    ) {
+        let geometry = Geometry::new(16, 12).unwrap();
+        let mut page = page();
+        let mut writer = OverflowPageMut::init(&mut page, &geometry);
+        writer.write(0, ElementId(1), None, 7).unwrap();
+        let mut slot = writer.slot(0).unwrap();
+        let row = |offset: usize| HeapTid { block: 9, offset: u16::try_from(offset).unwrap() };
+        for at in 0..count {
+            slot.add_tid(row(at));
+        }
+        let marked = |marks: &[bool], tid: HeapTid| marks[usize::from(tid.offset)];
+        let newly = slot.mark_dead(|tid| marked(&first, tid));
+        prop_assert_eq!(newly, first[..count].iter().filter(|&&dead| dead).count());
+        slot.mark_dead(|tid| marked(&then, tid));
+        slot.remove_tids(|tid| marked(&removed, tid));
+
+        let (dead, alive): (Vec<_>, Vec<_>) = (0..count).filter(|&at| !removed[at]).partition(|&at| first[at] || then[at]);
+        let mut found: Vec<_> = slot.shared().heap_tids().map(|tid| usize::from(tid.offset)).collect();
+        prop_assert_eq!(slot.shared().dead(), dead.len());
+        found[..dead.len()].sort_unstable();
+        found[dead.len()..].sort_unstable();
+        prop_assert_eq!(found, [dead, alive].concat());
+        prop_assert_eq!(slot.shared().serial(), 7);
+    }
+}
+
 /// Something done to an element page; positions are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
