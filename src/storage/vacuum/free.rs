@@ -112,6 +112,7 @@ fn free_upper(index: &Index, element: ElementId, level: Level, upper: UpperId) {
 fn free_overflow(index: &Index, element: ElementId, first: Option<OverflowId>) {
     let mut next = first;
     while let Some(at) = next {
+        compat::vacuum_delay_point();
         let (block, slot) = index.geometry().overflow.split(at);
         check_block(index, block);
         let page = Page::lock(index.relation(), block, Access::Exclusive);

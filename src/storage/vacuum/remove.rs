@@ -154,12 +154,18 @@ impl Removal<'_> {
     /// Frees the overflow slots left empty; gives the tombstones.
     fn finish(mut self) -> ElementSet {
         for owner in std::mem::take(&mut self.owners) {
-            compat::vacuum_delay_point();
             let (block, slot) = self.index.geometry().element.split(owner);
             check_block(self.index, block);
-            let page = Page::lock(self.index.relation(), block, Access::Exclusive);
-            unlink_empty_overflow(self.index, &page, slot);
-            self.remove_from_page(&page, &[slot], &HashSet::new());
+            let mut walk = Unlinking::default();
+            let mut is_done = false;
+            while !is_done {
+                compat::vacuum_delay_point();
+                let page = Page::lock(self.index.relation(), block, Access::Exclusive);
+                is_done = walk.unlink_some(self.index, &page, slot);
+                if is_done {
+                    self.remove_from_page(&page, &[slot], &HashSet::new());
+                }
+            }
         }
         self.tombstones
     }
@@ -209,34 +215,56 @@ fn remove_from_overflow_page(index: &Index, block: u32, dead: &HashSet<HeapTid>)
     record.commit();
 }
 
-/// Takes the empty slots out of an element's chain of further rows, and frees them. The element's page is locked, so that
-/// no insert adds a row meanwhile.
-fn unlink_empty_overflow(index: &Index, element_page: &Page, slot: u16) {
-    let block = element_page.block();
-    let element = index.expect(
-        block,
-        ElementPage::view(element_page.bytes(), index.geometry()).and_then(|view| view.slot(slot)),
-    );
-    let mut before: Option<OverflowId> = None;
-    let mut next = element.overflow();
-    let mut descent = Descent::default();
-    while let Some(at) = next {
-        let (is_empty, after) = with_slot(index, at, |slot| {
-            if !descent.goes_on(slot) {
-                index.corrupt(
-                    index.geometry().overflow.split(at).0,
-                    Corrupt::EndlessOverflow,
-                );
+/// A walk along the chain of an element's further rows that takes out the slots that are empty, and frees them.
+///
+/// It goes in steps, as no lock is held for long and a chain may be of any length. Between two steps inserts may add slots at the
+/// head, and rows to the slot there; only vacuum takes slots out.
+#[derive(Default)]
+struct Unlinking {
+    /// The last slot that stays; none if all so far were taken out.
+    before: Option<OverflowId>,
+    descent: Descent,
+}
+
+impl Unlinking {
+    /// Slots in a step.
+    const STEP: usize = 100;
+
+    /// Takes a step; true if it came to the end. The element's page is locked, so that no insert adds a row meanwhile.
+    fn unlink_some(&mut self, index: &Index, element_page: &Page, slot: u16) -> bool {
+        let mut next = match self.before {
+            Some(before) => with_slot(index, before, |slot| slot.next()),
+            None => {
+                self.descent = Descent::default();
+                first_slot(index, element_page, slot)
             }
-            (slot.heap_tids().len() == 0, slot.next())
-        });
-        if is_empty {
-            unlink(index, element_page, slot, before, at, after);
-        } else {
-            before = Some(at);
+        };
+        for _ in 0..Self::STEP {
+            let Some(at) = next else { return true };
+            let (is_empty, after) = with_slot(index, at, |slot| {
+                if !self.descent.goes_on(slot) {
+                    index.corrupt(
+                        index.geometry().overflow.split(at).0,
+                        Corrupt::EndlessOverflow,
+                    );
+                }
+                (slot.heap_tids().len() == 0, slot.next())
+            });
+            if is_empty {
+                unlink(index, element_page, slot, self.before, at, after);
+            } else {
+                self.before = Some(at);
+            }
+            next = after;
         }
-        next = after;
+        next.is_none()
     }
+}
+
+fn first_slot(index: &Index, element_page: &Page, slot: u16) -> Option<OverflowId> {
+    let view = ElementPage::view(element_page.bytes(), index.geometry());
+    let element = view.and_then(|view| view.slot(slot));
+    index.expect(element_page.block(), element).overflow()
 }
 
 /// Links what comes before an overflow slot (the element itself, if none) to what comes after it, and frees it.
