@@ -1,6 +1,8 @@
 //! Settings of Postgres that we go by.
 #![expect(unsafe_code, reason = "reads Postgres' settings")]
 
+use std::ffi::CStr;
+
 use pgrx::pg_sys;
 
 use super::Relation;
@@ -9,6 +11,20 @@ use super::Relation;
 pub(crate) fn maintenance_work_mem() -> usize {
     // SAFETY: a setting of at least 1 MB, in kB.
     unsafe { pg_sys::maintenance_work_mem.unsigned_abs() as usize * 1024 }
+}
+
+/// What a vacuum may use of memory, in bytes: `autovacuum_work_mem` for one that nobody asked for, if it is set.
+pub(crate) fn vacuum_work_mem() -> usize {
+    // SAFETY: called in the main thread; the setting is there in every version, and its text is read at once.
+    let own = unsafe {
+        if pg_sys::MyBackendType != pg_sys::BackendType::B_AUTOVAC_WORKER {
+            return maintenance_work_mem();
+        }
+        let text = pg_sys::GetConfigOption(c"autovacuum_work_mem".as_ptr(), true, false);
+        (!text.is_null()).then(|| CStr::from_ptr(text).to_bytes())
+    };
+    let own = own.and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
+    own.map_or_else(maintenance_work_mem, |kilobytes| kilobytes * 1024)
 }
 
 /// `work_mem` in bytes.

@@ -4,9 +4,11 @@
 
 pub mod build;
 mod check;
+mod element_set;
 mod emission;
 mod insert;
 mod memory;
+mod reach;
 mod repair;
 mod search;
 mod select;
@@ -16,8 +18,11 @@ mod visited;
 
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use emission::{Emission, ROUNDING, Step, is_in_order};
+pub use element_set::ElementSet;
+pub use emission::{Emission, Step};
 pub use insert::insert;
 pub use memory::{Insertion, MemoryGraph, View};
+pub use reach::Reach;
 pub use repair::repair_neighbors;
 pub use search::{Counters, Descent, Search, SearchOptions};
 pub use select::{fill_with_nearest, select_neighbors};

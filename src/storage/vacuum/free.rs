@@ -1,12 +1,11 @@
 //! Pass 3: slots of tombstones, to which nothing links any more, are freed.
 
-use hnsw::{ElementId, Level};
+use hnsw::{ElementId, ElementSet, Level};
 use layout::{
     ElementPage, ElementPageMut, OverflowId, OverflowPage, OverflowPageMut, PageKind, SlotState,
     UpperId, UpperPage, UpperPageMut,
 };
 
-use super::ElementSet;
 use crate::pg::compat;
 use crate::pg::strategy::Strategy;
 use crate::storage::allocate;

@@ -9,8 +9,8 @@
 //!    repair, slots are freed: an insert that met such a slot in another element's hands would link to that one, on layers
 //!    that it may not have.
 //!
-//! The first pass reads the whole index once. The second reads the pages of elements and those of upper lists once each for its
-//! repairs, and a few times more to follow links. The third reads pages that hold tombstones.
+//! The first pass reads the whole index once. The second reads the pages of elements once, for its repairs and to follow links at
+//! the same time, and those of upper lists once for repairs and once for each layer. The third reads pages that hold tombstones.
 //!
 //! A vacuum that ends early leaves tombstones, which the next one finds and carries on with.
 
@@ -19,8 +19,8 @@ mod reach;
 mod relink;
 mod remove;
 
-use hnsw::ElementId;
-use layout::{PageKind, Slots};
+use hnsw::ElementSet;
+use layout::PageKind;
 
 use super::buffer::{Access, Page};
 use super::index::Index;
@@ -47,8 +47,8 @@ pub(crate) fn remove_rows(
     let (counts, dead) = remove::remove(&mut sweep, is_dead);
     if !dead.is_empty() {
         lock::wait_for_inserts(index.relation());
-        relink::relink(&mut sweep, ef_construction, &dead);
-        reach::restore(&mut sweep, ef_construction, &dead);
+        let ground = relink::relink(&mut sweep, ef_construction, &dead);
+        reach::restore(&mut sweep, ef_construction, &dead, ground);
         lock::wait_for_inserts(index.relation());
         metapage::Locked::acquire(index.relation()).announce_removal();
         free::free(index, strategy, &dead);
@@ -56,64 +56,19 @@ pub(crate) fn remove_rows(
     counts
 }
 
-/// A set of elements: a bit for each id that the index's pages can hold.
-struct ElementSet {
-    words: Vec<u64>,
-    len: u64,
+/// An empty set with room for the elements of the index as it is now.
+fn no_elements(index: &Index) -> ElementSet {
+    let ids = ids(index);
+    ElementSet::with_room(ids).unwrap_or_else(|_| out_of_memory(ids))
 }
 
-impl ElementSet {
-    /// An empty set with room for the elements of so many blocks.
-    fn new(slots: &Slots<ElementId>, blocks: u32) -> Self {
-        let ids = u64::from(blocks) << slots.bits;
-        let words = usize::try_from(ids.div_ceil(64)).unwrap_or(usize::MAX);
-        let mut set = Self {
-            words: Vec::new(),
-            len: 0,
-        };
-        if set.words.try_reserve_exact(words).is_err() {
-            error::out_of_memory(words.saturating_mul(8));
-        }
-        set.words.resize(words, 0);
-        set
-    }
+/// A bound of the ids that elements of the index as it is now can have.
+fn ids(index: &Index) -> u64 {
+    u64::from(index.relation().blocks()) << index.geometry().element.bits
+}
 
-    /// True if it was not in the set, and there is room for it.
-    fn insert(&mut self, element: ElementId) -> bool {
-        let Some(word) = self.words.get_mut(element.0 as usize / 64) else {
-            return false;
-        };
-        let bit = 1 << (element.0 % 64);
-        let is_new = *word & bit == 0;
-        self.len += u64::from(is_new);
-        *word |= bit;
-        is_new
-    }
-
-    /// Whether the set has room for this element: it was there when the set was made.
-    fn has_room_for(&self, element: ElementId) -> bool {
-        element.0 as usize / 64 < self.words.len()
-    }
-
-    fn contains(&self, element: ElementId) -> bool {
-        self.words
-            .get(element.0 as usize / 64)
-            .is_some_and(|word| word >> (element.0 % 64) & 1 == 1)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The elements, in page order.
-    fn iter(&self) -> impl Iterator<Item = ElementId> {
-        let words = self.words.iter().zip(0u32..);
-        words.flat_map(|(&word, number)| {
-            (0..u64::BITS)
-                .filter(move |bit| word >> bit & 1 == 1)
-                .map(move |bit| ElementId(number * u64::BITS + bit))
-        })
-    }
+fn out_of_memory(ids: u64) -> ! {
+    error::out_of_memory(usize::try_from(ids / 8).unwrap_or(usize::MAX))
 }
 
 /// Goes through an index's pages in order, time and again.

@@ -1,9 +1,11 @@
 //! Pass 2: nothing may link to tombstones.
 
-use hnsw::{ElementId, Level, Search, Store, max_neighbors};
+use std::cell::RefCell;
+
+use hnsw::{ElementId, ElementSet, Level, Reach, Search, Store, max_neighbors};
 use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
 
-use super::{ElementSet, Sweep};
+use super::{Sweep, reach};
 use crate::pg::compat;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
@@ -14,8 +16,9 @@ use crate::storage::page_graph::PageGraph;
 /// Replacements offered for each dead neighbor.
 const PER_DEAD: usize = 3;
 
-/// Takes the tombstones out of all neighbor lists, and the entry point away from them.
-pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
+/// Takes the tombstones out of all neighbor lists, and the entry point away from them. Returns what the lists of layer 0 lead to
+/// then, from the entry point.
+pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) -> Ground {
     let index = sweep.index;
     let mut relink = Relink {
         index,
@@ -23,9 +26,16 @@ pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &Eleme
         dead,
         search: Search::new(),
     };
-    let highest = relink.repair_ground(sweep);
-    relink.replace_entry_point(highest);
-    relink.repair_upper(sweep);
+    let highest = relink.repair_upper(sweep);
+    relink.replace_entry_point(sweep, highest);
+    relink.repair_ground(sweep)
+}
+
+/// What the lists of layer 0 lead to after their repair.
+pub(super) struct Ground {
+    /// Where it was started; none if the index has no live element.
+    pub(super) entry: Option<ElementId>,
+    pub(super) reach: Reach,
 }
 
 struct Relink<'a> {
@@ -38,30 +48,57 @@ struct Relink<'a> {
 impl Relink<'_> {
     /// Moves the entry point away from a tombstone, or up to a higher element: an insert that met a tombstone there made
     /// itself the entry point, whatever its level. The element given stays live: only this vacuum makes tombstones.
-    fn replace_entry_point(&self, highest: Option<EntryPoint>) {
+    fn replace_entry_point(&self, sweep: &mut Sweep<'_>, highest: Option<EntryPoint>) {
         let relation = self.index.relation();
-        let stays = |entry: EntryPoint| {
-            !self.dead.contains(entry.element)
-                && highest.is_none_or(|highest| highest.level <= entry.level)
+        let is_live = |entry: &EntryPoint| !self.dead.contains(entry.element);
+        let mut present = metapage::read(relation).entry_point;
+        let highest = match (highest, present.filter(is_live)) {
+            (None, None) => self.first_on_ground(sweep),
+            (highest, _) => highest,
         };
-        let present = metapage::read(relation).entry_point;
+        let stays = |entry: EntryPoint| {
+            is_live(&entry) && highest.is_none_or(|highest| highest.level <= entry.level)
+        };
         if present.map_or(highest.is_none(), stays) {
             return;
         }
         let mut metapage = Locked::acquire(relation);
         // An insert may have been faster.
-        if !metapage.contents.entry_point.is_some_and(stays) {
+        present = metapage.contents.entry_point;
+        if !present.is_some_and(stays) {
             metapage.contents.entry_point = highest;
             metapage.commit();
         }
     }
 
-    /// Repairs the lists of layer 0. Gives the highest live element, which is fit to be the entry point.
-    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> Option<EntryPoint> {
-        let (index, dead) = (self.index, self.dead);
-        let mut highest: Option<EntryPoint> = None;
+    /// A live element, where none has a layer above 0.
+    fn first_on_ground(&self, sweep: &mut Sweep<'_>) -> Option<EntryPoint> {
+        let index = self.index;
+        let mut first = None;
         let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
+            for number in 0..view.used() {
+                let slot = index.expect(block, view.slot(number));
+                let id = index.geometry().element.join(block, number);
+                if first.is_none() && slot.is_live() {
+                    let level = slot.level();
+                    first = id.map(|element| EntryPoint { element, level });
+                }
+            }
+        };
+        sweep.each(&[PageKind::Element], find, |_, ()| ());
+        first
+    }
+
+    /// Repairs the lists of layer 0, and follows them from the entry point, each as it is after its repair.
+    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> Ground {
+        let (index, dead) = (self.index, self.dead);
+        let entry = metapage::read(index.relation()).entry_point;
+        let entry = entry.map(|entry| entry.element);
+        let reach = RefCell::new(reach::from(index, 0, entry));
+        let find = |block: u32, _, bytes: &[u8]| {
+            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
+            let mut reach = reach.borrow_mut();
             let mut broken = Vec::new();
             for number in 0..view.used() {
                 let slot = index.expect(block, view.slot(number));
@@ -71,33 +108,46 @@ impl Relink<'_> {
                 };
                 if slot.neighbors().any(|neighbor| dead.contains(neighbor)) {
                     broken.push(element);
-                }
-                let level = slot.level();
-                if highest.is_none_or(|highest| level > highest.level) {
-                    highest = Some(EntryPoint { element, level });
+                } else {
+                    reach.show(element, slot.neighbors());
                 }
             }
             broken
         };
         sweep.each(&[PageKind::Element], find, |_, broken: Vec<ElementId>| {
             for element in broken {
-                self.repair(element, 0);
+                let list = self.repair(element, 0);
+                reach.borrow_mut().show(element, list.into_iter());
             }
+            reach::follow(&mut reach.borrow_mut());
         });
-        highest
+        let mut reach = reach.into_inner();
+        reach::finish(sweep, dead, 0, &mut reach);
+        Ground { entry, reach }
     }
 
-    /// Repairs the lists of the layers above.
-    fn repair_upper(&mut self, sweep: &mut Sweep<'_>) {
+    /// Repairs the lists of the layers above. Returns the highest of the live elements that have any, which is fit to be the entry
+    /// point.
+    fn repair_upper(&mut self, sweep: &mut Sweep<'_>) -> Option<EntryPoint> {
         let (index, dead) = (self.index, self.dead);
+        let mut highest: Option<EntryPoint> = None;
         let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
-            let lists = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
-            lists
-                .filter(|list| list.is_live() && !dead.contains(list.element()))
-                .filter(|list| list.neighbors().any(|neighbor| dead.contains(neighbor)))
-                .map(|list| (list.element(), list.level()))
-                .collect()
+            let mut broken = Vec::new();
+            for number in 0..view.used() {
+                let list = index.expect(block, view.slot(number));
+                let (element, level) = (list.element(), list.level());
+                if !list.is_live() || dead.contains(element) {
+                    continue;
+                }
+                if list.neighbors().any(|neighbor| dead.contains(neighbor)) {
+                    broken.push((element, level));
+                }
+                if highest.is_none_or(|highest| level > highest.level) {
+                    highest = Some(EntryPoint { element, level });
+                }
+            }
+            broken
         };
         let repair = |_, broken: Vec<(ElementId, Level)>| {
             for (element, level) in broken {
@@ -105,10 +155,12 @@ impl Relink<'_> {
             }
         };
         sweep.each(&[PageKind::Upper], find, repair);
+        highest
     }
 
-    /// Repairs one list. Each lost round is an insert's progress; a tombstone's slot is freed only when no list has it.
-    fn repair(&mut self, element: ElementId, level: Level) {
+    /// Repairs one list; returns it as it is then. Each lost round is an insert's progress; a tombstone's slot is freed only when
+    /// no list has it.
+    fn repair(&mut self, element: ElementId, level: Level) -> Vec<ElementId> {
         loop {
             compat::vacuum_delay_point();
             let mut old = Vec::new();
@@ -116,12 +168,12 @@ impl Relink<'_> {
             let mut graph = PageGraph::new(self.index, &mut hints);
             graph.locked_neighbors(element, level, &mut old);
             let Some(new) = self.repaired(&mut graph, element, level, &old) else {
-                return;
+                return old;
             };
             drop(graph);
             drop(hints);
             if neighbors::replace(self.index, element, level, &old, &new) {
-                return;
+                return new;
             }
         }
     }

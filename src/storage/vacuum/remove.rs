@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use hnsw::ElementId;
+use hnsw::{ElementId, ElementSet};
 use layout::{
     Corrupt, ElementPage, ElementPageMut, HeapTid, OverflowId, OverflowPage, OverflowPageMut,
     PageKind, SlotState,
 };
 
-use super::{Counts, ElementSet, Sweep};
+use super::{Counts, Sweep, no_elements};
 use crate::pg::compat;
 use crate::storage::allocate;
 use crate::storage::buffer::{Access, Page};
@@ -38,7 +38,7 @@ pub(super) fn remove(
     };
     let mut removal = Removal {
         index,
-        tombstones: ElementSet::new(&index.geometry().element, index.relation().blocks()),
+        tombstones: no_elements(index),
         owners: BTreeSet::new(),
     };
     sweep.each(
