@@ -23,12 +23,17 @@ SQL
 
 sub damage { return sql("SELECT * FROM hnsw_check('t_embedding', heapallindexed => true)"); }
 
-# Deletes and vacuums; returns how often, on the average, a page of the index was read.
-sub times_read {
+sub delete_and_vacuum {
   my ($which, $memory) = @_;
   sql("DELETE FROM t WHERE $which");
-  sql("SELECT pg_stat_reset_single_table_counters('t_embedding'::regclass)");
   sql("SET maintenance_work_mem = '$memory'; VACUUM (INDEX_CLEANUP on) t");
+}
+
+# Does so; returns how often, on the average, a page of the index was read.
+sub times_read {
+  my ($which, $memory) = @_;
+  sql("SELECT pg_stat_reset_single_table_counters('t_embedding'::regclass)");
+  delete_and_vacuum($which, $memory);
   my $read = "SELECT (idx_blks_read + idx_blks_hit)::float8 / (pg_relation_size('t_embedding') / 8192)
     FROM pg_statio_all_indexes WHERE indexrelname = 't_embedding'";
   $node->poll_query_until('postgres', "SELECT ($read) > 1") or die 'no statistics';
@@ -45,7 +50,7 @@ is(damage(), '', 'another one vacuumed, with little memory');
 
 # What is taken away cuts clusters off: they are linked again.
 for my $memory ('64MB', '1MB') {
-  times_read($_, $memory) for 'id % 8 IN (1, 2) AND id % 10 < 9', 'hashint4(id) % 3 = 0', 'embedding <-> (SELECT embedding FROM t LIMIT 1) < 4';
+  delete_and_vacuum($_, $memory) for 'id % 8 IN (1, 2) AND id % 10 < 9', 'hashint4(id) % 3 = 0', 'embedding <-> (SELECT embedding FROM t LIMIT 1) < 4';
   is(damage(), '', "much vacuumed with $memory");
   sql('INSERT INTO t SELECT id + 100000, embedding FROM t WHERE id % 2 = 1');
 }
