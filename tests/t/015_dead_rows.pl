@@ -107,6 +107,8 @@ $session = keep_snapshot($standby, 'small');
 sql('DELETE FROM small WHERE id <= 57');
 nearest('small', 3) for 1 .. 2;
 cmp_ok((nearest('small', 3))[1], '<', 50, 'marked on the primary');
+# A search does not wait until its marks are on disk, and a standby is sent nothing before; a commit does.
+sql('CREATE TABLE last ()');
 $node->wait_for_catchup($standby);
 is(count_in($session, 'small'), 60, 'a snapshot of the standby finds its rows');
 is((nearest('small', 3, $standby))[0] =~ tr/ //, 2, 'a newer one there finds what lives');
