@@ -274,8 +274,9 @@ impl<'a> OverflowSlotMut<'a> {
     pub fn mark_dead(&mut self, mut is_dead: impl FnMut(HeapTid) -> bool) -> usize {
         let Head { count, dead, .. } = self.head;
         let tids = &mut self.bytes[HEAD..].as_chunks_mut::<TID_LEN>().0[..count.into()];
-        let mut end = usize::from(dead);
-        for at in end..tids.len() {
+        let before = usize::from(dead);
+        let mut end = before;
+        for at in before..tids.len() {
             if is_dead(HeapTid::from_bytes(tids[at])) {
                 tids.swap(at, end);
                 end += 1;
@@ -283,7 +284,7 @@ impl<'a> OverflowSlotMut<'a> {
         }
         self.head.dead = u16::try_from(end).expect("no more than there are");
         self.write_head();
-        end - usize::from(dead)
+        end - before
     }
 
     /// Links the slot where the element's rows go on, or none.

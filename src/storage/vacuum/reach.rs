@@ -65,8 +65,8 @@ pub(super) fn restore(
     }
 }
 
-/// An element, if there is one, is reached, and nothing that it leads to yet.
-pub(super) fn from(index: &Index, level: Level, entry: Option<ElementId>) -> Reach {
+/// Starts at an element, if there is one. Nothing that it leads to is reached yet.
+pub(super) fn start(index: &Index, level: Level, entry: Option<ElementId>) -> Reach {
     let ids = ids(index);
     let max = max_neighbors(index.geometry().m.into(), level);
     let mut reach =
@@ -87,7 +87,7 @@ pub(super) fn finish(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, rea
 
 /// What the lists of a layer lead to.
 fn reach_from(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, entry: ElementId) -> Reach {
-    let mut reach = from(sweep.index, level, Some(entry));
+    let mut reach = start(sweep.index, level, Some(entry));
     show_layer(sweep, dead, level, &mut reach);
     finish(sweep, dead, level, &mut reach);
     reach
@@ -103,7 +103,7 @@ fn show_layer(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, reach: &mu
         });
     };
     sweep.each(&[kind(level)], show, |_, ()| {
-        follow(&mut reach.borrow_mut())
+        follow(&mut reach.borrow_mut());
     });
 }
 

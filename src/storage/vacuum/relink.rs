@@ -95,7 +95,7 @@ impl Relink<'_> {
         let (index, dead) = (self.index, self.dead);
         let entry = metapage::read(index.relation()).entry_point;
         let entry = entry.map(|entry| entry.element);
-        let reach = RefCell::new(reach::from(index, 0, entry));
+        let reach = RefCell::new(reach::start(index, 0, entry));
         let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
             let mut reach = reach.borrow_mut();
