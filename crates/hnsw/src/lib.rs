@@ -17,9 +17,8 @@ mod vectors;
 mod visited;
 
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
-pub use emission::{Emission, ROUNDING, Step, is_in_order};
 pub use element_set::ElementSet;
-pub use emission::{Emission, Step};
+pub use emission::{Emission, ROUNDING, Step, is_in_order};
 pub use insert::insert;
 pub use memory::{Insertion, MemoryGraph, View};
 pub use reach::Reach;
