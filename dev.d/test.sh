@@ -100,7 +100,7 @@ test_stage() {
     stage=$home/test
     rm -rf "$stage"
     server_folder "$stage"
-    cp -R tests demo benches sql omendb.control dev.d "$stage/"
+    cp -R README.md docs tests demo benches sql omendb.control dev.d "$stage/"
     ! is_root || chown -R postgres:postgres "$stage"
 }
 
