@@ -21,7 +21,7 @@ alias_check() {
         return
     fi
     die "pgvector is installed in this PostgreSQL. With --force these files would be replaced, and every database
-with extension vector would go on with omendb (README.md, Migrating from pgvector):
+with extension vector would continue with omendb (docs/migrating.md):
 $replaced"
 }
 
@@ -60,8 +60,8 @@ alias_place() {
 
 # The commands that do the same.
 alias_commands() {
-    echo "    install -m 644 $alias/vector* $2/"
-    echo "    ln -sfn omendb.so $1/vector.so"
+    echo "    sudo install -m 644 $alias/vector* $2/"
+    echo "    sudo ln -sfn omendb.so $1/vector.so"
 }
 
 # Writes the files, made from those of omendb, to the folder $alias.

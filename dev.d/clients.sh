@@ -5,6 +5,9 @@
 dev_clients() {
     local folder folders=("$@") passed=0 failed=0
     ((${#folders[@]} > 0)) || folders=(python langchain llama_index node rust)
+    for folder in "${folders[@]}"; do
+        [[ -d tests/clients/$folder ]] || die "tests/clients has no folder '$folder'"
+    done
     pg_prepare
     if pg_comes_in_wheel; then die "clients run where the alias is installed: PG=15 or 17"; fi
     extension_install_privately

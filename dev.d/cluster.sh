@@ -21,6 +21,7 @@ dev_up() {
 }
 
 dev_down() {
+    no_arguments down "$@"
     dev_dir_choose
     local found='' major name
     for major in ${PG:-15 16 17 18}; do

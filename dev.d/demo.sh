@@ -2,6 +2,7 @@
 # Semantic search over the WordNet embeddings that the project ships, for a person to watch.
 
 dev_demo() {
+    no_arguments demo "$@"
     pg_prepare
     extension_install_privately
     cluster_start main
@@ -66,17 +67,17 @@ demo_numbers() {
     with=$(sql demo -c "SELECT round(milliseconds(3), 2)")
     without=$(sql demo -c 'SET enable_indexscan = off' -c "SELECT round(milliseconds(1), 2)")
     printf '\n'
-    demo_number 'recall@10 against exact search' "$(sql demo -c 'SELECT round(recall(), 3)')" \
+    demo_number 'recall against exact search' "$(sql demo -c 'SELECT round(recall(), 3)')" \
         "hnsw.ef_search = $(sql demo -c "LOAD '\$libdir/omendb'" -c 'SHOW hnsw.ef_search'), 100 queries"
     demo_number 'a query with the index' "$with ms" 'in the server, one client, LIMIT 10'
-    demo_number 'a query without it' "$without ms" 'every row is measured'
+    demo_number 'a query without it' "$without ms" 'exact, reads every row'
     demo_number 'building the index' "$(awk "BEGIN { printf \"%.2f s\", $build_ms / 1000 }")" "$(nproc) threads"
     demo_number 'size of the index' \
         "$(sql demo -c "SELECT round(pg_relation_size('wordnet_embedding') / 1048576.0, 1)") MB" \
         "the table: $(sql demo -c "SELECT round(pg_table_size('wordnet') / 1048576.0, 1)") MB"
 }
 
-demo_number() { printf '  %-32s %10s   %s\n' "$@"; }
+demo_number() { printf '  %-28s %10s   %s\n' "$@"; }
 
 demo_farewell() {
     cat <<END

@@ -9,7 +9,7 @@ dev_install() {
         alias_write
         alias_check
     fi
-    extension_build "install-pg$PG"
+    extension_build "$build_folder"
     extension_copy
     say "omendb $(extension_version) is installed. In a database: CREATE EXTENSION omendb;"
     if [[ $as_pgvector ]]; then
@@ -22,7 +22,7 @@ dev_install() {
 dev_build() {
     (($# == 0)) || die "build knows no option '$1'"
     install_locate
-    extension_build "install-pg$PG"
+    extension_build "$build_folder"
 }
 
 # Sets PG, pg_config and target for the PostgreSQL that PG_CONFIG names.
@@ -38,7 +38,20 @@ install_locate() {
     rust_ensure
     [[ -e $("$pg_config" --includedir-server)/postgres.h ]] ||
         die "PostgreSQL's headers are missing: install postgresql-server-dev-$PG"
-    target=${CARGO_TARGET_DIR:-$root/target}/install-pg$PG
+    build_folder_choose
+    target=${CARGO_TARGET_DIR:-$root/target}/$build_folder
+}
+
+# Sets build_folder and build_config. The private server's folder and pg_config serve where it is a copy of the same
+# package: the library is the same, and `./dev install` after `./dev demo` compiles nothing again.
+build_folder_choose() {
+    local private=${OMENDB_DEV_DIR:-$root/.dev}/pg$PG/server
+    build_folder=install-pg$PG build_config=$pg_config
+    if [[ -f $private/version && -d ${CARGO_TARGET_DIR:-$root/target}/pg$PG ]] &&
+        [[ $("$("$pg_config" --bindir)/postgres" --version 2>/dev/null) == "$(<"$private/version")" ]]; then
+        build_folder=pg$PG
+        build_config=$(cd "$private" && pwd)/lib/postgresql/$PG/bin/pg_config
+    fi
 }
 
 install_read_options() {
@@ -64,8 +77,15 @@ extension_install_privately() {
 # A target folder per server: with another pg_config cargo would rebuild the bindings each time.
 extension_build() {
     target=${CARGO_TARGET_DIR:-$root/target}/$1
-    step "building omendb for PostgreSQL $PG (release$([[ -d $target ]] || echo '; the first time takes minutes'))"
+    step "building omendb for PostgreSQL $PG (release$(extension_estimate))"
     extension_cargo build --release --package omendb || die "the build failed"
+    # Under sudo the folder stays the user's own.
+    if is_root && [[ ${SUDO_USER:-} ]]; then chown -R --reference="$root" "$target"; fi
+}
+
+# Time and disk of a build from nothing.
+extension_estimate() {
+    [[ -d $target ]] || echo "; the first time: some 3 minutes of processor time and 800 MB in $target"
 }
 
 # cargo for the PostgreSQL of $pg_config. Paths of this machine are replaced in the library, so that the same sources give the
@@ -78,7 +98,7 @@ extension_cargo() {
     flags+=("--remap-path-prefix=$root=/omendb" "--remap-path-prefix=$target=/omendb/target"
         "--remap-path-prefix=$cargo_home=/cargo")
     for folder in "$cargo_home"/registry/src/*; do flags+=("--remap-path-prefix=$folder=/cargo"); done
-    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") CARGO_TARGET_DIR=$target PGRX_PG_CONFIG_PATH=$pg_config \
+    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") CARGO_TARGET_DIR=$target PGRX_PG_CONFIG_PATH=${build_config:-$pg_config} \
         cargo "$verb" --no-default-features --features "pg$PG" "$@"
 }
 
@@ -89,12 +109,14 @@ extension_copy() {
     libraries=${DESTDIR:-}$("$pg_config" --pkglibdir)
     extensions=${DESTDIR:-}$("$pg_config" --sharedir)/extension
     [[ -z ${DESTDIR:-} ]] || mkdir -p "$libraries" "$extensions"
-    [[ -w $libraries && -w $extensions ]] || die "you may not write to $libraries and $extensions.
-As a user who may, run:
-    install -m 755 $target/release/libomendb.so $libraries/omendb.so
-    install -m 644 omendb.control $extensions/
-    install -m 644 sql/omendb.sql $extensions/omendb--$(extension_version).sql${as_pgvector:+
+    if [[ ! -w $libraries || ! -w $extensions ]]; then
+        say "omendb is built. You may not write to $libraries and $extensions, so install it with:
+    sudo install -m 755 $target/release/libomendb.so $libraries/omendb.so
+    sudo install -m 644 $root/omendb.control $extensions/omendb.control
+    sudo install -m 644 $root/sql/omendb.sql $extensions/omendb--$(extension_version).sql${as_pgvector:+
 $(alias_commands "$libraries" "$extensions")}"
+        exit 1
+    fi
     extension_place "$libraries" "$extensions"
 }
 

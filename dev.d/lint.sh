@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# What can be said about the code without running it.
+# Checks of the code without running it.
 
 dev_lint() {
+    no_arguments lint "$@"
     pg_prepare
     target=${CARGO_TARGET_DIR:-$root/target}/pg$PG
     step "formatting"
@@ -18,7 +19,7 @@ dev_lint() {
     lint_arrows
     lint_boundaries
     lint_shell
-    say "lint: nothing to complain about"
+    say "lint: no complaints"
 }
 
 # The table of ARCHITECTURE.md: a room, then the rooms it must not know.

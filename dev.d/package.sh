@@ -18,6 +18,7 @@ dev_package() {
     if [[ ${PG_CONFIG:-} ]]; then
         [[ ! $check ]] || die "package --check goes with PG, not with PG_CONFIG"
         install_locate
+        build_config=$pg_config
         extension_build "install-pg$PG"
         package_all
         return

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the machine must have before anything can be built: Debian packages and Rust.
+# Prerequisites of a build: Debian packages and Rust.
 
 packages_ensure() {
     rust_ensure
@@ -17,10 +17,27 @@ packages_ensure() {
 }
 
 rust_ensure() {
-    if ! command -v cargo >/dev/null && [[ -x ${HOME:-}/.cargo/bin/cargo ]]; then
-        PATH=$HOME/.cargo/bin:$PATH
+    command -v cargo >/dev/null || rust_find
+    if ! command -v cargo >/dev/null && is_root && packages_offer cargo-web; then
+        step "installing cargo-web, rustc-web and rustfmt-web"
+        dev_dir_choose
+        packages_install cargo-web rustc-web rustfmt-web
     fi
-    command -v cargo >/dev/null || die "cargo is missing. Install Rust as https://rustup.rs says, then run this again"
+    command -v cargo >/dev/null || die "cargo is missing. Install Rust as https://rustup.rs says
+(or on Debian 12: apt-get install cargo-web rustc-web rustfmt-web), then run this again"
+    # A build of pgrx ends in an error without it, after minutes. The proxies of rustup exist without the component.
+    rustfmt --version >/dev/null 2>&1 || die "rustfmt is missing, and the build needs it. Install it, then run this again:
+    rustup component add rustfmt, or where Rust comes from Debian 12: sudo apt-get install rustfmt-web"
+}
+
+# Rust by rustup, in the home folder, under sudo also in that of the user who called it.
+rust_find() {
+    local home
+    for home in "${HOME:-}" "$(getent passwd "${SUDO_USER:-}" | cut -d: -f6)"; do
+        [[ $home && -x $home/.cargo/bin/cargo ]] || continue
+        export PATH=$home/.cargo/bin:$PATH RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
+        return
+    done
 }
 
 # Fills `missing` by looking for what each package brings, so other ways to have it count as well.
