@@ -254,6 +254,14 @@ pub(crate) fn not_an_hnsw_index(name: &str) -> ! {
     fail(Code::ERRCODE_WRONG_OBJECT_TYPE, message)
 }
 
+/// A table instead of one of its indexes, which the hint names.
+#[track_caller]
+pub(crate) fn table_instead_of_index(name: &str, indexes: &[String]) -> ! {
+    let message = format!("\"{name}\" is not an hnsw index");
+    let hint = format!("Indexes of this table: {}.", indexes.join(", "));
+    fail_with_hint(Code::ERRCODE_WRONG_OBJECT_TYPE, message, &hint)
+}
+
 #[track_caller]
 pub(crate) fn index_is_partitioned(name: &str) -> ! {
     let message = format!("index \"{name}\" is partitioned");

@@ -1,4 +1,4 @@
-//! What the last scan of this session took: for tests, and for whoever wonders why a query is slow.
+//! Counts of the last scan in this session, for tests and for users with a slow query. No row before the first scan.
 
 use std::cell::Cell;
 
@@ -23,12 +23,12 @@ pub(super) struct Cost {
 }
 
 thread_local! {
-    static LAST: Cell<Cost> = Cell::default();
+    static LAST: Cell<Option<Cost>> = const { Cell::new(None) };
 }
 
 /// Called when a scan ends.
 pub(super) fn set(cost: Cost) {
-    LAST.set(cost);
+    LAST.set(Some(cost));
 }
 
 sql_function!(hnsw_last_scan);
@@ -42,13 +42,14 @@ fn hnsw_last_scan() -> TableIterator<
         name!(rows, i64),
     ),
 > {
-    let cost = LAST.get();
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    TableIterator::once((
-        number(cost.walks),
-        number(cost.expansions),
-        number(cost.evaluations),
-        number(cost.pages),
-        number(cost.rows),
-    ))
+    TableIterator::new(LAST.get().into_iter().map(move |cost| {
+        (
+            number(cost.walks),
+            number(cost.expansions),
+            number(cost.evaluations),
+            number(cost.pages),
+            number(cost.rows),
+        )
+    }))
 }

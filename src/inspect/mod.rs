@@ -14,6 +14,8 @@ mod pages;
 mod rows;
 mod survey;
 
+use std::ffi::CStr;
+
 use layout::{Frozen, LAYOUT_VERSION, Measure, Metapage, PAGE_SIZE};
 use pgrx::iter::TableIterator;
 use pgrx::name;
@@ -133,6 +135,18 @@ fn measure_name(measure: Measure) -> &'static str {
     }
 }
 
+/// Both access methods make the same graph.
+const METHODS: [&CStr; 2] = [c"hnsw", c"ivfflat"];
+
+/// Raises an error that names the indexes if the relation is their table.
+fn not_an_index(oid: Oid) -> ! {
+    let indexes = open::indexes_of(oid, &METHODS);
+    if indexes.is_empty() {
+        error::not_an_hnsw_index(&open::name(oid));
+    }
+    error::table_instead_of_index(&open::name(oid), &indexes)
+}
+
 /// Opens an index that the user may look into. Asks for the right before it takes a lock.
 fn open_index(oid: Oid) -> OpenIndex {
     let table = open::table_of(oid);
@@ -142,12 +156,11 @@ fn open_index(oid: Oid) -> OpenIndex {
     let table = match (open::kind(oid), table) {
         (Kind::Index, Some(table)) => table,
         (Kind::PartitionedIndex, _) => error::index_is_partitioned(&open::name(oid)),
-        _ => error::not_an_hnsw_index(&open::name(oid)),
+        _ => not_an_index(oid),
     };
     memory::put_by(Reserve::Large);
     let open = OpenIndex::open(oid, table);
-    // Both access methods make the same graph.
-    if !open.is_of(c"hnsw") && !open.is_of(c"ivfflat") {
+    if !METHODS.iter().any(|method| open.is_of(method)) {
         error::not_an_hnsw_index(&open.index.name());
     }
     if open.is_others_temporary() {

@@ -46,6 +46,44 @@ pub(crate) fn table_of(index: Oid) -> Option<Oid> {
     (table != pg_sys::InvalidOid).then_some(table)
 }
 
+/// The names of a table's indexes by one of these access methods; empty if the relation is no table with rows.
+pub(crate) fn indexes_of(table: Oid, methods: &[&CStr]) -> Vec<String> {
+    // SAFETY: looks into the catalogs.
+    let kind = unsafe { pg_sys::get_rel_relkind(table) }.cast_unsigned();
+    if kind != pg_sys::RELKIND_RELATION && kind != pg_sys::RELKIND_MATVIEW {
+        return Vec::new();
+    }
+    let is_of = |&index: &Oid| {
+        let open = OpenIndex::open(index, table);
+        let found = methods.iter().any(|method| open.is_of(method));
+        open.close();
+        found
+    };
+    index_list(table)
+        .into_iter()
+        .filter(is_of)
+        .map(name)
+        .collect()
+}
+
+/// The indexes of a table.
+fn index_list(table: Oid) -> Vec<Oid> {
+    // SAFETY: opens the table, or raises an ERROR; the list has `length` oids, or is null where empty.
+    unsafe {
+        let relation = pg_sys::table_open(table, LOCK);
+        let list = pg_sys::RelationGetIndexList(relation);
+        let found = list.as_ref().map_or_else(Vec::new, |list| {
+            let length = usize::try_from(list.length).expect("a list has a length");
+            std::slice::from_raw_parts(list.elements, length)
+                .iter()
+                .map(|cell| cell.oid_value)
+                .collect()
+        });
+        pg_sys::table_close(relation, LOCK);
+        found
+    }
+}
+
 /// An index and its table, held open with the weakest lock.
 pub(crate) struct OpenIndex {
     pub(crate) index: Relation,

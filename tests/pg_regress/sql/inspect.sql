@@ -97,6 +97,8 @@ BEGIN
 		END LOOP;
 	END LOOP;
 END $$;
+-- the hint names the table's indexes
+SELECT * FROM hnsw_index_info('t');
 SELECT count(*) FROM hnsw_check('parts_1_embedding_idx');
 
 -- who may ask: owners of the table, superusers, members of pg_stat_scan_tables
