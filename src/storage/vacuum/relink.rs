@@ -26,14 +26,16 @@ pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &Eleme
         dead,
         search: Search::new(),
     };
-    let highest = relink.repair_upper(sweep);
-    relink.replace_entry_point(sweep, highest);
-    relink.repair_ground(sweep)
+    let (highest, ground) = relink.repair_ground(sweep);
+    // First the entry point. With the layers above repaired before it, beside inserts, links to freed slots were left.
+    relink.replace_entry_point(highest);
+    relink.repair_upper(sweep);
+    ground
 }
 
 /// What the lists of layer 0 lead to after their repair.
 pub(super) struct Ground {
-    /// Where it was started; none if the index has no live element.
+    /// Where it was started; none if the entry point was a tombstone.
     pub(super) entry: Option<ElementId>,
     pub(super) reach: Reach,
 }
@@ -48,53 +50,32 @@ struct Relink<'a> {
 impl Relink<'_> {
     /// Moves the entry point away from a tombstone, or up to a higher element: an insert that met a tombstone there made
     /// itself the entry point, whatever its level. The element given stays live: only this vacuum makes tombstones.
-    fn replace_entry_point(&self, sweep: &mut Sweep<'_>, highest: Option<EntryPoint>) {
+    fn replace_entry_point(&self, highest: Option<EntryPoint>) {
         let relation = self.index.relation();
-        let is_live = |entry: &EntryPoint| !self.dead.contains(entry.element);
-        let mut present = metapage::read(relation).entry_point;
-        let highest = match (highest, present.filter(is_live)) {
-            (None, None) => self.first_on_ground(sweep),
-            (highest, _) => highest,
-        };
         let stays = |entry: EntryPoint| {
-            is_live(&entry) && highest.is_none_or(|highest| highest.level <= entry.level)
+            !self.dead.contains(entry.element)
+                && highest.is_none_or(|highest| highest.level <= entry.level)
         };
+        let present = metapage::read(relation).entry_point;
         if present.map_or(highest.is_none(), stays) {
             return;
         }
         let mut metapage = Locked::acquire(relation);
         // An insert may have been faster.
-        present = metapage.contents.entry_point;
-        if !present.is_some_and(stays) {
+        if !metapage.contents.entry_point.is_some_and(stays) {
             metapage.contents.entry_point = highest;
             metapage.commit();
         }
     }
 
-    /// A live element, where none has a layer above 0.
-    fn first_on_ground(&self, sweep: &mut Sweep<'_>) -> Option<EntryPoint> {
-        let index = self.index;
-        let mut first = None;
-        let find = |block: u32, _, bytes: &[u8]| {
-            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-            for number in 0..view.used() {
-                let slot = index.expect(block, view.slot(number));
-                let id = index.geometry().element.join(block, number);
-                if first.is_none() && slot.is_live() {
-                    let level = slot.level();
-                    first = id.map(|element| EntryPoint { element, level });
-                }
-            }
-        };
-        sweep.each(&[PageKind::Element], find, |_, ()| ());
-        first
-    }
-
-    /// Repairs the lists of layer 0, and follows them from the entry point, each as it is after its repair.
-    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> Ground {
+    /// Repairs the lists of layer 0, and follows them from the entry point if it is live, each as it is after its repair. Returns
+    /// the highest live element, which is fit to be the entry point, too.
+    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> (Option<EntryPoint>, Ground) {
         let (index, dead) = (self.index, self.dead);
         let entry = metapage::read(index.relation()).entry_point;
         let entry = entry.map(|entry| entry.element);
+        let entry = entry.filter(|&entry| !dead.contains(entry));
+        let mut highest: Option<EntryPoint> = None;
         let reach = RefCell::new(reach::start(index, 0, entry));
         let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
@@ -111,6 +92,10 @@ impl Relink<'_> {
                 } else {
                     reach.show(element, slot.neighbors());
                 }
+                let level = slot.level();
+                if highest.is_none_or(|highest| level > highest.level) {
+                    highest = Some(EntryPoint { element, level });
+                }
             }
             broken
         };
@@ -122,32 +107,24 @@ impl Relink<'_> {
             reach::follow(&mut reach.borrow_mut());
         });
         let mut reach = reach.into_inner();
-        reach::finish(sweep, dead, 0, &mut reach);
-        Ground { entry, reach }
+        // From nowhere nothing is reached: `restore` starts anew.
+        if entry.is_some() {
+            reach::finish(sweep, dead, 0, &mut reach);
+        }
+        (highest, Ground { entry, reach })
     }
 
-    /// Repairs the lists of the layers above. Returns the highest of the live elements that have any, which is fit to be the entry
-    /// point.
-    fn repair_upper(&mut self, sweep: &mut Sweep<'_>) -> Option<EntryPoint> {
+    /// Repairs the lists of the layers above.
+    fn repair_upper(&mut self, sweep: &mut Sweep<'_>) {
         let (index, dead) = (self.index, self.dead);
-        let mut highest: Option<EntryPoint> = None;
         let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
-            let mut broken = Vec::new();
-            for number in 0..view.used() {
-                let list = index.expect(block, view.slot(number));
-                let (element, level) = (list.element(), list.level());
-                if !list.is_live() || dead.contains(element) {
-                    continue;
-                }
-                if list.neighbors().any(|neighbor| dead.contains(neighbor)) {
-                    broken.push((element, level));
-                }
-                if highest.is_none_or(|highest| level > highest.level) {
-                    highest = Some(EntryPoint { element, level });
-                }
-            }
-            broken
+            let lists = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
+            lists
+                .filter(|list| list.is_live() && !dead.contains(list.element()))
+                .filter(|list| list.neighbors().any(|neighbor| dead.contains(neighbor)))
+                .map(|list| (list.element(), list.level()))
+                .collect()
         };
         let repair = |_, broken: Vec<(ElementId, Level)>| {
             for (element, level) in broken {
@@ -155,7 +132,6 @@ impl Relink<'_> {
             }
         };
         sweep.each(&[PageKind::Upper], find, repair);
-        highest
     }
 
     /// Repairs one list; returns it as it is then. Each lost round is an insert's progress; a tombstone's slot is freed only when
