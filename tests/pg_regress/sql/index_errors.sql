@@ -73,7 +73,7 @@ INSERT INTO errors VALUES
 	($$SET hnsw.scan_mem_multiplier = 0.5$$, '22023 | 0.5 is outside the valid range for parameter "hnsw.scan_mem_multiplier" (1 .. 1000)'),
 	($$SET hnsw.no_such_setting = 1$$, '42602 | invalid configuration parameter name "hnsw.no_such_setting" | "hnsw" is a reserved prefix.'),
 	-- looking into indexes
-	($$SELECT * FROM hnsw_check('items')$$, '42809 | "items" is not an hnsw index');
+	($$SELECT * FROM hnsw_check('items')$$, '42809 | "items" is not an hnsw index | Indexes of this table: items_v, items_b, items_s.');
 
 SELECT statement, found FROM (SELECT *, failure(statement) AS found FROM errors) s WHERE found IS DISTINCT FROM message;
 SELECT count(*) AS errors FROM errors;
