@@ -47,4 +47,10 @@ impl Vectors for Measured<'_> {
     fn distance(&self, base: &Query, vector: u32) -> f32 {
         base.distance(self.code(vector))
     }
+
+    fn half_square(&self, vector: u32) -> f32 {
+        hnsw::half_square(self.codec.measure(), || {
+            self.base(vector).distance(self.code(vector))
+        })
+    }
 }

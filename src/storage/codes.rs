@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hnsw::{Candidate, ElementId, repair_neighbors, select_neighbors};
+use hnsw::{
+    Candidate, ElementId, fill_with_nearest, least_kept, repair_neighbors, select_neighbors,
+};
 use layout::SlotState;
 use quantize::{Codec, Query};
 
@@ -46,7 +48,7 @@ impl<'a> Codes<'a> {
         self
     }
 
-    fn get(&self, element: ElementId) -> Option<&[u8]> {
+    pub(super) fn get(&self, element: ElementId) -> Option<&[u8]> {
         let at = self.elements.binary_search(&element).ok()?;
         let len = self.codec.code_len();
         Some(&self.bytes[at * len..][..len])
@@ -79,39 +81,85 @@ impl<'a> Codes<'a> {
         candidates
     }
 
-    /// Algorithm 4 over codes; candidates that are not live are left out.
-    pub(super) fn select(&self, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
+    /// The neighbors that a new element with this code chooses; candidates that are not live are left out.
+    pub(super) fn choose(
+        &self,
+        code: &[u8],
+        candidates: &[Candidate],
+        max: usize,
+    ) -> Vec<Candidate> {
+        self.select(code, candidates, max, max)
+    }
+
+    /// What a list that ran over keeps, that of an element with this code.
+    pub(super) fn cut(
+        &self,
+        code: &[u8],
+        candidates: &[Candidate],
+        capacity: usize,
+    ) -> Vec<Candidate> {
+        self.select(code, candidates, capacity, least_kept(capacity))
+    }
+
+    /// Algorithm 4 over codes, and the nearest of the rest up to `fill`.
+    fn select(
+        &self,
+        base: &[u8],
+        candidates: &[Candidate],
+        max: usize,
+        fill: usize,
+    ) -> Vec<Candidate> {
         let live: Vec<(Candidate, &[u8])> = candidates
             .iter()
             .filter_map(|&candidate| Some((candidate, self.get(candidate.element)?)))
             .collect();
         let (candidates, codes): (Vec<Candidate>, Vec<&[u8]>) = live.into_iter().unzip();
-        let mut queries: Vec<Option<Query>> = codes.iter().map(|_| None).collect();
+        let measure = self.codec.measure();
+        let half_square =
+            hnsw::half_square(measure, || self.codec.query_from_code(base).distance(base));
+        let mut queries: Vec<Option<(Query, f32)>> = codes.iter().map(|_| None).collect();
         let mut selected = Vec::with_capacity(max);
         let between = |kept: usize, other: usize| {
-            queries[kept]
-                .get_or_insert_with(|| self.codec.query_from_code(codes[kept]))
-                .distance(codes[other])
+            let (query, longer) = queries[kept].get_or_insert_with(|| {
+                let query = self.codec.query_from_code(codes[kept]);
+                let longer =
+                    hnsw::half_square(measure, || query.distance(codes[kept])) - half_square;
+                (query, longer)
+            });
+            query.distance(codes[other]) + *longer
         };
         select_neighbors(&candidates, max, between, &mut selected);
+        fill_with_nearest(&candidates, fill, &mut selected);
         selected
     }
 
-    /// The neighbors kept, completed up to `max` from those offered. Both are sorted nearest first.
+    /// The neighbors that `base` kept, completed up to `max` from those offered, and up to `fill` with the nearest of the
+    /// rest. Both are sorted nearest first.
     pub(super) fn complete(
         &self,
-        kept: &[Candidate],
-        offered: &[Candidate],
+        base: &[u8],
+        (kept, offered): (&[Candidate], &[Candidate]),
         max: usize,
+        fill: usize,
     ) -> Vec<Candidate> {
+        let measure = self.codec.measure();
+        let half_square =
+            hnsw::half_square(measure, || self.codec.query_from_code(base).distance(base));
         // The nearest neighbors are compared with nearly all that is offered.
         let mut queries = BTreeMap::new();
-        repair_neighbors(kept, offered, max, |offered, neighbor| {
-            let query = queries
-                .entry(neighbor.element)
-                .or_insert_with(|| self.query(neighbor.element));
+        let mut completed = repair_neighbors(kept, offered, max, |offered, neighbor| {
+            let query = queries.entry(neighbor.element).or_insert_with(|| {
+                let code = self.get(neighbor.element)?;
+                let query = self.codec.query_from_code(code);
+                let longer = hnsw::half_square(measure, || query.distance(code)) - half_square;
+                Some((query, longer))
+            });
             let codes = query.as_ref().zip(self.get(offered.element));
-            codes.map_or(f32::INFINITY, |(query, code)| query.distance(code))
-        })
+            codes.map_or(f32::INFINITY, |((query, longer), code)| {
+                query.distance(code) + longer
+            })
+        });
+        fill_with_nearest(offered, fill, &mut completed);
+        completed
     }
 }

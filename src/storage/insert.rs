@@ -100,12 +100,12 @@ impl Store for Insertion<'_> {
 }
 
 impl StoreMut for Insertion<'_> {
-    fn select(&mut self, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
+    fn select(&mut self, _: &Query, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
         let elements: Vec<ElementId> = candidates
             .iter()
             .map(|candidate| candidate.element)
             .collect();
-        Codes::read(&mut self.graph, &elements).select(candidates, max)
+        Codes::read(&mut self.graph, &elements).choose(&self.code, candidates, max)
     }
 
     fn absorb(&mut self, query: &Query, candidates: &[Candidate]) -> bool {

@@ -1,6 +1,6 @@
 //! Changing neighbor lists on pages: a list is read, decided upon with no page locked, and written if it is still the same.
 
-use hnsw::{ElementId, Level, max_neighbors};
+use hnsw::{ElementId, Level, Store, max_neighbors};
 use layout::{Corrupt, ElementPage, ElementPageMut, UpperId, UpperPage, UpperPageMut};
 
 use super::buffer::{Access, Page};
@@ -41,14 +41,18 @@ pub(super) fn link(
     false
 }
 
-/// Has one of the chosen elements, nearest first, link to `new` on a layer. If all lists are full an element leaves one of
-/// them to which another in that list links. If there is none the furthest from the first leaves, and `new` links to it.
+/// Has one of the chosen elements, nearest first, link to `new` on a layer, or a neighbor of theirs that has room: where
+/// nobody wants the new ones they would otherwise drive the good neighbors out of the lists that all searches come by.
+/// If all those lists are full an element leaves one of the chosen to which another in that list links. If there is none the furthest from the first leaves, and `new` links to it.
 pub(super) fn force_link(
     graph: &mut PageGraph<'_>,
     chosen: impl Iterator<Item = ElementId> + Clone,
     level: Level,
     new: ElementId,
 ) {
+    if push_beside(graph, chosen.clone(), level, new) {
+        return;
+    }
     for of in chosen.clone() {
         if let Forced::Done = take_in(graph, of, level, new, true) {
             return;
@@ -66,6 +70,37 @@ pub(super) fn force_link(
             }
         }
     }
+}
+
+/// Adds `new` to the first list with room among those of the chosen and of their neighbors. False if there is none.
+fn push_beside(
+    graph: &mut PageGraph<'_>,
+    chosen: impl Iterator<Item = ElementId>,
+    level: Level,
+    new: ElementId,
+) -> bool {
+    let index = graph.index();
+    let max = max_neighbors(index.geometry().m.into(), level);
+    for of in chosen {
+        interrupt::check();
+        let full = match push(index, of, level, new) {
+            Push::Done => return true,
+            Push::Gone => continue,
+            Push::Full(full) => full,
+        };
+        // The latest are the ones that may have room.
+        for &member in full.iter().rev().filter(|&&member| member != new) {
+            let mut list = Vec::new();
+            graph.neighbors(member, level, &mut list);
+            if list.len() < max
+                && graph.is_live(member)
+                && matches!(push(index, member, level, new), Push::Done)
+            {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// What came of forcing a link.
@@ -172,8 +207,8 @@ fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
 /// What `of` keeps of its neighbors and the new one, by Algorithm 4 over codes; none if it is gone, or if it would have to
 /// leave out the new one for others.
 ///
-/// A neighbor to which no neighbor that stays links is kept too: it may have no other link, and no search would find it any
-/// more.
+/// A neighbor to which no neighbor that stays links may have no other link, and no search would find it any more. It is
+/// kept too where there is room for it; otherwise the new element links to it.
 fn reselect(
     graph: &mut PageGraph<'_>,
     of: ElementId,
@@ -182,12 +217,13 @@ fn reselect(
     new: ElementId,
     code: &[u8],
 ) -> Option<Vec<ElementId>> {
+    let index = graph.index();
     let codes = Codes::read(graph, &[&[of], full].concat());
     let base = codes.query(of)?;
     let codes = codes.with(new, code);
     let candidates = codes.candidates(&base, full.iter().copied().chain([new]));
     let mut kept: Vec<ElementId> = codes
-        .select(&candidates, full.len())
+        .cut(codes.get(of)?, &candidates, full.len())
         .iter()
         .map(|kept| kept.element)
         .collect();
@@ -198,9 +234,15 @@ fn reselect(
             !kept.contains(element) && covered.binary_search(element).is_err()
         };
         let lost: Vec<ElementId> = full.iter().copied().filter(is_lost).collect();
-        kept.extend(lost);
+        for lost in lost {
+            if kept.len() < full.len() {
+                kept.push(lost);
+            } else if graph.is_live(lost) && !matches!(push(index, new, level, lost), Push::Done) {
+                return None;
+            }
+        }
     }
-    (kept.len() <= full.len()).then_some(kept)
+    Some(kept)
 }
 
 /// Shows a live element's list to `decide` under an exclusive lock, and writes what it gives in a record.

@@ -36,7 +36,7 @@ pub(crate) fn find_place<S: Store>(
     query: &S::Query,
     params: &Params,
     level: Level,
-    mut select: impl FnMut(&mut S, &[Candidate], usize) -> Vec<Candidate>,
+    mut select: impl FnMut(&mut S, &S::Query, &[Candidate], usize) -> Vec<Candidate>,
 ) -> Place {
     let mut neighbors = vec![Vec::new(); usize::from(level) + 1];
     let mut entry = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn find_place<S: Store>(
                 params.ef_construction,
                 &mut nearest,
             );
-            neighbors[usize::from(layer)] = select(store, &nearest, params.m);
+            neighbors[usize::from(layer)] = select(store, query, &nearest, params.m);
             // Where nothing is live, the way down leads on from the same place.
             if !nearest.is_empty() {
                 std::mem::swap(&mut entry, &mut nearest);

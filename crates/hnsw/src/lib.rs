@@ -24,9 +24,9 @@ pub use memory::{Insertion, MemoryGraph, View};
 pub use reach::Reach;
 pub use repair::repair_neighbors;
 pub use search::{Counters, Descent, Search, SearchOptions};
-pub use select::{fill_with_nearest, select_neighbors};
+pub use select::{fill_with_nearest, least_kept, select_neighbors};
 pub use store::{Store, StoreMut};
-pub use vectors::{ElementQuery, Query, Vectors};
+pub use vectors::{ElementQuery, Query, Vectors, half_square};
 
 /// Layer of the hierarchy an element reaches; 0 holds all elements.
 pub type Level = u8;

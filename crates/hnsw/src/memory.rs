@@ -1,6 +1,6 @@
 //! The store of a build: u32 ids, never pointers.
 
-use crate::vectors::{ElementQuery, Query, Vectors, candidate, choose_among, select_among};
+use crate::vectors::{ElementQuery, Query, Vectors, candidate, choose_among, cut_to};
 use crate::{Candidate, ElementId, Level, Store, StoreMut, level_of, max_neighbors};
 use std::collections::TryReserveError;
 use std::marker::PhantomData;
@@ -314,8 +314,15 @@ impl<'a, V: Vectors> Insertion<'a, V> {
 }
 
 impl<V: Vectors> StoreMut for Insertion<'_, V> {
-    fn select(&mut self, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
-        choose_among(self.vectors, candidates, max)
+    fn select(
+        &mut self,
+        query: &ElementId,
+        candidates: &[Candidate],
+        max: usize,
+    ) -> Vec<Candidate> {
+        let mut chosen = Vec::with_capacity(max);
+        choose_among(self.vectors, query.0, candidates, max, &mut chosen);
+        chosen
     }
 
     /// Equal vectors are merged before a build, not here.
@@ -340,7 +347,7 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         if candidates.len() > max {
             candidates.sort_unstable();
             let all = std::mem::take(&mut candidates);
-            select_among(self.vectors, &all, max, &mut candidates);
+            cut_to(self.vectors, of.0, &all, max, &mut candidates);
         }
         let ids = candidates.iter().map(|c| c.element.0);
         self.graph.set_neighbors(of, level, ids);
@@ -351,6 +358,19 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         let Some(nearest) = chosen.first() else {
             return;
         };
+        let mut members = chosen
+            .iter()
+            .flat_map(|chosen| self.graph.neighbors(chosen.element, level))
+            .map(|&member| ElementId(member))
+            .filter(|&member| member != new);
+        let roomy = |member: &ElementId| {
+            self.graph.neighbors(*member, level).len() < max_neighbors(self.graph.m, level)
+        };
+        if let Some(member) = members.find(roomy) {
+            let list = [self.graph.neighbors(member, level), &[new.0]].concat();
+            self.graph.set_neighbors(member, level, list.into_iter());
+            return;
+        }
         let base = self.query(nearest.element);
         let neighbors = self.graph.neighbors(nearest.element, level);
         let mut kept: Vec<_> = neighbors.iter().map(|&n| base.measure(n)).collect();

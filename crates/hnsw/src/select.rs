@@ -26,7 +26,8 @@ pub fn select_neighbors(
 
 /// Algorithm 4's `keepPrunedConnections`: fills a selection up to `max` with the nearest that were left out.
 ///
-/// For the neighbors that a new element chooses. A list that others push into has better use for its free places.
+/// A new element fills all its places, a list that ran over as many as `least_kept` says. Without that, lists shrink to
+/// very few where the nearest of a base are near to everything: long vectors by inner product, short ones by L2.
 pub fn fill_with_nearest(candidates: &[Candidate], max: usize, selected: &mut Vec<Candidate>) {
     for candidate in candidates {
         if selected.len() >= max {
@@ -37,6 +38,13 @@ pub fn fill_with_nearest(candidates: &[Candidate], max: usize, selected: &mut Ve
         }
     }
     selected.sort_unstable();
+}
+
+/// How many neighbors a list of this capacity keeps at least when it runs over: a quarter of it stays free for those
+/// that come next, or every one of them would have the whole list selected anew.
+#[must_use]
+pub fn least_kept(capacity: usize) -> usize {
+    capacity - capacity / 4
 }
 
 #[cfg(test)]

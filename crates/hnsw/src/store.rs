@@ -25,9 +25,15 @@ pub trait Store {
 
 /// A store whose graph can grow.
 pub trait StoreMut: Store {
-    /// Selects up to `max` of the candidates (sorted nearest first) by Algorithm 4.
+    /// Chooses up to `max` neighbors for what `query` stands for from the candidates (sorted nearest first): by Algorithm
+    /// 4, then the nearest of the rest.
     /// Those that are not live are left out: vacuum is about to take them away.
-    fn select(&mut self, candidates: &[Candidate], max: usize) -> Vec<Candidate>;
+    fn select(
+        &mut self,
+        query: &Self::Query,
+        candidates: &[Candidate],
+        max: usize,
+    ) -> Vec<Candidate>;
 
     /// Gives what `query` stands for to an element that has the same code, if one of the candidates has.
     fn absorb(&mut self, query: &Self::Query, candidates: &[Candidate]) -> bool;

@@ -1,7 +1,7 @@
 //! What a graph in memory measures its elements by.
 
-use crate::{Candidate, ElementId, fill_with_nearest, select_neighbors};
-use quantize::CodeSet;
+use crate::{Candidate, ElementId, fill_with_nearest, least_kept, select_neighbors};
+use quantize::{CodeSet, Measure};
 
 /// The vectors of a build, named by their place: element `i` has vector `i`.
 pub trait Vectors: Sync {
@@ -24,6 +24,12 @@ pub trait Vectors: Sync {
     /// The distance of a vector to another, the same from either but for rounding.
     fn distance(&self, base: &Self::Base<'_>, vector: u32) -> f32;
 
+    /// Half the squared length of a vector where distances are negative inner products, otherwise 0. Two such distances
+    /// to one vector compare as squared L2 distances do once each has this of its base added.
+    fn half_square(&self, _vector: u32) -> f32 {
+        0.0
+    }
+
     /// Says that a vector will be measured soon.
     fn prefetch(&self, _vector: u32) {}
 }
@@ -45,9 +51,21 @@ impl Vectors for CodeSet {
         CodeSet::distance(self, *base, vector)
     }
 
+    fn half_square(&self, vector: u32) -> f32 {
+        half_square(self.measure(), || CodeSet::distance(self, vector, vector))
+    }
+
     #[inline]
     fn prefetch(&self, vector: u32) {
         CodeSet::prefetch(self, vector);
+    }
+}
+
+/// Half the squared length of a vector by its distance to itself, where that tells it; otherwise 0.
+pub fn half_square(measure: Measure, to_itself: impl FnOnce() -> f32) -> f32 {
+    match measure {
+        Measure::InnerProduct => to_itself() / -2.0,
+        Measure::L2 | Measure::L1 => 0.0,
     }
 }
 
@@ -110,17 +128,25 @@ pub(crate) fn candidate(distance: f32, element: u32) -> Candidate {
     }
 }
 
-/// Algorithm 4 over candidates sorted nearest first.
-pub(crate) fn select_among<V: Vectors>(
+/// Algorithm 4 over candidates for the neighbors of `base`, sorted nearest first.
+///
+/// By inner product a long vector is nearer to all others than they are to each other, and would stand in the way of
+/// all. So there, whether a candidate is nearer to a neighbor than to the base is asked of their L2 distances.
+fn select_among<V: Vectors>(
     vectors: &V,
+    base: u32,
     candidates: &[Candidate],
     max: usize,
     into: &mut Vec<Candidate>,
 ) {
-    let mut bases: Vec<Option<V::Base<'_>>> = candidates.iter().map(|_| None).collect();
+    let mut bases: Vec<Option<(V::Base<'_>, f32)>> = candidates.iter().map(|_| None).collect();
+    let half_square = vectors.half_square(base);
     let between = |kept: usize, other: usize| {
-        let base = bases[kept].get_or_insert_with(|| vectors.base(candidates[kept].element.0));
-        vectors.distance(base, candidates[other].element.0)
+        let (base, longer) = bases[kept].get_or_insert_with(|| {
+            let kept = candidates[kept].element.0;
+            (vectors.base(kept), vectors.half_square(kept) - half_square)
+        });
+        vectors.distance(base, candidates[other].element.0) + *longer
     };
     select_neighbors(candidates, max, between, into);
 }
@@ -131,11 +157,23 @@ pub(crate) fn select_among<V: Vectors>(
 /// recall more at ef 40; on text embeddings it makes no difference that stands out from chance.)
 pub(crate) fn choose_among<V: Vectors>(
     vectors: &V,
+    base: u32,
     candidates: &[Candidate],
     max: usize,
-) -> Vec<Candidate> {
-    let mut chosen = Vec::with_capacity(max);
-    select_among(vectors, candidates, max, &mut chosen);
-    fill_with_nearest(candidates, max, &mut chosen);
-    chosen
+    into: &mut Vec<Candidate>,
+) {
+    select_among(vectors, base, candidates, max, into);
+    fill_with_nearest(candidates, max, into);
+}
+
+/// What a list that ran over keeps: Algorithm 4, and the nearest of the rest up to `least_kept`.
+pub(crate) fn cut_to<V: Vectors>(
+    vectors: &V,
+    base: u32,
+    candidates: &[Candidate],
+    capacity: usize,
+    into: &mut Vec<Candidate>,
+) {
+    select_among(vectors, base, candidates, capacity, into);
+    fill_with_nearest(candidates, least_kept(capacity), into);
 }

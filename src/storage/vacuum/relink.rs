@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use hnsw::{ElementId, ElementSet, Level, Reach, Search, Store, max_neighbors};
+use hnsw::{ElementId, ElementSet, Level, Reach, Search, Store, least_kept, max_neighbors};
 use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
 
 use super::{Sweep, reach};
@@ -154,8 +154,8 @@ impl Relink<'_> {
         }
     }
 
-    /// What a list should be: its live neighbors, completed from the neighbors of the dead ones, or by a search if few are
-    /// left. None if the element itself is gone.
+    /// What a list should be: its live neighbors, completed from the neighbors of the dead ones, or by a search if less than
+    /// half of it is filled then. None if the element itself is gone.
     fn repaired(
         &mut self,
         graph: &mut PageGraph<'_>,
@@ -179,15 +179,16 @@ impl Relink<'_> {
             &kept,
             offered,
             max.min(kept.len() + PER_DEAD * gone.len()),
+            0,
         )?;
-        if new.len() >= max / 4 {
+        if new.len() >= max / 2 {
             return Some(new);
         }
         let found = self.find_near(graph, element, level)?;
-        self.complete(graph, element, &new, found, max)
+        self.complete(graph, element, &new, found, max, least_kept(max))
     }
 
-    /// Adds to the neighbors kept those offered that Algorithm 4 accepts beside them.
+    /// Adds to the neighbors kept those offered that Algorithm 4 accepts beside them, and up to `fill` the nearest others.
     fn complete(
         &self,
         graph: &mut PageGraph<'_>,
@@ -195,6 +196,7 @@ impl Relink<'_> {
         kept: &[ElementId],
         mut offered: Vec<ElementId>,
         max: usize,
+        fill: usize,
     ) -> Option<Vec<ElementId>> {
         offered.sort_unstable();
         offered.dedup();
@@ -207,7 +209,7 @@ impl Relink<'_> {
         let offered = codes.candidates(&base, offered.into_iter());
         Some(
             codes
-                .complete(&kept, &offered, max)
+                .complete(codes.get(element)?, (&kept, &offered), max, fill)
                 .iter()
                 .map(|neighbor| neighbor.element)
                 .collect(),

@@ -9,7 +9,7 @@ use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
 use crate::insert::find_place;
 use crate::memory::{filled, write_list};
-use crate::vectors::{ElementQuery, candidate, choose_among, select_among};
+use crate::vectors::{ElementQuery, candidate, choose_among, cut_to};
 use crate::{
     Candidate, ElementId, Level, MemoryGraph, Params, Search, View, max_neighbors, scramble,
 };
@@ -133,8 +133,10 @@ impl<V: Vectors> Builder<'_, V> {
     ) -> Result<Vec<Chosen>, Stopped> {
         self.watch.check()?;
         let query = ElementQuery::new(self.vectors, element.0);
-        let select = |_: &mut View<'_, _>, candidates: &[Candidate], max: usize| {
-            choose_among(self.vectors, candidates, max)
+        let select = |_: &mut View<'_, _>, _: &_, candidates: &[Candidate], max: usize| {
+            let mut chosen = Vec::with_capacity(max);
+            choose_among(self.vectors, element.0, candidates, max, &mut chosen);
+            chosen
         };
         let level = graph.level(element);
         let search = &mut self.scratch.mine().search;
@@ -204,7 +206,13 @@ impl<V: Vectors> Builder<'_, V> {
         );
         candidates.sort_unstable();
         selected.clear();
-        select_among(self.vectors, candidates, list.len(), selected);
+        cut_to(
+            self.vectors,
+            links[0].of.0,
+            candidates,
+            list.len(),
+            selected,
+        );
         write_list(list, selected.iter().map(|c| c.element.0));
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::partition::Leaves;
 use super::per_thread::PerThread;
 use super::segments::Effort;
 use super::{Stopped, Watch, try_filled};
-use crate::vectors::{ElementQuery, candidate, select_among};
+use crate::vectors::{ElementQuery, candidate, choose_among, cut_to};
 use crate::visited::Visited;
 use crate::{Candidate, ElementId};
 use quantize::CodeSet;
@@ -138,7 +138,7 @@ impl Scratch {
         }
     }
 
-    /// Algorithm 4 over them. Sorted by distance and id, they do not depend on the order of the leaves.
+    /// Chooses among them. Sorted by distance and id, they do not depend on the order of the leaves.
     fn select(&mut self, codes: &CodeSet, element: u32, effort: &Effort) {
         for &id in &self.ids {
             codes.prefetch(id);
@@ -149,7 +149,13 @@ impl Scratch {
             .extend(self.ids.iter().map(|&id| query.measure(id)));
         self.candidates.sort_unstable();
         self.selected.clear();
-        select_among(codes, &self.candidates, effort.m, &mut self.selected);
+        choose_among(
+            codes,
+            element,
+            &self.candidates,
+            effort.m,
+            &mut self.selected,
+        );
     }
 }
 
@@ -184,7 +190,7 @@ pub(super) fn link_back<L: Send>(
         watch.check()?;
         let scratch = &mut *scratch.mine();
         scratch.join(forward.list(place), back.group(place));
-        write(list, scratch.cut(codes, capacity));
+        write(list, scratch.cut(codes, order[place], capacity));
         Ok(())
     })
 }
@@ -205,12 +211,18 @@ impl Scratch {
         self.candidates.sort_unstable();
     }
 
-    fn cut(&mut self, codes: &CodeSet, capacity: usize) -> &[Candidate] {
+    fn cut(&mut self, codes: &CodeSet, element: u32, capacity: usize) -> &[Candidate] {
         if self.candidates.len() <= capacity {
             return &self.candidates;
         }
         self.selected.clear();
-        select_among(codes, &self.candidates, capacity, &mut self.selected);
+        cut_to(
+            codes,
+            element,
+            &self.candidates,
+            capacity,
+            &mut self.selected,
+        );
         &self.selected
     }
 }
