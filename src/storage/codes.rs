@@ -88,7 +88,7 @@ impl<'a> Codes<'a> {
         candidates: &[Candidate],
         max: usize,
     ) -> Vec<Candidate> {
-        self.select(code, candidates, max, max)
+        self.select(code, candidates, max, least_kept(max))
     }
 
     /// What a list that ran over keeps, that of an element with this code.

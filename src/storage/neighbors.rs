@@ -154,7 +154,7 @@ fn take_in(
     // It may have no other link; from now on the way to it leads over the new element. A tombstone leaves for good: vacuum may
     // have been at the new element's list already.
     if !kindly && graph.is_live(furthest) {
-        push(index, new, level, furthest);
+        push_or_displace(index, new, level, furthest);
     }
     if replace(index, of, level, &full, &list) {
         Forced::Done
@@ -202,6 +202,18 @@ fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
         Some([list, &[new]].concat())
     });
     pushed
+}
+
+/// Adds to the list of an element that has just joined. If it is full its first neighbor leaves, which the element chose
+/// and which others link to: on the layers above 0 an element chooses as many as its list holds.
+fn push_or_displace(index: &Index, of: ElementId, level: Level, new: ElementId) {
+    while let Push::Full(full) = push(index, of, level, new) {
+        interrupt::check();
+        let list = [&full[1..], &[new]].concat();
+        if replace(index, of, level, &full, &list) {
+            return;
+        }
+    }
 }
 
 /// What `of` keeps of its neighbors and the new one, by Algorithm 4 over codes; none if it is gone, or if it would have to
