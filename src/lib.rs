@@ -23,7 +23,7 @@ use pg_tests::pg_test;
 extern "C-unwind" fn _PG_init() {
     pg::boundary::init();
     // Functions of types allocate without a beginning of their own. First of all: Postgres calls this again after an error.
-    pg::memory::put_by(pg::memory::Reserve::Small);
+    pg::memory::reserve(pg::memory::Reserve::Small);
     settings::init();
     am::options::init();
     pg::creation::on_new_index(am::check_new_index);

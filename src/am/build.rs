@@ -94,7 +94,7 @@ fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
     };
     Frozen {
         kind: class.stored,
-        measure: class.measure,
+        metric: class.metric,
         code_bits: bits.number(),
         dimensions,
         seed: SEED,

@@ -1,7 +1,7 @@
 //! Which operator class an index has: what its vectors are prepared for, and how they are measured.
 
 use distance::{BitMetric, Metric};
-use layout::{Measure, VectorKind, max_code_len, widest_code_len};
+use layout::{IndexMetric, VectorKind, max_code_len, widest_code_len};
 use pgrx::pg_sys;
 use quantize::{CodeBits, Codec, Value};
 
@@ -35,7 +35,7 @@ const MAX_NON_ZERO: usize = 1000;
 pub(super) struct OperatorClass {
     /// The kind, as the metapage names it.
     pub(super) stored: VectorKind,
-    pub(super) measure: Measure,
+    pub(super) metric: IndexMetric,
     operator: Operator,
 }
 
@@ -55,18 +55,18 @@ unsafe extern "C-unwind" {
 
 /// Distance functions of operator classes: kind, and measure without and with a norm function.
 #[rustfmt::skip]
-const CLASSES: [(Function, VectorKind, Measure, Measure); 11] = [
-    (vector_l2_squared_distance_wrapper, VectorKind::F32, Measure::L2, Measure::L2),
-    (vector_negative_inner_product_wrapper, VectorKind::F32, Measure::InnerProduct, Measure::Cosine),
-    (l1_distance_wrapper, VectorKind::F32, Measure::L1, Measure::L1),
-    (halfvec_l2_squared_distance_wrapper, VectorKind::F16, Measure::L2, Measure::L2),
-    (halfvec_negative_inner_product_wrapper, VectorKind::F16, Measure::InnerProduct, Measure::Cosine),
-    (halfvec_l1_distance_wrapper, VectorKind::F16, Measure::L1, Measure::L1),
-    (hamming_distance_wrapper, VectorKind::Bit, Measure::Hamming, Measure::Hamming),
-    (jaccard_distance_wrapper, VectorKind::Bit, Measure::Jaccard, Measure::Jaccard),
-    (sparsevec_l2_squared_distance_wrapper, VectorKind::Sparse, Measure::L2, Measure::L2),
-    (sparsevec_negative_inner_product_wrapper, VectorKind::Sparse, Measure::InnerProduct, Measure::Cosine),
-    (sparsevec_l1_distance_wrapper, VectorKind::Sparse, Measure::L1, Measure::L1),
+const CLASSES: [(Function, VectorKind, IndexMetric, IndexMetric); 11] = [
+    (vector_l2_squared_distance_wrapper, VectorKind::F32, IndexMetric::L2, IndexMetric::L2),
+    (vector_negative_inner_product_wrapper, VectorKind::F32, IndexMetric::InnerProduct, IndexMetric::Cosine),
+    (l1_distance_wrapper, VectorKind::F32, IndexMetric::L1, IndexMetric::L1),
+    (halfvec_l2_squared_distance_wrapper, VectorKind::F16, IndexMetric::L2, IndexMetric::L2),
+    (halfvec_negative_inner_product_wrapper, VectorKind::F16, IndexMetric::InnerProduct, IndexMetric::Cosine),
+    (halfvec_l1_distance_wrapper, VectorKind::F16, IndexMetric::L1, IndexMetric::L1),
+    (hamming_distance_wrapper, VectorKind::Bit, IndexMetric::Hamming, IndexMetric::Hamming),
+    (jaccard_distance_wrapper, VectorKind::Bit, IndexMetric::Jaccard, IndexMetric::Jaccard),
+    (sparsevec_l2_squared_distance_wrapper, VectorKind::Sparse, IndexMetric::L2, IndexMetric::L2),
+    (sparsevec_negative_inner_product_wrapper, VectorKind::Sparse, IndexMetric::InnerProduct, IndexMetric::Cosine),
+    (sparsevec_l1_distance_wrapper, VectorKind::Sparse, IndexMetric::L1, IndexMetric::L1),
 ];
 
 impl OperatorClass {
@@ -87,11 +87,11 @@ impl OperatorClass {
         let Some(&(_, stored, plain, normed)) = known else {
             error::type_not_supported(&index.access_method())
         };
-        let measure = if has_norm { normed } else { plain };
+        let metric = if has_norm { normed } else { plain };
         Self {
             stored,
-            measure,
-            operator: operator(stored, measure),
+            metric,
+            operator: operator(stored, metric),
         }
     }
 
@@ -108,13 +108,13 @@ impl OperatorClass {
     /// What an estimate over codes means as the operator's value, as a lower bound.
     pub(super) fn lower_bound(&self, estimate: f32, error: f32) -> f64 {
         let bound = f64::from(estimate) - SURENESS * f64::from(error) - SMALLEST;
-        match self.measure {
-            Measure::L2 => bound.max(0.0).sqrt() * (1.0 - ROUNDING),
+        match self.metric {
+            IndexMetric::L2 => bound.max(0.0).sqrt() * (1.0 - ROUNDING),
             // Of unit vectors: |x - y|^2 = 2 (1 - cos).
-            Measure::Cosine => bound.max(0.0) / 2.0 - ROUNDING,
-            Measure::InnerProduct => bound,
-            Measure::L1 | Measure::Hamming => bound.max(0.0),
-            Measure::Jaccard => bound.max(0.0) * (1.0 - ROUNDING),
+            IndexMetric::Cosine => bound.max(0.0) / 2.0 - ROUNDING,
+            IndexMetric::InnerProduct => bound,
+            IndexMetric::L1 | IndexMetric::Hamming => bound.max(0.0),
+            IndexMetric::Jaccard => bound.max(0.0) * (1.0 - ROUNDING),
         }
     }
 
@@ -139,7 +139,7 @@ impl OperatorClass {
     /// rotated and need more of them.
     fn code_bits(&self, dimensions: usize, max_code_len: usize) -> Option<CodeBits> {
         let chosen = CodeBits::choose(dimensions, max_code_len)?;
-        if self.measure == Measure::L1 && chosen != CodeBits::Exact {
+        if self.metric == IndexMetric::L1 && chosen != CodeBits::Exact {
             return CodeBits::B8.fit(dimensions, max_code_len);
         }
         Some(chosen)
@@ -170,7 +170,7 @@ impl OperatorClass {
         };
         let is_directed = match &mut value {
             Value::Dense(values) | Value::Sparse { values, .. }
-                if self.measure == Measure::Cosine =>
+                if self.metric == IndexMetric::Cosine =>
             {
                 normalize(values)
             }
@@ -197,7 +197,7 @@ pub(crate) fn declared(index: Relation) -> Declared {
     let class = OperatorClass::of(index);
     Declared {
         kind: class.stored,
-        measure: class.measure,
+        metric: class.metric,
         dimensions: u32::try_from(index.first_typmod()).ok(),
     }
 }
@@ -216,14 +216,14 @@ fn normalize(values: &mut [f32]) -> bool {
     true
 }
 
-fn operator(stored: VectorKind, measure: Measure) -> Operator {
-    let metric = match measure {
-        Measure::L2 => Metric::L2,
-        Measure::InnerProduct => Metric::InnerProduct,
-        Measure::Cosine => Metric::Cosine,
-        Measure::L1 => Metric::L1,
-        Measure::Hamming => return Operator::of_bits(BitMetric::Hamming),
-        Measure::Jaccard => return Operator::of_bits(BitMetric::Jaccard),
+fn operator(stored: VectorKind, metric: IndexMetric) -> Operator {
+    let metric = match metric {
+        IndexMetric::L2 => Metric::L2,
+        IndexMetric::InnerProduct => Metric::InnerProduct,
+        IndexMetric::Cosine => Metric::Cosine,
+        IndexMetric::L1 => Metric::L1,
+        IndexMetric::Hamming => return Operator::of_bits(BitMetric::Hamming),
+        IndexMetric::Jaccard => return Operator::of_bits(BitMetric::Jaccard),
     };
     match stored {
         VectorKind::F32 => Operator::of_dense(distance::Kind::F32, metric),

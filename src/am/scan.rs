@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 
-use hnsw::{Candidate, Counters, ElementId, Emission, Search, SearchOptions, Step};
+use hnsw::{Candidate, Counters, ElementId, RerankQueue, Search, SearchOptions, Step};
 use layout::{Corrupt, HeapTid};
 use pgrx::{PgMemoryContexts, pg_sys};
 use quantize::Query;
@@ -113,7 +113,7 @@ pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
 #[derive(Default)]
 struct Scratch {
     search: Search,
-    emission: Emission<Found, HeapTid>,
+    queue: RerankQueue<Found, HeapTid>,
     found: Vec<Candidate>,
     tids: Vec<HeapTid>,
 }
@@ -130,15 +130,15 @@ impl Scratch {
 
     /// Bytes that what the scan has met so far may take.
     fn memory(&self) -> usize {
-        self.search.memory() + self.emission.memory()
+        self.search.memory() + self.queue.memory()
     }
 
     /// More is given back to the machine when a scan ends.
     const MOST: usize = 1 << 20;
 
     fn hand_on(mut self: Box<Self>) {
-        self.emission.clear();
-        if self.search.capacity() + self.emission.capacity() < Self::MOST {
+        self.queue.clear();
+        if self.search.capacity() + self.queue.capacity() < Self::MOST {
             SPARE.set(Some(self));
         }
     }
@@ -368,7 +368,7 @@ impl Scan {
         self.cost = Cost::default();
         self.returned.clear();
         self.found = 0;
-        self.scratch.emission.clear();
+        self.scratch.queue.clear();
         self.walking = false;
         self.horizon = f64::NEG_INFINITY;
         self.settled = f64::NEG_INFINITY;
@@ -473,10 +473,10 @@ impl Scan {
                 self.find_more();
                 continue;
             }
-            match self.scratch.emission.step() {
-                Step::Measure(found, bound) => self.measure(found, bound),
+            match self.scratch.queue.step() {
+                Step::Rerank(found, bound) => self.measure(found, bound),
                 Step::Emit(tid, distance) if distance > self.horizon => {
-                    self.scratch.emission.push_measured(tid, distance);
+                    self.scratch.queue.push_exact(tid, distance);
                     self.find_more();
                 }
                 Step::Emit(tid, distance) if self.is_in_order(distance) => {
@@ -507,7 +507,7 @@ impl Scan {
         self.threshold < f64::INFINITY
             && self
                 .scratch
-                .emission
+                .queue
                 .bound()
                 .is_some_and(|bound| bound > self.threshold || bound.is_nan())
     }
@@ -546,20 +546,20 @@ impl Scan {
             self.cost.rows += 1;
             if let Some(distance) = distance {
                 alike = alike.with(distance);
-                self.scratch.emission.push_measured(tid, distance);
+                self.scratch.queue.push_exact(tid, distance);
             } else if let Some(from) = from.filter(|_| self.may_mark && rows.is_dead()) {
                 self.dead.push(&self.index, &from, tid);
             }
         }
         if let Some(chain) = more {
             self.scratch
-                .emission
-                .push_found(Found::Rows(chain, alike), alike.bound(bound));
+                .queue
+                .push_estimate(Found::Rows(chain, alike), alike.bound(bound));
         }
     }
 
     fn reserve_queue(&mut self, found: usize, measured: usize) {
-        if !self.scratch.emission.reserve(found, measured) {
+        if !self.scratch.queue.reserve(found, measured) {
             error::out_of_memory(self.scratch.memory());
         }
     }
@@ -617,8 +617,8 @@ impl Scan {
         for candidate in &self.scratch.found {
             let bound = self.class.lower_bound(candidate.distance, candidate.error);
             self.scratch
-                .emission
-                .push_found(Found::Element(candidate.element), bound);
+                .queue
+                .push_estimate(Found::Element(candidate.element), bound);
         }
         !self.scratch.found.is_empty()
     }
@@ -723,7 +723,7 @@ impl Scan {
     /// Searches from the entry point until no vacuum comes in between, for what was found so far and as much beyond. Rows that
     /// were returned already are passed over.
     fn start_again(&mut self) {
-        self.scratch.emission.clear();
+        self.scratch.queue.clear();
         self.late = 0;
         self.returned.remember();
         self.horizon = f64::NEG_INFINITY;

@@ -26,7 +26,7 @@ pub(super) unsafe extern "C-unwind" fn ambulkdelete(
                 let mut tid = heap::item_pointer(tid);
                 pg_sys::ffi::pg_guard_ffi_boundary(|| callback(&raw mut tid, callback_state))
             };
-            memory::put_by(Reserve::Large);
+            memory::reserve(Reserve::Large);
             let counts = vacuum::remove_rows(
                 &Index::open(relation),
                 options::params(relation).ef_construction,

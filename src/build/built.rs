@@ -1,7 +1,7 @@
 //! What the cells of a build have given out: elements in page order, lists of neighbors, rows that equal others.
 
 use hnsw::build::cells::{CELLS_OF_A_VECTOR, Plan, UpperLayers};
-use hnsw::build::{Near, Stretches};
+use hnsw::build::{Neighbor, Stretches};
 use hnsw::{Level, Params, level_of};
 use quantize::Codec;
 
@@ -152,7 +152,7 @@ impl Built {
         members: &[u32],
         level: Level,
         local: u32,
-        near: &[Near],
+        near: &[Neighbor],
     ) {
         let element = |local: u32| members[local as usize] as usize;
         self.record.clear();

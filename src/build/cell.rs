@@ -52,7 +52,7 @@ impl Cell {
             format,
             rows: Vec::new(),
             homes: Vec::new(),
-            set: CodeSet::new(codec.routing_dimensions(), codec.measure()),
+            set: CodeSet::new(codec.routing_dimensions(), codec.metric()),
             codes: Codes::new(format.code),
             near: Vec::new(),
             known: HashMap::new(),
@@ -182,7 +182,7 @@ impl Cell {
             let members = Measured::new(codec, &self.codes, Some(members));
             return by_insertion(&members, params, level, watch);
         }
-        let mut subset = CodeSet::new(self.set.dimensions(), self.set.measure());
+        let mut subset = CodeSet::new(self.set.dimensions(), self.set.metric());
         subset.try_reserve(members.len())?;
         members
             .iter()

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use hnsw::build::cells::{CELLS_OF_A_VECTOR, Cells, Method, Plan, Task, UpperLayers};
 use hnsw::build::{Ground, Stopped, Watch, connect_stretches};
 use hnsw::{Level, Params, level_of};
-use quantize::{CodeSet, Codec, EncodedRow, Measure};
+use quantize::{CodeMetric, CodeSet, Codec, EncodedRow};
 
 use super::buckets::Buckets;
 use super::built::{Built, ListFile};
@@ -428,12 +428,12 @@ fn routing_codes<'r>(
     format: Format,
     records: impl Iterator<Item = &'r [u8]>,
 ) -> CodeSet {
-    let measure = match codec.measure() {
+    let metric = match codec.metric() {
         // Near by the one is near enough by the other.
-        Measure::L1 => Measure::L2,
-        measure => measure,
+        CodeMetric::L1 => CodeMetric::L2,
+        metric => metric,
     };
-    let mut codes = CodeSet::new(codec.routing_dimensions(), measure);
+    let mut codes = CodeSet::new(codec.routing_dimensions(), metric);
     let mut row = EncodedRow::new();
     let mut values = vec![0.0; codec.routing_dimensions()];
     for record in records {

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use layout::{Frozen, Geometry, HeapTid, VectorKind, max_code_len, widest_code_len};
-use quantize::{CodeSet, Codec, EncodedRow, Measure, Rotation, Value};
+use quantize::{CodeMetric, CodeSet, Codec, EncodedRow, Rotation, Value};
 
 use super::format::Format;
 use super::source::to_u32;
@@ -73,7 +73,7 @@ impl Encoder {
         row: &mut EncodedRow,
     ) {
         moved.copy_from_slice(vector);
-        if let (Measure::L2, Some(center)) = (self.codec.measure(), &self.center) {
+        if let (CodeMetric::L2, Some(center)) = (self.codec.metric(), &self.center) {
             moved
                 .iter_mut()
                 .zip(center)
@@ -88,7 +88,7 @@ impl Encoder {
         let mut encoded = Encoded {
             codes: vec![0; chunk.tids.len() * code_len],
             hashes: Vec::with_capacity(chunk.tids.len()),
-            set: CodeSet::new(dimensions, self.codec.measure()),
+            set: CodeSet::new(dimensions, self.codec.metric()),
             tids: chunk.tids,
         };
         let mut row = EncodedRow::new();
@@ -196,7 +196,7 @@ pub(super) struct Elements {
 impl Elements {
     fn new(plain: &Codec) -> Self {
         Self {
-            set: CodeSet::new(plain.routing_dimensions(), plain.measure()),
+            set: CodeSet::new(plain.routing_dimensions(), plain.metric()),
             codes: Codes::new(plain.code_len()),
             tids: Vec::new(),
             more: Vec::new(),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use hnsw::build::cells::join;
-use hnsw::build::{FREE, Near, Stopped, Watch};
+use hnsw::build::{FREE, Neighbor, Stopped, Watch};
 use hnsw::{Level, max_neighbors};
 use rayon::prelude::*;
 
@@ -99,12 +99,12 @@ fn entries(records: &[u8], places: &[u32]) -> Vec<Entry> {
     entries
 }
 
-fn joined(records: &[u8], entries: &[Entry], places: &[u32], capacity: usize) -> Vec<Near> {
+fn joined(records: &[u8], entries: &[Entry], places: &[u32], capacity: usize) -> Vec<Neighbor> {
     let mut near = Vec::with_capacity(2 * capacity);
     for entry in entries {
         let count = read_u32(records, entry.offset + 4) as usize & 0xffff;
         let list = &records[entry.offset + LIST_HEAD..][..count * LIST_ENTRY];
-        near.extend(list.chunks_exact(LIST_ENTRY).map(|neighbor| Near {
+        near.extend(list.chunks_exact(LIST_ENTRY).map(|neighbor| Neighbor {
             element: places[read_u32(neighbor, 0) as usize],
             distance: f32::from_bits(read_u32(neighbor, 4)),
         }));

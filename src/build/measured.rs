@@ -49,7 +49,7 @@ impl Vectors for Measured<'_> {
     }
 
     fn half_square(&self, vector: u32) -> f32 {
-        hnsw::half_square(self.codec.measure(), || {
+        hnsw::half_square(self.codec.metric(), || {
             self.base(vector).distance(self.code(vector))
         })
     }

@@ -38,10 +38,10 @@ impl Workers {
     ///
     /// All signals are blocked in the threads: signals are for Postgres' own thread.
     pub(super) fn start(threads: usize) -> Self {
-        memory::put_by(Reserve::Large);
+        memory::reserve(Reserve::Large);
         // The start of a thread allocates without reporting failure, so check beforehand.
         let needed = threads * THREAD_BYTES;
-        if !memory::is_there(needed) {
+        if !memory::can_allocate(needed) {
             error::out_of_memory(needed);
         }
         let mut wanted = threads;

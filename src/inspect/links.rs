@@ -28,7 +28,7 @@ impl Store for Graph<'_, '_> {
         self.pages.neighbors(of, level, into);
     }
 
-    fn measure(&mut self, (): &(), _: &[ElementId], _: &mut Vec<Candidate>) {}
+    fn estimate(&mut self, (): &(), _: &[ElementId], _: &mut Vec<Candidate>) {}
 }
 
 impl Inspect for Graph<'_, '_> {

@@ -16,7 +16,7 @@ mod survey;
 
 use std::ffi::CStr;
 
-use layout::{Frozen, LAYOUT_VERSION, Measure, Metapage, PAGE_SIZE};
+use layout::{Frozen, IndexMetric, LAYOUT_VERSION, Metapage, PAGE_SIZE};
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_sys::Oid;
@@ -117,21 +117,21 @@ fn hnsw_index_info(
         frozen.code_bits.into(),
         frozen.dimensions.cast_signed(),
         frozen.geometry.m.into(),
-        measure_name(frozen.measure),
+        metric_name(frozen.metric),
         LAYOUT_VERSION.cast_signed(),
         number(frozen.built_elements),
     ))
 }
 
 /// As in the names of operator classes.
-fn measure_name(measure: Measure) -> &'static str {
-    match measure {
-        Measure::L2 => "l2",
-        Measure::InnerProduct => "ip",
-        Measure::Cosine => "cosine",
-        Measure::L1 => "l1",
-        Measure::Hamming => "hamming",
-        Measure::Jaccard => "jaccard",
+fn metric_name(metric: IndexMetric) -> &'static str {
+    match metric {
+        IndexMetric::L2 => "l2",
+        IndexMetric::InnerProduct => "ip",
+        IndexMetric::Cosine => "cosine",
+        IndexMetric::L1 => "l1",
+        IndexMetric::Hamming => "hamming",
+        IndexMetric::Jaccard => "jaccard",
     }
 }
 
@@ -158,7 +158,7 @@ fn open_index(oid: Oid) -> OpenIndex {
         (Kind::PartitionedIndex, _) => error::index_is_partitioned(&open::name(oid)),
         _ => not_an_index(oid),
     };
-    memory::put_by(Reserve::Large);
+    memory::reserve(Reserve::Large);
     let open = OpenIndex::open(oid, table);
     if !METHODS.iter().any(|method| open.is_of(method)) {
         error::not_an_hnsw_index(&open.index.name());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use layout::{ElementPage, HeapTid, Measure, OverflowPage, SlotState, VectorKind};
+use layout::{ElementPage, HeapTid, IndexMetric, OverflowPage, SlotState, VectorKind};
 
 use super::findings::Findings;
 use super::pages::Pages;
@@ -120,7 +120,7 @@ pub(super) fn find_missing(
 
 /// Whether a value is not left out of the index: a zero vector has no direction.
 fn is_indexed(frozen: &layout::Frozen, value: &IndexedValue) -> bool {
-    if frozen.measure != Measure::Cosine {
+    if frozen.metric != IndexMetric::Cosine {
         return true;
     }
     let kind = match frozen.kind {

@@ -7,10 +7,10 @@ use layout::HeapTid;
 use pgrx::pg_sys;
 
 use super::boundary::boundary;
-use super::glance;
 use super::row_hints::RowHints;
 use super::snapshot::Snapshot;
 use super::toast::Toast;
+use super::unlocked_read;
 use super::{Relation, compat};
 
 /// Turns Postgres' row pointer into ours.
@@ -446,10 +446,10 @@ impl Pinned {
         // SAFETY: the caller's promise. ReadRecentBuffer checks that the buffer holds this block; the prune hint is read
         // as Postgres does before it looks closer.
         unsafe {
-            let header = glance::page(buffer).cast::<pg_sys::PageHeaderData>();
+            let header = unlocked_read::page(buffer).cast::<pg_sys::PageHeaderData>();
             let prune_xid = (&raw const (*header).pd_prune_xid).read_volatile();
             let may_want_pruning = prune_xid != pg_sys::TransactionId::INVALID;
-            if *self.buffer == buffer || may_want_pruning || !glance::is_used_often(buffer) {
+            if *self.buffer == buffer || may_want_pruning || !unlocked_read::is_used_often(buffer) {
                 return;
             }
             if raw::ReadRecentBuffer(self.file, MAIN, block, buffer) {

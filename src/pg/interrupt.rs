@@ -15,7 +15,7 @@ pub(crate) fn pending() -> bool {
 /// `CHECK_FOR_INTERRUPTS()`: raises an ERROR when the query was cancelled, or memory has run out.
 #[inline]
 pub(crate) fn check() {
-    if memory::is_short() {
+    if memory::reserve_is_used() {
         memory::fail();
     }
     if pending() {

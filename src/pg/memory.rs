@@ -48,10 +48,10 @@ fn is_checked(size: usize) -> bool {
 const TRIES: usize = 250;
 const PATIENCE: Duration = Duration::from_millis(2);
 
-static PUT_BY: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static RESERVED: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 /// Whether the reserve is, or was last, a large one.
 static IS_LARGE: AtomicBool = AtomicBool::new(false);
-static IS_SHORT: AtomicBool = AtomicBool::new(false);
+static RESERVE_IS_USED: AtomicBool = AtomicBool::new(false);
 
 struct WithReserve;
 
@@ -104,8 +104,8 @@ fn after_giving_back(allocate: impl Fn() -> *mut u8) -> *mut u8 {
 }
 
 fn give_back() {
-    IS_SHORT.store(true, Ordering::Relaxed);
-    let block = PUT_BY.swap(ptr::null_mut(), Ordering::AcqRel);
+    RESERVE_IS_USED.store(true, Ordering::Relaxed);
+    let block = RESERVED.swap(ptr::null_mut(), Ordering::AcqRel);
     if !block.is_null() {
         // SAFETY: allocated with this layout, and nobody else has the pointer any more.
         unsafe { System.dealloc(block, held().layout()) };
@@ -122,9 +122,9 @@ fn held() -> Reserve {
 
 /// Allocates the reserve unless it is there: when the library is loaded, and at the start of every operation, which fails without
 /// it. Called by the main thread; a large one while no other thread runs.
-pub(crate) fn put_by(wanted: Reserve) {
+pub(crate) fn reserve(wanted: Reserve) {
     let is_enough = wanted == Reserve::Small || held() == Reserve::Large;
-    if is_enough && !PUT_BY.load(Ordering::Acquire).is_null() {
+    if is_enough && !RESERVED.load(Ordering::Acquire).is_null() {
         return;
     }
     // SAFETY: the layout is of a size above zero.
@@ -132,18 +132,18 @@ pub(crate) fn put_by(wanted: Reserve) {
     if block.is_null() {
         fail();
     }
-    let old = PUT_BY.swap(ptr::null_mut(), Ordering::AcqRel);
+    let old = RESERVED.swap(ptr::null_mut(), Ordering::AcqRel);
     if !old.is_null() {
         // SAFETY: allocated with the layout of the reserve held so far.
         unsafe { System.dealloc(old, held().layout()) };
     }
     IS_LARGE.store(wanted == Reserve::Large, Ordering::Relaxed);
-    IS_SHORT.store(false, Ordering::Relaxed);
-    PUT_BY.store(block, Ordering::Release);
+    RESERVE_IS_USED.store(false, Ordering::Relaxed);
+    RESERVED.store(block, Ordering::Release);
 }
 
 /// Whether the system would give so many bytes now, besides what is put by.
-pub(crate) fn is_there(bytes: usize) -> bool {
+pub(crate) fn can_allocate(bytes: usize) -> bool {
     let Ok(layout) = Layout::from_size_align(bytes.max(1), 1) else {
         return false;
     };
@@ -160,14 +160,14 @@ pub(crate) fn is_there(bytes: usize) -> bool {
 
 /// Whether the reserve was needed.
 #[inline]
-pub(crate) fn is_short() -> bool {
-    IS_SHORT.load(Ordering::Relaxed)
+pub(crate) fn reserve_is_used() -> bool {
+    RESERVE_IS_USED.load(Ordering::Relaxed)
 }
 
 /// Ends the statement, which gives its memory back.
 #[cold]
 pub(crate) fn fail() {
-    IS_SHORT.store(false, Ordering::Relaxed);
+    RESERVE_IS_USED.store(false, Ordering::Relaxed);
     ereport!(
         PgLogLevel::ERROR,
         PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,

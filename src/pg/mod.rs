@@ -6,7 +6,6 @@ pub(crate) mod call;
 pub(crate) mod compat;
 pub(crate) mod creation;
 pub(crate) mod exit;
-pub(crate) mod glance;
 pub(crate) mod heap;
 pub(crate) mod interrupt;
 pub(crate) mod lock;
@@ -31,6 +30,7 @@ pub(crate) mod subtransaction;
 pub(crate) mod temp_file;
 pub(crate) mod text;
 mod toast;
+pub(crate) mod unlocked_read;
 pub(crate) mod varlena;
 
 pub(crate) use boundary::boundary;

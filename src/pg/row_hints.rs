@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use layout::HeapTid;
 use pgrx::pg_sys;
 
-use super::glance::{self, Tag};
+use super::unlocked_read::{self, Tag};
 use super::{Relation, compat};
 
 /// Places, each for many pages: the one read last is remembered.
@@ -47,7 +47,7 @@ impl RowHints {
         }
         BUFFERS.with_borrow_mut(|buffers| {
             if buffers.is_empty()
-                && glance::is_possible()
+                && unlocked_read::is_possible()
                 && buffers.try_reserve_exact(PLACES).is_ok()
             {
                 buffers.resize(PLACES, 0);
@@ -61,7 +61,7 @@ impl RowHints {
     /// Where in memory the row pointer of a row may be.
     pub(crate) fn pointer(self, row: HeapTid) -> Option<*const u8> {
         let buffer = self.buffer_of(row.block)?;
-        Some(glance::page(buffer).wrapping_add(pointer_offset(row)))
+        Some(unlocked_read::page(buffer).wrapping_add(pointer_offset(row)))
     }
 
     /// Where in memory a row may be, as its row pointer says.
@@ -71,7 +71,7 @@ impl RowHints {
         if at + size_of::<u32>() > pg_sys::BLCKSZ as usize {
             return None;
         }
-        let pointer = glance::page(buffer).wrapping_add(at).cast::<u32>();
+        let pointer = unlocked_read::page(buffer).wrapping_add(at).cast::<u32>();
         // SAFETY: within a page of shared buffers, which are always mapped, and aligned as all row pointers are.
         let pointer = unsafe { pointer.read_volatile() };
         // The offset's 15 bits come first in `ItemIdData`.
@@ -81,7 +81,7 @@ impl RowHints {
             pointer >> 17
         };
         let offset = offset as usize % pg_sys::BLCKSZ as usize;
-        Some(glance::page(buffer).wrapping_add(offset))
+        Some(unlocked_read::page(buffer).wrapping_add(offset))
     }
 
     /// Fibonacci hashing over file and block.

@@ -16,8 +16,8 @@ use hnsw::ElementId;
 use layout::{PAGE_SIZE, PageKind};
 use pgrx::pg_sys;
 
-use crate::pg::glance::{self, Tag};
 use crate::pg::strategy::Strategy;
+use crate::pg::unlocked_read::{self, Tag};
 use crate::pg::{Relation, compat, interrupt};
 
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
@@ -236,7 +236,7 @@ impl Hints {
     fn grow(&mut self, blocks: u32) {
         let wanted = (blocks as usize).min(MAX_HINTS);
         let more = wanted.saturating_sub(self.blocks.len());
-        if more > 0 && glance::is_possible() && self.blocks.try_reserve(more).is_ok() {
+        if more > 0 && unlocked_read::is_possible() && self.blocks.try_reserve(more).is_ok() {
             self.blocks.resize(wanted, Hint::default());
         }
         let stretches = wanted.div_ceil(STRETCH as usize);
@@ -295,15 +295,18 @@ impl<'h> Reader<'h> {
         let Hint { buffer, .. } = self.hints.of(block);
         if buffer > 0 {
             distance::prefetch_at(Tag::descriptor(buffer), 1);
-            distance::prefetch_at(glance::page(buffer).wrapping_add(bytes.start), bytes.len());
+            distance::prefetch_at(
+                unlocked_read::page(buffer).wrapping_add(bytes.start),
+                bytes.len(),
+            );
         }
     }
 
     /// Copies bytes of a slot without pin or lock, if the page is where the hint says and was found in order before.
     ///
-    /// The copy is a guess: see `glance.rs`.
+    /// The copy is a guess: see `unlocked_read.rs`.
     #[inline]
-    pub(crate) fn glance(
+    pub(crate) fn read_unlocked(
         &self,
         kind: PageKind,
         (block, slot): (u32, u16),
@@ -387,7 +390,7 @@ impl Drop for ErrorStacks {
 
 /// Buffer calls without an error boundary of their own: the caller has one around the whole group.
 mod raw {
-    use super::{Hint, Hints, MAIN, Tag, glance, pg_sys};
+    use super::{Hint, Hints, MAIN, Tag, pg_sys, unlocked_read};
     use crate::pg::compat::FileLocator;
 
     unsafe extern "C-unwind" {
@@ -473,7 +476,7 @@ mod raw {
         hints: &mut Hints,
     ) -> pg_sys::Buffer {
         let hint = hints.of(block).buffer;
-        let trusted = hint < 0 || hint > 0 && glance::is_used_often(hint);
+        let trusted = hint < 0 || hint > 0 && unlocked_read::is_used_often(hint);
         // SAFETY: ReadRecentBuffer checks under the buffer's header lock that the buffer holds this block.
         unsafe {
             if trusted && ReadRecentBuffer(*locator, MAIN, block, hint) {

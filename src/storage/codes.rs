@@ -114,7 +114,7 @@ impl<'a> Codes<'a> {
             .filter_map(|&candidate| Some((candidate, self.get(candidate.element)?)))
             .collect();
         let (candidates, codes): (Vec<Candidate>, Vec<&[u8]>) = live.into_iter().unzip();
-        let measure = self.codec.measure();
+        let measure = self.codec.metric();
         let half_square =
             hnsw::half_square(measure, || self.codec.query_from_code(base).distance(base));
         let mut queries: Vec<Option<(Query, f32)>> = codes.iter().map(|_| None).collect();
@@ -142,7 +142,7 @@ impl<'a> Codes<'a> {
         max: usize,
         fill: usize,
     ) -> Vec<Candidate> {
-        let measure = self.codec.measure();
+        let measure = self.codec.metric();
         let half_square =
             hnsw::half_square(measure, || self.codec.query_from_code(base).distance(base));
         // The nearest neighbors are compared with nearly all that is offered.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use distance::BitMetric;
 use hnsw::Params;
-use layout::{CenterPage, Corrupt, Frozen, Geometry, Measure, VectorKind};
+use layout::{CenterPage, Corrupt, Frozen, Geometry, IndexMetric, VectorKind};
 use quantize::{CodeBits, Codec};
 
 use super::buffer::{Access, Hints, Page};
@@ -38,7 +38,7 @@ thread_local! {
 impl Index {
     /// Opens an index by its metapage, or by what is remembered of it.
     pub(crate) fn open(relation: Relation) -> Self {
-        memory::put_by(Reserve::Small);
+        memory::reserve(Reserve::Small);
         let oid = relation.oid().to_u32();
         let known = KEPT.with_borrow(|kept| kept.get(&oid).cloned());
         if let Some(kept) = known.filter(|kept| kept.file_number == relation.file_number()) {
@@ -109,7 +109,7 @@ pub(crate) fn forget(oid: Option<u32>) {
 /// What the catalogs say that an index is for.
 pub(crate) struct Declared {
     pub(crate) kind: VectorKind,
-    pub(crate) measure: Measure,
+    pub(crate) metric: IndexMetric,
     /// None if the column lost its dimensions since the index was made.
     pub(crate) dimensions: Option<u32>,
 }
@@ -129,7 +129,7 @@ pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Cor
     };
     let declared = tell(relation);
     let own = frozen.kind == declared.kind
-        && frozen.measure == declared.measure
+        && frozen.metric == declared.metric
         && declared
             .dimensions
             .is_none_or(|dimensions| dimensions == frozen.dimensions);
@@ -178,18 +178,18 @@ pub(crate) const SPARSE_ELEMENTS: usize = 256;
 /// The codec that an index's frozen options describe.
 pub(crate) fn codec(frozen: &Frozen, center: Option<&[f32]>) -> Codec {
     let (dimensions, code_len) = (frozen.dimensions as usize, frozen.geometry.code_len);
-    let measure = match frozen.measure {
-        Measure::L2 | Measure::Cosine => quantize::Measure::L2,
-        Measure::InnerProduct => quantize::Measure::InnerProduct,
-        Measure::L1 => quantize::Measure::L1,
-        Measure::Hamming => return Codec::of_bits(dimensions, BitMetric::Hamming, code_len),
-        Measure::Jaccard => return Codec::of_bits(dimensions, BitMetric::Jaccard, code_len),
+    let metric = match frozen.metric {
+        IndexMetric::L2 | IndexMetric::Cosine => quantize::CodeMetric::L2,
+        IndexMetric::InnerProduct => quantize::CodeMetric::InnerProduct,
+        IndexMetric::L1 => quantize::CodeMetric::L1,
+        IndexMetric::Hamming => return Codec::of_bits(dimensions, BitMetric::Hamming, code_len),
+        IndexMetric::Jaccard => return Codec::of_bits(dimensions, BitMetric::Jaccard, code_len),
     };
     if frozen.kind == VectorKind::Sparse {
-        return Codec::of_sparse(dimensions, measure, code_len);
+        return Codec::of_sparse(dimensions, metric, code_len);
     }
     let bits = CodeBits::of_number(frozen.code_bits).expect("the metapage is checked when read");
-    Codec::new(dimensions, bits, measure, frozen.seed, center)
+    Codec::new(dimensions, bits, metric, frozen.seed, center)
 }
 
 /// The vector that is subtracted before encoding, from its chain of pages.

@@ -90,8 +90,8 @@ impl Store for Insertion<'_> {
         self.graph.neighbors(of, level, into);
     }
 
-    fn measure(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
-        self.graph.measure(query, elements, into);
+    fn estimate(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
+        self.graph.estimate(query, elements, into);
     }
 
     fn prepare(&mut self, next: ElementId) {

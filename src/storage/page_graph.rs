@@ -1,7 +1,7 @@
 //! The graph as searches see it: `hnsw::Store` over buffers.
 //!
 //! What a search reads is copied at a glance where that can be, without pin or lock; the rest, and whatever looks odd in a
-//! copy, is read from a locked page, which alone tells damage. A copy is a guess (`pg/glance.rs`). Why a search can live on
+//! copy, is read from a locked page, which alone tells damage. A copy is a guess (`pg/unlocked_read.rs`). Why a search can live on
 //! guesses:
 //!
 //! - **A code** is written, and its page unlocked, before the first link to its element; it changes only when an insert takes a
@@ -181,7 +181,7 @@ impl<'a> PageGraph<'a> {
 
     /// Measures what can be copied at a glance, leaving the others in `missed`. All copies are made before the first is
     /// looked at, so that the memory is waited for once.
-    fn measure_at_a_glance(
+    fn estimate_unlocked(
         &mut self,
         query: &Query,
         elements: &[ElementId],
@@ -209,7 +209,10 @@ impl<'a> PageGraph<'a> {
         for &element in elements {
             let (at, bytes) = place(element);
             let copy = &mut copies[batch.len() * len..][..len];
-            if self.reader.glance(PageKind::Element, at, bytes, copy) {
+            if self
+                .reader
+                .read_unlocked(PageKind::Element, at, bytes, copy)
+            {
                 batch.push(element);
             } else {
                 missed.push(element);
@@ -224,21 +227,23 @@ impl<'a> PageGraph<'a> {
     }
 
     /// Copies an element's slot at a glance.
-    pub(super) fn element_at_a_glance(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
+    pub(super) fn element_unlocked(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
         let geometry = self.index.geometry();
         let at = geometry.element.split(element);
         let copy = self.scratch.room(geometry.element.len);
         let bytes = geometry.element.range(at.1);
-        let copied = self.reader.glance(PageKind::Element, at, bytes, copy);
+        let copied = self
+            .reader
+            .read_unlocked(PageKind::Element, at, bytes, copy);
         copied
             .then(|| ElementSlot::copied(copy, geometry).ok())
             .flatten()
     }
 
     /// Appends the neighbors on layer 0; false if they could not be had at a glance.
-    fn neighbors_at_a_glance(&mut self, of: ElementId, into: &mut Vec<ElementId>) -> bool {
+    fn neighbors_unlocked(&mut self, of: ElementId, into: &mut Vec<ElementId>) -> bool {
         let before = into.len();
-        let Some(element) = self.element_at_a_glance(of) else {
+        let Some(element) = self.element_unlocked(of) else {
             return false;
         };
         if element.state() != SlotState::Free {
@@ -262,14 +267,14 @@ impl<'a> PageGraph<'a> {
     }
 
     /// Appends the neighbors above layer 0; false if they could not be had at a glance.
-    fn upper_neighbors_at_a_glance(
+    fn upper_neighbors_unlocked(
         &mut self,
         of: ElementId,
         level: Level,
         into: &mut Vec<ElementId>,
     ) -> bool {
         let before = into.len();
-        let element = self.element_at_a_glance(of);
+        let element = self.element_unlocked(of);
         let Some(list) = element.and_then(|element| upper_list(element, level)) else {
             return false;
         };
@@ -277,7 +282,7 @@ impl<'a> PageGraph<'a> {
         let at = geometry.upper.split(list);
         let copy = self.scratch.room(geometry.upper.len);
         let bytes = geometry.upper.range(at.1);
-        if !self.reader.glance(PageKind::Upper, at, bytes, copy) {
+        if !self.reader.read_unlocked(PageKind::Upper, at, bytes, copy) {
             return false;
         }
         match UpperSlot::copied(copy, geometry) {
@@ -380,9 +385,9 @@ impl Store for PageGraph<'_> {
 
     fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
         let copied = if level > 0 {
-            self.upper_neighbors_at_a_glance(of, level, into)
+            self.upper_neighbors_unlocked(of, level, into)
         } else {
-            self.neighbors_at_a_glance(of, into)
+            self.neighbors_unlocked(of, into)
         };
         if !copied {
             self.locked_neighbors(of, level, into);
@@ -395,9 +400,9 @@ impl Store for PageGraph<'_> {
         self.reader.prefetch(block, geometry.neighbors_range(slot));
     }
 
-    fn measure(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
         interrupt::check();
-        self.measure_at_a_glance(query, elements, into);
+        self.estimate_unlocked(query, elements, into);
         if self.scratch.missed.is_empty() {
             return;
         }

@@ -49,7 +49,7 @@ pub(crate) fn inline(
 
 /// A row of an element, or none, read at a glance: good for prefetching it, no more.
 pub(crate) fn likely(graph: &mut PageGraph<'_>, element: ElementId) -> Option<HeapTid> {
-    graph.element_at_a_glance(element)?.heap_tids().next()
+    graph.element_unlocked(element)?.heap_tids().next()
 }
 
 impl Chain {

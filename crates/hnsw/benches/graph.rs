@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hnsw::build::{Watch, batched};
 use hnsw::{ElementQuery, Params, Search, SearchOptions};
-use quantize::{CodeSet, EncodedRow, Measure};
+use quantize::{CodeMetric, CodeSet, EncodedRow};
 
 const DIMENSIONS: usize = 128;
 const VECTORS: usize = 20_000;
@@ -21,7 +21,7 @@ fn codes() -> CodeSet {
             (a.wrapping_mul(0x9E37_79B9) ^ b.wrapping_mul(0x85EB_CA6B)).wrapping_mul(0xC2B2_AE35);
         ((mixed >> 8) & 0xFFFF) as f32 / 65_536.0 - 0.5
     };
-    let mut codes = CodeSet::new(DIMENSIONS, Measure::L2);
+    let mut codes = CodeSet::new(DIMENSIONS, CodeMetric::L2);
     let mut row = EncodedRow::new();
     for i in 0..VECTORS {
         let vector: Vec<f32> = (0..DIMENSIONS)

@@ -8,7 +8,7 @@
 
 use hnsw::build::{Watch, batched, segments};
 use hnsw::{MemoryGraph, Params, Search, SearchOptions};
-use quantize::{CodeSet, EncodedRow, Measure, Rotation};
+use quantize::{CodeMetric, CodeSet, EncodedRow, Rotation};
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -196,7 +196,7 @@ impl Set {
                 row
             })
             .collect();
-        let mut codes = CodeSet::new(dimensions, Measure::L2);
+        let mut codes = CodeSet::new(dimensions, CodeMetric::L2);
         codes.try_reserve(rows.len()).expect("memory");
         rows.iter().for_each(|row| codes.push(row));
         codes

@@ -266,7 +266,7 @@ mod tests {
             );
         }
 
-        fn measure(&mut self, (): &(), _: &[ElementId], _: &mut Vec<Candidate>) {}
+        fn estimate(&mut self, (): &(), _: &[ElementId], _: &mut Vec<Candidate>) {}
     }
 
     impl Inspect for Drawn {

@@ -5,11 +5,11 @@
 pub mod build;
 mod check;
 mod element_set;
-mod emission;
 mod insert;
 mod memory;
 mod reach;
 mod repair;
+mod rerank_queue;
 mod search;
 mod select;
 mod store;
@@ -18,11 +18,11 @@ mod visited;
 
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use element_set::ElementSet;
-pub use emission::{Emission, ROUNDING, Step, is_in_order};
 pub use insert::insert;
 pub use memory::{Insertion, MemoryGraph, View};
 pub use reach::Reach;
 pub use repair::repair_neighbors;
+pub use rerank_queue::{ROUNDING, RerankQueue, Step, is_in_order};
 pub use search::{Counters, Descent, Search, SearchOptions};
 pub use select::{fill_with_nearest, least_kept, select_neighbors};
 pub use store::{Store, StoreMut};

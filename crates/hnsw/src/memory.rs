@@ -268,7 +268,7 @@ impl<Q: Query> Store for View<'_, Q> {
     }
 
     #[inline]
-    fn measure(&mut self, query: &Q, elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, query: &Q, elements: &[ElementId], into: &mut Vec<Candidate>) {
         for element in elements {
             query.prefetch(element.0);
         }
@@ -301,9 +301,9 @@ impl<V: Vectors> Store for Insertion<'_, V> {
         );
     }
 
-    fn measure(&mut self, query: &ElementId, elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, query: &ElementId, elements: &[ElementId], into: &mut Vec<Candidate>) {
         let query = self.query(*query);
-        self.graph.view().measure(&query, elements, into);
+        self.graph.view().estimate(&query, elements, into);
     }
 }
 

@@ -170,14 +170,14 @@ impl Search {
         query: &S::Query,
         level: Level,
     ) -> Option<Descent> {
-        let (entry_point, top) = self.measure_entry_point(store, query)?;
+        let (entry_point, top) = self.estimate_entry_point(store, query)?;
         let mut nearest = entry_point;
         // Kept from layer to layer: what was measured above is no nearer than the nearest.
         self.visited.clear();
         self.visited.insert(nearest.element);
         for layer in (level + 1..=top).rev() {
             loop {
-                self.measure_neighbors(store, query, nearest.element, layer);
+                self.estimate_neighbors(store, query, nearest.element, layer);
                 match self.measured.iter().min() {
                     Some(&candidate) if candidate < nearest => nearest = candidate,
                     _ => break,
@@ -247,7 +247,7 @@ impl Search {
             {
                 store.prepare(next.element);
             }
-            self.measure_neighbors(store, query, candidate.element, level);
+            self.estimate_neighbors(store, query, candidate.element, level);
             if self.out_of_memory {
                 break;
             }
@@ -293,7 +293,7 @@ impl Search {
 
     /// Measures the unvisited neighbors of an element in one batch, into `self.measured`.
     #[inline]
-    fn measure_neighbors<S: Store>(
+    fn estimate_neighbors<S: Store>(
         &mut self,
         store: &mut S,
         query: &S::Query,
@@ -310,7 +310,7 @@ impl Search {
         self.neighbors
             .retain(|&element| self.visited.insert(element));
         if !self.neighbors.is_empty() {
-            store.measure(query, &self.neighbors, &mut self.measured);
+            store.estimate(query, &self.neighbors, &mut self.measured);
         }
         self.counters.expansions += 1;
         self.counters.evaluations += self.measured.len() as u64;
@@ -327,7 +327,7 @@ impl Search {
     }
 
     /// The entry point with its distance. Asked for again if it went away in between, as vacuum may have moved it.
-    fn measure_entry_point<S: Store>(
+    fn estimate_entry_point<S: Store>(
         &mut self,
         store: &mut S,
         query: &S::Query,
@@ -339,7 +339,7 @@ impl Search {
                 return None;
             }
             self.measured.clear();
-            store.measure(query, &[element], &mut self.measured);
+            store.estimate(query, &[element], &mut self.measured);
             self.counters.evaluations += 1;
             if let Some(&candidate) = self.measured.first() {
                 return Some((candidate, level));

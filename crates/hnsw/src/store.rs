@@ -16,7 +16,7 @@ pub trait Store {
     fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>);
 
     /// Appends the elements measured against the query, in any order; elements that are gone are left out.
-    fn measure(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>);
+    fn estimate(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>);
 
     /// Says that the neighbors of this element may be wanted soon.
     #[inline]

@@ -1,7 +1,7 @@
 //! What a graph in memory measures its elements by.
 
 use crate::{Candidate, ElementId, fill_with_nearest, least_kept, select_neighbors};
-use quantize::{CodeSet, Measure};
+use quantize::{CodeMetric, CodeSet};
 
 /// The vectors of a build, named by their place: element `i` has vector `i`.
 pub trait Vectors: Sync {
@@ -52,7 +52,7 @@ impl Vectors for CodeSet {
     }
 
     fn half_square(&self, vector: u32) -> f32 {
-        half_square(self.measure(), || CodeSet::distance(self, vector, vector))
+        half_square(self.metric(), || CodeSet::distance(self, vector, vector))
     }
 
     #[inline]
@@ -62,10 +62,10 @@ impl Vectors for CodeSet {
 }
 
 /// Half the squared length of a vector by its distance to itself, where that tells it; otherwise 0.
-pub fn half_square(measure: Measure, to_itself: impl FnOnce() -> f32) -> f32 {
-    match measure {
-        Measure::InnerProduct => to_itself() / -2.0,
-        Measure::L2 | Measure::L1 => 0.0,
+pub fn half_square(metric: CodeMetric, to_itself: impl FnOnce() -> f32) -> f32 {
+    match metric {
+        CodeMetric::InnerProduct => to_itself() / -2.0,
+        CodeMetric::L2 | CodeMetric::L1 => 0.0,
     }
 }
 

@@ -55,7 +55,7 @@ impl Store for WithDead<'_> {
         );
     }
 
-    fn measure(&mut self, query: &Vec<f32>, elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, query: &Vec<f32>, elements: &[ElementId], into: &mut Vec<Candidate>) {
         self.measured.extend(elements);
         into.extend(elements.iter().map(|&element| Candidate {
             distance: l2_squared(query, self.floats.row(element.0)),
@@ -311,7 +311,7 @@ impl Store for Moving {
 
     fn neighbors(&mut self, _: ElementId, _: Level, _: &mut Vec<ElementId>) {}
 
-    fn measure(&mut self, (): &(), elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, (): &(), elements: &[ElementId], into: &mut Vec<Candidate>) {
         let there = elements.iter().filter(|e| e.0 != self.gone);
         into.extend(there.map(|&element| Candidate {
             distance: 1.0,

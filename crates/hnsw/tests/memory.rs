@@ -5,7 +5,7 @@ mod sets;
 
 use hnsw::Params;
 use hnsw::build::{Watch, segments, segments_bytes_needed};
-use quantize::{CodeSet, EncodedRow, Measure};
+use quantize::{CodeMetric, CodeSet, EncodedRow};
 use sets::{Shape, in_pool, made_up};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -45,7 +45,7 @@ fn a_build_takes_no_more_memory_than_it_announces() {
         (20_000, 16, 32, 200),
     ] {
         let floats = made_up(Shape::Clusters, n, dimensions, 7);
-        let mut codes = CodeSet::new(dimensions, Measure::L2);
+        let mut codes = CodeSet::new(dimensions, CodeMetric::L2);
         let mut row = EncodedRow::new();
         for i in 0..n as u32 {
             row.encode(floats.row(i));

@@ -3,7 +3,7 @@
 mod sets;
 
 use hnsw::{MemoryGraph, Params, Search, SearchOptions, Vectors};
-use quantize::{CodeSet, EncodedRow, Measure};
+use quantize::{CodeMetric, CodeSet, EncodedRow};
 use sets::{Floats, Shape, build, insert_all, l2_squared, made_up, read_real};
 
 const PARAMS: Params = Params {
@@ -35,7 +35,7 @@ fn recall(graph: &MemoryGraph, floats: &Floats, queries: &Floats, ef: usize) -> 
 }
 
 fn codes(floats: &Floats) -> CodeSet {
-    let mut codes = CodeSet::new(floats.dimensions, Measure::L2);
+    let mut codes = CodeSet::new(floats.dimensions, CodeMetric::L2);
     let mut row = EncodedRow::new();
     for i in 0..floats.len() as u32 {
         row.encode(floats.row(i));

@@ -6,13 +6,13 @@ use hnsw::build::cells::{
     CELLS_OF_A_VECTOR, Cells, Method, Task, UpperLayers, by_insertion, by_segments, join,
 };
 use hnsw::build::{
-    FREE, Ground, Near, Stopped, Stretches, Watch, batched, connect_stretches, segments,
+    FREE, Ground, Neighbor, Stopped, Stretches, Watch, batched, connect_stretches, segments,
 };
 use hnsw::{
     Candidate, ElementId, Finding, Inspect, Level, Member, MemoryGraph, Params, Search,
     SearchOptions, Store, check, level_of,
 };
-use quantize::{CodeSet, EncodedRow, Measure};
+use quantize::{CodeMetric, CodeSet, EncodedRow};
 use sets::{Floats, Random, SHAPES, Shape, in_pool, made_up, read_real};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -22,8 +22,8 @@ const PARAMS: Params = Params {
     ef_construction: 64,
 };
 
-fn encode(floats: &Floats, measure: Measure) -> CodeSet {
-    let mut codes = CodeSet::new(floats.dimensions, measure);
+fn encode(floats: &Floats, metric: CodeMetric) -> CodeSet {
+    let mut codes = CodeSet::new(floats.dimensions, metric);
     let mut row = EncodedRow::new();
     for i in 0..(floats.values.len() / floats.dimensions) as u32 {
         row.encode(floats.row(i));
@@ -33,7 +33,7 @@ fn encode(floats: &Floats, measure: Measure) -> CodeSet {
 }
 
 fn subset(codes: &CodeSet, ids: &[u32]) -> CodeSet {
-    let mut subset = CodeSet::new(codes.dimensions(), codes.measure());
+    let mut subset = CodeSet::new(codes.dimensions(), codes.metric());
     ids.iter().for_each(|&id| subset.push_from(codes, id));
     subset
 }
@@ -85,7 +85,7 @@ impl Store for Searched<'_> {
         into.extend(list.iter().filter(|&&n| n != FREE).map(|&n| ElementId(n)));
     }
 
-    fn measure(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
         into.extend(elements.iter().map(|&element| Candidate {
             distance: query(element.0),
             error: 0.0,
@@ -136,7 +136,7 @@ fn in_cells(
         let layer = by_segments(&subset(codes, elements), params, level, whole, &watch)?;
         for (element, near) in layer.lists() {
             lists[usize::from(level)][elements[element as usize] as usize].extend(near.iter().map(
-                |near| Near {
+                |near| Neighbor {
                     element: elements[near.element as usize],
                     ..*near
                 },
@@ -161,7 +161,7 @@ fn in_cells(
 
 /// Joins the lists of all layers and connects them.
 fn assemble(
-    mut lists: Vec<Vec<Vec<Near>>>,
+    mut lists: Vec<Vec<Vec<Neighbor>>>,
     levels: Vec<Level>,
     params: &Params,
     watch: &Watch,
@@ -258,7 +258,7 @@ fn assert_is_sound(graph: &MemoryGraph, what: &str) {
 #[test]
 fn graphs_of_any_vectors_are_sound() {
     for (number, floats) in all_sets().iter().enumerate() {
-        for measure in [Measure::L2, Measure::InnerProduct] {
+        for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
             for params in [
                 PARAMS,
                 Params {
@@ -266,10 +266,10 @@ fn graphs_of_any_vectors_are_sound() {
                     ef_construction: 10,
                 },
             ] {
-                let codes = encode(floats, measure);
+                let codes = encode(floats, metric);
                 let graph = in_pool(2, || segments(&codes, &params, &Watch::default())).unwrap();
                 assert_eq!(graph.len(), codes.len());
-                assert_is_sound(&graph, &format!("set {number}, {measure:?}, {params:?}"));
+                assert_is_sound(&graph, &format!("set {number}, {metric:?}, {params:?}"));
             }
         }
     }
@@ -278,7 +278,7 @@ fn graphs_of_any_vectors_are_sound() {
 #[test]
 fn graphs_built_in_cells_are_sound() {
     for (number, floats) in all_sets().iter().enumerate() {
-        let codes = encode(floats, Measure::L2);
+        let codes = encode(floats, CodeMetric::L2);
         if codes.is_empty() {
             continue;
         }
@@ -291,7 +291,7 @@ fn graphs_built_in_cells_are_sound() {
 
 #[test]
 fn the_graph_is_the_same_for_any_number_of_threads() {
-    let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), Measure::L2);
+    let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), CodeMetric::L2);
     let whole =
         |threads| in_pool(threads, || segments(&codes, &PARAMS, &Watch::default())).unwrap();
     let cells = |threads| in_pool(threads, || in_cells(&codes, 4, 2, &PARAMS)).unwrap();
@@ -303,7 +303,7 @@ fn the_graph_is_the_same_for_any_number_of_threads() {
 
 #[test]
 fn a_build_counts_its_elements_and_stops_when_told() {
-    let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), Measure::L2);
+    let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), CodeMetric::L2);
     let watch = Watch::default();
     in_pool(2, || segments(&codes, &PARAMS, &watch)).unwrap();
     assert_eq!(watch.done.load(Ordering::Relaxed), 5000);
@@ -367,8 +367,8 @@ fn segments_are_as_good_as_batches() {
         let length = 0.5 + random.below(1000) as f32 / 1000.0;
         row.iter_mut().for_each(|value| *value *= length);
     }
-    for measure in [Measure::L2, Measure::InnerProduct] {
-        let codes = encode(&scaled, measure);
+    for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
+        let codes = encode(&scaled, metric);
         let queries = || (0..8000).step_by(80);
         let graph = |build: fn(&CodeSet, &Params, &Watch) -> Result<MemoryGraph, Stopped>| {
             in_pool(2, || build(&codes, &PARAMS, &Watch::default())).unwrap()
@@ -382,11 +382,11 @@ fn segments_are_as_good_as_batches() {
         );
         assert!(
             by_segments > by_batches - 0.01,
-            "{measure:?} {by_segments} against {by_batches}"
+            "{metric:?} {by_segments} against {by_batches}"
         );
         assert!(
             in_cells > by_batches - 0.02,
-            "{measure:?} {in_cells} against {by_batches}"
+            "{metric:?} {in_cells} against {by_batches}"
         );
     }
 }
@@ -397,7 +397,7 @@ fn real_embeddings_are_found_as_well_as_by_batches() {
         eprintln!("SKIPPED: no wordnet set in OMENDB_DATA");
         return;
     };
-    let codes = encode(&floats, Measure::L2);
+    let codes = encode(&floats, CodeMetric::L2);
     let queries = || (0..20_000).step_by(100);
     let whole = in_pool(2, || segments(&codes, &PARAMS, &Watch::default())).unwrap();
     let batches = in_pool(2, || batched(&codes, &PARAMS, &Watch::default())).unwrap();
@@ -420,7 +420,7 @@ fn real_embeddings_are_found_as_well_as_by_batches() {
 
 #[test]
 fn a_cell_by_insertion_has_lists_nearest_first() {
-    let codes = encode(&made_up(Shape::Clusters, 1000, 8, 2), Measure::L2);
+    let codes = encode(&made_up(Shape::Clusters, 1000, 8, 2), CodeMetric::L2);
     for level in [0, 1] {
         let layer = in_pool(2, || {
             by_insertion(&codes, &PARAMS, level, &Watch::default())
@@ -431,7 +431,8 @@ fn a_cell_by_insertion_has_lists_nearest_first() {
             let capacity = if level == 0 { 32 } else { 16 };
             assert!((1..=capacity).contains(&near.len()));
             assert!(near.is_sorted_by(|a, b| a.distance <= b.distance));
-            let is_measured = |near: &Near| near.distance == codes.distance(element, near.element);
+            let is_measured =
+                |near: &Neighbor| near.distance == codes.distance(element, near.element);
             assert!(near.iter().all(is_measured));
             elements += 1;
         }

@@ -77,7 +77,7 @@ pub enum Corrupt {
     /// No such kind of vector.
     VectorKind(u8),
     /// No such measure.
-    Measure(u8),
+    IndexMetric(u8),
     /// No such width of a code.
     CodeBits(u8),
     /// A number of dimensions out of range.
@@ -147,7 +147,7 @@ impl Display for Corrupt {
             }
             Self::Magic(found) => write!(f, "magic number is {found:#010x}"),
             Self::VectorKind(found) => write!(f, "vector kind is {found}"),
-            Self::Measure(found) => write!(f, "measure is {found}"),
+            Self::IndexMetric(found) => write!(f, "measure is {found}"),
             Self::CodeBits(found) => write!(f, "code bits are {found}"),
             Self::Dimensions(found) => write!(f, "dimensions are {found}"),
             Self::Geometry {

@@ -33,7 +33,7 @@ pub use geometry::{
     widest_code_len,
 };
 pub use heap_tid::HeapTid;
-pub use metapage::{EntryPoint, Frozen, Measure, Metapage, VectorKind};
+pub use metapage::{EntryPoint, Frozen, IndexMetric, Metapage, VectorKind};
 pub use overflow::{OVERFLOW_TIDS, OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
 pub use page::{
     LAYOUT_VERSION, PAGE_SIZE, PageKind, Special, is_new, list_page, special, unlist_page,

@@ -20,7 +20,7 @@ struct Raw {
     magic: u32,
     layout_version: u32,
     kind: u8,
-    measure: u8,
+    metric: u8,
     code_bits: u8,
     entry_level: u8,
     dimensions: u32,
@@ -65,8 +65,8 @@ impl VectorKind {
     }
 
     /// Whether there are indexes of this kind and measure.
-    fn has(self, measure: Measure) -> bool {
-        let is_of_bits = matches!(measure, Measure::Hamming | Measure::Jaccard);
+    fn has(self, metric: IndexMetric) -> bool {
+        let is_of_bits = matches!(metric, IndexMetric::Hamming | IndexMetric::Jaccard);
         is_of_bits == (self == Self::Bit)
     }
 
@@ -83,7 +83,7 @@ impl VectorKind {
 /// What the index's order means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Measure {
+pub enum IndexMetric {
     /// Euclidean distance.
     L2 = 1,
     /// Negative inner product.
@@ -112,18 +112,18 @@ impl TryFrom<u8> for VectorKind {
     }
 }
 
-impl TryFrom<u8> for Measure {
+impl TryFrom<u8> for IndexMetric {
     type Error = Corrupt;
 
-    fn try_from(measure: u8) -> Result<Self, Corrupt> {
-        Ok(match measure {
+    fn try_from(metric: u8) -> Result<Self, Corrupt> {
+        Ok(match metric {
             1 => Self::L2,
             2 => Self::InnerProduct,
             3 => Self::Cosine,
             4 => Self::L1,
             5 => Self::Hamming,
             6 => Self::Jaccard,
-            _ => return Err(Corrupt::Measure(measure)),
+            _ => return Err(Corrupt::IndexMetric(metric)),
         })
     }
 }
@@ -134,7 +134,7 @@ pub struct Frozen {
     /// What the column holds.
     pub kind: VectorKind,
     /// What the order means.
-    pub measure: Measure,
+    pub metric: IndexMetric,
     /// Bits of a code per dimension: 32 (exact), 8, 4, 2 or 1. Of bit strings 1; of sparse vectors 8, for each value.
     pub code_bits: u8,
     /// Dimensions of the column.
@@ -228,7 +228,7 @@ impl Metapage {
     fn raw(&self) -> Raw {
         let Frozen {
             kind,
-            measure,
+            metric,
             code_bits,
             dimensions,
             seed,
@@ -241,7 +241,7 @@ impl Metapage {
             magic: MAGIC,
             layout_version: LAYOUT_VERSION,
             kind: kind as u8,
-            measure: measure as u8,
+            metric: metric as u8,
             code_bits,
             entry_level: self.entry_point.map_or(0, |entry| entry.level),
             dimensions,
@@ -264,9 +264,9 @@ impl Metapage {
 
 impl Raw {
     fn frozen(&self) -> Result<Frozen, Corrupt> {
-        let (kind, measure) = (VectorKind::try_from(self.kind)?, self.measure.try_into()?);
-        if !kind.has(measure) {
-            return Err(Corrupt::Measure(self.measure));
+        let (kind, metric) = (VectorKind::try_from(self.kind)?, self.metric.try_into()?);
+        if !kind.has(metric) {
+            return Err(Corrupt::IndexMetric(self.metric));
         }
         if !kind.has_code_bits(self.code_bits) {
             return Err(Corrupt::CodeBits(self.code_bits));
@@ -276,7 +276,7 @@ impl Raw {
         }
         Ok(Frozen {
             kind,
-            measure,
+            metric,
             code_bits: self.code_bits,
             dimensions: self.dimensions,
             seed: self.seed,

@@ -4,9 +4,9 @@
 use hnsw::{ElementId, MAX_LEVEL};
 use layout::{
     CenterPage, Corrupt, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry, HeapTid,
-    Measure, Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind,
-    SlotState, UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page, is_new, list_page,
-    special, unlist_page,
+    IndexMetric, Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE,
+    PageKind, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page, is_new,
+    list_page, special, unlist_page,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -81,7 +81,7 @@ fn metapage() -> Vec<u8> {
     let mut page = vec![0; PAGE_SIZE];
     let frozen = Frozen {
         kind: VectorKind::F32,
-        measure: Measure::Cosine,
+        metric: IndexMetric::Cosine,
         code_bits: 4,
         dimensions: 16,
         seed: 77,
@@ -406,10 +406,10 @@ fn what_is_wrong_with_a_metapage_is_named() {
         (28, &2u32.to_ne_bytes(), Corrupt::LayoutVersion(2)),
         (32, &[5], Corrupt::VectorKind(5)),
         // Bits have measures of their own, and nothing else has those.
-        (32, &[3], Corrupt::Measure(3)),
-        (33, &[0], Corrupt::Measure(0)),
-        (33, &[5], Corrupt::Measure(5)),
-        (33, &[7], Corrupt::Measure(7)),
+        (32, &[3], Corrupt::IndexMetric(3)),
+        (33, &[0], Corrupt::IndexMetric(0)),
+        (33, &[5], Corrupt::IndexMetric(5)),
+        (33, &[7], Corrupt::IndexMetric(7)),
         (32, &[3, 6, 4], Corrupt::CodeBits(4)),
         (32, &[4, 1, 32], Corrupt::CodeBits(32)),
         (34, &[3], Corrupt::CodeBits(3)),

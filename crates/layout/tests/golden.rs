@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use hnsw::ElementId;
 use layout::{
-    CenterPage, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry, HeapTid, Measure,
+    CenterPage, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry, HeapTid, IndexMetric,
     Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, SlotState, UpperId,
     UpperPage, UpperPageMut, VectorKind, init_center_page, list_page, special,
 };
@@ -46,7 +46,7 @@ fn metapage() -> Metapage {
     Metapage {
         frozen: Frozen {
             kind: VectorKind::F32,
-            measure: Measure::Cosine,
+            metric: IndexMetric::Cosine,
             code_bits: 4,
             dimensions: 24,
             seed: 0x0102_0304_0506_0708,
@@ -67,7 +67,7 @@ fn metapage() -> Metapage {
 
 fn empty_metapage() -> Metapage {
     let frozen = Frozen {
-        measure: Measure::L2,
+        metric: IndexMetric::L2,
         code_bits: 32,
         center_block: None,
         ..metapage().frozen
@@ -96,7 +96,7 @@ fn half_metapage() -> Metapage {
 fn bit_metapage() -> Metapage {
     let frozen = Frozen {
         kind: VectorKind::Bit,
-        measure: Measure::Jaccard,
+        metric: IndexMetric::Jaccard,
         code_bits: 1,
         dimensions: 64_000,
         center_block: None,
@@ -111,7 +111,7 @@ fn bit_metapage() -> Metapage {
 fn sparse_metapage() -> Metapage {
     let frozen = Frozen {
         kind: VectorKind::Sparse,
-        measure: Measure::InnerProduct,
+        metric: IndexMetric::InnerProduct,
         code_bits: 8,
         dimensions: 1_000_000_000,
         center_block: None,

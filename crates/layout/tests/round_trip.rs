@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hnsw::{ElementId, Level, MAX_LEVEL};
 use layout::{
     CENTER_VALUES, CenterPage, Corrupt, ElementPage, ElementPageMut, ElementSlotMut, EntryPoint,
-    Frozen, Geometry, HeapTid, INLINE_TIDS, Measure, Metapage, NewElement, OVERFLOW_TIDS,
+    Frozen, Geometry, HeapTid, INLINE_TIDS, IndexMetric, Metapage, NewElement, OVERFLOW_TIDS,
     OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotState, UpperId, UpperPage,
     UpperPageMut, VectorKind, init_center_page, is_new, list_page, special, unlist_page,
 };
@@ -94,14 +94,14 @@ fn element(geometry: &Geometry) -> impl Strategy<Value = Element> + use<> {
 }
 
 fn metapage() -> impl Strategy<Value = Metapage> {
-    let measure = prop_oneof![
-        Just(Measure::L2),
-        Just(Measure::InnerProduct),
-        Just(Measure::Cosine),
-        Just(Measure::L1)
+    let metric = prop_oneof![
+        Just(IndexMetric::L2),
+        Just(IndexMetric::InnerProduct),
+        Just(IndexMetric::Cosine),
+        Just(IndexMetric::L1)
     ];
     let frozen = (
-        measure,
+        metric,
         prop_oneof![Just(32u8), Just(8), Just(4), Just(2), Just(1)],
         1u32..=16_000,
         any::<u64>(),
@@ -117,7 +117,7 @@ fn metapage() -> impl Strategy<Value = Metapage> {
     (geometry(), frozen, blocks, entry, counts).prop_map(
         |(
             geometry,
-            (measure, code_bits, dimensions, seed),
+            (metric, code_bits, dimensions, seed),
             (center, elements, upper, overflow),
             entry,
             (built, removals),
@@ -132,7 +132,7 @@ fn metapage() -> impl Strategy<Value = Metapage> {
             Metapage {
                 frozen: Frozen {
                     kind: VectorKind::F32,
-                    measure,
+                    metric,
                     code_bits,
                     dimensions,
                     seed,

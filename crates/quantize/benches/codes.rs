@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use quantize::{CodeBits, Codec, Measure, Query, Rotation};
+use quantize::{CodeBits, CodeMetric, Codec, Query, Rotation};
 
 const DIMENSIONS: [usize; 4] = [128, 384, 768, 1536];
 const CODED: [CodeBits; 4] = [CodeBits::B8, CodeBits::B4, CodeBits::B2, CodeBits::B1];
@@ -33,20 +33,20 @@ fn distances(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("distance");
     group.throughput(Throughput::Elements(CODES as u64));
     for dimensions in DIMENSIONS {
-        for (measure, bits) in CODED
-            .map(|bits| (Measure::L2, bits))
+        for (metric, bits) in CODED
+            .map(|bits| (CodeMetric::L2, bits))
             .into_iter()
-            .chain([(Measure::L1, CodeBits::B8)])
+            .chain([(CodeMetric::L1, CodeBits::B8)])
         {
-            let codec = Codec::new(dimensions, bits, measure, 1, None);
+            let codec = Codec::new(dimensions, bits, metric, 1, None);
             let (codes, query) = (codes(&codec), codec.query(&vector(dimensions, 0)));
-            let id = BenchmarkId::new(format!("{measure:?} {bits:?}"), dimensions);
+            let id = BenchmarkId::new(format!("{metric:?} {bits:?}"), dimensions);
             group.bench_function(id, |bencher| {
                 bencher.iter(|| sum_of_distances(&query, black_box(&codes)));
             });
         }
     }
-    let codec = Codec::new(32, CodeBits::Exact, Measure::L2, 1, None);
+    let codec = Codec::new(32, CodeBits::Exact, CodeMetric::L2, 1, None);
     let (codes, query) = (codes(&codec), codec.query(&vector(32, 0)));
     let id = BenchmarkId::new("L2 Exact", 32);
     group.bench_function(id, |bencher| {
@@ -65,7 +65,7 @@ fn encoding(criterion: &mut Criterion) {
             bencher.iter(|| rotation.rotate(black_box(&mut turned)));
         });
         for bits in CODED {
-            let codec = Codec::new(dimensions, bits, Measure::L2, 1, None);
+            let codec = Codec::new(dimensions, bits, CodeMetric::L2, 1, None);
             let mut code = vec![0; codec.code_len()];
             group.bench_function(
                 BenchmarkId::new(format!("{bits:?}"), dimensions),
@@ -81,7 +81,7 @@ fn encoding(criterion: &mut Criterion) {
 fn queries(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("query");
     for dimensions in DIMENSIONS {
-        let codec = Codec::new(dimensions, CodeBits::B4, Measure::L2, 1, None);
+        let codec = Codec::new(dimensions, CodeBits::B4, CodeMetric::L2, 1, None);
         let (vector, code) = (vector(dimensions, 0), codes(&codec).swap_remove(0));
         group.bench_function(BenchmarkId::new("of a vector", dimensions), |bencher| {
             bencher.iter(|| codec.query(black_box(&vector)));

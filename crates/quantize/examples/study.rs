@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use quantize::{CodeBits, Codec, Measure, Query};
+use quantize::{CodeBits, CodeMetric, Codec, Query};
 
 const SETS: [(&str, &str, &str, &str); 2] = [
     (
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect::<Result<_, _>>()?;
     let all = [CodeBits::B8, CodeBits::B4, CodeBits::B2, CodeBits::B1];
     println!(
-        "set      measure       bits center | recall@10 of the nearest {RERANKED:?} | rows read | below bound: all, near | ns/encode ns/distance"
+        "set      metric       bits center | recall@10 of the nearest {RERANKED:?} | rows read | below bound: all, near | ns/encode ns/distance"
     );
     for (name, base, queries, truth) in SETS {
         let set = Set::read(Path::new(&folder), [base, queries, truth])?;
@@ -45,12 +45,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             .into_iter()
             .filter(|bits| wanted.is_empty() || wanted.contains(&bits.number()))
         {
-            for measure in [Measure::L2, Measure::InnerProduct] {
+            for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
                 for is_centered in [false, true] {
-                    let report = study(&set, bits, measure, is_centered);
+                    let report = study(&set, bits, metric, is_centered);
                     println!(
                         "{name:<8} {:<13} {:>4} {is_centered:<6} | {report}",
-                        format!("{measure:?}"),
+                        format!("{metric:?}"),
                         bits.number()
                     );
                 }
@@ -60,12 +60,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn study(set: &Set, bits: CodeBits, measure: Measure, is_centered: bool) -> String {
+fn study(set: &Set, bits: CodeBits, metric: CodeMetric, is_centered: bool) -> String {
     let center = set.base.mean();
     let codec = Codec::new(
         set.base.width,
         bits,
-        measure,
+        metric,
         42,
         is_centered.then_some(&center[..]),
     );
@@ -121,7 +121,7 @@ impl Tally {
     fn add(&mut self, set: &Set, query: usize, codec: &Codec, codes: &[u8]) {
         let vector = set.queries.row(query);
         let coded = codec.query(vector);
-        let exact = |row: usize| exact(codec.measure(), vector, set.base.row(row));
+        let exact = |row: usize| exact(codec.metric(), vector, set.base.row(row));
         let mut estimates: Vec<Estimate> = Vec::with_capacity(set.base.len());
         for (row, code) in codes.chunks_exact(codec.code_len()).enumerate() {
             let (distance, error) = coded.estimate(code);
@@ -135,7 +135,7 @@ impl Tally {
         estimates.select_nth_unstable_by(1000, |a, b| a.distance.total_cmp(&b.distance));
         estimates.truncate(1000);
         estimates.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-        let truth = set.truth(query, codec.measure());
+        let truth = set.truth(query, codec.metric());
         for (found, reranked) in self.found.iter_mut().zip(RERANKED) {
             let mut nearest: Vec<usize> = estimates[..reranked]
                 .iter()
@@ -192,11 +192,13 @@ fn rows_read(estimates: &[Estimate], exact: impl Fn(usize) -> f64) -> usize {
     estimates.len()
 }
 
-fn exact(measure: Measure, a: &[f32], b: &[f32]) -> f64 {
+fn exact(metric: CodeMetric, a: &[f32], b: &[f32]) -> f64 {
     let pairs = a.iter().zip(b);
-    match measure {
-        Measure::InnerProduct => -f64::from(pairs.map(|(a, b)| a * b).sum::<f32>()),
-        Measure::L2 | Measure::L1 => f64::from(pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f32>()),
+    match metric {
+        CodeMetric::InnerProduct => -f64::from(pairs.map(|(a, b)| a * b).sum::<f32>()),
+        CodeMetric::L2 | CodeMetric::L1 => {
+            f64::from(pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f32>())
+        }
     }
 }
 
@@ -238,8 +240,8 @@ impl Set {
     }
 
     /// The exact nearest. The files know them for L2, which orders unit vectors as inner products do.
-    fn truth(&self, query: usize, measure: Measure) -> Vec<usize> {
-        if measure == Measure::L2 {
+    fn truth(&self, query: usize, metric: CodeMetric) -> Vec<usize> {
+        if metric == CodeMetric::L2 {
             return self.truth.row(query)[..K]
                 .iter()
                 .map(|&row| row as usize)
@@ -248,7 +250,7 @@ impl Set {
         let mut rows: Vec<usize> = (0..self.base.len()).collect();
         let distances: Vec<f64> = rows
             .iter()
-            .map(|&row| exact(measure, self.queries.row(query), self.base.row(row)))
+            .map(|&row| exact(metric, self.queries.row(query), self.base.row(row)))
             .collect();
         rows.select_nth_unstable_by(K, |&a, &b| distances[a].total_cmp(&distances[b]));
         rows.truncate(K);

@@ -8,7 +8,7 @@
 //! keeps 16 bits of each, a key that orders as the distance does and is as exact as the codes are.
 #![expect(unsafe_code, reason = "kernels for CPU features found at run time")]
 
-use crate::Measure;
+use crate::CodeMetric;
 use crate::code_set::CodeSet;
 use crate::simd::{Loops, Simd};
 use crate::tile::{COLUMNS, Columns, ROWS, Tile, make_room, strips};
@@ -28,7 +28,7 @@ const FURTHEST: u16 = u16::MAX;
 #[derive(Debug)]
 pub struct AllPairs {
     simd: Simd,
-    measure: Measure,
+    metric: CodeMetric,
     columns: Columns,
     /// A row for each vector.
     keys: Vec<Lanes>,
@@ -49,15 +49,15 @@ impl AllPairs {
 
     /// Nothing yet; distances will be of this measure.
     #[must_use]
-    pub fn new(measure: Measure) -> AllPairs {
-        AllPairs::with_simd(measure, Simd::current())
+    pub fn new(metric: CodeMetric) -> AllPairs {
+        AllPairs::with_simd(metric, Simd::current())
     }
 
-    fn with_simd(measure: Measure, simd: Simd) -> AllPairs {
-        let columns = Columns::with_simd(measure, simd);
+    fn with_simd(metric: CodeMetric, simd: Simd) -> AllPairs {
+        let columns = Columns::with_simd(metric, simd);
         AllPairs {
             simd,
-            measure,
+            metric,
             columns,
             keys: Vec::new(),
             lines_per_row: 0,
@@ -73,7 +73,7 @@ impl AllPairs {
     }
 
     /// Measures all pairs of these vectors, in place of those before.
-    pub fn measure(&mut self, codes: &CodeSet, ids: &[u32]) {
+    pub fn compute(&mut self, codes: &CodeSet, ids: &[u32]) {
         assert!(ids.len() <= AllPairs::LARGEST);
         self.columns.pack(codes, ids);
         self.lines_per_row = lines_per_row(ids.len());
@@ -81,7 +81,7 @@ impl AllPairs {
         // What an earlier leaf left is written over.
         make_room(&mut self.keys, lines);
         self.keys.resize(lines, Lanes([FURTHEST; LANES]));
-        let scale = KeyScale::new(self.measure, codes, ids);
+        let scale = KeyScale::new(self.metric, codes, ids);
         // From the diagonal on; the rest is its mirror.
         for (strip, rows) in strips(codes, ids).enumerate() {
             let mut matrix = Matrix {
@@ -253,13 +253,13 @@ struct KeyScale {
 }
 
 impl KeyScale {
-    fn new(measure: Measure, codes: &CodeSet, ids: &[u32]) -> KeyScale {
+    fn new(metric: CodeMetric, codes: &CodeSet, ids: &[u32]) -> KeyScale {
         let norms = ids.iter().map(|&id| codes.facts(id).squared_norm);
         let greatest_norm = norms.fold(0.0, f32::max);
         // Inner products are up to a squared norm, L2 up to four; twice that, as codes are inexact.
-        let (greatest, dropped, zero) = match measure {
-            Measure::InnerProduct => (2.0 * greatest_norm, 13, 1 << 15),
-            Measure::L2 | Measure::L1 => (8.0 * greatest_norm, 12, 0),
+        let (greatest, dropped, zero) = match metric {
+            CodeMetric::InnerProduct => (2.0 * greatest_norm, 13, 1 << 15),
+            CodeMetric::L2 | CodeMetric::L1 => (8.0 * greatest_norm, 12, 0),
         };
         let positive_keys = u32::from(FURTHEST) - 1 - zero;
         let least = (greatest.to_bits() >> dropped).saturating_sub(positive_keys);
@@ -693,8 +693,8 @@ mod tests {
     use super::*;
     use crate::EncodedRow;
 
-    fn set(count: usize, measure: Measure) -> CodeSet {
-        let mut set = CodeSet::new(20, measure);
+    fn set(count: usize, metric: CodeMetric) -> CodeSet {
+        let mut set = CodeSet::new(20, metric);
         let mut row = EncodedRow::new();
         for vector in 0..count {
             let value = |d: usize| {
@@ -708,18 +708,18 @@ mod tests {
 
     fn pairs(codes: &CodeSet, simd: Simd) -> AllPairs {
         let ids: Vec<u32> = (0..codes.len() as u32).collect();
-        let mut pairs = AllPairs::with_simd(codes.measure(), simd);
+        let mut pairs = AllPairs::with_simd(codes.metric(), simd);
         // What an earlier leaf left behind does not matter.
-        pairs.measure(codes, &ids[..ids.len() / 2]);
-        pairs.measure(codes, &ids);
+        pairs.compute(codes, &ids[..ids.len() / 2]);
+        pairs.compute(codes, &ids);
         pairs
     }
 
     #[test]
     fn keys_order_as_distances_do() {
-        for measure in [Measure::L2, Measure::InnerProduct] {
+        for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
             for count in [0, 1, 2, 8, 31, 32, 33, 100, 257] {
-                let codes = set(count, measure);
+                let codes = set(count, metric);
                 let pairs = pairs(&codes, Simd::current());
                 let mut distances = Vec::new();
                 for a in 0..count {
@@ -732,7 +732,7 @@ mod tests {
                 distances.sort_by(|a, b| a.0.total_cmp(&b.0));
                 assert!(
                     distances.is_sorted_by_key(|(_, key)| *key),
-                    "{measure:?} {count}"
+                    "{metric:?} {count}"
                 );
                 let different = distances.chunk_by(|a, b| a.1 == b.1).count();
                 assert!(
@@ -745,8 +745,8 @@ mod tests {
 
     #[test]
     fn a_giant_among_them_does_not_make_all_keys_equal() {
-        for measure in [Measure::L2, Measure::InnerProduct] {
-            let mut codes = set(100, measure);
+        for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
+            let mut codes = set(100, metric);
             let mut row = EncodedRow::new();
             row.encode(&[100.0; 20]);
             codes.push(&row);
@@ -754,7 +754,7 @@ mod tests {
             let mut keys = flat(pairs.lines(0))[..100].to_vec();
             keys.sort_unstable();
             keys.dedup();
-            assert!(keys.len() > 90, "{measure:?} {}", keys.len());
+            assert!(keys.len() > 90, "{metric:?} {}", keys.len());
         }
     }
 
@@ -775,9 +775,9 @@ mod tests {
 
     #[test]
     fn neighbors_are_chosen_by_algorithm_4_from_all_if_they_are_few() {
-        for measure in [Measure::L2, Measure::InnerProduct] {
+        for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
             for count in [1, 2, 20, 90] {
-                let codes = set(count, measure);
+                let codes = set(count, metric);
                 for simd in Simd::available() {
                     let mut pairs = pairs(&codes, simd);
                     let mut chosen = Vec::new();
@@ -792,8 +792,8 @@ mod tests {
 
     #[test]
     fn neighbors_are_the_same_on_every_cpu_and_begin_with_the_nearest() {
-        for measure in [Measure::L2, Measure::InnerProduct] {
-            let codes = set(700, measure);
+        for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
+            let codes = set(700, metric);
             let mut oracle = pairs(&codes, Simd::Scalar);
             for simd in Simd::available() {
                 let mut pairs = pairs(&codes, simd);
@@ -810,7 +810,7 @@ mod tests {
 
     #[test]
     fn about_as_many_candidates_are_looked_at_as_asked_for() {
-        let codes = set(900, Measure::L2);
+        let codes = set(900, CodeMetric::L2);
         let pairs = pairs(&codes, Simd::current());
         for nearest in [48, 96, 200] {
             let within = |i: usize| {
@@ -828,7 +828,7 @@ mod tests {
 
     #[test]
     fn of_vectors_that_are_all_alike_one_is_chosen() {
-        let mut codes = CodeSet::new(20, Measure::L2);
+        let mut codes = CodeSet::new(20, CodeMetric::L2);
         let mut row = EncodedRow::new();
         row.encode(&[0.5; 20]);
         (0..300).for_each(|_| codes.push(&row));

@@ -9,14 +9,14 @@
 
 use std::collections::TryReserveError;
 
-use crate::Measure;
+use crate::CodeMetric;
 use crate::dot::{self, LINE, Line};
 use crate::simd::{Loops, Simd};
 
 /// The 8-bit codes of all vectors of a build.
 #[derive(Debug)]
 pub struct CodeSet {
-    measure: Measure,
+    metric: CodeMetric,
     dimensions: usize,
     shape: Shape,
     simd: Simd,
@@ -46,11 +46,11 @@ impl Facts {
     /// The distance of two vectors from the inner product of their levels. Multiplied and added in this order
     /// everywhere, so that all kernels and both directions of a pair agree to the last bit.
     #[inline(always)]
-    pub(crate) fn distance(self, measure: Measure, other: Facts, dot: i32) -> f32 {
+    pub(crate) fn distance(self, metric: CodeMetric, other: Facts, dot: i32) -> f32 {
         let product = (self.scale * other.scale) * dot as f32;
-        match measure {
-            Measure::InnerProduct => -product,
-            Measure::L2 | Measure::L1 => {
+        match metric {
+            CodeMetric::InnerProduct => -product,
+            CodeMetric::L2 | CodeMetric::L1 => {
                 ((self.squared_norm + other.squared_norm) - 2.0 * product).max(0.0)
             }
         }
@@ -104,14 +104,14 @@ impl Shape {
 impl CodeSet {
     /// An empty set, measuring with the best kernels this CPU has.
     #[must_use]
-    pub fn new(dimensions: usize, measure: Measure) -> CodeSet {
-        CodeSet::with_simd(dimensions, measure, Simd::current())
+    pub fn new(dimensions: usize, metric: CodeMetric) -> CodeSet {
+        CodeSet::with_simd(dimensions, metric, Simd::current())
     }
 
-    pub(crate) fn with_simd(dimensions: usize, measure: Measure, simd: Simd) -> CodeSet {
+    pub(crate) fn with_simd(dimensions: usize, metric: CodeMetric, simd: Simd) -> CodeSet {
         let shape = Shape::new(dimensions);
         CodeSet {
-            measure,
+            metric,
             dimensions,
             shape,
             simd,
@@ -248,8 +248,8 @@ impl CodeSet {
 
     /// What `distance` estimates.
     #[must_use]
-    pub fn measure(&self) -> Measure {
-        self.measure
+    pub fn metric(&self) -> CodeMetric {
+        self.metric
     }
 
     /// Bytes the set holds.
@@ -267,11 +267,11 @@ impl CodeSet {
     pub fn distance(&self, a: u32, b: u32) -> f32 {
         let (row_a, facts_a) = (self.row(a), self.facts(a));
         let (row_b, facts_b) = (self.row(b), self.facts(b));
-        if self.measure == Measure::L1 {
+        if self.metric == CodeMetric::L1 {
             return l1(row_a, facts_a.scale, row_b, facts_b.scale);
         }
         let dot = dot::dot(self.simd, row_a, row_b, facts_b.sum);
-        facts_a.distance(self.measure, facts_b, dot)
+        facts_a.distance(self.metric, facts_b, dot)
     }
 
     /// Adds a vector, as its code has it, to sums of one value a dimension.
@@ -431,8 +431,8 @@ mod tests {
         (0..dimensions).map(|_| next()).collect()
     }
 
-    fn set_of(vectors: &[Vec<f32>], measure: Measure, simd: Simd) -> CodeSet {
-        let mut set = CodeSet::with_simd(vectors[0].len(), measure, simd);
+    fn set_of(vectors: &[Vec<f32>], metric: CodeMetric, simd: Simd) -> CodeSet {
+        let mut set = CodeSet::with_simd(vectors[0].len(), metric, simd);
         let mut row = EncodedRow::new();
         for vector in vectors {
             row.encode(vector);
@@ -441,12 +441,12 @@ mod tests {
         set
     }
 
-    fn exact(measure: Measure, a: &[f32], b: &[f32]) -> f32 {
+    fn exact(metric: CodeMetric, a: &[f32], b: &[f32]) -> f32 {
         let pairs = a.iter().zip(b);
-        match measure {
-            Measure::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
-            Measure::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f32>(),
-            Measure::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
+        match metric {
+            CodeMetric::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
+            CodeMetric::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f32>(),
+            CodeMetric::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
         }
     }
 
@@ -454,20 +454,20 @@ mod tests {
     fn estimates_are_close_and_equal_on_every_cpu() {
         for dimensions in [1, 3, 64, 100, 384, 1536] {
             let vectors: Vec<_> = (0..20).map(|seed| vector(dimensions, seed)).collect();
-            for measure in [Measure::L2, Measure::InnerProduct, Measure::L1] {
-                let oracle = set_of(&vectors, measure, Simd::Scalar);
+            for metric in [CodeMetric::L2, CodeMetric::InnerProduct, CodeMetric::L1] {
+                let oracle = set_of(&vectors, metric, Simd::Scalar);
                 for simd in Simd::available() {
-                    let set = set_of(&vectors, measure, simd);
+                    let set = set_of(&vectors, metric, simd);
                     for a in 0..20 {
                         for b in 0..20 {
                             let distance = set.distance(a, b);
                             assert_eq!(distance, oracle.distance(a, b), "{simd:?}");
                             assert_eq!(distance, set.distance(b, a));
-                            let exact = exact(measure, &vectors[a as usize], &vectors[b as usize]);
+                            let exact = exact(metric, &vectors[a as usize], &vectors[b as usize]);
                             let tolerance = 0.02 * dimensions as f32;
                             assert!(
                                 (distance - exact).abs() < tolerance,
-                                "{measure:?} {distance} {exact}"
+                                "{metric:?} {distance} {exact}"
                             );
                         }
                     }
@@ -480,8 +480,8 @@ mod tests {
     fn a_row_that_was_written_is_read_as_it_was() {
         for dimensions in [1, 64, 100] {
             let vectors: Vec<_> = (0..20).map(|seed| vector(dimensions, seed)).collect();
-            let set = set_of(&vectors, Measure::L2, Simd::current());
-            let mut copy = CodeSet::new(dimensions, Measure::L2);
+            let set = set_of(&vectors, CodeMetric::L2, Simd::current());
+            let mut copy = CodeSet::new(dimensions, CodeMetric::L2);
             for id in 0..20 {
                 let mut written = Vec::new();
                 set.write_row(id, &mut written);
@@ -499,7 +499,7 @@ mod tests {
     #[test]
     fn a_vector_is_at_no_distance_from_itself() {
         let vectors: Vec<_> = (0..5).map(|seed| vector(200, seed)).collect();
-        let set = set_of(&vectors, Measure::L2, Simd::current());
+        let set = set_of(&vectors, CodeMetric::L2, Simd::current());
         for id in 0..5 {
             // The levels' own length is longer than the vector by the square of the angle between them.
             assert!(set.distance(id, id) < 0.01);
@@ -510,7 +510,7 @@ mod tests {
     fn zero_and_infinite_vectors_are_encoded_without_harm() {
         for value in [0.0, -0.0, 1e-45, 1e-30, f32::MAX, f32::INFINITY, f32::NAN] {
             let vectors = vec![vec![value; 70], vector(70, 1)];
-            let set = set_of(&vectors, Measure::L2, Simd::current());
+            let set = set_of(&vectors, CodeMetric::L2, Simd::current());
             let between = set.distance(0, 1);
             assert!(between >= 0.0, "{value}: {between}");
         }
@@ -520,7 +520,7 @@ mod tests {
     fn reserved_memory_is_what_was_announced() {
         for dimensions in [1, 128, 384, 16_000] {
             for rows in [0, 1, 1000, 5000] {
-                let mut set = CodeSet::new(dimensions, Measure::L2);
+                let mut set = CodeSet::new(dimensions, CodeMetric::L2);
                 set.try_reserve(rows).unwrap();
                 assert_eq!(set.bytes(), CodeSet::bytes_needed(rows, dimensions));
                 let mut row = EncodedRow::new();
@@ -538,8 +538,8 @@ mod tests {
     #[test]
     fn a_row_taken_from_another_set_keeps_its_distances() {
         let vectors: Vec<_> = (0..300).map(|seed| vector(384, seed)).collect();
-        let all = set_of(&vectors, Measure::L2, Simd::current());
-        let mut some = CodeSet::new(384, Measure::L2);
+        let all = set_of(&vectors, CodeMetric::L2, Simd::current());
+        let mut some = CodeSet::new(384, CodeMetric::L2);
         (100..300).for_each(|id| some.push_from(&all, id));
         assert_eq!(some.len(), 200);
         assert_eq!(some.distance(3, 190), all.distance(103, 290));

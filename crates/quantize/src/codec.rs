@@ -10,7 +10,7 @@ use crate::rotated::{Rotated, RotatedQuery};
 use crate::scalar::{Scalar, ScalarQuery};
 use crate::simd::Simd;
 use crate::sparse::{SparseCodes, SparseQuery};
-use crate::{Measure, Value};
+use crate::{CodeMetric, Value};
 
 /// How many bits a dimension has in a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +100,7 @@ impl CodeBits {
 pub struct Codec {
     dimensions: usize,
     bits: CodeBits,
-    measure: Measure,
+    metric: CodeMetric,
     code_len: usize,
     simd: Simd,
     form: Form,
@@ -141,17 +141,17 @@ impl Codec {
     pub fn new(
         dimensions: usize,
         bits: CodeBits,
-        measure: Measure,
+        metric: CodeMetric,
         seed: u64,
         center: Option<&[f32]>,
     ) -> Codec {
-        Codec::with_simd(dimensions, bits, measure, seed, center, Simd::current())
+        Codec::with_simd(dimensions, bits, metric, seed, center, Simd::current())
     }
 
     pub(crate) fn with_simd(
         dimensions: usize,
         bits: CodeBits,
-        measure: Measure,
+        metric: CodeMetric,
         seed: u64,
         center: Option<&[f32]>,
         simd: Simd,
@@ -165,15 +165,15 @@ impl Codec {
             "a center of the same dimensions"
         );
         let planes = || Planes::new(dimensions, bits.number().into());
-        let form = match (bits, measure) {
+        let form = match (bits, metric) {
             (CodeBits::Exact, _) => Form::Exact,
-            (_, Measure::L1) => Form::Scalar(Scalar::new(planes(), simd)),
-            _ => Form::Rotated(Rotated::new(planes(), measure, seed, center, simd)),
+            (_, CodeMetric::L1) => Form::Scalar(Scalar::new(planes(), simd)),
+            _ => Form::Rotated(Rotated::new(planes(), metric, seed, center, simd)),
         };
         Codec {
             dimensions,
             bits,
-            measure,
+            metric,
             code_len: bits.code_len(dimensions),
             simd,
             form,
@@ -191,7 +191,7 @@ impl Codec {
         Codec {
             dimensions: count,
             bits: CodeBits::B1,
-            measure: Measure::L2,
+            metric: CodeMetric::L2,
             code_len,
             simd: Simd::current(),
             form: Form::Bits(Bits::new(metric, count, code_len)),
@@ -210,14 +210,14 @@ impl Codec {
     /// # Panics
     /// With no dimension, or a length that is no multiple of 4.
     #[must_use]
-    pub fn of_sparse(dimensions: usize, measure: Measure, code_len: usize) -> Codec {
+    pub fn of_sparse(dimensions: usize, metric: CodeMetric, code_len: usize) -> Codec {
         assert!(dimensions > 0, "a vector has dimensions");
         assert!(code_len.is_multiple_of(4), "a code of {code_len} bytes");
-        let codes = SparseCodes::new(dimensions, measure, code_len);
+        let codes = SparseCodes::new(dimensions, metric, code_len);
         Codec {
             dimensions,
             bits: CodeBits::B8,
-            measure,
+            metric,
             code_len: codes.code_len(),
             simd: Simd::current(),
             form: Form::Sparse(codes),
@@ -244,8 +244,8 @@ impl Codec {
 
     /// What distances are estimated. Of bits it is that of ones and zeros: the nearest by it are near by theirs.
     #[must_use]
-    pub fn measure(&self) -> Measure {
-        self.measure
+    pub fn metric(&self) -> CodeMetric {
+        self.metric
     }
 
     /// Bytes of a code, a multiple of 4.
@@ -325,7 +325,7 @@ impl Codec {
     pub fn query(&self, vector: &[f32]) -> Query {
         self.check(vector);
         let form = match &self.form {
-            Form::Exact => QueryForm::Exact(ExactQuery::new(self.measure, self.simd, vector)),
+            Form::Exact => QueryForm::Exact(ExactQuery::new(self.metric, self.simd, vector)),
             Form::Rotated(rotated) => QueryForm::Rotated(rotated.query(vector)),
             Form::Scalar(scalar) => QueryForm::Scalar(scalar.query(vector)),
             Form::Bits(_) | Form::Sparse(_) => panic!("a vector of the codec's kind"),
@@ -344,7 +344,7 @@ impl Codec {
     pub fn query_from_code(&self, code: &[u8]) -> Query {
         assert_eq!(code.len(), self.code_len(), "a code of the codec's length");
         let form = match &self.form {
-            Form::Exact => QueryForm::Exact(ExactQuery::from_code(self.measure, self.simd, code)),
+            Form::Exact => QueryForm::Exact(ExactQuery::from_code(self.metric, self.simd, code)),
             Form::Rotated(rotated) => QueryForm::Rotated(rotated.query_from_code(code)),
             Form::Scalar(scalar) => QueryForm::Scalar(scalar.query_from_code(code)),
             Form::Bits(bits) => QueryForm::Bits(bits.query_from_code(code)),
@@ -375,7 +375,7 @@ impl Codec {
         assert_eq!(into.len(), self.routing_dimensions(), "as many values");
         match &self.form {
             Form::Exact => {
-                let vector = ExactQuery::from_code(self.measure, self.simd, code);
+                let vector = ExactQuery::from_code(self.metric, self.simd, code);
                 into.copy_from_slice(vector.values());
             }
             Form::Scalar(scalar) => into.copy_from_slice(scalar.query_from_code(code).values()),
@@ -455,20 +455,18 @@ mod tests {
     fn every_cpu_gives_the_same_codes_distances_and_errors() {
         for dimensions in [1, 17, 33, 100, 128, 384, 1000, 4001] {
             let center = vector(dimensions, 9);
-            for measure in [Measure::L2, Measure::InnerProduct, Measure::L1] {
+            for metric in [CodeMetric::L2, CodeMetric::InnerProduct, CodeMetric::L1] {
                 for bits in CodeBits::ALL {
                     for center in [None, Some(&center[..])] {
                         let results = |simd| {
-                            results(&Codec::with_simd(
-                                dimensions, bits, measure, 1, center, simd,
-                            ))
+                            results(&Codec::with_simd(dimensions, bits, metric, 1, center, simd))
                         };
                         let expected = results(Simd::Scalar);
                         for simd in Simd::available() {
                             assert_eq!(
                                 results(simd),
                                 expected,
-                                "{dimensions} {measure:?} {bits:?} {simd:?}"
+                                "{dimensions} {metric:?} {bits:?} {simd:?}"
                             );
                         }
                     }

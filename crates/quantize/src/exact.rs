@@ -1,13 +1,13 @@
 //! Short vectors: the code is the vector.
 
-use crate::Measure;
+use crate::CodeMetric;
 use crate::lanes::sum_pairs;
 use crate::simd::{Loops, Simd};
 
 /// A query against vectors kept whole.
 #[derive(Clone, Debug)]
 pub(crate) struct ExactQuery {
-    measure: Measure,
+    metric: CodeMetric,
     simd: Simd,
     values: Vec<f32>,
 }
@@ -20,15 +20,15 @@ pub(crate) fn encode(vector: &[f32], code: &mut [u8]) {
 }
 
 impl ExactQuery {
-    pub(crate) fn new(measure: Measure, simd: Simd, vector: &[f32]) -> ExactQuery {
+    pub(crate) fn new(metric: CodeMetric, simd: Simd, vector: &[f32]) -> ExactQuery {
         ExactQuery {
-            measure,
+            metric,
             simd,
             values: vector.to_vec(),
         }
     }
 
-    pub(crate) fn from_code(measure: Measure, simd: Simd, code: &[u8]) -> ExactQuery {
+    pub(crate) fn from_code(metric: CodeMetric, simd: Simd, code: &[u8]) -> ExactQuery {
         let values = code
             .as_chunks()
             .0
@@ -36,7 +36,7 @@ impl ExactQuery {
             .map(|&bytes| f32::from_ne_bytes(bytes))
             .collect();
         ExactQuery {
-            measure,
+            metric,
             simd,
             values,
         }
@@ -47,8 +47,8 @@ impl ExactQuery {
     }
 
     pub(crate) fn distance(&self, code: &[u8]) -> f32 {
-        let sum = self.sum(self.measure, code);
-        if self.measure == Measure::InnerProduct {
+        let sum = self.sum(self.metric, code);
+        if self.metric == CodeMetric::InnerProduct {
             -sum
         } else {
             sum
@@ -58,31 +58,31 @@ impl ExactQuery {
     /// The error is what adding up floats in another order may change.
     pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {
         let distance = self.distance(code);
-        let size = match self.measure {
-            Measure::InnerProduct => self.simd.run(Sum {
+        let size = match self.metric {
+            CodeMetric::InnerProduct => self.simd.run(Sum {
                 query: &self.values,
                 code,
                 term: |a: f32, b: f32| (a * b).abs(),
             }),
-            Measure::L2 | Measure::L1 => distance,
+            CodeMetric::L2 | CodeMetric::L1 => distance,
         };
         (distance, size * f32::EPSILON * self.values.len() as f32)
     }
 
-    fn sum(&self, measure: Measure, code: &[u8]) -> f32 {
+    fn sum(&self, metric: CodeMetric, code: &[u8]) -> f32 {
         let query = &self.values;
-        let sum = match measure {
-            Measure::L2 => self.simd.run(Sum {
+        let sum = match metric {
+            CodeMetric::L2 => self.simd.run(Sum {
                 query,
                 code,
                 term: |a: f32, b: f32| (a - b) * (a - b),
             }),
-            Measure::InnerProduct => self.simd.run(Sum {
+            CodeMetric::InnerProduct => self.simd.run(Sum {
                 query,
                 code,
                 term: |a: f32, b: f32| a * b,
             }),
-            Measure::L1 => self.simd.run(Sum {
+            CodeMetric::L1 => self.simd.run(Sum {
                 query,
                 code,
                 term: |a: f32, b: f32| (a - b).abs(),

@@ -29,7 +29,7 @@ pub use value::Value;
 
 /// Which distance codes estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
+pub enum CodeMetric {
     /// Squared Euclidean distance; also the cosine's, over normalised vectors.
     L2,
     /// The negative inner product.

@@ -9,7 +9,7 @@
 //! squared L2: |x - c|² + |q - c|² - 2 (x - c) · (q - c);
 //! negative inner product: -(x - c) · c - c · q - (x - c) · (q - c).
 
-use crate::Measure;
+use crate::CodeMetric;
 use crate::dot::Line;
 use crate::head::{HEAD, Head};
 use crate::kernels::{self, Dot};
@@ -26,7 +26,7 @@ const QUERY_MAX: f32 = 127.0;
 /// How vectors of one index become codes.
 #[derive(Clone, Debug)]
 pub(crate) struct Rotated {
-    measure: Measure,
+    metric: CodeMetric,
     planes: Planes,
     rotation: Rotation,
     center: Option<Center>,
@@ -67,7 +67,7 @@ struct Source {
 impl Rotated {
     pub(crate) fn new(
         planes: Planes,
-        measure: Measure,
+        metric: CodeMetric,
         seed: u64,
         center: Option<&[f32]>,
         simd: Simd,
@@ -75,7 +75,7 @@ impl Rotated {
         let rotation = Rotation::with_simd(planes.dimensions, seed, simd);
         let center = center.map(|center| Center::new(center, &rotation));
         Rotated {
-            measure,
+            metric,
             planes,
             rotation,
             center,
@@ -90,9 +90,9 @@ impl Rotated {
             vector,
             levels,
         });
-        let base = match self.measure {
-            Measure::InnerProduct => finite(center_part),
-            Measure::L2 | Measure::L1 => facts.squared_norm as f32,
+        let base = match self.metric {
+            CodeMetric::InnerProduct => finite(center_part),
+            CodeMetric::L2 | CodeMetric::L1 => facts.squared_norm as f32,
         };
         Head {
             scale: facts.scale as f32,
@@ -112,10 +112,10 @@ impl Rotated {
         };
         let unit = self.simd.run(turn);
         let (levels, facts) = self.quantize(&values, unit);
-        let base = match (self.measure, &self.center) {
-            (Measure::InnerProduct, Some(center)) => -center.product(vector),
-            (Measure::InnerProduct, None) => 0.0,
-            (Measure::L2 | Measure::L1, _) => facts.squared_norm as f32,
+        let base = match (self.metric, &self.center) {
+            (CodeMetric::InnerProduct, Some(center)) => -center.product(vector),
+            (CodeMetric::InnerProduct, None) => 0.0,
+            (CodeMetric::L2 | CodeMetric::L1, _) => facts.squared_norm as f32,
         };
         self.assemble(
             levels,
@@ -130,9 +130,9 @@ impl Rotated {
     /// A code's vector as a query.
     pub(crate) fn query_from_code(&self, code: &[u8]) -> RotatedQuery {
         let (head, bytes) = Head::split(code);
-        let base = match (self.measure, &self.center) {
+        let base = match (self.metric, &self.center) {
             // c · q is c · c + (q - c) · c, and the code has the second.
-            (Measure::InnerProduct, Some(center)) => head.base - center.squared_length,
+            (CodeMetric::InnerProduct, Some(center)) => head.base - center.squared_length,
             _ => head.base,
         };
         let slack = Slack::from_bits(head.slack);
@@ -186,7 +186,7 @@ impl Rotated {
     }
 
     fn assemble(&self, levels: Vec<Line>, source: Source) -> RotatedQuery {
-        let is_l2 = self.measure == Measure::L2;
+        let is_l2 = self.metric == CodeMetric::L2;
         let weight = if is_l2 { 2.0 } else { 1.0 };
         let levels_sum: i32 = levels.iter().flat_map(|line| line.0).map(i32::from).sum();
         RotatedQuery {

@@ -89,7 +89,7 @@ impl ScalarQuery {
 
     pub(crate) fn distance(&self, code: &[u8]) -> f32 {
         let (head, levels) = Head::split(code);
-        self.codec.simd.run(Measure {
+        self.codec.simd.run(CodeMetric {
             planes: self.codec.planes,
             query: &self.values,
             head,
@@ -114,14 +114,14 @@ impl Head {
     }
 }
 
-struct Measure<'a> {
+struct CodeMetric<'a> {
     planes: Planes,
     query: &'a [f32],
     head: Head,
     levels: &'a [u8],
 }
 
-impl Loops for Measure<'_> {
+impl Loops for CodeMetric<'_> {
     type Output = f32;
 
     #[inline(always)]
@@ -138,7 +138,7 @@ impl Loops for Measure<'_> {
 /// Differences computed before they are added: their loop vectorizes where one over bytes and sums would not.
 const BLOCK: usize = 256;
 
-impl Measure<'_> {
+impl CodeMetric<'_> {
     #[inline(always)]
     fn sum<const BITS: u32>(&self) -> f32 {
         let mask = u8::MAX >> (8 - BITS);

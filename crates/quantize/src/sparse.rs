@@ -5,7 +5,7 @@
 
 use distance::Sparse;
 
-use crate::Measure;
+use crate::CodeMetric;
 
 /// Bytes before the indices.
 const HEAD: usize = 16;
@@ -21,7 +21,7 @@ const FOLDED: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SparseCodes {
     dimensions: usize,
-    measure: Measure,
+    metric: CodeMetric,
     code_len: usize,
 }
 
@@ -59,10 +59,10 @@ struct Code<'c, const WIDTH: usize> {
 
 impl SparseCodes {
     /// Codes of `code_len` bytes, or of one element if that is longer.
-    pub(crate) fn new(dimensions: usize, measure: Measure, code_len: usize) -> SparseCodes {
+    pub(crate) fn new(dimensions: usize, metric: CodeMetric, code_len: usize) -> SparseCodes {
         SparseCodes {
             dimensions,
-            measure,
+            metric,
             code_len: code_len.max(SparseCodes::len_with(dimensions, 1)),
         }
     }
@@ -135,17 +135,17 @@ impl SparseCodes {
 
     /// What a value adds to a sum of sizes.
     fn size(&self, value: f64) -> f64 {
-        match self.measure {
-            Measure::L1 => value.abs(),
-            Measure::L2 | Measure::InnerProduct => value * value,
+        match self.metric {
+            CodeMetric::L1 => value.abs(),
+            CodeMetric::L2 | CodeMetric::InnerProduct => value * value,
         }
     }
 
     /// The length of what has this size, and no less.
     fn length(&self, size: f64) -> f32 {
-        let length = match self.measure {
-            Measure::L1 => size,
-            Measure::L2 | Measure::InnerProduct => size.sqrt(),
+        let length = match self.metric {
+            CodeMetric::L1 => size,
+            CodeMetric::L2 | CodeMetric::InnerProduct => size.sqrt(),
         };
         finite(length * (1.0 + f64::from(f32::EPSILON)))
     }
@@ -231,10 +231,10 @@ impl SparseQuery {
     pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {
         let (distance, terms, head) = self.measure(code);
         let (rounded, left_out) = (f64::from(head.rounded), f64::from(head.left_out));
-        let error = match self.codes.measure {
-            Measure::L2 => (2.0 * terms.sqrt() + rounded) * rounded + 2.0 * left_out * self.norm,
-            Measure::InnerProduct => (rounded + left_out) * self.norm,
-            Measure::L1 => rounded + 2.0 * left_out,
+        let error = match self.codes.metric {
+            CodeMetric::L2 => (2.0 * terms.sqrt() + rounded) * rounded + 2.0 * left_out * self.norm,
+            CodeMetric::InnerProduct => (rounded + left_out) * self.norm,
+            CodeMetric::L1 => rounded + 2.0 * left_out,
         };
         // The operator adds up in f32 and in an order of its own.
         let steps = self.count + self.codes.capacity().min(head.count as usize) + 2;
@@ -254,14 +254,14 @@ impl SparseQuery {
     #[inline(always)]
     fn measure_code<const WIDTH: usize>(&self, code: &Code<'_, WIDTH>) -> (f32, f64, Head) {
         // The terms of indices that only the query has are in its own sum: those of the others are taken off.
-        let (sum, sizes) = match self.codes.measure {
-            Measure::L2 => self.sum(code, |x, q| x * (x - 2.0 * q)),
-            Measure::InnerProduct => self.sum(code, |x, q| -x * q),
-            Measure::L1 => self.sum(code, |x, q| (x - q).abs() - q.abs()),
+        let (sum, sizes) = match self.codes.metric {
+            CodeMetric::L2 => self.sum(code, |x, q| x * (x - 2.0 * q)),
+            CodeMetric::InnerProduct => self.sum(code, |x, q| -x * q),
+            CodeMetric::L1 => self.sum(code, |x, q| (x - q).abs() - q.abs()),
         };
-        let (distance, terms) = match self.codes.measure {
-            Measure::InnerProduct => (sum, sizes),
-            Measure::L2 | Measure::L1 => {
+        let (distance, terms) = match self.codes.metric {
+            CodeMetric::InnerProduct => (sum, sizes),
+            CodeMetric::L2 | CodeMetric::L1 => {
                 let terms = (self.size + sum).max(0.0);
                 let left_out = self.left_out + self.codes.size(code.head.left_out.into());
                 (terms + left_out, terms)
@@ -409,7 +409,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    const MEASURES: [Measure; 3] = [Measure::L2, Measure::InnerProduct, Measure::L1];
+    const MEASURES: [CodeMetric; 3] = [CodeMetric::L2, CodeMetric::InnerProduct, CodeMetric::L1];
 
     #[derive(Clone, Debug)]
     struct Vector {
@@ -451,11 +451,11 @@ mod tests {
         code
     }
 
-    fn exact(measure: Measure, a: &Vector, b: &Vector) -> f64 {
-        let metric = match measure {
-            Measure::L2 => Metric::L2Squared,
-            Measure::InnerProduct => Metric::InnerProduct,
-            Measure::L1 => Metric::L1,
+    fn exact(metric: CodeMetric, a: &Vector, b: &Vector) -> f64 {
+        let metric = match metric {
+            CodeMetric::L2 => Metric::L2Squared,
+            CodeMetric::InnerProduct => Metric::InnerProduct,
+            CodeMetric::L1 => Metric::L1,
         };
         sparse_distance(metric, a.view(), b.view())
     }
@@ -469,14 +469,14 @@ mod tests {
                 .prop_flat_map(|dimensions| (Just(dimensions), vectors(dimensions), vectors(dimensions))),
             room in 1..50_usize,
         ) {
-            for measure in MEASURES {
-                let codes = SparseCodes::new(dimensions, measure, SparseCodes::len_with(dimensions, room));
+            for metric in MEASURES {
+                let codes = SparseCodes::new(dimensions, metric, SparseCodes::len_with(dimensions, room));
                 let (distance, error) = codes.query(a.view()).estimate(&code(&codes, &b));
-                let exact = exact(measure, &a, &b);
+                let exact = exact(metric, &a, &b);
                 prop_assert!(!distance.is_nan() && error >= 0.0);
                 // Beyond f32 sums are infinite, and of infinite ones there may be no difference.
                 let bound = f64::from(distance) - f64::from(error);
-                prop_assert!(!exact.is_finite() || bound <= exact + 1e-6 * exact.abs(), "{measure:?} {bound} {exact}");
+                prop_assert!(!exact.is_finite() || bound <= exact + 1e-6 * exact.abs(), "{metric:?} {bound} {exact}");
             }
         }
 
@@ -484,22 +484,22 @@ mod tests {
         fn pairs_of_codes_are_measured_alike_from_either_side(
             a in vectors(30_000), b in vectors(30_000), room in 1..50_usize
         ) {
-            for measure in MEASURES {
-                let codes = SparseCodes::new(30_000, measure, SparseCodes::len_with(30_000, room));
+            for metric in MEASURES {
+                let codes = SparseCodes::new(30_000, metric, SparseCodes::len_with(30_000, room));
                 let (a, b) = (code(&codes, &a), code(&codes, &b));
                 let (from_a, from_b) = (codes.query_from_code(&a), codes.query_from_code(&b));
                 let (there, back) = (from_a.distance(&b), from_b.distance(&a));
                 // Sums in f64, of terms as large as the sizes.
                 let scale = from_a.size + from_b.size + from_a.norm * from_b.norm;
                 let off = (f64::from(there) - f64::from(back)).abs();
-                prop_assert!(off <= 1e-6 * (f64::from(there.abs()) + 1e-6 * scale), "{measure:?} {there} {back}");
+                prop_assert!(off <= 1e-6 * (f64::from(there.abs()) + 1e-6 * scale), "{metric:?} {there} {back}");
             }
         }
 
         #[test]
         fn any_bytes_are_a_code(bytes in prop::collection::vec(any::<u8>(), 160), a in vectors(30_000)) {
-            for (dimensions, measure) in [30, 30_000, 1_000_000_000].into_iter().zip(MEASURES) {
-                let codes = SparseCodes::new(dimensions, measure, 160);
+            for (dimensions, metric) in [30, 30_000, 1_000_000_000].into_iter().zip(MEASURES) {
+                let codes = SparseCodes::new(dimensions, metric, 160);
                 let of_code = codes.query_from_code(&bytes);
                 let (distance, error) = codes.query(a.view()).estimate(&bytes);
                 prop_assert!(!distance.is_nan() && error >= 0.0);
@@ -515,9 +515,9 @@ mod tests {
         let a = Vector::of([(0, 127.0), (5, -3.0), (29_999, 64.0)]);
         let b = Vector::of([(0, 127.0), (5, 2.0), (7, 1.0)]);
         for dimensions in [30_000, 70_000] {
-            for (measure, expected) in MEASURES.into_iter().zip([4122.0, -16_123.0, 70.0]) {
+            for (metric, expected) in MEASURES.into_iter().zip([4122.0, -16_123.0, 70.0]) {
                 let codes =
-                    SparseCodes::new(dimensions, measure, SparseCodes::len_with(dimensions, 3));
+                    SparseCodes::new(dimensions, metric, SparseCodes::len_with(dimensions, 3));
                 let (a, query) = (code(&codes, &a), codes.query(b.view()));
                 assert_eq!(query.distance(&a), expected);
                 assert_eq!(
@@ -531,7 +531,7 @@ mod tests {
     #[test]
     fn what_weighs_least_is_left_out() {
         let vector = Vector::of([(1, 1.0), (2, -8.0), (3, 4.0), (4, 2.0), (5, 8.0)]);
-        let codes = SparseCodes::new(100, Measure::L1, SparseCodes::len_with(100, 4));
+        let codes = SparseCodes::new(100, CodeMetric::L1, SparseCodes::len_with(100, 4));
         assert_eq!(codes.capacity(), 4);
         let code = code(&codes, &vector);
         let indices: Vec<u32> = codes
@@ -553,13 +553,13 @@ mod tests {
             vec![(3, f32::MAX), (4, 1e-30)],
         ] {
             let vector = Vector::of(elements);
-            for measure in MEASURES {
-                let codes = SparseCodes::new(10, measure, SparseCodes::len_with(10, 5));
+            for metric in MEASURES {
+                let codes = SparseCodes::new(10, metric, SparseCodes::len_with(10, 5));
                 let code = code(&codes, &vector);
                 let (distance, error) = codes.query(vector.view()).estimate(&code);
                 assert!(
                     !distance.is_nan() && !error.is_nan(),
-                    "{measure:?} {vector:?}"
+                    "{metric:?} {vector:?}"
                 );
             }
         }
@@ -571,7 +571,7 @@ mod tests {
         let element = |i: i32, seed: i32| (i * 9973, ((i * seed) % 17) as f32 + 1.0);
         let a = Vector::of((0..120).map(|i| element(i, 5)));
         let b = Vector::of((60..180).map(|i| element(i, 3)));
-        let codes = SparseCodes::new(1_000_000_000, Measure::L2, 2000);
+        let codes = SparseCodes::new(1_000_000_000, CodeMetric::L2, 2000);
         let values = |vector: &Vector| {
             let mut values = vec![0.0; codes.routing_dimensions()];
             codes.routing_values(&code(&codes, vector), &mut values);
@@ -581,7 +581,7 @@ mod tests {
             |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
         let (x, y) = (values(&a), values(&b));
         let lengths = (dot(&x, &x) * dot(&y, &y)).sqrt();
-        let off = dot(&x, &y) + exact(Measure::InnerProduct, &a, &b);
+        let off = dot(&x, &y) + exact(CodeMetric::InnerProduct, &a, &b);
         assert!(off.abs() < 0.1 * lengths, "{off} of {lengths}");
     }
 }

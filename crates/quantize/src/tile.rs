@@ -6,7 +6,7 @@
 //! last bit.
 #![expect(unsafe_code, reason = "kernels for CPU features found at run time")]
 
-use crate::Measure;
+use crate::CodeMetric;
 use crate::code_set::{CodeSet, Facts};
 use crate::dot::{LINE, Line, dot_lines};
 use crate::simd::{Loops, Simd};
@@ -29,7 +29,7 @@ pub(crate) type Tile<T> = [[T; COLUMNS]; ROWS];
 /// Vectors packed to be measured against, many at once.
 #[derive(Debug)]
 pub struct Columns {
-    measure: Measure,
+    metric: CodeMetric,
     simd: Simd,
     count: usize,
     /// For each 16 columns, for each group of four dimensions: a line.
@@ -41,14 +41,14 @@ pub struct Columns {
 impl Columns {
     /// No columns yet. Distances will be of this measure, whatever the set's own; L1, no inner product, has no tiles.
     #[must_use]
-    pub fn new(measure: Measure) -> Columns {
-        Columns::with_simd(measure, Simd::current())
+    pub fn new(metric: CodeMetric) -> Columns {
+        Columns::with_simd(metric, Simd::current())
     }
 
-    pub(crate) fn with_simd(measure: Measure, simd: Simd) -> Columns {
-        assert_ne!(measure, Measure::L1, "L1 has no tiles");
+    pub(crate) fn with_simd(metric: CodeMetric, simd: Simd) -> Columns {
+        assert_ne!(metric, CodeMetric::L1, "L1 has no tiles");
         Columns {
-            measure,
+            metric,
             simd,
             count: 0,
             packed: Vec::new(),
@@ -130,7 +130,7 @@ impl Columns {
 
     /// Measures vectors of a set of the same dimensions against all columns: a row of `width` for each vector.
     /// Columns that are no vectors are infinitely far away.
-    pub fn measure(&self, codes: &CodeSet, rows: &[u32], distances: &mut [f32]) {
+    pub fn compute(&self, codes: &CodeSet, rows: &[u32], distances: &mut [f32]) {
         let width = self.width();
         for (rows, distances) in strips(codes, rows).zip(distances.chunks_mut(ROWS * width)) {
             self.each_tile(codes, rows, 0, |first, tile| {
@@ -156,7 +156,7 @@ impl Columns {
     ) {
         assert!(0 < count && count <= self.count);
         distances.resize(rows.len() * self.width(), 0.0);
-        self.measure(codes, rows, distances);
+        self.compute(codes, rows, distances);
         let mut nearest = Vec::with_capacity(count + 1);
         for (distances, into) in distances.chunks(self.width()).zip(into.chunks_mut(count)) {
             nearest.clear();
@@ -193,7 +193,7 @@ impl Columns {
             let packed = &self.packed[number * lines_per_tile..(number + 1) * lines_per_tile];
             multiply(self.simd, &lines, &facts, &folded, packed, &mut dots);
             self.simd.run(Finish {
-                measure: self.measure,
+                metric: self.metric,
                 dots: &dots,
                 rows: &facts,
                 scales: &self.scales.as_chunks().0[number],
@@ -283,7 +283,7 @@ impl Loops for Fold<'_> {
 
 /// Turns a tile of inner products into distances.
 struct Finish<'a> {
-    measure: Measure,
+    metric: CodeMetric,
     dots: &'a Tile<i32>,
     rows: &'a [Facts; ROWS],
     scales: &'a [f32; COLUMNS],
@@ -303,7 +303,7 @@ impl Loops for Finish<'_> {
                     squared_norm: self.squared_norms[column],
                     sum: 0,
                 };
-                distances[column] = row.distance(self.measure, column_facts, dots[column]);
+                distances[column] = row.distance(self.metric, column_facts, dots[column]);
             }
         }
     }
@@ -623,8 +623,8 @@ mod tests {
     use super::*;
     use crate::EncodedRow;
 
-    fn set(count: usize, dimensions: usize, measure: Measure, simd: Simd) -> CodeSet {
-        let mut set = CodeSet::with_simd(dimensions, measure, simd);
+    fn set(count: usize, dimensions: usize, metric: CodeMetric, simd: Simd) -> CodeSet {
+        let mut set = CodeSet::with_simd(dimensions, metric, simd);
         let mut row = EncodedRow::new();
         for vector in 0..count {
             let value = |d: usize| {
@@ -639,14 +639,14 @@ mod tests {
     #[test]
     fn tiles_of_every_cpu_equal_single_distances() {
         for (count, dimensions) in [(1, 1), (7, 3), (33, 64), (50, 100), (65, 384), (9, 2000)] {
-            for measure in [Measure::L2, Measure::InnerProduct] {
+            for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
                 for simd in Simd::available() {
-                    let codes = set(count, dimensions, measure, simd);
+                    let codes = set(count, dimensions, metric, simd);
                     let ids: Vec<u32> = (0..count as u32).rev().collect();
-                    let mut columns = Columns::with_simd(measure, simd);
+                    let mut columns = Columns::with_simd(metric, simd);
                     columns.pack(&codes, &ids);
                     let mut distances = vec![0.0; count * columns.width()];
-                    columns.measure(&codes, &ids, &mut distances);
+                    columns.compute(&codes, &ids, &mut distances);
                     for (a, row) in ids.iter().zip(distances.chunks(columns.width())) {
                         for (b, distance) in ids.iter().zip(row) {
                             assert_eq!(*distance, codes.distance(*a, *b), "{simd:?} {a} {b}");
@@ -665,16 +665,16 @@ mod tests {
     #[test]
     fn the_highest_levels_do_not_overflow() {
         for simd in Simd::available() {
-            let mut codes = CodeSet::with_simd(16_000, Measure::L2, simd);
+            let mut codes = CodeSet::with_simd(16_000, CodeMetric::L2, simd);
             let mut row = EncodedRow::new();
             for value in [1.0, -1.0] {
                 row.encode(&vec![value; 16_000]);
                 codes.push(&row);
             }
-            let mut columns = Columns::with_simd(Measure::InnerProduct, simd);
+            let mut columns = Columns::with_simd(CodeMetric::InnerProduct, simd);
             columns.pack(&codes, &[0, 1]);
             let mut distances = vec![0.0; 2 * columns.width()];
-            columns.measure(&codes, &[0, 1], &mut distances);
+            columns.compute(&codes, &[0, 1], &mut distances);
             assert!(
                 (distances[0] + 16_000.0).abs() < 1.0,
                 "{simd:?} {}",
@@ -692,7 +692,7 @@ mod tests {
     fn the_highest_levels_of_any_signs_have_exact_tiles() {
         for simd in Simd::available() {
             for dimensions in [512, 576, 16_000] {
-                let mut codes = CodeSet::with_simd(dimensions, Measure::L2, simd);
+                let mut codes = CodeSet::with_simd(dimensions, CodeMetric::L2, simd);
                 let mut row = EncodedRow::new();
                 for vector in 0..16 {
                     // All pairs of signs in neighboring rows, and long stretches of each.
@@ -708,10 +708,10 @@ mod tests {
                     codes.push(&row);
                 }
                 let ids: Vec<u32> = (0..16).collect();
-                let mut columns = Columns::with_simd(Measure::L2, simd);
+                let mut columns = Columns::with_simd(CodeMetric::L2, simd);
                 columns.pack(&codes, &ids);
                 let mut distances = vec![0.0; 16 * columns.width()];
-                columns.measure(&codes, &ids, &mut distances);
+                columns.compute(&codes, &ids, &mut distances);
                 for (a, row) in ids.iter().zip(distances.chunks(columns.width())) {
                     for (b, distance) in ids.iter().zip(row) {
                         assert_eq!(*distance, codes.distance(*a, *b), "{simd:?} {a} {b}");
@@ -723,9 +723,9 @@ mod tests {
 
     #[test]
     fn the_nearest_columns_are_found() {
-        let codes = set(300, 48, Measure::L2, Simd::current());
+        let codes = set(300, 48, CodeMetric::L2, Simd::current());
         let ids: Vec<u32> = (0..300).collect();
-        let mut columns = Columns::new(Measure::L2);
+        let mut columns = Columns::new(CodeMetric::L2);
         columns.pack(&codes, &ids[..77]);
         let mut found = vec![0; 300 * 5];
         columns.nearest(&codes, &ids, 5, &mut Vec::new(), &mut found);

@@ -1,8 +1,8 @@
 //! What estimates promise: no bias, errors within their bounds, the same codes and distances always.
 
-use quantize::{CodeBits, Codec, Measure};
+use quantize::{CodeBits, CodeMetric, Codec};
 
-const MEASURES: [Measure; 3] = [Measure::L2, Measure::InnerProduct, Measure::L1];
+const MEASURES: [CodeMetric; 3] = [CodeMetric::L2, CodeMetric::InnerProduct, CodeMetric::L1];
 const ALL_BITS: [CodeBits; 5] = [
     CodeBits::Exact,
     CodeBits::B8,
@@ -26,12 +26,12 @@ fn vectors(count: usize, dimensions: usize, center: f32, seed: u64) -> Vec<Vec<f
         .collect()
 }
 
-fn exact(measure: Measure, a: &[f32], b: &[f32]) -> f64 {
+fn exact(metric: CodeMetric, a: &[f32], b: &[f32]) -> f64 {
     let pairs = a.iter().zip(b).map(|(&a, &b)| (f64::from(a), f64::from(b)));
-    match measure {
-        Measure::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
-        Measure::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f64>(),
-        Measure::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
+    match metric {
+        CodeMetric::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
+        CodeMetric::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f64>(),
+        CodeMetric::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
     }
 }
 
@@ -49,7 +49,7 @@ fn outside_and_bias(codec: &Codec, base: &[Vec<f32>], queries: &[Vec<f32>]) -> (
         let code = code(codec, vector);
         for (query, asked) in queries.iter().zip(&asked) {
             let (distance, error) = asked.estimate(&code);
-            let off = f64::from(distance) - exact(codec.measure(), query, vector);
+            let off = f64::from(distance) - exact(codec.metric(), query, vector);
             outside += usize::from(off > f64::from(error));
             sum += off;
             size += off.abs();
@@ -67,19 +67,19 @@ fn true_distances_keep_above_their_lower_bounds() {
                 vectors(60, dimensions, center, 1),
                 vectors(10, dimensions, center, 2),
             );
-            for measure in MEASURES {
+            for metric in MEASURES {
                 for bits in ALL_BITS {
                     // Far from the center all vectors are alike, and so are their errors under one rotation.
                     let outside = mean_over_seeds(|seed| {
-                        let codec = Codec::new(dimensions, bits, measure, seed, None);
+                        let codec = Codec::new(dimensions, bits, metric, seed, None);
                         outside_and_bias(&codec, &base, &queries).0
                     });
                     // 1.9 standard deviations leave 2.9 % on one side; L1 and exact codes have true bounds.
-                    let is_bound = measure == Measure::L1 || bits == CodeBits::Exact;
+                    let is_bound = metric == CodeMetric::L1 || bits == CodeBits::Exact;
                     let most = if is_bound { 0.0 } else { 0.05 };
                     assert!(
                         outside <= most,
-                        "{dimensions} {center} {measure:?} {bits:?}: {outside}"
+                        "{dimensions} {center} {metric:?} {bits:?}: {outside}"
                     );
                 }
             }
@@ -90,13 +90,13 @@ fn true_distances_keep_above_their_lower_bounds() {
 #[test]
 fn estimates_have_no_bias() {
     let (base, queries) = (vectors(60, 128, 3.0, 3), vectors(20, 128, 3.0, 4));
-    for measure in [Measure::L2, Measure::InnerProduct] {
+    for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
         for bits in [CodeBits::B8, CodeBits::B4, CodeBits::B2, CodeBits::B1] {
             let bias = mean_over_seeds(|seed| {
-                let codec = Codec::new(128, bits, measure, seed, Some(&[3.0; 128]));
+                let codec = Codec::new(128, bits, metric, seed, Some(&[3.0; 128]));
                 outside_and_bias(&codec, &base, &queries).1
             });
-            assert!(bias.abs() < 0.06, "{measure:?} {bits:?}: {bias}");
+            assert!(bias.abs() < 0.06, "{metric:?} {bits:?}: {bias}");
         }
     }
 }

@@ -2,7 +2,7 @@
 #![cfg(target_endian = "little")]
 
 use distance::BitMetric;
-use quantize::{CodeBits, Codec, Measure, Value};
+use quantize::{CodeBits, CodeMetric, Codec, Value};
 
 /// Values that every machine computes alike.
 fn vector(dimensions: usize) -> Vec<f32> {
@@ -34,65 +34,65 @@ fn codes_have_the_bytes_they_always_had() {
     let cases = [
         (
             CodeBits::B8,
-            Measure::L2,
+            CodeMetric::L2,
             None,
             "92f5e83dfe27b8441a42c03b9f9d0d6600744daaa5406241644962be92aa467260957578e0380875d3527349a391ad3a52000000",
         ),
         (
             CodeBits::B4,
-            Measure::L2,
+            CodeMetric::L2,
             None,
             "2c21fd3ffe27b8441a42a93d69997176d037157aca547644a694a63b590a0407",
         ),
         (
             CodeBits::B2,
-            Measure::L2,
+            CodeMetric::L2,
             None,
             "563af040fe27b8441a42b13e7606041d3819151626282504",
         ),
         (
             CodeBits::B1,
-            Measure::L2,
+            CodeMetric::L2,
             None,
             "a3a07241fe27b8441a422b3f1f15100008040003",
         ),
         (
             CodeBits::B4,
-            Measure::L2,
+            CodeMetric::L2,
             Some(&center[..]),
             "c5020940fe3fbb441b42b03d599a7285c0462689ba546654a683863b59090406",
         ),
         (
             CodeBits::B4,
-            Measure::InnerProduct,
+            CodeMetric::InnerProduct,
             None,
             "2c21fd3f000000001a42a93d69997176d037157aca547644a694a63b590a0407",
         ),
         (
             CodeBits::B4,
-            Measure::InnerProduct,
+            CodeMetric::InnerProduct,
             Some(&center[..]),
             "c5020940fcff57421b42b03d599a7285c0462689ba546654a683863b59090406",
         ),
         (
             CodeBits::B8,
-            Measure::L1,
+            CodeMetric::L1,
             None,
             "b1b0b03d000018c1c0b7373f007480236846c5dc8bdcc54668238074002eff5d5dff2e007480236846c5dc8bdcc5466823000000",
         ),
         (
             CodeBits::B2,
-            Measure::L1,
+            CodeMetric::L1,
             None,
             "abaaea40000018c156559b4214210a1411253e27362f1611",
         ),
     ];
-    for (bits, measure, center, expected) in cases {
-        let codec = Codec::new(37, bits, measure, 20_240_229, center);
+    for (bits, metric, center, expected) in cases {
+        let codec = Codec::new(37, bits, metric, 20_240_229, center);
         assert_eq!(
             hex(&code(&codec)),
             expected,
-            "{bits:?} {measure:?} {}",
+            "{bits:?} {metric:?} {}",
             center.is_some()
         );
     }
@@ -109,14 +109,14 @@ fn long_codes_have_the_bytes_they_always_had() {
         (16_000, CodeBits::B1, 0xD1FA_924D_DB3C_1008),
     ];
     for (dimensions, bits, expected) in cases {
-        let codec = Codec::new(dimensions, bits, Measure::L2, 1, None);
+        let codec = Codec::new(dimensions, bits, CodeMetric::L2, 1, None);
         assert_eq!(fnv(&code(&codec)), expected, "{dimensions} {bits:?}");
     }
 }
 
 #[test]
 fn exact_codes_are_the_vector() {
-    let codec = Codec::new(3, CodeBits::Exact, Measure::L2, 1, None);
+    let codec = Codec::new(3, CodeBits::Exact, CodeMetric::L2, 1, None);
     let mut code = [0; 12];
     codec.encode(&[1.0, -2.5, 0.0], &mut code);
     assert_eq!(hex(&code), "0000803f000020c000000000");
@@ -146,29 +146,29 @@ fn codes_of_sparse_vectors_have_the_bytes_they_always_had() {
     let cases = [
         (
             30_000,
-            Measure::L2,
+            CodeMetric::L2,
             28,
             "0000803f02cdcc3e0100803e0300000002002c012f75000001814000",
         ),
         (
             30_000,
-            Measure::L1,
+            CodeMetric::L1,
             28,
             "0000803f02cdcc3e0100803e0300000002002c012f75000001814000",
         ),
         (
             1_000_000_000,
-            Measure::InnerProduct,
+            CodeMetric::InnerProduct,
             28,
             "0000803f02cdcc3e7cf0833f020000002c0100002f75000081400000",
         ),
     ];
-    for (dimensions, measure, len, expected) in cases {
-        let codec = Codec::of_sparse(dimensions, measure, len);
+    for (dimensions, metric, len, expected) in cases {
+        let codec = Codec::of_sparse(dimensions, metric, len);
         assert_eq!(
             code_of(&codec, &vector),
             expected,
-            "{dimensions} {measure:?}"
+            "{dimensions} {metric:?}"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! What holds for all vectors.
 
 use proptest::prelude::*;
-use quantize::{CodeBits, Codec, Measure, Query};
+use quantize::{CodeBits, CodeMetric, Codec, Query};
 
 const CODED: [CodeBits; 4] = [CodeBits::B8, CodeBits::B4, CodeBits::B2, CodeBits::B1];
 
@@ -21,11 +21,11 @@ fn values(dimensions: usize) -> impl Strategy<Value = Vec<f32>> {
     prop::collection::vec(value, dimensions)
 }
 
-fn some_measure() -> impl Strategy<Value = Measure> {
+fn some_measure() -> impl Strategy<Value = CodeMetric> {
     prop_oneof![
-        Just(Measure::L2),
-        Just(Measure::InnerProduct),
-        Just(Measure::L1)
+        Just(CodeMetric::L2),
+        Just(CodeMetric::InnerProduct),
+        Just(CodeMetric::L1)
     ]
 }
 
@@ -48,12 +48,12 @@ fn some_codec(vectors: usize) -> impl Strategy<Value = (Codec, Vec<Vec<f32>>)> {
         any::<u64>(),
         any::<bool>(),
     )
-        .prop_flat_map(move |(dimensions, bits, measure, seed, is_centered)| {
+        .prop_flat_map(move |(dimensions, bits, metric, seed, is_centered)| {
             let vectors = prop::collection::vec(values(dimensions), vectors + 1);
             vectors.prop_map(move |mut vectors| {
                 let center = vectors.pop().filter(|_| is_centered);
                 (
-                    Codec::new(dimensions, bits, measure, seed, center.as_deref()),
+                    Codec::new(dimensions, bits, metric, seed, center.as_deref()),
                     vectors,
                 )
             })
@@ -102,11 +102,11 @@ proptest! {
     fn up_to_four_bits_the_distance_of_two_codes_is_symmetric(
         a in prop::collection::vec(-1.0_f32..1.0, 50),
         b in prop::collection::vec(-100.0_f32..1.0, 50),
-        (bits, measure, seed) in (some_bits(), some_measure(), any::<u64>()),
+        (bits, metric, seed) in (some_bits(), some_measure(), any::<u64>()),
         is_centered in any::<bool>(),
     ) {
         prop_assume!(bits != CodeBits::B8);
-        let codec = Codec::new(50, bits, measure, seed, is_centered.then_some(&[0.25; 50]));
+        let codec = Codec::new(50, bits, metric, seed, is_centered.then_some(&[0.25; 50]));
         let [a, b] = [a, b].map(|vector| code(&codec, &vector));
         let there = codec.query_from_code(&a).distance(&b);
         prop_assert_eq!(there.to_bits(), codec.query_from_code(&b).distance(&a).to_bits());
@@ -122,7 +122,7 @@ proptest! {
         let factor = 2.0_f32.powi(exponent);
         let scaled = |vector: &[f32]| vector.iter().map(|value| value * factor).collect::<Vec<_>>();
         for bits in CODED {
-            let codec = Codec::new(50, bits, Measure::L2, 5, None);
+            let codec = Codec::new(50, bits, CodeMetric::L2, 5, None);
             let (plain, larger) = (code(&codec, &vector), code(&codec, &scaled(&vector)));
             prop_assert_eq!(&plain[12..], &larger[12..]);
             let distance = codec.query(&query).distance(&plain);
@@ -150,17 +150,17 @@ fn normal(dimensions: usize, seed: u64) -> Vec<f32> {
 fn a_code_asks_as_its_vector_does() {
     // At eight bits a code is its vector but for a thousandth.
     let center = vec![0.5; 200];
-    for measure in [Measure::L2, Measure::InnerProduct, Measure::L1] {
+    for metric in [CodeMetric::L2, CodeMetric::InnerProduct, CodeMetric::L1] {
         for bits in [CodeBits::Exact, CodeBits::B8] {
             for center in [None, Some(&center[..])] {
-                let codec = Codec::new(200, bits, measure, 9, center);
+                let codec = Codec::new(200, bits, metric, 9, center);
                 for seed in 0..20 {
                     let (a, b) = (normal(200, seed), code(&codec, &normal(200, seed + 100)));
                     let of_vector = codec.query(&a).distance(&b);
                     let of_code = codec.query_from_code(&code(&codec, &a)).distance(&b);
                     assert!(
                         (of_vector - of_code).abs() < 0.01 * of_vector.abs(),
-                        "{measure:?} {of_vector} {of_code}"
+                        "{metric:?} {of_vector} {of_code}"
                     );
                 }
             }
@@ -171,22 +171,22 @@ fn a_code_asks_as_its_vector_does() {
 #[test]
 fn two_codes_are_no_nearer_than_their_bounds_say() {
     let center = vec![0.5; 200];
-    for measure in [Measure::L2, Measure::InnerProduct] {
+    for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
         for bits in CODED {
             for center in [None, Some(&center[..])] {
                 let outside = (0..400).filter(|&seed| {
                     // Vectors that lie to one side err alike under one rotation.
-                    let codec = Codec::new(200, bits, measure, seed, center);
+                    let codec = Codec::new(200, bits, metric, seed, center);
                     let (a, b) = (normal(200, seed), normal(200, seed + 1000));
                     let (distance, error) = codec
                         .query_from_code(&code(&codec, &a))
                         .estimate(&code(&codec, &b));
-                    exact(measure, &a, &b) < distance - error
+                    exact(metric, &a, &b) < distance - error
                 });
                 let outside = outside.count();
                 assert!(
                     outside <= 20,
-                    "{measure:?} {bits:?} {}: {outside} of 400",
+                    "{metric:?} {bits:?} {}: {outside} of 400",
                     center.is_some()
                 );
             }
@@ -194,12 +194,12 @@ fn two_codes_are_no_nearer_than_their_bounds_say() {
     }
 }
 
-fn exact(measure: Measure, a: &[f32], b: &[f32]) -> f32 {
+fn exact(metric: CodeMetric, a: &[f32], b: &[f32]) -> f32 {
     let pairs = a.iter().zip(b).map(|(&a, &b)| (f64::from(a), f64::from(b)));
-    let distance: f64 = match measure {
-        Measure::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
-        Measure::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f64>(),
-        Measure::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
+    let distance: f64 = match metric {
+        CodeMetric::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
+        CodeMetric::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f64>(),
+        CodeMetric::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
     };
     distance as f32
 }
@@ -208,7 +208,7 @@ fn exact(measure: Measure, a: &[f32], b: &[f32]) -> f32 {
 fn huge_and_tiny_vectors_keep_their_order() {
     let at = |size: f32| -> Vec<f32> { normal(100, 1).iter().map(|value| value * size).collect() };
     for bits in CODED {
-        let codec = Codec::new(100, bits, Measure::L2, 9, None);
+        let codec = Codec::new(100, bits, CodeMetric::L2, 9, None);
         let zero = codec.query(&[0.0; 100]);
         let lengths: Vec<f32> = [0.0, 1e-15, 1e-5, 1.0, 1e5, 1e15, 1e30]
             .map(|size| zero.distance(&code(&codec, &at(size))))
@@ -227,7 +227,7 @@ fn huge_and_tiny_vectors_keep_their_order() {
 #[test]
 fn a_vector_is_nearest_to_itself() {
     for bits in CODED {
-        let codec = Codec::new(128, bits, Measure::L2, 9, None);
+        let codec = Codec::new(128, bits, CodeMetric::L2, 9, None);
         let codes: Vec<_> = (0..50)
             .map(|seed| code(&codec, &normal(128, seed)))
             .collect();
@@ -261,7 +261,7 @@ fn bits_are_chosen_by_dimensions_and_room() {
         assert_eq!(CodeBits::of_number(bits.number()), Some(bits));
         assert_eq!(bits.code_len(101) % 4, 0);
         assert_eq!(
-            Codec::new(101, bits, Measure::L2, 1, None).code_len(),
+            Codec::new(101, bits, CodeMetric::L2, 1, None).code_len(),
             bits.code_len(101)
         );
     }

@@ -5,7 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use distance::BitMetric;
-use quantize::{CodeBits, Codec, Measure, Value};
+use quantize::{CodeBits, CodeMetric, Codec, Value};
 
 struct Counting;
 
@@ -46,7 +46,7 @@ fn measure_without_allocation(codec: &Codec, value: &Value) {
 #[test]
 fn distances_allocate_nothing() {
     let vector: Vec<f32> = (0..384).map(|i| (i % 7) as f32).collect();
-    for measure in [Measure::L2, Measure::InnerProduct, Measure::L1] {
+    for metric in [CodeMetric::L2, CodeMetric::InnerProduct, CodeMetric::L1] {
         for bits in [
             CodeBits::Exact,
             CodeBits::B8,
@@ -54,14 +54,14 @@ fn distances_allocate_nothing() {
             CodeBits::B2,
             CodeBits::B1,
         ] {
-            let codec = Codec::new(384, bits, measure, 1, None);
+            let codec = Codec::new(384, bits, metric, 1, None);
             measure_without_allocation(&codec, &Value::Dense(vector.clone()));
         }
         let elements = Value::Sparse {
             indices: (0..384).map(|i| 7 * i).collect(),
             values: vector.iter().map(|x| x + 1.0).collect(),
         };
-        measure_without_allocation(&Codec::of_sparse(3000, measure, 1024), &elements);
+        measure_without_allocation(&Codec::of_sparse(3000, metric, 1024), &elements);
     }
     for (metric, room) in BitMetric::ALL.into_iter().zip([100, 20]) {
         let codec = Codec::of_bits(384, metric, room);

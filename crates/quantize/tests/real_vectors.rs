@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quantize::{CodeBits, Codec, Measure};
+use quantize::{CodeBits, CodeMetric, Codec};
 
 const DIMENSIONS: usize = 384;
 const ROWS: usize = 20_000;
@@ -41,7 +41,7 @@ fn the_nearest_fifteen_codes_hold_the_ten_nearest_texts() {
         return;
     };
     let queries = base.split_off(ROWS);
-    let codec = Codec::new(DIMENSIONS, CodeBits::B4, Measure::L2, 1, None);
+    let codec = Codec::new(DIMENSIONS, CodeBits::B4, CodeMetric::L2, 1, None);
     let mut codes = vec![0; ROWS * codec.code_len()];
     for (vector, code) in base.iter().zip(codes.chunks_exact_mut(codec.code_len())) {
         codec.encode(vector, code);

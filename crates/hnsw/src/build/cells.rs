@@ -10,7 +10,7 @@
 //! Who calls keeps codes and lists meanwhile, in memory or in files; nothing here reads or writes any.
 
 use super::connect::connect_by_links;
-use super::merge::{Lists, Near, fill, link_back};
+use super::merge::{Lists, Neighbor, fill, link_back};
 use super::partition::Leaders;
 use super::segments::{Effort, Forward, bytes_of_layer, bytes_of_threads};
 use super::{Stopped, Vectors, Watch, batched, try_filled};
@@ -172,7 +172,7 @@ pub struct Layer {
 
 impl Layer {
     /// Elements, named by their place in the cell, with their neighbors, nearest first.
-    pub fn lists(&self) -> impl Iterator<Item = (u32, &[Near])> {
+    pub fn lists(&self) -> impl Iterator<Item = (u32, &[Neighbor])> {
         (0..)
             .zip(&self.order)
             .map(|(place, &element)| (element, self.lists.list(place)))
@@ -245,7 +245,7 @@ pub fn by_insertion<V: Vectors>(
 }
 
 /// Makes one list of those that an element got in its cells: the nearest of all, each once.
-pub fn join(near: &mut Vec<Near>, capacity: usize) {
+pub fn join(near: &mut Vec<Neighbor>, capacity: usize) {
     near.sort_unstable_by_key(|near| candidate(near.distance, near.element));
     near.dedup_by_key(|near| near.element);
     near.truncate(capacity);

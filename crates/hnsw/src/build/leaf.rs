@@ -46,7 +46,7 @@ pub(super) fn choose_in_leaves(
 ) -> Result<Chosen, Stopped> {
     let mut steps = try_filled(leaves.ids.len() * choice.kept, 0)?;
     let scratch = PerThread::new(|| Scratch {
-        pairs: AllPairs::new(codes.measure()),
+        pairs: AllPairs::new(codes.metric()),
         neighbors: Vec::new(),
     });
     let mut tasks = Vec::new();
@@ -82,7 +82,7 @@ impl Scratch {
         watch: &Watch,
     ) -> Result<(), Stopped> {
         watch.check()?;
-        self.pairs.measure(codes, leaf);
+        self.pairs.compute(codes, leaf);
         watch.check()?;
         for (row, steps) in steps.chunks_exact_mut(choice.kept).enumerate() {
             self.pairs

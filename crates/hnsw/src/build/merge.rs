@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 /// A neighbor and how far away it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Near {
+pub struct Neighbor {
     /// The neighbor.
     pub element: u32,
     /// How far away.
@@ -28,7 +28,7 @@ pub struct Near {
 #[derive(Debug)]
 pub(super) struct Lists {
     width: usize,
-    entries: Vec<Near>,
+    entries: Vec<Neighbor>,
     lengths: Vec<u16>,
 }
 
@@ -36,22 +36,22 @@ impl Lists {
     pub(super) fn try_new(count: usize, width: usize) -> Result<Self, Stopped> {
         Ok(Self {
             width,
-            entries: try_filled(count * width, Near::default())?,
+            entries: try_filled(count * width, Neighbor::default())?,
             lengths: try_filled(count, 0)?,
         })
     }
 
     pub(super) fn bytes_needed(count: usize, width: usize) -> usize {
-        count * (width * size_of::<Near>() + size_of::<u16>())
+        count * (width * size_of::<Neighbor>() + size_of::<u16>())
     }
 
     #[inline]
-    pub(super) fn list(&self, place: usize) -> &[Near] {
+    pub(super) fn list(&self, place: usize) -> &[Neighbor] {
         &self.entries[place * self.width..][..usize::from(self.lengths[place])]
     }
 
     /// All lists, to be written side by side.
-    pub(super) fn each_mut(&mut self) -> impl Iterator<Item = (&mut [Near], &mut u16)> {
+    pub(super) fn each_mut(&mut self) -> impl Iterator<Item = (&mut [Neighbor], &mut u16)> {
         self.entries
             .chunks_exact_mut(self.width)
             .zip(&mut self.lengths)
@@ -59,9 +59,9 @@ impl Lists {
 }
 
 /// Writes candidates into a list that has room for them.
-pub(super) fn fill(entries: &mut [Near], length: &mut u16, candidates: &[Candidate]) {
+pub(super) fn fill(entries: &mut [Neighbor], length: &mut u16, candidates: &[Candidate]) {
     for (entry, candidate) in entries.iter_mut().zip(candidates) {
-        *entry = Near {
+        *entry = Neighbor {
             element: candidate.element.0,
             distance: candidate.distance,
         };
@@ -180,7 +180,10 @@ pub(super) fn link_back<L: Send>(
             let near = forward.list(place).iter();
             near.map(move |near| {
                 let distance = near.distance;
-                (places[near.element as usize], Near { element, distance })
+                (
+                    places[near.element as usize],
+                    Neighbor { element, distance },
+                )
             })
         })
     })?;
@@ -197,7 +200,7 @@ pub(super) fn link_back<L: Send>(
 
 impl Scratch {
     /// Candidates from both directions, each once, nearest first.
-    fn join(&mut self, forward: &[Near], back: &[Near]) {
+    fn join(&mut self, forward: &[Neighbor], back: &[Neighbor]) {
         let new = back
             .iter()
             .filter(|back| forward.iter().all(|near| near.element != back.element));

@@ -14,7 +14,7 @@ mod stretches;
 pub use crate::vectors::Vectors;
 pub use batched::batched;
 pub(crate) use connect::connect;
-pub use merge::Near;
+pub use merge::Neighbor;
 pub use segments::{bytes_needed as segments_bytes_needed, bytes_of_thread, segments};
 pub use stretches::{FREE, Ground, Stretches, connect_stretches};
 

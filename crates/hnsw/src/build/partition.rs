@@ -7,7 +7,7 @@
 use super::groups::Groups;
 use super::{Stopped, Watch, try_filled};
 use crate::scramble;
-use quantize::{CodeSet, Columns, EncodedRow, Measure};
+use quantize::{CodeMetric, CodeSet, Columns, EncodedRow};
 use rayon::prelude::*;
 
 /// How vectors are divided.
@@ -227,14 +227,14 @@ impl Leaders {
     }
 
     fn of(codes: &CodeSet, centroids: impl Iterator<Item = Vec<f32>>) -> Self {
-        let mut leaders = CodeSet::new(codes.dimensions(), codes.measure());
+        let mut leaders = CodeSet::new(codes.dimensions(), codes.metric());
         let mut row = EncodedRow::new();
         for centroid in centroids {
             row.encode(&centroid);
             leaders.push(&row);
         }
         let ids: Vec<u32> = (0..leaders.len() as u32).collect();
-        let mut columns = Columns::new(codes.measure());
+        let mut columns = Columns::new(codes.metric());
         columns.pack(&leaders, &ids);
         Self {
             codes: leaders,
@@ -309,9 +309,9 @@ fn centroid(codes: &CodeSet, ids: &[u32]) -> Vec<f32> {
     for &id in ids {
         codes.add_to(id, &mut sums);
     }
-    let scale = match codes.measure() {
-        Measure::InnerProduct => sums.iter().map(|sum| sum * sum).sum::<f32>().sqrt(),
-        Measure::L2 | Measure::L1 => ids.len() as f32,
+    let scale = match codes.metric() {
+        CodeMetric::InnerProduct => sums.iter().map(|sum| sum * sum).sum::<f32>().sqrt(),
+        CodeMetric::L2 | CodeMetric::L1 => ids.len() as f32,
     };
     if scale > 0.0 {
         sums.iter_mut().for_each(|sum| *sum /= scale);
@@ -329,8 +329,8 @@ mod tests {
         largest: 80,
     };
 
-    fn set(count: usize, measure: Measure, value: impl Fn(usize, usize) -> f32) -> CodeSet {
-        let mut set = CodeSet::new(8, measure);
+    fn set(count: usize, metric: CodeMetric, value: impl Fn(usize, usize) -> f32) -> CodeSet {
+        let mut set = CodeSet::new(8, metric);
         let mut row = EncodedRow::new();
         for vector in 0..count {
             row.encode(&(0..8).map(|d| value(vector, d)).collect::<Vec<_>>());
@@ -346,16 +346,16 @@ mod tests {
     /// Sets that are easy and awkward to divide.
     fn sets() -> Vec<CodeSet> {
         let mut sets = Vec::new();
-        for measure in [Measure::L2, Measure::InnerProduct] {
+        for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
             for count in [0, 1, 2, 80, 81, 1000] {
-                sets.push(set(count, measure, noise));
+                sets.push(set(count, metric, noise));
             }
-            sets.push(set(500, measure, |_, _| 1.0));
-            sets.push(set(500, measure, |_, _| 0.0));
-            sets.push(set(1000, measure, |vector, dimension| {
+            sets.push(set(500, metric, |_, _| 1.0));
+            sets.push(set(500, metric, |_, _| 0.0));
+            sets.push(set(1000, metric, |vector, dimension| {
                 noise(vector % 5, dimension)
             }));
-            sets.push(set(1000, measure, |vector, d| {
+            sets.push(set(1000, metric, |vector, d| {
                 noise(vector, d) + if vector < 990 { 0.0 } else { 1000.0 }
             }));
         }
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn cells_leave_no_vector_out() {
-        let codes = set(3000, Measure::L2, noise);
+        let codes = set(3000, CodeMetric::L2, noise);
         let leaves = partition_in_cells(&codes, &DIVISION, 700, &Watch::default()).unwrap();
         assert_eq!(leaves.order(3000).unwrap().len(), 3000);
         assert!(leaves.iter().all(|leaf| leaf.len() <= DIVISION.largest));
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn vectors_join_as_many_leaves_as_the_fanout_says() {
-        let codes = set(2000, Measure::L2, noise);
+        let codes = set(2000, CodeMetric::L2, noise);
         let leaves = partition(&codes, &DIVISION, &Watch::default()).unwrap();
         let rows = leaves.ids.len();
         assert!((5500..=6000).contains(&rows), "{rows}");
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn leaves_are_the_same_for_any_number_of_threads() {
-        let codes = set(3000, Measure::L2, noise);
+        let codes = set(3000, CodeMetric::L2, noise);
         let ids = |threads| {
             let pool = rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
@@ -429,7 +429,7 @@ mod tests {
     fn a_division_stops_when_told() {
         let watch = Watch::default();
         watch.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        let codes = set(1000, Measure::L2, noise);
+        let codes = set(1000, CodeMetric::L2, noise);
         assert_eq!(
             partition(&codes, &DIVISION, &watch).err(),
             Some(Stopped::Cancelled)

@@ -16,7 +16,7 @@
 //! (`cells`).
 
 use super::leaf::{Choice, choose_in_leaves};
-use super::merge::{Lists, Near, choose_forward, link_back};
+use super::merge::{Lists, Neighbor, choose_forward, link_back};
 use super::partition::{Division, Leaders, partition};
 use super::{Stopped, Watch, connect};
 use crate::memory::write_list;
@@ -116,8 +116,10 @@ pub(super) fn bytes_of_layer(n: usize, dimensions: usize, effort: &Effort) -> us
     // The leaves, what each row has chosen, and the rows of each vector.
     let choosing = 2 * leaves + rows * choice.kept * size_of::<i16>() + 3 * order + lists;
     // The lists and their links back, and where each list is to go.
-    let linking =
-        lists + n * m * size_of::<Near>() + 3 * order + n * size_of::<(usize, &[u32], &[u32])>();
+    let linking = lists
+        + n * m * size_of::<Neighbor>()
+        + 3 * order
+        + n * size_of::<(usize, &[u32], &[u32])>();
     dividing.max(choosing).max(linking)
 }
 
@@ -199,7 +201,7 @@ fn upper_members(graph: &MemoryGraph) -> Result<Vec<u32>, Stopped> {
 }
 
 fn subset(codes: &CodeSet, ids: &[u32]) -> Result<CodeSet, Stopped> {
-    let mut subset = CodeSet::new(codes.dimensions(), codes.measure());
+    let mut subset = CodeSet::new(codes.dimensions(), codes.metric());
     subset.try_reserve(ids.len())?;
     ids.iter().for_each(|&id| subset.push_from(codes, id));
     Ok(subset)

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 /// Hands out what a search found in exact order. Each find comes with a lower bound of its distance; it is measured only
 /// when nothing nearer can be told apart from it without.
 #[derive(Debug)]
-pub struct Emission<F, R> {
+pub struct RerankQueue<F, R> {
     found: BinaryHeap<Reverse<At<F>>>,
     measured: BinaryHeap<Reverse<At<R>>>,
     pushed: u64,
@@ -15,8 +15,8 @@ pub struct Emission<F, R> {
 /// What to do next.
 #[derive(Debug, PartialEq)]
 pub enum Step<F, R> {
-    /// Measure this find, whose distance is at least the bound, and push what it gives.
-    Measure(F, f64),
+    /// CodeMetric this find, whose distance is at least the bound, and push what it gives.
+    Rerank(F, f64),
     /// Nothing that was found is nearer than this row at this distance.
     Emit(R, f64),
     /// All that was found has been handed out.
@@ -27,7 +27,7 @@ pub enum Step<F, R> {
 #[derive(Debug)]
 struct At<T> {
     distance: f64,
-    turn: u64,
+    sequence: u64,
     what: T,
 }
 
@@ -35,7 +35,7 @@ impl<T> Ord for At<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.distance
             .total_cmp(&other.distance)
-            .then(self.turn.cmp(&other.turn))
+            .then(self.sequence.cmp(&other.sequence))
     }
 }
 
@@ -53,7 +53,7 @@ impl<T> PartialEq for At<T> {
 
 impl<T> Eq for At<T> {}
 
-impl<F, R> Default for Emission<F, R> {
+impl<F, R> Default for RerankQueue<F, R> {
     fn default() -> Self {
         Self {
             found: BinaryHeap::new(),
@@ -63,7 +63,7 @@ impl<F, R> Default for Emission<F, R> {
     }
 }
 
-impl<F, R> Emission<F, R> {
+impl<F, R> RerankQueue<F, R> {
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
         self.found.clear();
@@ -78,13 +78,13 @@ impl<F, R> Emission<F, R> {
     }
 
     /// Adds a find whose distance is at least `bound`.
-    pub fn push_found(&mut self, what: F, bound: f64) {
+    pub fn push_estimate(&mut self, what: F, bound: f64) {
         let at = self.at(what, bound);
         self.found.push(Reverse(at));
     }
 
     /// Adds a row at its exact distance. NaN comes last.
-    pub fn push_measured(&mut self, what: R, distance: f64) {
+    pub fn push_exact(&mut self, what: R, distance: f64) {
         let at = self.at(what, distance);
         self.measured.push(Reverse(at));
     }
@@ -107,7 +107,7 @@ impl<F, R> Emission<F, R> {
             return Step::Emit(row.what, row.distance);
         }
         match self.found.pop() {
-            Some(Reverse(found)) => Step::Measure(found.what, found.distance),
+            Some(Reverse(found)) => Step::Rerank(found.what, found.distance),
             None => Step::Empty,
         }
     }
@@ -134,7 +134,7 @@ impl<F, R> Emission<F, R> {
         self.pushed += 1;
         At {
             distance,
-            turn: self.pushed,
+            sequence: self.pushed,
             what,
         }
     }
@@ -157,18 +157,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Runs an emission over rows with bounds, measuring when asked; gives the order and how many were measured.
+    /// Runs an queue over rows with bounds, measuring when asked; gives the order and how many were measured.
     fn run(rows: &[(f64, f64)]) -> (Vec<usize>, usize) {
-        let mut emission = Emission::default();
+        let mut queue = RerankQueue::default();
         for (row, &(bound, _)) in rows.iter().enumerate() {
-            emission.push_found(row, bound);
+            queue.push_estimate(row, bound);
         }
         let (mut order, mut measured) = (Vec::new(), 0);
         loop {
-            match emission.step() {
-                Step::Measure(row, _) => {
+            match queue.step() {
+                Step::Rerank(row, _) => {
                     measured += 1;
-                    emission.push_measured(row, rows[row].1);
+                    queue.push_exact(row, rows[row].1);
                 }
                 Step::Emit(row, _) => order.push(row),
                 Step::Empty => return (order, measured),
@@ -186,23 +186,23 @@ mod tests {
 
     #[test]
     fn a_row_is_emitted_before_one_that_cannot_be_nearer_is_measured() {
-        let mut emission = Emission::<_, ()>::default();
-        emission.push_found("far", 9.0);
-        emission.push_measured((), 9.0);
-        assert_eq!(emission.step(), Step::Emit((), 9.0));
-        assert_eq!(emission.step(), Step::Measure("far", 9.0));
+        let mut queue = RerankQueue::<_, ()>::default();
+        queue.push_estimate("far", 9.0);
+        queue.push_exact((), 9.0);
+        assert_eq!(queue.step(), Step::Emit((), 9.0));
+        assert_eq!(queue.step(), Step::Rerank("far", 9.0));
     }
 
     #[test]
     fn bound_is_that_of_the_nearest_measured_or_not() {
-        let mut emission = Emission::default();
-        assert_eq!(emission.bound(), None);
-        emission.push_found("found", 3.0);
-        assert_eq!(emission.bound(), Some(3.0));
-        emission.push_measured("measured", 2.0);
-        assert_eq!(emission.bound(), Some(2.0));
-        assert_eq!(emission.step(), Step::Emit("measured", 2.0));
-        assert_eq!(emission.bound(), Some(3.0));
+        let mut queue = RerankQueue::default();
+        assert_eq!(queue.bound(), None);
+        queue.push_estimate("found", 3.0);
+        assert_eq!(queue.bound(), Some(3.0));
+        queue.push_exact("measured", 2.0);
+        assert_eq!(queue.bound(), Some(2.0));
+        assert_eq!(queue.step(), Step::Emit("measured", 2.0));
+        assert_eq!(queue.bound(), Some(3.0));
     }
 
     #[test]
@@ -251,14 +251,14 @@ mod tests {
 
     #[test]
     fn memory_is_of_what_is_in_it() {
-        let mut emission = Emission::<u32, u32>::default();
+        let mut queue = RerankQueue::<u32, u32>::default();
         for i in 0..1000 {
-            emission.push_found(i, f64::from(i));
+            queue.push_estimate(i, f64::from(i));
         }
-        assert!(emission.memory() >= 1000 * size_of::<At<u32>>());
-        emission.clear();
-        assert_eq!(emission.memory(), 0);
-        assert!(emission.capacity() >= 1000 * size_of::<At<u32>>());
+        assert!(queue.memory() >= 1000 * size_of::<At<u32>>());
+        queue.clear();
+        assert_eq!(queue.memory(), 0);
+        assert!(queue.capacity() >= 1000 * size_of::<At<u32>>());
     }
 
     proptest! {
