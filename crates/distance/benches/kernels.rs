@@ -1,6 +1,6 @@
 //! Nanoseconds per distance, for each metric and CPU level of this machine.
 //!
-//! Two thousand vectors in memory are measured against one query, as a scan of a table would do.
+//! Computes the distance of two thousand vectors in memory to one query, as a scan of a table does.
 
 use std::hint::black_box;
 
@@ -44,7 +44,7 @@ fn kernels(criterion: &mut Criterion) {
     }
 }
 
-/// Measures all rows against the first, on every CPU level.
+/// Times the distances of all rows to the first, on every CPU level.
 fn scan(
     criterion: &mut Criterion,
     name: &str,

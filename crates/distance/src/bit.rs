@@ -1,7 +1,7 @@
-//! Bit strings: each metric once, over words of 64 bits. The levels of CPUs differ in how they count bits, which the
-//! compiler knows; so there are no lanes here.
+//! Bit strings: each metric once, over words of 64 bits. CPU levels differ only in their popcount instruction, and the
+//! compiler selects it; no lanes are needed.
 
-/// A metric: what it counts in a pair of words, and what it makes of the counts.
+/// A metric: its counts over a pair of words, and the distance from the counts.
 pub(crate) trait Measure {
     /// Adds the counts of one pair of words.
     fn step(counts: &mut [u64; 2], a: u64, b: u64);
@@ -9,7 +9,7 @@ pub(crate) trait Measure {
     fn finish(counts: [u64; 2]) -> f64;
 }
 
-/// The distance of two bit strings by a metric. Bits behind the shorter one are not looked at.
+/// The distance of two bit strings by a metric. Bits past the end of the shorter one are ignored.
 #[inline(always)]
 pub(crate) fn measure<M: Measure>(a: &[u8], b: &[u8]) -> f64 {
     let len = a.len().min(b.len());
@@ -23,7 +23,7 @@ pub(crate) fn measure<M: Measure>(a: &[u8], b: &[u8]) -> f64 {
     M::finish(counts)
 }
 
-/// Fewer bytes than a word has, as a word.
+/// A partial word, padded with zeros.
 #[inline(always)]
 fn last_word(rest: &[u8]) -> u64 {
     let mut word = [0; 8];
@@ -31,7 +31,7 @@ fn last_word(rest: &[u8]) -> u64 {
     u64::from_ne_bytes(word)
 }
 
-/// How many bits differ.
+/// The number of differing bits.
 pub(crate) struct Hamming;
 
 impl Measure for Hamming {
@@ -46,7 +46,7 @@ impl Measure for Hamming {
     }
 }
 
-/// The share of the bits set in either that is not set in both; 1 where none is set in both.
+/// The fraction of the bits set in either string but not in both; 1 if no bit is set in both.
 pub(crate) struct Jaccard;
 
 impl Measure for Jaccard {

@@ -1,4 +1,4 @@
-//! Which instructions this machine has, and which of them we may use.
+//! Detects the CPU's instruction sets, and lowers them on request.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ pub enum Cpu {
     Neon,
     /// x86-64: AVX2, FMA and F16C.
     Avx2,
-    /// x86-64: AVX-512 F, BW, DQ and VL (not VNNI: who wants it asks for it as well).
+    /// x86-64: AVX-512 F, BW, DQ and VL. Kernels that need VNNI check for it as well.
     Avx512,
 }
 
@@ -21,8 +21,8 @@ impl Cpu {
     /// The best level of this machine, lowered by the environment variable `OMENDB_SIMD`
     /// (`scalar`, `neon`, `avx2` or `avx512`), which is read once.
     ///
-    /// A level that the machine lacks means the best one below it; an unknown word means `scalar`, so that a typing
-    /// error shows as slow and not as untested.
+    /// A level missing on this machine is lowered to the best one below it; an unknown word means `scalar`, so that a typo
+    /// shows up as slow code, not as untested code.
     #[must_use]
     pub fn current() -> Cpu {
         static CURRENT: OnceLock<Cpu> = OnceLock::new();
@@ -52,7 +52,7 @@ impl Cpu {
         }
     }
 
-    /// Whether this machine can run code of this level.
+    /// True if this machine can run code of this level.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {

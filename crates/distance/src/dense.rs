@@ -8,12 +8,12 @@ use half::f16;
 
 use crate::lanes::{Lanes, Stored};
 
-/// Chains of additions that run side by side, so that the loop waits for loads and not for additions.
+/// Independent chains of additions: the loop waits for loads, not for additions.
 const CHAINS: usize = 4;
 
-/// A metric: what it sums over pairs of elements, and what it makes of the sums.
+/// A metric: its sums over pairs of elements, and the distance from the sums.
 pub(crate) trait Measure {
-    /// Adds one pair of registers to the running sums of a chain (unused ones stay zero).
+    /// Adds one pair of registers to the running sums of a chain (unused sums stay zero).
     ///
     /// # Safety
     /// As for [`Lanes`].

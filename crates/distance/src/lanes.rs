@@ -1,4 +1,4 @@
-//! What a loop asks of a CPU: a register of f32 lanes, filled with elements of any kind.
+//! The interface between loops and CPUs: a register of f32 lanes, filled with elements of any kind.
 #![expect(
     unsafe_code,
     reason = "the methods are instructions that a CPU may lack"
@@ -9,17 +9,17 @@ use half::f16;
 /// A register of f32 lanes. The loops of `dense.rs` are written over this trait and compiled once per CPU level.
 ///
 /// # Safety
-/// Every method may use the CPU features of its level, so the caller sees to it that the machine has them, and that
-/// a load's address can be read. All methods are `#[inline(always)]`: they become instructions only inside a function
-/// that enables the features.
+/// Every method may use the CPU features of its level: the caller ensures that the machine has them and that loads read
+/// valid memory. All methods are `#[inline(always)]`: they compile to the level's instructions only inside a function
+/// with these features enabled.
 pub(crate) trait Lanes: Copy {
-    /// How many f32 it holds.
+    /// The number of f32 lanes.
     const WIDTH: usize;
     /// All lanes zero.
     unsafe fn zero() -> Self;
     /// Reads `WIDTH` values from any address.
     unsafe fn load(from: *const f32) -> Self;
-    /// Reads `count < WIDTH` values and touches no byte behind them; the other lanes are zero.
+    /// Reads `count < WIDTH` values and no byte past them; the other lanes are zero.
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
     /// As `load`, widening 2-byte floats.
     unsafe fn load_halves(from: *const f16) -> Self;
@@ -37,7 +37,7 @@ pub(crate) trait Lanes: Copy {
     unsafe fn sum(self) -> f32;
 }
 
-/// An element as stored: which of the loads it takes.
+/// A stored element and its loads.
 ///
 /// # Safety
 /// As for [`Lanes`].
@@ -76,7 +76,7 @@ impl Stored for f16 {
     }
 }
 
-/// Fewer elements than a register of `N` holds, with zeroes behind them.
+/// Fewer than `N` elements, padded with zeros.
 ///
 /// # Safety
 /// `count <= N` elements can be read from the address, which need not be aligned.

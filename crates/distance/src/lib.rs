@@ -1,8 +1,8 @@
-//! How far: exact distance kernels.
+//! Exact distance kernels.
 //!
-//! An operator class is a [`Kind`] of vector and a [`Metric`]; [`kernel`] is the one table that turns them and
-//! the [`Cpu`] into a function. Pick a kernel once and call it often. Bit strings have measures and kernels of their own
-//! ([`bit_kernel`]); sparse vectors are measured as two lists ([`sparse_distance`]).
+//! An operator class is a [`Kind`] of vector and a [`Metric`]; [`kernel`] is the one table from these and the [`Cpu`] to
+//! a function. Pick a kernel once and call it often. Bit strings have their own metrics and kernels ([`bit_kernel`]);
+//! sparse vectors are compared as two sorted lists ([`sparse_distance`]).
 #![warn(missing_docs)]
 
 mod arch;
@@ -26,7 +26,7 @@ use bit::{Hamming, Jaccard};
 use dense::{Cosine, InnerProduct, L1, L2, L2Squared};
 use lanes::Stored;
 
-/// What a dense vector is stored as.
+/// The storage format of a dense vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// 4-byte floats in the machine's byte order: `vector`.
@@ -40,12 +40,12 @@ impl Kind {
     pub const ALL: [Kind; 2] = [Kind::F32, Kind::F16];
 }
 
-/// Which measure.
+/// A distance metric of dense vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// Euclidean distance: `<->`.
     L2,
-    /// Its square, which orders alike and needs no root.
+    /// Its square: the same order without a square root.
     L2Squared,
     /// The negative inner product, so that smaller is nearer: `<#>`.
     InnerProduct,
@@ -66,12 +66,12 @@ impl Metric {
     ];
 }
 
-/// Which measure of bit strings.
+/// A distance metric of bit strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BitMetric {
-    /// How many bits differ: `<~>`.
+    /// The number of differing bits: `<~>`.
     Hamming,
-    /// One minus the bits set in both as a share of those set in either: `<%>`; 1 where none is set in both.
+    /// One minus (bits set in both / bits set in either): `<%>`; 1 if no bit is set in both.
     Jaccard,
 }
 
@@ -80,11 +80,11 @@ impl BitMetric {
     pub const ALL: [BitMetric; 2] = [BitMetric::Hamming, BitMetric::Jaccard];
 }
 
-/// The function that computes one metric over one kind of vector on one CPU level.
+/// The function for one metric, one kind of vector and one CPU level.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     /// Distance of two stored vectors, given as bytes that need no alignment. Sums are f32 and the last steps f64,
-    /// as the SQL operators promise. The caller sees to equal dimensions; extra elements are not looked at.
+    /// as the SQL operators promise. The caller ensures equal dimensions; extra elements are ignored.
     pub one: fn(&[u8], &[u8]) -> f64,
 }
 
@@ -97,7 +97,7 @@ impl Kernel {
     }
 }
 
-/// Picks the kernel of a kind and metric. A CPU level that this machine lacks is lowered to one that it has.
+/// Picks the kernel of a kind and metric. A CPU level missing on this machine is lowered.
 #[must_use]
 pub fn kernel(kind: Kind, metric: Metric, cpu: Cpu) -> Kernel {
     let cpu = cpu.or_below();

@@ -1,10 +1,10 @@
-//! Asking for memory before it is needed.
+//! Prefetches memory into the processor's cache.
 #![expect(
     unsafe_code,
     reason = "prefetch instructions are intrinsics or assembly"
 )]
 
-/// Bytes that one prefetch brings in.
+/// Bytes of a cache line, the unit of a prefetch.
 const CACHE_LINE: usize = 64;
 
 /// Starts to load all cache lines of the bytes; returns at once.
@@ -13,8 +13,8 @@ pub fn prefetch(bytes: &[u8]) {
     prefetch_at(bytes.as_ptr(), bytes.len());
 }
 
-/// Starts to load the cache lines from an address on. The memory is not read, so any address will do: one that is
-/// not mapped costs a little and does nothing.
+/// Starts to load the cache lines from an address on. Any address is safe: prefetching an unmapped one has no effect and
+/// costs little.
 #[inline]
 pub fn prefetch_at(start: *const u8, len: usize) {
     let first = start.wrapping_sub(start.addr() % CACHE_LINE);

@@ -24,7 +24,7 @@ impl Lanes for f32 {
 
     #[inline(always)]
     unsafe fn load_first(_from: *const f32, _count: usize) -> Self {
-        // Fewer values than one lane are none.
+        // Fewer values than one lane: zero values.
         0.0
     }
 

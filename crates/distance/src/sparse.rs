@@ -10,16 +10,16 @@ use std::ops::ControlFlow;
 use crate::Metric;
 use crate::dense::{Cosine, InnerProduct, L1, L2, L2Squared, Measure};
 
-/// What a sparse vector stores: its values that are not zero, and their places in ascending order.
+/// A sparse vector: its nonzero values and their positions in ascending order.
 #[derive(Clone, Copy, Debug)]
 pub struct Sparse<'a> {
-    /// The places, each once.
+    /// The positions, strictly ascending.
     pub indices: &'a [i32],
-    /// A value for each place.
+    /// The value at each position.
     pub values: &'a [f32],
 }
 
-/// The distance of two sparse vectors by a metric, as a [`crate::Kernel`] gives that of dense ones.
+/// The distance of two sparse vectors by a metric; the counterpart of [`crate::Kernel`] for dense vectors.
 #[must_use]
 pub fn sparse_distance(metric: Metric, a: Sparse<'_>, b: Sparse<'_>) -> f64 {
     match metric {
@@ -42,8 +42,8 @@ fn measure<M: Measure>(a: Sparse<'_>, b: Sparse<'_>) -> f64 {
     M::finish(sums)
 }
 
-/// Walks two sparse vectors at once, from the lowest place to the highest: shows each place where either has a value,
-/// and the values there, zero for the one that has none. Ends early when told to.
+/// Merges two sparse vectors in ascending order of position: calls back for each position where either has a value, with
+/// both values (zero if missing). Stops when the callback says so.
 #[inline(always)]
 pub fn merge<B>(
     a: Sparse<'_>,
@@ -52,7 +52,7 @@ pub fn merge<B>(
 ) -> ControlFlow<B> {
     let (mut at_a, mut at_b) = (0, 0);
     while let (Some(place_a), Some(place_b)) = (a.indices.get(at_a), b.indices.get(at_b)) {
-        // No branch depends on which place is lower: that could not be foreseen.
+        // No branch depends on the lower position: such a branch is unpredictable.
         let (in_a, in_b) = (place_a <= place_b, place_b <= place_a);
         let value_a = if in_a { a.values[at_a] } else { 0.0 };
         let value_b = if in_b { b.values[at_b] } else { 0.0 };

@@ -16,7 +16,7 @@ use crate::lanes::Stored;
 
 type One = fn(&[u8], &[u8]) -> f64;
 
-/// The instance of a metric over dense vectors for a CPU level; any level the machine lacks gets the scalar one.
+/// The instance of a metric over dense vectors for a CPU level; scalar for a level of another architecture.
 pub(crate) fn pick<M: Measure, S: Stored>(cpu: Cpu) -> One {
     // SAFETY: `f32` lanes need no CPU features.
     let scalar: One = |a, b| unsafe { dense::measure::<M, S, f32>(a, b) };
@@ -32,8 +32,8 @@ pub(crate) fn pick<M: Measure, S: Stored>(cpu: Cpu) -> One {
     }
 }
 
-/// The instance of a metric over bit strings. The compiler knows the instructions that count bits and needs only to be
-/// told that it may use them; NEON's it always may.
+/// The instance of a metric over bit strings. The compiler knows the popcount instructions; it only needs permission to
+/// use them, except NEON's, which are always allowed.
 pub(crate) fn pick_bits<M: bit::Measure>(cpu: Cpu) -> One {
     match cpu {
         #[cfg(target_arch = "x86_64")]
@@ -48,7 +48,7 @@ pub(crate) fn pick_bits<M: bit::Measure>(cpu: Cpu) -> One {
     }
 }
 
-/// Forgets that a function needs CPU features, after a look at the CPU: a wrapper would cost a call.
+/// Erases the CPU features from a function's type after checking the CPU: a wrapper would cost a call.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn available(one: unsafe fn(&[u8], &[u8]) -> f64) -> One {
     // SAFETY: `unsafe fn` and `fn` pointers have one representation, and these functions are unsafe for nothing but

@@ -10,7 +10,7 @@ use crate::lanes::{Lanes, Stored, padded};
 #[derive(Clone, Copy)]
 struct F32x4(float32x4_t);
 
-// The blocks below rely on what `Lanes` asks of its callers: the CPU has the features, the memory can be read.
+// The blocks below rely on the contract of `Lanes`: the CPU has the features, the memory is readable.
 impl Lanes for F32x4 {
     const WIDTH: usize = 4;
 

@@ -11,10 +11,10 @@ use crate::lanes::{Lanes, Stored, padded};
 #[derive(Clone, Copy)]
 struct F32x8(__m256);
 
-/// Read from 8 − n on, a mask of n leading ones.
+/// Reading from index 8 − n gives a mask of n leading ones.
 static LEADING: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
-// The blocks below rely on what `Lanes` asks of its callers: the CPU has the features, the memory can be read.
+// The blocks below rely on the contract of `Lanes`: the CPU has the features, the memory is readable.
 impl Lanes for F32x8 {
     const WIDTH: usize = 8;
 

@@ -11,7 +11,7 @@ use crate::lanes::{Lanes, Stored, padded};
 #[derive(Clone, Copy)]
 struct F32x16(__m512);
 
-// The blocks below rely on what `Lanes` asks of its callers: the CPU has the features, the memory can be read.
+// The blocks below rely on the contract of `Lanes`: the CPU has the features, the memory is readable.
 impl Lanes for F32x16 {
     const WIDTH: usize = 16;
 
@@ -83,7 +83,7 @@ pub(in crate::arch) fn measure<M: Measure, S: Stored>(a: &[u8], b: &[u8]) -> f64
     unsafe { dense::measure::<M, S, F32x16>(a, b) }
 }
 
-/// The distance of bit strings, for CPUs of [`crate::Cpu::Avx512`] that also count the bits of eight words at once.
+/// The distance of bit strings, for CPUs of [`crate::Cpu::Avx512`] with VPOPCNTDQ.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
 pub(in crate::arch) fn measure_bits<M: bit::Measure>(a: &[u8], b: &[u8]) -> f64 {
     bit::measure::<M>(a, b)
