@@ -1,4 +1,4 @@
-//! What a code costs: to make, to ask with, to measure.
+//! Costs of codes: encoding, preparing a query, estimating a distance.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use quantize::{CodeBits, CodeMetric, Codec, Query, Rotation};
 
 const DIMENSIONS: [usize; 4] = [128, 384, 768, 1536];
 const CODED: [CodeBits; 4] = [CodeBits::B8, CodeBits::B4, CodeBits::B2, CodeBits::B1];
-/// So few that they stay in the first-level cache: the kernel is measured, not the memory.
+/// Few enough to stay in the first-level cache: the bench times the kernel, not the memory.
 const CODES: usize = 32;
 
 fn vector(dimensions: usize, seed: usize) -> Vec<f32> {

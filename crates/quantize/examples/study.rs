@@ -1,5 +1,5 @@
-//! How good codes are on real vectors: recall after measuring the nearest codes exactly, rows read by the rule that a
-//! scan emits by, coverage of the error bounds, and what encoding and distances cost.
+//! Quality of codes on real vectors: recall after reranking the nearest codes, rows read by a scan's rerank rule, coverage
+//! of the error bounds, and the cost of encoding and of distances.
 //!
 //! `OMENDB_DATA=... cargo run --release -p quantize --example study [bits...]` reads the .npy files named in `SETS`.
 #![expect(clippy::print_stdout, reason = "a program that reports to a terminal")]
@@ -83,7 +83,7 @@ fn study(set: &Set, bits: CodeBits, metric: CodeMetric, is_centered: bool) -> St
     format!("{tally} | {encode:6.0} {distance:5.1}")
 }
 
-/// Nanoseconds per distance over codes that fit in the first-level cache; the least of many runs.
+/// Nanoseconds per distance over codes in the first-level cache; the minimum of many runs.
 fn hot_distance(query: &Query, codes: &[u8], code_len: usize) -> f64 {
     let codes = &codes[..64 * code_len];
     let run = |_| {
@@ -171,7 +171,7 @@ impl Tally {
     }
 }
 
-/// How many rows a scan measures before it has given out ten: a row goes out when nothing unmeasured can be nearer.
+/// The number of rows that a scan reranks to return ten: a row is returned once no other row can be nearer.
 fn rows_read(estimates: &[Estimate], exact: impl Fn(usize) -> f64) -> usize {
     let mut least = vec![f64::INFINITY; estimates.len() + 1];
     for (at, estimate) in estimates.iter().enumerate().rev() {
@@ -239,7 +239,7 @@ impl Set {
         })
     }
 
-    /// The exact nearest. The files know them for L2, which orders unit vectors as inner products do.
+    /// The exact nearest. The files hold them for L2, with the same order as inner products for unit vectors.
     fn truth(&self, query: usize, metric: CodeMetric) -> Vec<usize> {
         if metric == CodeMetric::L2 {
             return self.truth.row(query)[..K]
@@ -259,7 +259,7 @@ impl Set {
 }
 
 impl Rows {
-    /// NumPy's format: a header that is a Python dictionary, then the rows.
+    /// NumPy's format: a Python dictionary as header, then the rows.
     fn read(path: &Path) -> Result<Rows, Box<dyn Error>> {
         let bytes = fs::read(path)?;
         let header_len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));

@@ -1,11 +1,11 @@
-//! All pairs of a few hundred vectors, and the neighbors that each of them chooses.
+//! Distances of all pairs of a few hundred vectors, and neighbor selection over them.
 //!
-//! Neighbors are chosen by Algorithm 4 of the HNSW paper: from the nearest on, a candidate is kept if it is nearer to
-//! the base than to every one kept before it. No distance is computed for that: the row of a kept candidate holds its
-//! distances to all others, and strikes out those that are nearer to it than to the base.
+//! Selection is Algorithm 4 of the HNSW paper: from the nearest on, a candidate is kept if it is nearer to the base than
+//! to every candidate kept before it. It computes no distance: the row of a kept candidate holds its distances to all
+//! others, and eliminates the candidates nearer to it than to the base.
 //!
-//! Distances are compared a hundred times for every time they are computed, so the matrix has to lie near the CPU: it
-//! keeps 16 bits of each, a key that orders as the distance does and is as exact as the codes are.
+//! Each distance is computed once and compared about a hundred times, so the matrix must stay in the CPU's cache: it
+//! keeps a 16-bit key of each distance, with the same order and the precision of the codes.
 #![expect(unsafe_code, reason = "kernels for CPU features found at run time")]
 
 use crate::CodeMetric;
@@ -13,7 +13,7 @@ use crate::code_set::CodeSet;
 use crate::simd::{Loops, Simd};
 use crate::tile::{COLUMNS, Columns, ROWS, Tile, make_room, strips};
 
-/// Keys in a cache line, which is also a register.
+/// Keys in a cache line (and in an AVX-512 register).
 const LANES: usize = 32;
 
 /// A line of keys.
@@ -21,22 +21,22 @@ const LANES: usize = 32;
 #[repr(C, align(64))]
 struct Lanes([u16; LANES]);
 
-/// The key of a vector to itself and of what is no vector: further away than all others.
+/// The key of a vector to itself and of padding: greater than all others.
 const FURTHEST: u16 = u16::MAX;
 
-/// The distances of all pairs of a few vectors.
+/// The distance keys of all pairs of a few vectors.
 #[derive(Debug)]
 pub struct AllPairs {
     simd: Simd,
     metric: CodeMetric,
     columns: Columns,
-    /// A row for each vector.
+    /// One row per vector.
     keys: Vec<Lanes>,
     lines_per_row: usize,
     candidates: Vec<Candidate>,
 }
 
-/// A key and, below it, its column: the least is the nearest.
+/// A key in the upper bits, its column in the lower: the minimum is the nearest.
 type Candidate = u32;
 
 fn column(candidate: Candidate) -> usize {
@@ -44,10 +44,10 @@ fn column(candidate: Candidate) -> usize {
 }
 
 impl AllPairs {
-    /// No more vectors than this are measured at once.
+    /// The maximum number of vectors.
     pub const LARGEST: usize = 1 << 15;
 
-    /// Nothing yet; distances will be of this measure.
+    /// An empty matrix for distances of this metric.
     #[must_use]
     pub fn new(metric: CodeMetric) -> AllPairs {
         AllPairs::with_simd(metric, Simd::current())
@@ -65,24 +65,24 @@ impl AllPairs {
         }
     }
 
-    /// Bytes that all pairs of `count` vectors take.
+    /// Bytes for all pairs of `count` vectors.
     #[must_use]
     pub fn bytes_needed(count: usize, dimensions: usize) -> usize {
         let candidates = (count + LANES) * size_of::<Candidate>();
         Columns::bytes_needed(count, dimensions) + lines(count) * size_of::<Lanes>() + candidates
     }
 
-    /// Measures all pairs of these vectors, in place of those before.
+    /// Computes all pairs of these vectors, replacing the previous ones.
     pub fn compute(&mut self, codes: &CodeSet, ids: &[u32]) {
         assert!(ids.len() <= AllPairs::LARGEST);
         self.columns.pack(codes, ids);
         self.lines_per_row = lines_per_row(ids.len());
         let lines = lines(ids.len());
-        // What an earlier leaf left is written over.
+        // Keys of an earlier leaf are overwritten.
         make_room(&mut self.keys, lines);
         self.keys.resize(lines, Lanes([FURTHEST; LANES]));
         let scale = KeyScale::new(self.metric, codes, ids);
-        // From the diagonal on; the rest is its mirror.
+        // Computes from the diagonal on; the rest is the mirror image.
         for (strip, rows) in strips(codes, ids).enumerate() {
             let mut matrix = Matrix {
                 keys: flat_mut(&mut self.keys),
@@ -102,13 +102,13 @@ impl AllPairs {
         }
     }
 
-    /// Vectors measured.
+    /// The number of vectors.
     #[must_use]
     pub fn len(&self) -> usize {
         self.columns.len()
     }
 
-    /// True when there are none.
+    /// True if there are no vectors.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()
@@ -123,8 +123,8 @@ impl AllPairs {
         flat_mut(&mut self.keys[i * self.lines_per_row..][..lines])
     }
 
-    /// Algorithm 4 for one of the vectors: up to `max` neighbors, nearest first, among about the `nearest`. (How many
-    /// these are exactly matters little, so the row is not sorted for it.)
+    /// Algorithm 4 for one of the vectors: up to `max` neighbors, nearest first, among about the `nearest`. (The exact
+    /// number matters little, so the row is not sorted.)
     pub fn choose(&mut self, i: usize, nearest: usize, max: usize, into: &mut Vec<u32>) {
         into.clear();
         let mut candidates = std::mem::take(&mut self.candidates);
@@ -164,15 +164,15 @@ impl AllPairs {
         {
             into.push(column(kept) as u32);
             let row = flat(self.lines(column(kept)));
-            // Candidates lie all over the row, and the matrix is larger than the caches nearby.
+            // Candidates are scattered over the row, and the matrix exceeds the first-level cache.
             distance::prefetch_at(row.as_ptr().cast(), size_of_val(row));
             (count, nearest) = strike(&mut candidates[..count], kept, row);
         }
     }
 }
 
-/// Takes out the one kept and all that are not nearer to the base than to it. Returns how many are left, and the
-/// nearest of them. (Without branches, since nobody can tell beforehand which ones stay.)
+/// Removes the kept candidate and all candidates nearer to it than to the base. Returns the number left and the nearest
+/// of them. (Branch-free, because survival is unpredictable.)
 fn strike(
     candidates: &mut [Candidate],
     kept: Candidate,
@@ -189,12 +189,12 @@ fn strike(
     (left, (left > 0).then_some(least))
 }
 
-/// Whether a candidate is nearer to the base than to the one whose row this is.
+/// True if a candidate is nearer to the base than to the owner of this row.
 fn is_nearer_to_base(candidate: Candidate, row: &[u16]) -> bool {
     ((candidate >> 16) as u16) < row[column(candidate)]
 }
 
-/// What of a row lies within a threshold.
+/// The entries of a row within a threshold.
 fn collect(row: &[Lanes], threshold: u16, into: &mut Vec<Candidate>) {
     into.clear();
     let keys = (0..).zip(flat(row));
@@ -204,12 +204,12 @@ fn collect(row: &[Lanes], threshold: u16, into: &mut Vec<Candidate>) {
     );
 }
 
-/// An odd number, so that a column of many rows does not fall into the same few places of a cache.
+/// An odd number, so that a column of many rows is spread over the cache's sets.
 fn lines_per_row(count: usize) -> usize {
     (count.next_multiple_of(COLUMNS) / LANES) | 1
 }
 
-/// All lines: mirrored tiles have rows that are no vectors, and two bytes more are read than the last key.
+/// All lines: mirrored tiles have padding rows, and reads extend two bytes past the last key.
 fn lines(count: usize) -> usize {
     count.next_multiple_of(COLUMNS) * lines_per_row(count) + 1
 }
@@ -224,7 +224,7 @@ fn flat_mut(lines: &mut [Lanes]) -> &mut [u16] {
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
 }
 
-/// The keys as rows of numbers.
+/// The keys as a flat slice.
 struct Matrix<'a> {
     keys: &'a mut [u16],
     stride: usize,
@@ -240,15 +240,15 @@ impl Matrix<'_> {
     }
 }
 
-/// How distances become keys: the upper bits of a float order as it does. Of its 8 bits of exponent only the least are
-/// kept, counted down from that of the greatest distance there can be; what is less than the least of them is zero.
+/// Converts distances to keys: the upper bits of a positive float have its order. Only the low bits of the exponent are
+/// kept, relative to the exponent of the largest possible distance; smaller exponents become zero.
 #[derive(Clone, Copy, Debug)]
 struct KeyScale {
-    /// Bits of the fraction that are dropped: 11 or 10 are left.
+    /// Dropped bits of the fraction: 11 or 10 remain.
     dropped: u32,
-    /// The upper bits of the least distance that is not zero.
+    /// The upper bits of the smallest nonzero distance.
     least: u32,
-    /// The key of zero.
+    /// The key of distance zero.
     zero: u32,
 }
 
@@ -256,7 +256,7 @@ impl KeyScale {
     fn new(metric: CodeMetric, codes: &CodeSet, ids: &[u32]) -> KeyScale {
         let norms = ids.iter().map(|&id| codes.facts(id).squared_norm);
         let greatest_norm = norms.fold(0.0, f32::max);
-        // Inner products are up to a squared norm, L2 up to four; twice that, as codes are inexact.
+        // Inner products reach one squared norm, L2 four; doubled, as codes are inexact.
         let (greatest, dropped, zero) = match metric {
             CodeMetric::InnerProduct => (2.0 * greatest_norm, 13, 1 << 15),
             CodeMetric::L2 | CodeMetric::L1 => (8.0 * greatest_norm, 12, 0),
@@ -285,7 +285,7 @@ impl KeyScale {
     }
 }
 
-/// Turns a tile of distances into keys.
+/// Converts a tile of distances to keys.
 struct Keys<'a> {
     scale: KeyScale,
     tile: &'a Tile<f32>,
@@ -321,15 +321,15 @@ fn mirror(simd: Simd, keys: &Tile<u16>) -> Mirrored {
     }
 }
 
-/// Finds a key that about `nearest` of a row are within: the median over the lanes of a lane's second least. (The
-/// second least of a lane is within it for one half of the 32 lanes. If keys fall into lanes at random, that is so
-/// when 1.7 fall into one on average: 54 in all.)
+/// Finds a threshold with about `nearest` keys of a row below it: the median over the lanes of each lane's second
+/// smallest key. (Half of the 32 lanes have two keys or more below it. With keys spread over lanes at random, the mean
+/// is then 1.7 per lane: 54 in all.)
 struct Threshold<'a> {
     row: &'a [Lanes],
     nearest: usize,
 }
 
-/// About how many of the lines looked at are within the threshold.
+/// About how many keys of the sampled lines are within the threshold.
 const WITHIN: usize = 48;
 
 impl Loops for Threshold<'_> {
@@ -338,7 +338,7 @@ impl Loops for Threshold<'_> {
     #[inline(always)]
     fn run(self) -> u16 {
         let (mut least, mut second) = ([FURTHEST; LANES], [FURTHEST; LANES]);
-        // Twice as many as `WITHIN` are within the median over every other line.
+        // The median over every other line admits twice `WITHIN` keys.
         for line in self.row.iter().step_by((self.nearest / WITHIN).max(1)) {
             for lane in 0..LANES {
                 second[lane] = second[lane].min(line.0[lane].max(least[lane]));
@@ -357,7 +357,7 @@ fn median(keys: &[u16; LANES]) -> u16 {
             less[lane] += u16::from(other < keys[lane]);
         }
     }
-    // What is not in the lower half becomes zero: no branches.
+    // Keys in the upper half become zero, without branches.
     let lower = |lane: usize| keys[lane] * u16::from(less[lane] < LANES as u16 / 2);
     (0..LANES).map(lower).fold(0, u16::max)
 }
@@ -368,10 +368,10 @@ mod avx2 {
     use crate::tile::{COLUMNS, ROWS, Tile};
     use std::arch::x86_64::*;
 
-    /// Candidates in a register.
+    /// The number of candidates in a register.
     const WIDTH: usize = 8;
 
-    /// For each set of lanes those lanes in order, and how many they are: AVX2 cannot compress.
+    /// For each lane mask, the selected lanes in order and their count: AVX2 has no compress instruction.
     static COMPRESSED: [([u8; WIDTH], u8); 256] = compressed();
 
     const fn compressed() -> [([u8; WIDTH], u8); 256] {
@@ -392,7 +392,7 @@ mod avx2 {
         table
     }
 
-    /// As the `collect` of all CPUs.
+    /// The AVX2 version of `collect`.
     #[target_feature(enable = "avx2")]
     pub(super) fn collect(row: &[Lanes], threshold: u16, into: &mut Vec<Candidate>) {
         into.clear();
@@ -416,7 +416,7 @@ mod avx2 {
         unsafe { into.set_len(count) };
     }
 
-    /// Which keys of a line are within the threshold.
+    /// A mask of the keys of a line within the threshold.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn within(line: &Lanes, threshold: u16) -> u32 {
@@ -427,7 +427,7 @@ mod avx2 {
             let keys = unsafe { _mm256_load_si256((&raw const *keys).cast()) };
             _mm256_cmpeq_epi16(_mm256_min_epu16(keys, threshold), keys)
         };
-        // A byte a key; packing takes turns between the halves' halves.
+        // One byte per key; packing interleaves the 128-bit halves.
         let bytes = _mm256_packs_epi16(half(0), half(1));
         _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(bytes)).cast_unsigned()
     }
@@ -442,7 +442,7 @@ mod avx2 {
         _mm256_or_si256(keys, _mm256_add_epi32(lanes, _mm256_set1_epi32(first)))
     }
 
-    /// These lanes first, and how many they are.
+    /// Moves the selected lanes to the front and returns their count.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn compress(candidates: __m256i, lanes: u8) -> (__m256i, usize) {
@@ -453,7 +453,7 @@ mod avx2 {
         (packed, usize::from(*count))
     }
 
-    /// As with AVX-512, in two halves.
+    /// The AVX-512 algorithm, in two halves.
     #[target_feature(enable = "avx2")]
     pub(super) fn mirror(keys: &Tile<u16>) -> Mirrored {
         let mut mirrored = [[0; ROWS]; COLUMNS];
@@ -493,7 +493,7 @@ mod avx2 {
         }
     }
 
-    /// Lays a register of two columns down, eight apart.
+    /// Stores a register of two columns, eight apart.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn lay(columns: __m256i, first: usize, into: &mut [[u16; ROWS]; 16]) {
@@ -514,7 +514,7 @@ mod avx512 {
     use crate::tile::{COLUMNS, ROWS, Tile};
     use std::arch::x86_64::*;
 
-    /// Candidates in a register.
+    /// The number of candidates in a register.
     const WIDTH: usize = 16;
 
     /// # Safety
@@ -558,7 +558,7 @@ mod avx512 {
         unsafe { into.set_len(count) };
     }
 
-    /// Rows are interleaved three times, by one, two and four keys: then 16 bytes are a column.
+    /// Interleaves rows three times, by one, two and four keys; then each 16 bytes are a column.
     ///
     /// # Safety
     /// The CPU has AVX-512 F and BW.
@@ -594,7 +594,7 @@ mod avx512 {
         mirrored
     }
 
-    /// Lays a register of four columns down, eight apart.
+    /// Stores a register of four columns, eight apart.
     #[target_feature(enable = "avx512f")]
     #[inline]
     fn lay(columns: __m512i, first: usize, into: &mut Mirrored) {
@@ -606,11 +606,11 @@ mod avx512 {
         }
     }
 
-    /// As `AllPairs::select`.
+    /// The AVX-512 version of `AllPairs::select`.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F; candidates are columns of `keys`, and have room for a register; after each row that they
-    /// name there is another line.
+    /// The CPU has AVX-512 F; candidates are columns of `keys`, with room for a register behind them; each of their rows is
+    /// followed by another line.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn select(
         keys: &[Lanes],
@@ -633,7 +633,7 @@ mod avx512 {
         candidates.truncate(count);
     }
 
-    /// The lanes of a register that hold candidates.
+    /// A mask of the lanes with candidates.
     fn live(left: usize) -> __mmask16 {
         if left >= WIDTH { !0 } else { (1 << left) - 1 }
     }
@@ -650,8 +650,8 @@ mod avx512 {
         _mm512_reduce_min_epu32(least)
     }
 
-    /// Takes out the one kept and all that are not nearer to the base than to it. Returns how many are left, and the
-    /// nearest of them.
+    /// Removes the kept candidate and all candidates nearer to it than to the base. Returns the number left and the nearest
+    /// of them.
     #[target_feature(enable = "avx512f")]
     #[inline]
     unsafe fn strike(
@@ -670,7 +670,7 @@ mod avx512 {
             // SAFETY: columns of the row, two bytes each; the row is followed by another line.
             let keys =
                 unsafe { _mm512_mask_i32gather_epi32::<2>(columns, live, columns, row.cast()) };
-            // A key is the lower half of what was read. Above a candidate's column it compares as with its key.
+            // The key is the lower half of the 4 bytes read. Above a candidate's column it compares like its key.
             let to_kept = _mm512_slli_epi32::<16>(keys);
             let nearer = _mm512_mask_cmpgt_epu32_mask(live, to_kept, some);
             let stay = _mm512_mask_cmpneq_epi32_mask(nearer, some, kept);
@@ -709,7 +709,7 @@ mod tests {
     fn pairs(codes: &CodeSet, simd: Simd) -> AllPairs {
         let ids: Vec<u32> = (0..codes.len() as u32).collect();
         let mut pairs = AllPairs::with_simd(codes.metric(), simd);
-        // What an earlier leaf left behind does not matter.
+        // Keys of an earlier leaf have no influence.
         pairs.compute(codes, &ids[..ids.len() / 2]);
         pairs.compute(codes, &ids);
         pairs

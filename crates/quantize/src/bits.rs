@@ -1,14 +1,14 @@
-//! Bit strings: the code is the string, or as much of its beginning as there is room for.
+//! Bit strings: the code is the string, or its longest prefix that fits.
 //!
-//! Distances of whole strings are exact. Of a beginning they are estimates, with bounds that always hold: what is left out
-//! adds to the bits that differ, and has in common with the query no more than the query has there.
+//! Distances of whole strings are exact. Distances of prefixes are estimates with guaranteed bounds: the missing bits can
+//! only add to the differing ones, and share at most the query's own bits beyond the prefix.
 
 use distance::{BitMetric, Cpu, Kernel, bit_kernel};
 
-/// Strings longer than this are folded to it where cells are chosen.
+/// Longer strings are folded to this length for choosing cells.
 const FOLDED: usize = 1024;
 
-/// How bit strings become codes.
+/// Encodes bit strings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bits {
     metric: BitMetric,
@@ -18,18 +18,18 @@ pub(crate) struct Bits {
     code_len: usize,
 }
 
-/// A query against such codes.
+/// A query against codes of bit strings.
 #[derive(Clone, Debug)]
 pub(crate) struct BitsQuery {
     bits: Bits,
     code: Vec<u8>,
     zeros: Vec<u8>,
-    /// Bits that the query has set behind those of a code.
+    /// The query's set bits beyond the code's prefix.
     beyond: f64,
 }
 
 impl Bits {
-    /// Strings of `count` bits, of which codes of `code_len` bytes hold as many as they can.
+    /// Codes of `code_len` bytes for strings of `count` bits.
     pub(crate) fn new(metric: BitMetric, count: usize, code_len: usize) -> Bits {
         Bits {
             metric,
@@ -40,7 +40,7 @@ impl Bits {
         }
     }
 
-    /// Bytes of a code: those of the string, or fewer where there is room for no more; a multiple of 4, and 4 at least.
+    /// Bytes of a code: the string's length, or less if the room is smaller; a multiple of 4, at least 4.
     pub(crate) fn code_len(count: usize, room: usize) -> usize {
         count.div_ceil(32).min(room / 4).max(1) * 4
     }
@@ -72,12 +72,12 @@ impl Bits {
         }
     }
 
-    /// Of how many values those are by which cells are chosen.
+    /// The number of values for choosing cells.
     pub(crate) fn routing_dimensions(&self) -> usize {
         self.count.min(8 * self.code_len).min(FOLDED)
     }
 
-    /// Bits as numbers; those of long strings are added up, every `FOLDED`th to the same sum.
+    /// Bits as numbers; long strings are folded: every `FOLDED`th bit adds to the same sum.
     pub(crate) fn routing_values(&self, code: &[u8], into: &mut [f32]) {
         into.fill(0.0);
         let dimensions = into.len();
@@ -87,7 +87,7 @@ impl Bits {
         }
     }
 
-    /// What the distance of two beginnings is likely to be of the whole.
+    /// Extrapolates the distance of two prefixes to whole strings.
     fn scaled(&self, distance: f64) -> f32 {
         let held = 8 * self.code_len;
         if self.metric == BitMetric::Hamming && held < self.count {
@@ -111,12 +111,12 @@ impl BitsQuery {
             BitMetric::Hamming => (self.bits.kernel.one)(&self.code, code),
             BitMetric::Jaccard => self.nearest_jaccard(code),
         };
-        // Half a unit more than what rounding may take off.
+        // Half a unit more than the rounding error.
         let error = f64::from(distance) * (1.0 + f64::from(f32::EPSILON)) - nearest;
         (distance, error.max(0.0) as f32)
     }
 
-    /// As if what is left out had set what the query has set there, and nothing else.
+    /// As if the missing bits equalled the query's.
     fn nearest_jaccard(&self, code: &[u8]) -> f64 {
         let count = |string: &[u8]| (self.bits.differing.one)(string, &self.zeros);
         let differing = (self.bits.differing.one)(&self.code, code);

@@ -1,11 +1,11 @@
-//! The codes of a build: eight bits a dimension, the vectors of one graph side by side.
+//! The codes of a build: eight bits per dimension, the vectors of one graph side by side.
 //!
 //! A vector becomes `scale * levels`, with levels from -127 to 127. The scale is not the width of a level but
-//! |v|² / (levels · v), so that the code's inner product with its own vector is exact and the estimate of an inner
-//! product with any other is unbiased (the manner of RaBitQ, arXiv 2405.12497).
+//! |v|² / (levels · v): the code's inner product with its own vector is exact, and the estimate with any other vector is
+//! unbiased (as in RaBitQ, arXiv 2405.12497).
 //!
-//! Memory is asked for before it is used (`bytes_needed`, `try_reserve`) and comes in blocks, so growing copies nothing.
-//! Vectors are encoded anywhere (`EncodedRow::encode` needs no set) and pushed by one thread in the order of the scan.
+//! Memory is reserved before use (`bytes_needed`, `try_reserve`) in blocks, so growing copies nothing. Any thread may
+//! encode vectors (`EncodedRow::encode` needs no set); one thread pushes them in the order of the scan.
 
 use std::collections::TryReserveError;
 
@@ -13,7 +13,7 @@ use crate::CodeMetric;
 use crate::dot::{self, LINE, Line};
 use crate::simd::{Loops, Simd};
 
-/// The 8-bit codes of all vectors of a build.
+/// The 8-bit codes of a build's vectors.
 #[derive(Debug)]
 pub struct CodeSet {
     metric: CodeMetric,
@@ -24,27 +24,27 @@ pub struct CodeSet {
     facts: Vec<Facts>,
 }
 
-/// A vector's code before it has joined a set; keep one and encode into it again and again.
+/// A vector's code before it is pushed into a set; reuse one for many vectors.
 #[derive(Clone, Debug, Default)]
 pub struct EncodedRow {
     lines: Vec<Line>,
     facts: Facts,
 }
 
-/// What an estimate needs besides the levels.
+/// The per-vector numbers of an estimate besides the levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Facts {
-    /// A level's worth.
+    /// The factor from levels to values.
     pub(crate) scale: f32,
-    /// The vector's squared length, of the vector itself and not of its code.
+    /// The squared length of the vector itself, not of its code.
     pub(crate) squared_norm: f32,
-    /// The sum of the levels, which kernels for unsigned bytes take off again.
+    /// The sum of the levels: kernels for unsigned bytes subtract it.
     pub(crate) sum: i32,
 }
 
 impl Facts {
-    /// The distance of two vectors from the inner product of their levels. Multiplied and added in this order
-    /// everywhere, so that all kernels and both directions of a pair agree to the last bit.
+    /// The distance of two vectors from the inner product of their levels. The order of operations is fixed, so that all
+    /// kernels and both directions of a pair agree to the last bit.
     #[inline(always)]
     pub(crate) fn distance(self, metric: CodeMetric, other: Facts, dot: i32) -> f32 {
         let product = (self.scale * other.scale) * dot as f32;
@@ -57,18 +57,18 @@ impl Facts {
     }
 }
 
-/// Bytes of the facts of a row that is written.
+/// Bytes of a written row's facts.
 const FACTS_BYTES: usize = 12;
 
-/// How rows lie in blocks.
+/// The arrangement of rows in blocks.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     lines_per_row: usize,
-    /// The binary logarithm of the rows of a block: finding a row is a shift and a mask.
+    /// The binary logarithm of the rows per block: finding a row takes a shift and a mask.
     block_bits: u32,
 }
 
-/// About this many bytes are taken from the system at a time.
+/// The approximate size of a block.
 const BLOCK_BYTES: usize = 256 * 1024;
 
 impl Shape {
@@ -85,7 +85,7 @@ impl Shape {
         1 << self.block_bits
     }
 
-    /// The block of a row, and its first line there.
+    /// The block of a row, and the row's first line in it.
     #[inline(always)]
     fn place(self, row: usize) -> (usize, usize) {
         let in_block = row & (self.rows_per_block() - 1);
@@ -102,7 +102,7 @@ impl Shape {
 }
 
 impl CodeSet {
-    /// An empty set, measuring with the best kernels this CPU has.
+    /// An empty set for the best kernels of this CPU.
     #[must_use]
     pub fn new(dimensions: usize, metric: CodeMetric) -> CodeSet {
         CodeSet::with_simd(dimensions, metric, Simd::current())
@@ -120,7 +120,7 @@ impl CodeSet {
         }
     }
 
-    /// Bytes that a set of `rows` vectors takes.
+    /// Bytes of a set of `rows` vectors.
     #[must_use]
     pub fn bytes_needed(rows: usize, dimensions: usize) -> usize {
         let shape = Shape::new(dimensions);
@@ -128,10 +128,10 @@ impl CodeSet {
             + rows * size_of::<Facts>()
     }
 
-    /// Takes the memory for `rows` more vectors, or leaves the set as it was.
+    /// Reserves memory for `rows` more vectors, or leaves the set unchanged.
     ///
     /// # Errors
-    /// When the system has no such memory.
+    /// If the system is out of memory.
     pub fn try_reserve(&mut self, rows: usize) -> Result<(), TryReserveError> {
         let (blocks, lines) = (
             self.shape.blocks(self.len() + rows),
@@ -148,7 +148,7 @@ impl CodeSet {
         Ok(())
     }
 
-    /// Adds a vector; its id is the length of the set before. Takes memory when none is reserved.
+    /// Appends a vector; its id is the previous length. Allocates if nothing is reserved.
     pub fn push(&mut self, row: &EncodedRow) {
         assert_eq!(
             row.lines.len(),
@@ -158,7 +158,7 @@ impl CodeSet {
         self.push_lines(&row.lines, row.facts);
     }
 
-    /// Adds a vector of another set of the same dimensions: a block of the scan, or a cell's part of the whole.
+    /// Appends a vector of another set of the same dimensions: a block of the scan, or a cell of the whole.
     pub fn push_from(&mut self, other: &CodeSet, id: u32) {
         assert_eq!(
             other.shape.lines_per_row, self.shape.lines_per_row,
@@ -172,7 +172,7 @@ impl CodeSet {
         self.facts.push(facts);
     }
 
-    /// The block that takes the next row.
+    /// The block for the next row.
     fn block_of_next(&mut self) -> &mut Vec<Line> {
         let (block, _) = self.shape.place(self.len());
         if block == self.blocks.len() {
@@ -188,7 +188,7 @@ impl CodeSet {
         Shape::new(dimensions).lines_per_row * LINE + FACTS_BYTES
     }
 
-    /// Appends a vector's code, to be kept outside of memory for a while.
+    /// Serialises a vector's code, for a temporary file.
     pub fn write_row(&self, id: u32, into: &mut Vec<u8>) {
         let facts = self.facts(id);
         into.extend(facts.scale.to_ne_bytes());
@@ -199,7 +199,7 @@ impl CodeSet {
         }
     }
 
-    /// Adds a vector that `write_row` of a set of the same dimensions has written. Takes memory when none is reserved.
+    /// Appends a vector written by `write_row` of a set of the same dimensions. Allocates if nothing is reserved.
     pub fn push_written(&mut self, row: &[u8]) {
         let (facts, levels) = row.split_at(FACTS_BYTES);
         let (words, _) = facts.as_chunks::<4>();
@@ -219,7 +219,7 @@ impl CodeSet {
         self.facts.push(facts);
     }
 
-    /// Whether a vector is the one that `write_row` has written.
+    /// True if a vector equals the row written by `write_row`.
     #[must_use]
     pub fn is_written(&self, id: u32, row: &[u8]) -> bool {
         let levels = row[FACTS_BYTES..].as_chunks::<LINE>().0;
@@ -228,7 +228,7 @@ impl CodeSet {
         row[..4] == facts.scale.to_ne_bytes() && self.row(id).iter().zip(levels).all(same)
     }
 
-    /// Vectors in the set.
+    /// The number of vectors.
     #[must_use]
     pub fn len(&self) -> usize {
         self.facts.len()
@@ -246,7 +246,7 @@ impl CodeSet {
         self.dimensions
     }
 
-    /// What `distance` estimates.
+    /// The metric that `distance` estimates.
     #[must_use]
     pub fn metric(&self) -> CodeMetric {
         self.metric
@@ -274,7 +274,7 @@ impl CodeSet {
         facts_a.distance(self.metric, facts_b, dot)
     }
 
-    /// Adds a vector, as its code has it, to sums of one value a dimension.
+    /// Adds a decoded vector to sums, one per dimension.
     pub fn add_to(&self, id: u32, sums: &mut [f32]) {
         self.simd.run(AddTo {
             row: self.row(id),
@@ -283,10 +283,10 @@ impl CodeSet {
         });
     }
 
-    /// Asks the CPU to bring a vector's code nearer, for a distance soon to be measured.
+    /// Prefetches a vector's code for an imminent distance.
     #[inline]
     pub fn prefetch(&self, id: u32) {
-        // The hardware follows on by itself from there.
+        // The hardware prefetcher continues from there.
         let start = &self.row(id)[..self.shape.lines_per_row.min(8)];
         distance::prefetch_at(start.as_ptr().cast(), size_of_val(start));
         let facts = &self.facts[id as usize];
@@ -345,7 +345,7 @@ impl EncodedRow {
         EncodedRow::default()
     }
 
-    /// Encodes a vector, rotated already where its measure allows it. Needs no set, so that any thread may do it.
+    /// Encodes a vector, already rotated if its metric allows it. Needs no set, so any thread may do it.
     pub fn encode(&mut self, rotated: &[f32]) {
         self.lines.clear();
         self.lines
@@ -360,7 +360,7 @@ impl EncodedRow {
     }
 }
 
-/// The largest value takes the highest level. None of it for a zero vector, or one with no finite length.
+/// The step that maps the largest value to the highest level. `None` for a zero vector or a vector of infinite length.
 fn levels_per_unit(values: &[f32]) -> f32 {
     let largest = values
         .iter()
@@ -373,7 +373,7 @@ fn levels_per_unit(values: &[f32]) -> f32 {
     }
 }
 
-/// Added to a small float, it leaves the nearest integer in the low bits: rounding that vectorizes on every CPU.
+/// Added to a small float, it leaves the nearest integer in the low bits: a rounding that vectorizes on every CPU.
 const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
 fn encode_line(line: &mut Line, values: &[f32], levels_per_unit: f32) {
@@ -385,7 +385,7 @@ fn encode_line(line: &mut Line, values: &[f32], levels_per_unit: f32) {
     }
 }
 
-/// The sums behind `Facts`, in lanes so that they vectorize.
+/// The sums for `Facts`, in lanes so that they vectorize.
 #[derive(Default)]
 struct Sums {
     levels: i32,
@@ -501,7 +501,7 @@ mod tests {
         let vectors: Vec<_> = (0..5).map(|seed| vector(200, seed)).collect();
         let set = set_of(&vectors, CodeMetric::L2, Simd::current());
         for id in 0..5 {
-            // The levels' own length is longer than the vector by the square of the angle between them.
+            // The levels are longer than the vector by the square of the angle between them.
             assert!(set.distance(id, id) < 0.01);
         }
     }
