@@ -1,4 +1,4 @@
-//! Codes of an index and queries against them, whatever their form.
+//! Codes of an index and queries against them, for every code format.
 
 use distance::BitMetric;
 
@@ -12,7 +12,7 @@ use crate::simd::Simd;
 use crate::sparse::{SparseCodes, SparseQuery};
 use crate::{CodeMetric, Value};
 
-/// How many bits a dimension has in a code.
+/// The bits per dimension of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CodeBits {
     /// The vector itself, as f32.
@@ -27,10 +27,10 @@ pub enum CodeBits {
     B1,
 }
 
-/// Up to this many dimensions, codes would save little and lose much.
+/// Vectors of up to this many dimensions are stored whole: codes would save little and lose much.
 const SHORT: usize = 32;
 
-/// More, and the sums of 8-bit products would leave i32.
+/// The maximum: beyond it the sums of 8-bit products overflow i32.
 const MAX_DIMENSIONS: usize = 32_000;
 
 impl CodeBits {
@@ -42,8 +42,8 @@ impl CodeBits {
         CodeBits::B1,
     ];
 
-    /// What an index uses unless told otherwise: the vector itself when it is short, else four bits, or fewer when a
-    /// code would be longer than `max_code_len` bytes. `None` when not even one bit fits.
+    /// The default of an index: the vector itself if it is short, else four bits, or fewer if a code would exceed
+    /// `max_code_len` bytes. `None` if not even one bit fits.
     #[must_use]
     pub fn choose(dimensions: usize, max_code_len: usize) -> Option<CodeBits> {
         let wanted = if dimensions <= SHORT {
@@ -54,7 +54,7 @@ impl CodeBits {
         wanted.fit(dimensions, max_code_len)
     }
 
-    /// These bits, or the most below them with which a code fits in `max_code_len` bytes.
+    /// These bits, or the most below them for a code of at most `max_code_len` bytes.
     #[must_use]
     pub fn fit(self, dimensions: usize, max_code_len: usize) -> Option<CodeBits> {
         let fewer = CodeBits::ALL
@@ -74,7 +74,7 @@ impl CodeBits {
         }
     }
 
-    /// As it is stored: 32, 8, 4, 2 or 1.
+    /// The stored number: 32, 8, 4, 2 or 1.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -95,7 +95,7 @@ impl CodeBits {
     }
 }
 
-/// How an index codes vectors: fixed when the index is made, and the same on every machine for the same parameters.
+/// Encodes the vectors of an index. Fixed when the index is created, and the same on every machine for the same parameters.
 #[derive(Clone, Debug)]
 pub struct Codec {
     dimensions: usize,
@@ -115,7 +115,7 @@ enum Form {
     Sparse(SparseCodes),
 }
 
-/// A vector ready to be compared with codes.
+/// A vector prepared for comparison with codes.
 #[derive(Clone, Debug)]
 pub struct Query {
     code_len: usize,
@@ -132,11 +132,11 @@ enum QueryForm {
 }
 
 impl Codec {
-    /// Codes for vectors of so many dimensions. The seed chooses the rotation; the center, if any, is taken off every
-    /// vector first (L1 and exact codes need none and pass it over).
+    /// Codes for vectors of `dimensions`. The seed chooses the rotation; the center, if any, is subtracted from every vector
+    /// first (L1 and exact codes ignore it).
     ///
     /// # Panics
-    /// With no dimension, more than 32,000, or a center of another length.
+    /// If `dimensions` is 0 or above 32,000, or the center has another length.
     #[must_use]
     pub fn new(
         dimensions: usize,
@@ -180,10 +180,10 @@ impl Codec {
         }
     }
 
-    /// Codes for strings of so many bits, in `room` bytes or 4 if that is less: the strings themselves, or their beginnings.
+    /// Codes for strings of `bits`, in at most `room` bytes (at least 4): the strings themselves, or their prefixes.
     ///
     /// # Panics
-    /// With no bit.
+    /// If there are no bits.
     #[must_use]
     pub fn of_bits(count: usize, metric: BitMetric, room: usize) -> Codec {
         assert!(count > 0, "a string has bits");
@@ -198,17 +198,17 @@ impl Codec {
         }
     }
 
-    /// Bytes of the codes of strings of so many bits.
+    /// Bytes of a code of a bit string.
     #[must_use]
     pub fn bit_code_len(count: usize, room: usize) -> usize {
         Bits::code_len(count, room)
     }
 
-    /// Codes of `code_len` bytes for sparse vectors, longer if that is not enough for one element. Of vectors with more
-    /// elements than fit they hold those that weigh most.
+    /// Codes of `code_len` bytes for sparse vectors, or long enough for one element. Vectors with more elements than fit keep
+    /// their heaviest ones.
     ///
     /// # Panics
-    /// With no dimension, or a length that is no multiple of 4.
+    /// If `dimensions` is 0, or the length is not a multiple of 4.
     #[must_use]
     pub fn of_sparse(dimensions: usize, metric: CodeMetric, code_len: usize) -> Codec {
         assert!(dimensions > 0, "a vector has dimensions");
@@ -224,7 +224,7 @@ impl Codec {
         }
     }
 
-    /// Bytes of codes for sparse vectors with room for so many elements.
+    /// Bytes of a sparse vector's code for a number of elements.
     #[must_use]
     pub fn sparse_code_len(dimensions: usize, elements: usize) -> usize {
         SparseCodes::len_with(dimensions, elements)
@@ -236,13 +236,13 @@ impl Codec {
         self.dimensions
     }
 
-    /// Bits a dimension has.
+    /// The bits per dimension.
     #[must_use]
     pub fn bits(&self) -> CodeBits {
         self.bits
     }
 
-    /// What distances are estimated. Of bits it is that of ones and zeros: the nearest by it are near by theirs.
+    /// The estimated metric. For bit strings L2 over ones and zeros: its nearest are near by Hamming and Jaccard too.
     #[must_use]
     pub fn metric(&self) -> CodeMetric {
         self.metric
@@ -254,7 +254,7 @@ impl Codec {
         self.code_len
     }
 
-    /// Whether codes are of rotated vectors, which other codes of the same vectors can be compared by.
+    /// True if codes are of rotated vectors, so that the 8-bit codes of a build can replace them in comparisons.
     #[must_use]
     pub fn is_rotated(&self) -> bool {
         matches!(self.form, Form::Rotated(_))
@@ -263,7 +263,7 @@ impl Codec {
     /// Writes the code of a value. Equal values have equal codes.
     ///
     /// # Panics
-    /// When the value is not of the codec's kind and dimensions, or the code not of its length.
+    /// If the value is not of the codec's kind and dimensions, or the code not of its length.
     pub fn encode_value(&self, value: &Value, code: &mut [u8]) {
         assert_eq!(code.len(), self.code_len(), "a code of the codec's length");
         match (&self.form, value) {
@@ -279,10 +279,10 @@ impl Codec {
         }
     }
 
-    /// A query for a value, which is kept more exactly than codes are.
+    /// A query for a value, more precise than a code.
     ///
     /// # Panics
-    /// When the value is not of the codec's kind and dimensions.
+    /// If the value is not of the codec's kind and dimensions.
     #[must_use]
     pub fn query_value(&self, value: &Value) -> Query {
         let form = match (&self.form, value) {
@@ -305,7 +305,7 @@ impl Codec {
     /// Writes the code of a dense vector. Equal vectors have equal codes.
     ///
     /// # Panics
-    /// When the vector or the code has not the codec's length.
+    /// If the vector or the code is not of the codec's length.
     pub fn encode(&self, vector: &[f32], code: &mut [u8]) {
         self.check(vector);
         assert_eq!(code.len(), self.code_len(), "a code of the codec's length");
@@ -317,10 +317,10 @@ impl Codec {
         }
     }
 
-    /// A query for a dense vector, which is kept more exactly than codes are.
+    /// A query for a dense vector, more precise than a code.
     ///
     /// # Panics
-    /// When the vector has not the codec's dimensions.
+    /// If the vector is not of the codec's dimensions.
     #[must_use]
     pub fn query(&self, vector: &[f32]) -> Query {
         self.check(vector);
@@ -336,10 +336,10 @@ impl Codec {
         }
     }
 
-    /// A query for the vector behind a code: an element among elements.
+    /// A query from a code, to compare elements with each other.
     ///
     /// # Panics
-    /// When the code has not the codec's length.
+    /// If the code is not of the codec's length.
     #[must_use]
     pub fn query_from_code(&self, code: &[u8]) -> Query {
         assert_eq!(code.len(), self.code_len(), "a code of the codec's length");
@@ -356,7 +356,7 @@ impl Codec {
         }
     }
 
-    /// Of how many values `routing_values` are.
+    /// The number of values of `routing_values`.
     #[must_use]
     pub fn routing_dimensions(&self) -> usize {
         match &self.form {
@@ -366,10 +366,10 @@ impl Codec {
         }
     }
 
-    /// Writes values that are near each other, by `measure`, where codes are: good enough to divide vectors by.
+    /// Writes values whose distances by `metric` approximate those of the codes: good enough for partitioning.
     ///
     /// # Panics
-    /// When codes are of rotated vectors, or a length is wrong.
+    /// If codes are of rotated vectors, or a length is wrong.
     pub fn routing_values(&self, code: &[u8], into: &mut [f32]) {
         assert_eq!(code.len(), self.code_len, "a code of the codec's length");
         assert_eq!(into.len(), self.routing_dimensions(), "as many values");
@@ -420,9 +420,9 @@ impl Query {
         }
     }
 
-    /// The estimated distance, and how much nearer the true one may be: always, but for codes of rotated vectors in 97
-    /// of 100 cases and more where code and query are near. An infinite error says that the estimate is worth
-    /// nothing.
+    /// The estimated distance, and the maximum by which the true one may be nearer. Guaranteed, except for codes of rotated
+    /// vectors: there it holds in 97 of 100 cases, and more often if code and query are near. An infinite error marks a
+    /// worthless estimate.
     ///
     /// # Panics
     /// When the code is not as long as the codec's.
@@ -450,7 +450,7 @@ mod tests {
             .collect()
     }
 
-    /// Codes are kept for good and compared byte by byte, and graphs built on one machine are searched on another.
+    /// Codes are permanent and compared byte by byte, and graphs built on one machine are searched on another.
     #[test]
     fn every_cpu_gives_the_same_codes_distances_and_errors() {
         for dimensions in [1, 17, 33, 100, 128, 384, 1000, 4001] {
@@ -475,7 +475,7 @@ mod tests {
         }
     }
 
-    /// Codes of two vectors, and bits of all distances and errors among them.
+    /// The codes of two vectors, and the bits of all distances and errors among them.
     fn results(codec: &Codec) -> (Vec<Vec<u8>>, Vec<u32>) {
         let vectors = [1, 2].map(|seed| vector(codec.dimensions(), seed));
         let codes: Vec<Vec<u8>> = vectors.iter().map(|vector| code(codec, vector)).collect();

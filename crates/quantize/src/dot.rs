@@ -1,4 +1,4 @@
-//! Inner products of 8-bit levels, one implementation per kind of CPU, all exact.
+//! Exact inner products of 8-bit levels, one implementation per CPU level.
 //!
 //! Levels lie between -127 and 127, never -128: the AVX2 kernel takes absolute values of them.
 #![expect(unsafe_code, reason = "kernels for CPU features found at run time")]
@@ -39,7 +39,7 @@ pub(crate) fn dot(simd: Simd, a: &[Line], b: &[Line], sum_b: i32) -> i32 {
     }
 }
 
-/// What the others must equal.
+/// The reference implementation.
 fn scalar(a: &[Line], b: &[Line]) -> i32 {
     a.iter().zip(b).map(|(a, b)| dot_lines(a, b)).sum()
 }
@@ -56,7 +56,7 @@ mod x86_64 {
     use super::Line;
     use std::arch::x86_64::*;
 
-    /// VNNI multiplies unsigned by signed bytes: `a` goes in with 128 added, which is taken off again as `128 * sum_b`.
+    /// VNNI multiplies unsigned by signed bytes: `a` is passed with 128 added, and `128 * sum_b` is subtracted at the end.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     pub(super) fn vnni(a: &[Line], b: &[Line], sum_b: i32) -> i32 {
         let flip = _mm512_set1_epi8(i8::MIN);
@@ -64,7 +64,7 @@ mod x86_64 {
         let mut add = |lane: usize, a: &Line, b: &Line| {
             sums[lane] = _mm512_dpbusd_epi32(sums[lane], _mm512_xor_si512(line(a), flip), line(b));
         };
-        // Two sums, so that one multiplication need not wait for the last.
+        // Two sums, so that multiplications are independent.
         let (pairs_a, rest_a) = a.as_chunks::<2>();
         let (pairs_b, rest_b) = b.as_chunks::<2>();
         for (a, b) in pairs_a.iter().zip(pairs_b) {

@@ -4,7 +4,7 @@ use crate::CodeMetric;
 use crate::lanes::sum_pairs;
 use crate::simd::{Loops, Simd};
 
-/// A query against vectors kept whole.
+/// A query against whole vectors.
 #[derive(Clone, Debug)]
 pub(crate) struct ExactQuery {
     metric: CodeMetric,
@@ -14,7 +14,7 @@ pub(crate) struct ExactQuery {
 
 pub(crate) fn encode(vector: &[f32], code: &mut [u8]) {
     for (bytes, value) in code.as_chunks_mut().0.iter_mut().zip(vector) {
-        // The zeros of both signs are equal, so their codes are.
+        // Zeros of both signs are equal, so they share a code.
         *bytes = (value + 0.0).to_ne_bytes();
     }
 }
@@ -55,7 +55,7 @@ impl ExactQuery {
         }
     }
 
-    /// The error is what adding up floats in another order may change.
+    /// The error is the rounding of float sums in another order.
     pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {
         let distance = self.distance(code);
         let size = match self.metric {
@@ -88,7 +88,7 @@ impl ExactQuery {
                 term: |a: f32, b: f32| (a - b).abs(),
             }),
         };
-        // Infinite sums of both signs make a NaN, which has no place in an order.
+        // Infinite sums of both signs make NaN; NaN has no order.
         if sum.is_nan() {
             f32::MAX
         } else {

@@ -1,21 +1,21 @@
-//! The first twelve bytes of a code: what an estimate needs besides the levels.
+//! The first twelve bytes of a code: the numbers of an estimate besides the levels.
 
 /// Bytes of a head.
 pub(crate) const HEAD: usize = 12;
 
-/// What the fields mean is for the code's form to say; see `rotated.rs` and `scalar.rs`.
+/// The code format defines the fields; see `rotated.rs` and `scalar.rs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Head {
-    /// A level's worth.
+    /// The factor from levels to values.
     pub(crate) scale: f32,
     /// The code's own part of a distance, or of a value.
     pub(crate) base: f32,
-    /// How far an estimate may be off.
+    /// The error bound of an estimate.
     pub(crate) slack: u32,
 }
 
 impl Head {
-    /// Takes a code apart: head and levels. In the machine's byte order, at any address.
+    /// Splits a code into head and levels. In the machine's byte order, at any address.
     #[inline(always)]
     pub(crate) fn split(code: &[u8]) -> (Head, &[u8]) {
         let (head, levels) = code.split_at(HEAD);

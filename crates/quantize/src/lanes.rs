@@ -1,7 +1,7 @@
-//! Float sums in one order everywhere: codes are kept for good and compared byte by byte, so their bits must not depend
-//! on the width of a machine's registers.
+//! Float sums in one order on every machine: codes are permanent and compared byte by byte, so their bits must not depend
+//! on register width.
 
-/// Partial sums that are kept apart; the width of the widest registers we use.
+/// Independent partial sums; the width of the widest registers in use.
 pub(crate) const LANES: usize = 16;
 
 /// Adds up the `N` terms of each value, in lanes and then by halves.

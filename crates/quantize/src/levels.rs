@@ -1,15 +1,15 @@
-//! Levels for the values of a rotated vector, and how well they keep its direction.
+//! Chooses levels for the values of a rotated vector, and reports their angle to it.
 
 use crate::lanes::{largest, sums};
 use crate::slack::Slack;
 
-/// The longest vector we can measure.
+/// The longest vector whose squared length fits f32.
 pub(crate) const MAX_LENGTH: f64 = 1e18;
 
-/// What a vector's levels say about it.
+/// The scale and angle of a vector's levels.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
-    /// A level's worth: |x|² / (v · x).
+    /// The factor from levels to values: |x|² / (v · x).
     pub(crate) scale: f64,
     /// |x|²
     pub(crate) squared_norm: f64,
@@ -18,7 +18,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// From the sums of x², v · x and v², where x counts in `unit`s.
+    /// From the sums of x², v · x and v², with x in multiples of `unit`.
     #[inline(always)]
     pub(crate) fn new(squares: f32, [product, level_squares]: [f32; 2], unit: f64) -> Facts {
         if squares == 0.0 {
@@ -38,7 +38,7 @@ impl Facts {
         }
     }
 
-    /// Squares of longer vectors leave f32: they are coded as if they had this length, with no bound on the error.
+    /// The squares of longer vectors overflow f32: they are encoded at this length, without an error bound.
     #[inline(always)]
     pub(crate) fn bounded(self) -> Facts {
         let length = self.squared_norm.sqrt();
@@ -63,7 +63,7 @@ impl Facts {
 /// Symmetric levels: 2^b of them, half a step from zero on either side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Levels {
-    /// How many lie on either side.
+    /// The number of levels on either side of zero.
     half: f32,
     levels_per_unit: f32,
 }
@@ -85,7 +85,7 @@ impl Levels {
         })
     }
 
-    /// Levels of b bits, their step such that they keep the direction of the values.
+    /// Levels of b bits, with the step that best preserves the direction of the values.
     #[inline(always)]
     pub(crate) fn fit(values: &[f32], squares: f32, bits: u32) -> Levels {
         let half = (1 << (bits - 1)) as f32;
@@ -94,7 +94,7 @@ impl Levels {
             1 => &[1.0],
             2 => &TWO_BITS,
             4 => &FOUR_BITS,
-            // So many levels need not cut off the largest value.
+            // With this many levels the largest value is not clipped.
             _ => {
                 return Levels {
                     half,
@@ -124,7 +124,7 @@ impl Levels {
     }
 }
 
-/// Steps to try, in standard deviations, about the best one for a normal distribution (0.996 and 0.335). More of them
-/// bring the mean tangent at four bits from 0.0997 to 0.0988 on SIFT vectors; one alone leaves it at 0.1044.
+/// Candidate steps in standard deviations, around the optimum for a normal distribution (0.996 and 0.335). More of them
+/// lower the mean tangent at four bits from 0.0997 to 0.0988 on SIFT vectors; a single one leaves it at 0.1044.
 const TWO_BITS: [f32; 5] = [0.85, 0.92, 0.99, 1.06, 1.13];
 const FOUR_BITS: [f32; 6] = [0.26, 0.29, 0.31, 0.33, 0.35, 0.37];

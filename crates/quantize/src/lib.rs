@@ -1,4 +1,4 @@
-//! In how few bits: codes, estimators and their error bounds.
+//! Quantization: codes, distance estimators and their error bounds.
 
 mod all_pairs;
 mod bits;
@@ -27,7 +27,7 @@ pub use rotation::Rotation;
 pub use tile::Columns;
 pub use value::Value;
 
-/// Which distance codes estimate.
+/// The distance estimated by codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeMetric {
     /// Squared Euclidean distance; also the cosine's, over normalised vectors.

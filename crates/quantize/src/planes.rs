@@ -1,12 +1,12 @@
-//! How levels lie in bytes: a code of b bits a dimension is `width` bytes, and byte k holds the levels of dimensions
+//! The bit layout of levels: a code of b bits per dimension has `width` bytes, and byte k holds the levels of dimensions
 //! k, k + width, k + 2 width and so on, the first in its lowest bits.
 //!
-//! So one shift and mask takes the levels of a run of dimensions (a plane) out of a run of bytes, and the query lies in
-//! memory plane by plane: one loop serves every b. Bits beyond the last dimension are zero.
+//! One shift and mask extracts the levels of consecutive dimensions (a plane) from consecutive bytes, and the query is
+//! stored plane by plane: one loop serves every b. Bits beyond the last dimension are zero.
 
 use crate::dot::{LINE, Line};
 
-/// The measures of such a layout.
+/// The sizes of this layout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes {
     pub(crate) dimensions: usize,
@@ -56,7 +56,7 @@ impl Planes {
         }
     }
 
-    /// Turns every level into a value.
+    /// Maps every level to a value.
     #[inline(always)]
     pub(crate) fn unpack(self, bytes: &[u8], value: impl Fn(u8) -> f32, values: &mut [f32]) {
         let mask = self.max_level();
@@ -67,7 +67,7 @@ impl Planes {
         }
     }
 
-    /// A query's levels as kernels want them.
+    /// A query's levels, arranged for the kernels.
     #[inline(always)]
     pub(crate) fn query_of_values(
         self,

@@ -1,10 +1,10 @@
 //! Codes for L2 and inner product: a rotated vector in symmetric levels of b bits, in the manner of RaBitQ
 //! (arXiv 2405.12497) and its extension (2409.09913).
 //!
-//! A vector x less the center c, rotated, has the levels u; v = u - (2^b - 1) / 2 points in about its direction. The code
-//! keeps f = |x - c|² / (v · (x - c)), so that f (v · (q - c)) estimates (x - c) · (q - c) without bias. The step between
-//! levels is the one that brings v nearest to the direction of x - c. A distance is then the sum of a part that the
-//! code keeps, a part that the query keeps, and that product:
+//! A vector x minus the center c, rotated, has the levels u; v = u - (2^b - 1) / 2 points in about its direction. The code
+//! stores f = |x - c|² / (v · (x - c)): then f (v · (q - c)) is an unbiased estimate of (x - c) · (q - c). The step between
+//! levels minimises the angle between v and x - c. A distance is the sum of a term stored in the code, a term of the query,
+//! and the product:
 //!
 //! squared L2: |x - c|² + |q - c|² - 2 (x - c) · (q - c);
 //! negative inner product: -(x - c) · c - c · q - (x - c) · (q - c).
@@ -23,7 +23,7 @@ use crate::slack::{QuerySlack, Slack};
 /// The highest level of a query.
 const QUERY_MAX: f32 = 127.0;
 
-/// How vectors of one index become codes.
+/// Encodes the vectors of one index.
 #[derive(Clone, Debug)]
 pub(crate) struct Rotated {
     metric: CodeMetric,
@@ -33,7 +33,7 @@ pub(crate) struct Rotated {
     simd: Simd,
 }
 
-/// What is taken off every vector before it is coded.
+/// The vector subtracted before encoding.
 #[derive(Clone, Debug)]
 struct Center {
     plain: Vec<f32>,
@@ -41,24 +41,24 @@ struct Center {
     squared_length: f32,
 }
 
-/// A query against such codes.
+/// A query against codes of rotated vectors.
 #[derive(Clone, Debug)]
 pub(crate) struct RotatedQuery {
     dot: Dot,
     levels: Vec<Line>,
-    /// The sum of the query's levels times the highest level of a code: what makes the code's levels symmetric.
+    /// The sum of the query's levels times the highest level of a code: the offset from unsigned to symmetric levels.
     levels_sum: i32,
-    /// Half a level's worth, times how often a distance counts the product.
+    /// Half the factor from levels to values, times the weight of the product in a distance.
     scale: f32,
-    /// The query's own part of a distance.
+    /// The query's term of a distance.
     base: f32,
     is_l2: bool,
     slack: QuerySlack,
 }
 
-/// What makes a query besides its levels.
+/// The parts of a query besides its levels.
 struct Source {
-    /// A level's worth.
+    /// The factor from levels to values.
     scale: f32,
     base: f32,
     slack: Slack,
@@ -131,7 +131,7 @@ impl Rotated {
     pub(crate) fn query_from_code(&self, code: &[u8]) -> RotatedQuery {
         let (head, bytes) = Head::split(code);
         let base = match (self.metric, &self.center) {
-            // c · q is c · c + (q - c) · c, and the code has the second.
+            // c · q is c · c + (q - c) · c; the code holds the second term.
             (CodeMetric::InnerProduct, Some(center)) => head.base - center.squared_length,
             _ => head.base,
         };
@@ -149,7 +149,7 @@ impl Rotated {
             };
             return self.assemble(levels, source);
         }
-        // Up to four bits, a code's levels are a query's: nothing is lost, and the distance of two codes is symmetric.
+        // Up to four bits, a code's levels serve as a query's without loss, and the distance of two codes is symmetric.
         let max = self.planes.max_level() as i8;
         let mut levels = self.planes.query();
         self.planes
@@ -223,8 +223,7 @@ impl RotatedQuery {
         (self.distance_less(head, product), error)
     }
 
-    /// The product's part of the distance. Multiplied in this order, so that the distance of two codes is the same
-    /// either way.
+    /// The product's term of the distance. Multiplied in this order, so that the distance of two codes is symmetric.
     #[inline]
     fn product(&self, head: Head, levels: &[u8]) -> f32 {
         let twice_dot = 2 * self.dot.of(levels, &self.levels) - self.levels_sum;
@@ -244,7 +243,7 @@ impl RotatedQuery {
 
 impl Center {
     fn new(center: &[f32], rotation: &Rotation) -> Center {
-        // A center far outside what can be measured would be none; any other vector serves as well.
+        // A center beyond the range of f32 squares is useless; any other vector works.
         let most = 1e15;
         let plain: Vec<f32> = center
             .iter()
@@ -267,7 +266,7 @@ impl Center {
     }
 }
 
-/// Cut to what may stand in a distance.
+/// Clamps a value to the range of distances.
 fn finite(product: f64) -> f32 {
     product.clamp(-MAX_LENGTH * MAX_LENGTH, MAX_LENGTH * MAX_LENGTH) as f32
 }
@@ -320,8 +319,8 @@ impl Loops for Encode<'_> {
     }
 }
 
-/// Takes off the center and rotates. Values come out in units of a power of two near the largest, which costs no bit and
-/// keeps their squares within f32.
+/// Subtracts the center and rotates. The result is in units of a power of two near the largest value: an exact scaling
+/// that keeps squares within f32.
 struct Turn<'a> {
     rotation: &'a Rotation,
     vector: &'a [f32],
@@ -353,7 +352,7 @@ impl Loops for Turn<'_> {
     }
 }
 
-/// A power of two that brings a value near one.
+/// A power of two that scales a value to about 1.
 #[inline(always)]
 fn units_per_one(largest: f32) -> f32 {
     let exponent = largest.to_bits() >> 23;

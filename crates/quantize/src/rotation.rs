@@ -1,8 +1,8 @@
-//! A seeded random rotation: it spreads a vector's length evenly over the dimensions, so that few levels fit them all.
+//! A seeded random rotation: it spreads a vector's length evenly over the dimensions, so that few levels suffice.
 //!
-//! A round flips signs and applies a fast Hadamard transform to a power of two of dimensions: those at the front in even
-//! rounds, those at the back in odd ones. When that is not all of them, the two halves of the vector are then mixed.
-//! So every dimension reaches every other without padding, in O(d log d).
+//! A round flips signs and applies a fast Hadamard transform to a power of two of dimensions: the first ones in even
+//! rounds, the last ones in odd rounds. If the power is less than d, the two halves of the vector are mixed afterwards.
+//! Every dimension reaches every other without padding, in O(d log d).
 
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -10,17 +10,17 @@ use crate::simd::{Loops, Simd};
 
 const ROUNDS: usize = 4;
 
-/// An orthogonal map that looks random; the same for a seed on every machine, for ever.
+/// A pseudo-random orthogonal map. A seed gives the same map on every machine and in every release.
 #[derive(Clone, Debug)]
 pub struct Rotation {
     dimensions: usize,
-    /// Per round and dimension a sign, times the factor that keeps the transform's lengths.
+    /// Per round and dimension a sign, times the factor that makes the transform orthonormal.
     signs: Vec<f32>,
     simd: Simd,
 }
 
 impl Rotation {
-    /// A rotation of vectors with so many dimensions.
+    /// A rotation of vectors with `dimensions`.
     #[must_use]
     pub fn new(dimensions: usize, seed: u64) -> Rotation {
         Rotation::with_simd(dimensions, seed, Simd::current())
@@ -52,13 +52,13 @@ impl Rotation {
         }
     }
 
-    /// Dimensions of the vectors it turns.
+    /// Dimensions of the vectors.
     #[must_use]
     pub fn dimensions(&self) -> usize {
         self.dimensions
     }
 
-    /// Turns a vector in place; its length and its angles to other turned vectors stay.
+    /// Rotates a vector in place. Lengths and angles are preserved.
     pub fn rotate(&self, vector: &mut [f32]) {
         assert_eq!(
             vector.len(),
@@ -71,7 +71,7 @@ impl Rotation {
         });
     }
 
-    /// The loops of `rotate`, for callers that are compiled for a CPU level themselves.
+    /// The loops of `rotate`, for callers compiled for a CPU level.
     #[inline(always)]
     pub(crate) fn turn(&self, vector: &mut [f32]) {
         if self.dimensions == 0 {
@@ -106,7 +106,7 @@ impl Loops for Turn<'_> {
     }
 }
 
-/// The dimensions a round transforms: the largest power of two of them.
+/// The dimensions of a round's transform: the largest power of two.
 #[inline(always)]
 fn piece(dimensions: usize, round: usize) -> std::ops::Range<usize> {
     let len = 1 << dimensions.max(1).ilog2();
@@ -118,12 +118,12 @@ fn piece(dimensions: usize, round: usize) -> std::ops::Range<usize> {
     start..start + len
 }
 
-/// The Hadamard transform without its factor, and with its results in another order: sums and differences over each bit
-/// of the index, once. `scratch` is as long.
+/// The Hadamard transform without its factor and in another order of results: sums and differences over each bit of the
+/// index, once. `scratch` has the same length.
 #[inline(always)]
 fn transform(values: &mut [f32], scratch: &mut [f32]) {
-    // Pairs within a register are slow to reach. These steps instead move the highest bit of the index to the lowest,
-    // so that after four of them all others stand above a register's sixteen lanes.
+    // Pairs within a register are slow to access. These steps instead move the highest bit of the index to the lowest: after
+    // four of them, all other bits are above a register's sixteen lanes.
     let shuffled = 4.min(values.len().ilog2() / 2 * 2);
     for _ in 0..shuffled / 2 {
         cross_halves(values, scratch);
@@ -152,7 +152,7 @@ fn cross_halves(from: &[f32], to: &mut [f32]) {
 
 #[inline(always)]
 fn mix_halves(vector: &mut [f32]) {
-    // With an odd number of dimensions the middle one sits out; the transform takes it up.
+    // With an odd number of dimensions the middle one is left out here; the transform covers it.
     let middle = vector.len().div_ceil(2);
     let (front, back) = vector.split_at_mut(middle);
     for (a, b) in front.iter_mut().zip(back) {

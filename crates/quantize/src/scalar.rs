@@ -1,26 +1,26 @@
-//! Codes for L1, which no rotation keeps: b bits a dimension between a vector's least and greatest value.
+//! Codes for L1: b bits per dimension between a vector's minimum and maximum. No rotation, as none preserves L1.
 
 use crate::head::{HEAD, Head};
 use crate::lanes::{LANES, sums};
 use crate::planes::Planes;
 use crate::simd::{Loops, Simd};
 
-/// Values beyond are coded as this, with no bound on the error: their differences leave f32.
+/// Larger values are clamped to this, without an error bound: their differences overflow f32.
 const MAX_VALUE: f32 = 1e34;
 
-/// How vectors become codes.
+/// Encodes vectors for L1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scalar {
     planes: Planes,
     simd: Simd,
 }
 
-/// A query against such codes.
+/// A query against codes for L1.
 #[derive(Clone, Debug)]
 pub(crate) struct ScalarQuery {
     codec: Scalar,
     values: Vec<f32>,
-    /// How far the query itself may be off.
+    /// The query's own rounding error.
     error: f32,
 }
 
@@ -30,14 +30,14 @@ impl Scalar {
     }
 
     pub(crate) fn encode(&self, vector: &[f32], code: &mut [u8]) {
-        // Adding zero makes one of the two zeros, which are equal and must have equal codes.
+        // Adding zero turns -0 into +0: equal values must have equal codes.
         let cut = |value: &f32| value.clamp(-MAX_VALUE, MAX_VALUE) + 0.0;
         let values: Vec<f32> = vector.iter().map(cut).collect();
         let least = values.iter().copied().fold(f32::INFINITY, f32::min);
         let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let max_level = f32::from(self.planes.max_level());
         let scale = (greatest - least) / max_level;
-        // With a step too small for f32 all levels are zero.
+        // If the step underflows f32, all levels are zero.
         let per_unit = if scale > f32::MIN_POSITIVE {
             1.0 / scale
         } else {
@@ -48,7 +48,7 @@ impl Scalar {
         self.planes
             .pack(&values, |value| level(value) as u8, levels);
         let is_cut = values != vector;
-        // A difference of two distances is at most the distance of what was coded from what the code says.
+        // Triangle inequality: the error of a distance is at most the distance between a vector and its code.
         let [off] = sums(&values, |value| {
             [(value - (least + scale * level(value))).abs()]
         });
@@ -99,7 +99,7 @@ impl ScalarQuery {
 
     pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {
         let (distance, (head, _)) = (self.distance(code), Head::split(code));
-        // Room for the rounding of the sum itself.
+        // Covers the rounding of the sum itself.
         (
             distance,
             f32::from_bits(head.slack) + self.error + distance * f32::EPSILON * LANES as f32,
@@ -135,7 +135,7 @@ impl Loops for CodeMetric<'_> {
     }
 }
 
-/// Differences computed before they are added: their loop vectorizes where one over bytes and sums would not.
+/// Differences are stored before they are added: two loops vectorize, one over bytes and sums does not.
 const BLOCK: usize = 256;
 
 impl CodeMetric<'_> {

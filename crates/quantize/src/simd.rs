@@ -1,4 +1,4 @@
-//! Which instructions our kernels use, and float loops compiled once per level.
+//! The instruction sets of the kernels, and float loops compiled once per level.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(unsafe_code, reason = "functions for CPU features found at run time")
@@ -20,12 +20,12 @@ pub(crate) enum Simd {
 }
 
 impl Simd {
-    /// What the machine has and `OMENDB_SIMD` allows.
+    /// The best level of this machine that `OMENDB_SIMD` allows.
     pub(crate) fn current() -> Simd {
         Simd::of(Cpu::current())
     }
 
-    /// All that this machine has, for tests.
+    /// All levels of this machine, for tests.
     #[cfg(test)]
     pub(crate) fn available() -> Vec<Simd> {
         let mut levels: Vec<Simd> = Cpu::available().into_iter().map(Simd::of).collect();
@@ -41,7 +41,7 @@ impl Simd {
             Cpu::Avx2 => Simd::Avx2,
             #[cfg(target_arch = "x86_64")]
             Cpu::Avx512 if is_x86_feature_detected!("avx512vnni") => Simd::Avx512,
-            // AVX-512 came years before VNNI, which our kernels are about.
+            // The kernels need VNNI, and CPUs with AVX-512 alone exist.
             #[cfg(target_arch = "x86_64")]
             Cpu::Avx512 => Simd::Avx2,
             _ => Simd::Scalar,
@@ -66,8 +66,8 @@ impl Simd {
     }
 }
 
-/// Plain loops that the compiler vectorizes. `run` and all it calls must be `#[inline(always)]`: only inside a function
-/// with CPU features do they become its instructions.
+/// Plain loops for the compiler to vectorize. `run` and its callees must be `#[inline(always)]`: only inside a function
+/// with CPU features do they compile to its instructions.
 pub(crate) trait Loops {
     type Output;
     fn run(self) -> Self::Output;

@@ -1,23 +1,23 @@
-//! How much nearer a rotated code's vector may be than its estimated distance.
+//! The error bound of rotated codes: the maximum by which a vector may be nearer than estimated.
 //!
-//! A code v has the angle a to its vector x. By the choice of its scale it is exact along x; across, its error lies in a
-//! random direction. So an inner product with q is off by |x| tan a times the part of q across x, spread over the d - 1
-//! dimensions there are across: a query near x is met more exactly than one far away, and that is where it matters.
-//! The query's own levels add their part in the same way.
+//! A code v has the angle a to its vector x. Its scale makes it exact along x; across x, its error points in a random
+//! direction. An inner product with q is therefore off by |x| tan a times the component of q across x, spread over d - 1
+//! dimensions: the estimate is most precise for queries near x, where precision matters. The query's own levels contribute
+//! in the same way.
 //!
-//! The part across is itself known from the estimated product. Where that is too large the bound comes out too small,
-//! but then the distance was taken for too short and lies above its lower bound anyway.
+//! The component across x is computed from the estimated product. If the estimate is too large, the bound is too small;
+//! but then the distance was underestimated and lies above its lower bound anyway.
 
-/// Standard deviations that a bound covers; 1.9 is the value RaBitQ's authors recommend.
+/// Standard deviations covered by a bound; 1.9 is RaBitQ's recommendation.
 const EPSILON: f64 = 1.9;
 
-/// Room for the rounding of f32 sums.
+/// Covers the rounding of f32 sums.
 const ROUNDING: f32 = 4.0 * f32::EPSILON;
 
-/// What a code keeps of it: two floats of 16 bits each, rounded up.
+/// The stored part of a bound: two floats of 16 bits each, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Slack {
-    /// Of the angle between vector and code; infinite when there is no bound.
+    /// The tangent of the angle between vector and code; infinite if there is no bound.
     pub(crate) tangent: f32,
     pub(crate) length: f32,
 }
@@ -37,18 +37,18 @@ impl Slack {
     }
 }
 
-/// A query's part in the error of its estimates.
+/// A query's contribution to the errors of its estimates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuerySlack {
     squared_tangent: f32,
-    /// What the distance's product of x and q is multiplied with to give the part of x along q.
+    /// The factor from the distance's product to the component of x along q.
     along: f32,
-    /// What the part of x across q counts.
+    /// The weight of the component of x across q.
     across: f32,
 }
 
 impl QuerySlack {
-    /// For a query of this length and angle, in distances that count products `weight` times.
+    /// For a query of this length and angle, in distances with products weighted by `weight`.
     pub(crate) fn new(slack: Slack, weight: f32, dimensions: usize) -> QuerySlack {
         let directions = (dimensions.max(2) - 1) as f64;
         let along = if slack.length > 0.0 {
@@ -64,8 +64,8 @@ impl QuerySlack {
         }
     }
 
-    /// How much nearer than estimated it may be, from the code's squared length and tangent, the distance's product of vectors, and
-    /// the size of its other terms.
+    /// The maximum by which a vector may be nearer than estimated, from the code's squared length and tangent, the distance's
+    /// product, and the size of its other terms.
     #[inline]
     pub(crate) fn error(self, squared_length: f32, tangent: f32, product: f32, others: f32) -> f32 {
         let along = product * self.along;
@@ -74,7 +74,7 @@ impl QuerySlack {
         let of_each = (squared_tangent + self.squared_tangent) * squared_across;
         let of_both = squared_tangent * self.squared_tangent * squared_length;
         let error = self.across * (of_each + of_both).sqrt() + ROUNDING * (others + product.abs());
-        // No bound times no length is still no bound.
+        // Infinity times zero: still no bound.
         if error.is_nan() { f32::INFINITY } else { error }
     }
 }

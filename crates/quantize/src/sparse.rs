@@ -1,5 +1,5 @@
-//! Codes of sparse vectors: the elements that weigh most, as many as there is room for, each an index and a level of eight
-//! bits. What is left out and what levels round off is known by its length, from which bounds follow that always hold.
+//! Codes of sparse vectors: as many of the heaviest elements as fit, each an index and a level of eight bits. The lengths of
+//! the omitted part and of the rounding error are stored, and give guaranteed bounds.
 //!
 //! Sixteen bytes of head, then the indices (two bytes each where dimensions allow, else four), then the levels.
 
@@ -10,14 +10,14 @@ use crate::CodeMetric;
 /// Bytes before the indices.
 const HEAD: usize = 16;
 
-/// Bytes of an index, where there are up to 65,536 dimensions and where there are more.
+/// Bytes of an index, for up to 65,536 dimensions and for more.
 const NARROW: usize = 2;
 const WIDE: usize = 4;
 
-/// Where cells are chosen, vectors of more dimensions are hashed to so many.
+/// For choosing cells, vectors of more dimensions are hashed to this many.
 const FOLDED: usize = 1024;
 
-/// How sparse vectors become codes.
+/// Encodes sparse vectors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SparseCodes {
     dimensions: usize,
@@ -25,32 +25,32 @@ pub(crate) struct SparseCodes {
     code_len: usize,
 }
 
-/// A query against such codes.
+/// A query against codes of sparse vectors.
 #[derive(Clone, Debug)]
 pub(crate) struct SparseQuery {
     codes: SparseCodes,
     elements: Table,
     count: usize,
-    /// The sum of squares, or for L1 of sizes.
+    /// The sum of squares, or for L1 of absolute values.
     size: f64,
     norm: f64,
-    /// What the code that it was made from leaves out adds to every distance, as if that had nothing in common with anything.
+    /// For a query made from a code: the omitted part's contribution to every distance, taken as disjoint from all vectors.
     left_out: f64,
 }
 
-/// What a code says of the whole vector.
+/// The head of a code: numbers about the whole vector.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Head {
-    /// A level's worth.
+    /// The factor from levels to values.
     scale: f32,
-    /// The length of what levels round off.
+    /// The length of the rounding error.
     rounded: f32,
-    /// The length of what is left out.
+    /// The length of the omitted part.
     left_out: f32,
     count: u32,
 }
 
-/// A code taken apart.
+/// A parsed code.
 struct Code<'c, const WIDTH: usize> {
     head: Head,
     indices: &'c [[u8; WIDTH]],
@@ -58,7 +58,7 @@ struct Code<'c, const WIDTH: usize> {
 }
 
 impl SparseCodes {
-    /// Codes of `code_len` bytes, or of one element if that is longer.
+    /// Codes of `code_len` bytes, or of one element's length if greater.
     pub(crate) fn new(dimensions: usize, metric: CodeMetric, code_len: usize) -> SparseCodes {
         SparseCodes {
             dimensions,
@@ -67,7 +67,7 @@ impl SparseCodes {
         }
     }
 
-    /// Bytes of codes with room for so many elements, a multiple of 4.
+    /// Bytes of a code for a number of elements, a multiple of 4.
     pub(crate) fn len_with(dimensions: usize, elements: usize) -> usize {
         (HEAD + elements * (width_of(dimensions) + 1)).next_multiple_of(4)
     }
@@ -80,7 +80,7 @@ impl SparseCodes {
         width_of(self.dimensions)
     }
 
-    /// Elements of a code at most.
+    /// The maximum number of elements of a code.
     fn capacity(&self) -> usize {
         (self.code_len - HEAD) / (self.width() + 1)
     }
@@ -93,7 +93,7 @@ impl SparseCodes {
         let kept = self.heaviest(vector);
         let values = kept.iter().map(|&at| vector.values[at].abs());
         let scale = values.fold(0.0, f32::max) / 127.0;
-        // With a step too small for f32 all levels are zero.
+        // If the step underflows f32, all levels are zero.
         let has_levels = scale > f32::MIN_POSITIVE;
         let mut kept = kept.into_iter().filter(|_| has_levels).peekable();
         let (mut rounded, mut left_out, mut count) = (0.0, 0.0, 0);
@@ -121,7 +121,7 @@ impl SparseCodes {
         .write(head);
     }
 
-    /// Places of the elements that weigh most, as many as there is room for, in ascending order.
+    /// The positions of the heaviest elements that fit, in ascending order.
     fn heaviest(&self, vector: Sparse<'_>) -> Vec<usize> {
         let mut places: Vec<usize> = (0..vector.values.len()).collect();
         if places.len() > self.capacity() {
@@ -133,7 +133,7 @@ impl SparseCodes {
         places
     }
 
-    /// What a value adds to a sum of sizes.
+    /// A value's contribution to a sum of squares or absolute values.
     fn size(&self, value: f64) -> f64 {
         match self.metric {
             CodeMetric::L1 => value.abs(),
@@ -141,7 +141,7 @@ impl SparseCodes {
         }
     }
 
-    /// The length of what has this size, and no less.
+    /// The length for a sum of squares or absolute values, rounded up.
     fn length(&self, size: f64) -> f32 {
         let length = match self.metric {
             CodeMetric::L1 => size,
@@ -159,7 +159,7 @@ impl SparseCodes {
         )
     }
 
-    /// A query for what a code says.
+    /// A query from a code.
     pub(crate) fn query_from_code(&self, code: &[u8]) -> SparseQuery {
         let left_out = self.size(Head::read(&code[..HEAD]).left_out.into());
         SparseQuery {
@@ -187,7 +187,7 @@ impl SparseCodes {
         }
     }
 
-    /// Takes a code apart. Whatever the bytes, it has some elements.
+    /// Parses a code. Any bytes parse: the number of elements is clamped to the code.
     #[inline(always)]
     fn read<'c, const WIDTH: usize>(&self, code: &'c [u8]) -> Code<'c, WIDTH> {
         let (head, elements) = code.split_at(HEAD);
@@ -201,13 +201,13 @@ impl SparseCodes {
         }
     }
 
-    /// Of how many values those are by which cells are chosen.
+    /// The number of values for choosing cells.
     pub(crate) fn routing_dimensions(&self) -> usize {
         self.dimensions.min(FOLDED)
     }
 
-    /// The elements of a code; where dimensions are many these are hashed to few, with signs by chance, which leaves lengths
-    /// and products about what they are.
+    /// The elements of a code. Many dimensions are hashed to few, with random signs: lengths and products are approximately
+    /// preserved.
     pub(crate) fn routing_values(&self, code: &[u8], into: &mut [f32]) {
         into.fill(0.0);
         let dimensions = into.len();
@@ -236,14 +236,14 @@ impl SparseQuery {
             CodeMetric::InnerProduct => (rounded + left_out) * self.norm,
             CodeMetric::L1 => rounded + 2.0 * left_out,
         };
-        // The operator adds up in f32 and in an order of its own.
+        // The operator sums in f32 and in its own order.
         let steps = self.count + self.codes.capacity().min(head.count as usize) + 2;
         let size = terms + self.codes.size(left_out);
         let adding = size * steps as f64 * f64::from(f32::EPSILON);
         (distance, finite(error + adding).max(0.0))
     }
 
-    /// The distance, the sum of the sizes of the terms that it is the sum of, and what the code says of its vector.
+    /// The distance, the sum of the absolute values of its terms, and the code's head.
     fn measure(&self, code: &[u8]) -> (f32, f64, Head) {
         match self.codes.width() {
             NARROW => self.measure_code::<NARROW>(&self.codes.read(code)),
@@ -253,7 +253,7 @@ impl SparseQuery {
 
     #[inline(always)]
     fn measure_code<const WIDTH: usize>(&self, code: &Code<'_, WIDTH>) -> (f32, f64, Head) {
-        // The terms of indices that only the query has are in its own sum: those of the others are taken off.
+        // The query's own sum covers all its indices: the terms of shared indices are subtracted.
         let (sum, sizes) = match self.codes.metric {
             CodeMetric::L2 => self.sum(code, |x, q| x * (x - 2.0 * q)),
             CodeMetric::InnerProduct => self.sum(code, |x, q| -x * q),
@@ -270,7 +270,8 @@ impl SparseQuery {
         (finite(distance), terms, code.head)
     }
 
-    /// Adds up a term for each element of a code, given what the query has at its index; the terms and their sizes.
+    /// Sums a term for each element of a code, given the query's value at its index; returns the sums of terms and of their
+    /// absolute values.
     #[inline(always)]
     fn sum<const WIDTH: usize>(
         &self,
@@ -337,7 +338,7 @@ fn write_index(index: u32, into: &mut [u8]) {
     }
 }
 
-/// Sums may leave f32, and NaN has no place in an order.
+/// Sums may overflow f32, and NaN has no order.
 #[inline(always)]
 fn finite(sum: f64) -> f32 {
     if sum.is_nan() {
@@ -346,19 +347,19 @@ fn finite(sum: f64) -> f32 {
     sum.clamp(f32::MIN.into(), f32::MAX.into()) as f32
 }
 
-/// Places of a table that the processor has near: 32 kB.
+/// The capacity of a table that stays in the first-level cache: 32 kB.
 const CACHED: usize = 4096;
 
-/// What a query has at an index: a hash table of which at least three quarters are free, and fifteen sixteenths if it is small
-/// then, as each place that another index has taken is a branch that could not be foreseen.
+/// A query's values by index: a hash table at most one quarter full, or one sixteenth if the table then stays small, since
+/// each collision is an unpredictable branch.
 #[derive(Clone, Debug)]
 struct Table {
     entries: Vec<(u32, f32)>,
-    /// Bits of a hash that are too many for a place.
+    /// The surplus bits of a hash.
     shift: u32,
 }
 
-/// Not an index: there are at most a thousand million.
+/// Marks a free entry: indices are at most a thousand million.
 const FREE: u32 = u32::MAX;
 
 impl Table {
@@ -378,11 +379,11 @@ impl Table {
 
     #[inline(always)]
     fn value(&self, index: u32) -> f32 {
-        // A free place has the value zero.
+        // A free entry has the value zero.
         self.entries[self.find(index)].1
     }
 
-    /// The place of an index, or the free one where it would be.
+    /// The entry of an index, or the free entry for it.
     #[inline(always)]
     fn find(&self, index: u32) -> usize {
         let mut place = (spread(index) >> self.shift) as usize;
@@ -396,7 +397,7 @@ impl Table {
     }
 }
 
-/// Multiplies by the golden ratio, which sends neighboring numbers to far places; the highest bits are the best.
+/// Multiplicative hashing by the golden ratio: neighboring numbers are spread widely; the highest bits are the best.
 #[inline(always)]
 fn spread(index: u32) -> u32 {
     index.wrapping_mul(0x9E37_79B9)
@@ -431,7 +432,7 @@ mod tests {
         }
     }
 
-    /// Elements in few places, so that vectors have some in common, spread over all dimensions.
+    /// Few distinct positions, so that vectors overlap, spread over all dimensions.
     fn vectors(dimensions: usize) -> impl Strategy<Value = Vector> {
         let step = (dimensions / 60).max(1) as i32;
         let index = (0..60.min(dimensions as i32)).prop_map(move |place| place * step);
@@ -474,7 +475,7 @@ mod tests {
                 let (distance, error) = codes.query(a.view()).estimate(&code(&codes, &b));
                 let exact = exact(metric, &a, &b);
                 prop_assert!(!distance.is_nan() && error >= 0.0);
-                // Beyond f32 sums are infinite, and of infinite ones there may be no difference.
+                // Sums beyond f32 are infinite, and a difference of infinities is NaN.
                 let bound = f64::from(distance) - f64::from(error);
                 prop_assert!(!exact.is_finite() || bound <= exact + 1e-6 * exact.abs(), "{metric:?} {bound} {exact}");
             }
@@ -489,7 +490,7 @@ mod tests {
                 let (a, b) = (code(&codes, &a), code(&codes, &b));
                 let (from_a, from_b) = (codes.query_from_code(&a), codes.query_from_code(&b));
                 let (there, back) = (from_a.distance(&b), from_b.distance(&a));
-                // Sums in f64, of terms as large as the sizes.
+                // Sums in f64, of terms as large as the absolute values.
                 let scale = from_a.size + from_b.size + from_a.norm * from_b.norm;
                 let off = (f64::from(there) - f64::from(back)).abs();
                 prop_assert!(off <= 1e-6 * (f64::from(there.abs()) + 1e-6 * scale), "{metric:?} {there} {back}");
@@ -565,7 +566,7 @@ mod tests {
         }
     }
 
-    /// With 1,024 values of it and more the inner product of two vectors is off by a few hundredths of their lengths.
+    /// With 1,024 hashed values and more, an inner product is off by a few hundredths of the lengths.
     #[test]
     fn routing_values_keep_inner_products() {
         let element = |i: i32, seed: i32| (i * 9973, ((i * seed) % 17) as f32 + 1.0);

@@ -1,9 +1,8 @@
-//! Distances of many vectors to many: the inner loop of a build.
+//! Distances between two lists of vectors: the inner loop of a build.
 //!
-//! A tile is 8 rows by 32 columns. Columns are packed: groups of four levels of 16 columns lie side by side in a line,
-//! and the same group of a row is broadcast against them. The sums of a tile stay in registers, so a pair costs little
-//! more than its multiplications. They are exact, and become distances by the formula of `CodeSet::distance`, to the
-//! last bit.
+//! A tile is 8 rows by 32 columns. Columns are packed: groups of four levels of 16 columns share a line, and the same
+//! group of a row is broadcast against them. The sums of a tile stay in registers, so a pair costs little more than its
+//! multiplications. Sums are exact; the formula of `CodeSet::distance` converts them to distances, equal to the last bit.
 #![expect(unsafe_code, reason = "kernels for CPU features found at run time")]
 
 use crate::CodeMetric;
@@ -26,20 +25,20 @@ const PACKED: usize = LINE / GROUP;
 /// Inner products or distances of 8 rows and 32 columns.
 pub(crate) type Tile<T> = [[T; COLUMNS]; ROWS];
 
-/// Vectors packed to be measured against, many at once.
+/// Packed vectors, for distances to many at once.
 #[derive(Debug)]
 pub struct Columns {
     metric: CodeMetric,
     simd: Simd,
     count: usize,
-    /// For each 16 columns, for each group of four dimensions: a line.
+    /// One line per 16 columns and group of four dimensions.
     packed: Vec<Line>,
     scales: Vec<f32>,
     squared_norms: Vec<f32>,
 }
 
 impl Columns {
-    /// No columns yet. Distances will be of this measure, whatever the set's own; L1, no inner product, has no tiles.
+    /// Without columns. Distances are of this metric, whatever the set's own; L1 is not an inner product and has no tiles.
     #[must_use]
     pub fn new(metric: CodeMetric) -> Columns {
         Columns::with_simd(metric, Simd::current())
@@ -57,14 +56,14 @@ impl Columns {
         }
     }
 
-    /// Bytes that `count` columns take.
+    /// Bytes of `count` columns.
     #[must_use]
     pub fn bytes_needed(count: usize, dimensions: usize) -> usize {
         let levels = dimensions.div_ceil(LINE).max(1) * LINE;
         count.next_multiple_of(COLUMNS) * (levels + 2 * size_of::<f32>())
     }
 
-    /// Packs these vectors of a set, in place of the columns before.
+    /// Packs these vectors of a set, replacing the previous columns.
     pub fn pack(&mut self, codes: &CodeSet, ids: &[u32]) {
         self.count = ids.len();
         self.clear(codes);
@@ -80,7 +79,7 @@ impl Columns {
     fn clear(&mut self, codes: &CodeSet) {
         let lines = self.width() / PACKED * codes.lines_per_row() * PACKED;
         make_room(&mut self.packed, lines);
-        // Columns that are no vectors may keep what was there before: nobody looks at their distances.
+        // Padding columns may keep old contents: their distances are never read.
         self.packed.resize(lines, Line::ZERO);
         for values in [&mut self.scales, &mut self.squared_norms] {
             values.clear();
@@ -89,7 +88,7 @@ impl Columns {
     }
 
     fn pack_levels(&mut self, codes: &CodeSet, ids: &[u32]) {
-        // VNNI takes one side unsigned: flipping the sign bit adds 128.
+        // VNNI needs one unsigned operand: flipping the sign bit adds 128.
         let flip = if unsigned_columns(self.simd) {
             i8::MIN
         } else {
@@ -110,26 +109,26 @@ impl Columns {
         }
     }
 
-    /// Columns packed.
+    /// The number of columns.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// True when no vectors are packed.
+    /// True if no vectors are packed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Length of a row of distances: the columns, and some more that are no vectors, to fill the last tile.
+    /// Length of a row of distances: the columns, padded to whole tiles.
     #[must_use]
     pub fn width(&self) -> usize {
         self.count.next_multiple_of(COLUMNS)
     }
 
-    /// Measures vectors of a set of the same dimensions against all columns: a row of `width` for each vector.
-    /// Columns that are no vectors are infinitely far away.
+    /// Computes distances between vectors of a set of the same dimensions and all columns: a row of `width` for each vector.
+    /// Padding columns are at infinite distance.
     pub fn compute(&self, codes: &CodeSet, rows: &[u32], distances: &mut [f32]) {
         let width = self.width();
         for (rows, distances) in strips(codes, rows).zip(distances.chunks_mut(ROWS * width)) {
@@ -144,8 +143,7 @@ impl Columns {
         }
     }
 
-    /// The columns nearest to each of these vectors, nearest first: `count` of them a vector, and no more than there
-    /// are. `distances` is scratch memory.
+    /// The `count` columns nearest to each of these vectors (or all, if fewer), nearest first. `distances` is scratch memory.
     pub fn nearest(
         &self,
         codes: &CodeSet,
@@ -165,7 +163,7 @@ impl Columns {
                 count,
                 nearest: &mut nearest,
             });
-            // Infinite distances are nobody's nearest: where they are all there is, any column will do.
+            // If all distances are infinite, any column will do.
             let others = (0..).filter(|column| nearest.iter().all(|(_, found)| found != column));
             let found = nearest.iter().map(|&(_, column)| column).chain(others);
             into.iter_mut()
@@ -174,8 +172,8 @@ impl Columns {
         }
     }
 
-    /// Measures one to eight vectors against all columns from the tile of `first` on. Hands out a tile after the
-    /// other, with its first column; rows and columns that are no vectors have distances of no meaning.
+    /// Computes distances between one to eight vectors and all columns from the tile of `first` on. Calls back with each tile
+    /// and its first column; padding rows and columns have meaningless distances.
     pub(crate) fn each_tile(
         &self,
         codes: &CodeSet,
@@ -205,7 +203,7 @@ impl Columns {
     }
 }
 
-/// As many rows as a tile has at a time. The codes of the next are fetched while these are measured.
+/// A tile's rows at a time. The codes of the next rows are prefetched meanwhile.
 pub(crate) fn strips<'a>(codes: &CodeSet, rows: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
     rows.chunks(ROWS).enumerate().map(move |(strip, ids)| {
         let next = rows.iter().skip((strip + 1) * ROWS).take(ROWS);
@@ -214,8 +212,8 @@ pub(crate) fn strips<'a>(codes: &CodeSet, rows: &'a [u32]) -> impl Iterator<Item
     })
 }
 
-/// Lets a list hold so many items and no more than that: growing it in place might take twice as much, and the old
-/// list besides. The items it had are worth nothing.
+/// Reallocates a list to an exact capacity, discarding its items: growing in place might take twice as much, and the old
+/// list besides.
 pub(crate) fn make_room<T>(items: &mut Vec<T>, count: usize) {
     if items.capacity() < count {
         *items = Vec::new();
@@ -223,7 +221,7 @@ pub(crate) fn make_room<T>(items: &mut Vec<T>, count: usize) {
     }
 }
 
-/// Lays the groups of a line into one column of a packed line each.
+/// Distributes the groups of a line over packed lines, one column each.
 #[inline(always)]
 fn scatter(line: &Line, packed: &mut [Line; PACKED], column: usize) {
     for (group, packed) in line.0.as_chunks::<GROUP>().0.iter().zip(packed) {
@@ -231,16 +229,16 @@ fn scatter(line: &Line, packed: &mut [Line; PACKED], column: usize) {
     }
 }
 
-/// Rows folded together for AVX2, two to a number.
+/// Rows folded together for AVX2, two per number.
 const FOLDED: usize = ROWS / CHAIN * (CHAIN - 1);
 
-/// Rows whose inner products are computed as those of one folded row less.
+/// Rows per chain: their inner products take one folded row less.
 const CHAIN: usize = 4;
 
 /// The same group of all folded rows.
 type Folded = [[i16; GROUP]; FOLDED];
 
-/// The groups of folded rows. None where the kernel takes rows as they are.
+/// The groups of folded rows; `None` for kernels without folding.
 fn fold(simd: Simd, rows: &[&[Line]; ROWS]) -> Vec<Folded> {
     match simd {
         #[cfg(target_arch = "x86_64")]
@@ -254,7 +252,7 @@ fn fold(simd: Simd, rows: &[&[Line]; ROWS]) -> Vec<Folded> {
     }
 }
 
-/// Makes `row + 256 * next` of each row of a chain and the next.
+/// Folds each row of a chain with the next: `row + 256 * next`.
 struct Fold<'a> {
     rows: &'a [&'a [Line]; ROWS],
     into: &'a mut [Folded],
@@ -281,7 +279,7 @@ impl Loops for Fold<'_> {
     }
 }
 
-/// Turns a tile of inner products into distances.
+/// Converts a tile of inner products to distances.
 struct Finish<'a> {
     metric: CodeMetric,
     dots: &'a Tile<i32>,
@@ -309,7 +307,7 @@ impl Loops for Finish<'_> {
     }
 }
 
-/// Lanes that are compared at once.
+/// Lanes per comparison.
 const LANES: usize = 16;
 
 /// Finds the few nearest columns of a row.
@@ -394,7 +392,7 @@ fn multiply(
     }
 }
 
-/// What the others must equal.
+/// The reference implementation.
 fn scalar(rows: &[&[Line]; ROWS], left: &[Line], right: &[Line], into: &mut Tile<i32>) {
     into.as_flattened_mut().fill(0);
     for (half, packed) in [left, right].into_iter().enumerate() {
@@ -410,7 +408,7 @@ fn scalar(rows: &[&[Line]; ROWS], left: &[Line], right: &[Line], into: &mut Tile
     }
 }
 
-/// Packing is an exchange of groups, so packing once more brings the columns back.
+/// Packing is a transposition of groups, so packing twice restores the columns.
 fn unpack(packed: &[Line; PACKED]) -> [Line; PACKED] {
     let mut columns = [Line::ZERO; PACKED];
     for (group, packed) in packed.iter().enumerate() {
@@ -435,7 +433,7 @@ mod x86_64 {
         into: &mut Tile<i32>,
     ) {
         let rows = rows.map(|row| row.as_ptr().cast::<i32>());
-        // The columns have 128 added to each level: take it off before.
+        // The columns have 128 added to each level: subtract it in advance.
         let mut sums = facts.map(|facts| [_mm512_set1_epi32(-128 * facts.sum); 2]);
         for (step, (left, right)) in left.iter().zip(right).enumerate() {
             // SAFETY: a line is 64 bytes, aligned to 64.
@@ -460,17 +458,17 @@ mod x86_64 {
         }
     }
 
-    /// Columns of a pass of the AVX2 kernel, which has half the registers of half the width.
+    /// Columns per pass of the AVX2 kernel: half the registers, of half the width.
     const PASS_COLUMNS: usize = 8;
 
-    /// Groups until sums are unfolded, or they would not be exact: 512 levels.
+    /// Groups until sums are unfolded, to stay exact: 512 levels.
     const UNFOLD_AFTER: usize = 512 / GROUP;
 
-    /// AVX2 adds up products of 16 bits in 32, of which an inner product of 512 levels takes but 24. So four rows a, b,
-    /// c, d go in as three: a + 256 b, b + 256 c, c + 256 d, and a quarter of the multiplications is saved.
+    /// AVX2 sums products of 16 bits in 32; an inner product of 512 levels needs only 24. Four rows a, b, c, d are passed as
+    /// three: a + 256 b, b + 256 c, c + 256 d, which saves a quarter of the multiplications.
     ///
-    /// (Products of 8 bits are no faster: they are added in pairs to 16 bits, which leaves no room for a second
-    /// addition, and one side has to have the other's signs.)
+    /// (Products of 8 bits are no faster: pairs are summed to 16 bits, a second addition overflows, and one operand has to take
+    /// the other's signs.)
     #[target_feature(enable = "avx2")]
     pub(super) fn avx2(folded: &[Folded], left: &[Line], right: &[Line], into: &mut Tile<i32>) {
         assert_eq!(folded.len(), left.len(), "rows as long as the columns");
@@ -510,15 +508,15 @@ mod x86_64 {
         sums
     }
 
-    /// Adds the halves of all groups, and brings the columns into order.
+    /// Adds the halves of all groups, and sorts the columns.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn join(sums: [__m256i; 2]) -> __m256i {
         _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(sums[0], sums[1]))
     }
 
-    /// Of the inner products a, b, c, d of a chain there are a + 256 b, b + 256 c and c + 256 d. Taken together, b and
-    /// c drop out and a + 2^24 d is left: its lower 24 bits are a, and the others follow.
+    /// Unfolds a + 256 b, b + 256 c and c + 256 d, the folded inner products of a chain. Combined, b and c cancel and leave
+    /// a + 2^24 d: its lower 24 bits are a, and the others follow.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn unfold(

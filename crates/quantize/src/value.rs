@@ -1,28 +1,28 @@
-//! What is encoded and searched for, whatever its kind.
+//! Values to encode or search for, of every kind.
 
 use distance::Sparse;
 
-/// A vector in the form that codes of its kind are made from.
+/// A vector, as input for the codes of its kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// All its values.
     Dense(Vec<f32>),
-    /// Bits, the first the highest of the first byte; those that fill up the last byte are zero.
+    /// Bits, the first the highest of the first byte; padding bits of the last byte are zero.
     Bits(Vec<u8>),
-    /// The values that are not zero, and their places in ascending order.
+    /// The nonzero values and their positions in ascending order.
     Sparse {
-        /// The places, each once.
+        /// The positions, strictly ascending.
         indices: Vec<i32>,
-        /// A value for each place.
+        /// The value at each position.
         values: Vec<f32>,
     },
 }
 
-/// What an allocator takes for a piece of memory beside what was asked for.
+/// The allocator's overhead per allocation.
 const ALLOCATION: usize = 16;
 
 impl Value {
-    /// Bytes that it takes in memory: itself, what it holds, and what an allocator adds to that.
+    /// Bytes in memory: the value, its heap data, and the allocator's overhead.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let held = match self {
@@ -44,7 +44,7 @@ impl Value {
         }
     }
 
-    /// What a sparse vector stores.
+    /// The elements of a sparse vector.
     #[must_use]
     pub fn sparse(&self) -> Option<Sparse<'_>> {
         match self {

@@ -1,4 +1,4 @@
-//! What estimates promise: no bias, errors within their bounds, the same codes and distances always.
+//! Properties of estimates: no bias, errors within their bounds, reproducible codes and distances.
 
 use quantize::{CodeBits, CodeMetric, Codec};
 
@@ -11,7 +11,7 @@ const ALL_BITS: [CodeBits; 5] = [
     CodeBits::B1,
 ];
 
-/// Vectors that are the same on every run: nearly normal values about a center.
+/// Deterministic vectors: nearly normal values about a center.
 fn vectors(count: usize, dimensions: usize, center: f32, seed: u64) -> Vec<Vec<f32>> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut uniform = || {

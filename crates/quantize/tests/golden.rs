@@ -1,4 +1,4 @@
-//! Codes are kept for good: the same vector has the same bytes in every release, on every machine.
+//! Codes are permanent: the same vector has the same bytes in every release, on every machine.
 #![cfg(target_endian = "little")]
 
 use distance::BitMetric;

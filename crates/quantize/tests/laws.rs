@@ -1,4 +1,4 @@
-//! What holds for all vectors.
+//! Laws that hold for all vectors.
 
 use proptest::prelude::*;
 use quantize::{CodeBits, CodeMetric, Codec, Query};
@@ -148,7 +148,7 @@ fn normal(dimensions: usize, seed: u64) -> Vec<f32> {
 
 #[test]
 fn a_code_asks_as_its_vector_does() {
-    // At eight bits a code is its vector but for a thousandth.
+    // At eight bits a code equals its vector to a thousandth.
     let center = vec![0.5; 200];
     for metric in [CodeMetric::L2, CodeMetric::InnerProduct, CodeMetric::L1] {
         for bits in [CodeBits::Exact, CodeBits::B8] {
@@ -175,7 +175,7 @@ fn two_codes_are_no_nearer_than_their_bounds_say() {
         for bits in CODED {
             for center in [None, Some(&center[..])] {
                 let outside = (0..400).filter(|&seed| {
-                    // Vectors that lie to one side err alike under one rotation.
+                    // Vectors on one side have similar errors under one rotation.
                     let codec = Codec::new(200, bits, metric, seed, center);
                     let (a, b) = (normal(200, seed), normal(200, seed + 1000));
                     let (distance, error) = codec

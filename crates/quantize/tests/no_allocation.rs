@@ -1,4 +1,4 @@
-//! A walk measures thousands of codes: none of them may cost an allocation.
+//! A search estimates thousands of distances: none of them may allocate.
 #![expect(unsafe_code, reason = "an allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

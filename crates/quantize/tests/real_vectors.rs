@@ -8,7 +8,7 @@ const DIMENSIONS: usize = 384;
 const ROWS: usize = 20_000;
 const QUERIES: usize = 50;
 
-/// The first rows of WordNet's texts, after NumPy's header; none where the file is not there.
+/// The first rows of WordNet's texts, after NumPy's header; `None` if the file is missing.
 fn read(rows: usize) -> Option<Vec<Vec<f32>>> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("OMENDB_DATA").map_or(beside, PathBuf::from);

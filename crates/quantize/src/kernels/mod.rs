@@ -1,7 +1,7 @@
-//! Inner products of a code's levels with a query's, exact and therefore the same on every CPU.
+//! Inner products of a code's levels with a query's: exact, so the same on every CPU.
 //!
 //! Levels of b bits lie in planes (see `planes.rs`), unsigned; the query's are i8 between -127 and 127, each plane
-//! padded with zeros to whole lines. A kernel reads no byte behind the levels.
+//! padded with zeros to whole lines. A kernel reads no byte past the levels.
 #![expect(unsafe_code, reason = "kernels for CPU features found at run time")]
 
 #[cfg(target_arch = "aarch64")]
@@ -12,7 +12,7 @@ mod x86_64;
 use crate::dot::{LINE, Line};
 use crate::simd::Simd;
 
-/// A kernel that this machine can run.
+/// A kernel for this machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dot {
     kernel: unsafe fn(&[u8], &[Line]) -> i32,
@@ -59,7 +59,7 @@ fn pick<const BITS: u32>(simd: Simd) -> unsafe fn(&[u8], &[Line]) -> i32 {
     }
 }
 
-/// What the others must equal.
+/// The reference implementation.
 fn scalar<const BITS: u32>(levels: &[u8], query: &[Line]) -> i32 {
     let mask = u8::MAX >> (8 - BITS);
     let mut sum = 0;

@@ -1,4 +1,4 @@
-//! NEON, without the dot-product extension: it is what every aarch64 CPU has.
+//! NEON without the dot-product extension: the baseline of every aarch64 CPU.
 
 use std::arch::aarch64::*;
 
@@ -32,8 +32,8 @@ pub(super) unsafe fn dot<const BITS: u32>(levels: &[u8], query: &[Line]) -> i32 
     vaddvq_s32(vaddq_s32(sums[0], sum))
 }
 
-/// Adds the products of 16 bytes of levels, plane by plane. With 8 bits the second sum counts 128-fold: there is only a
-/// product of signed bytes, so the highest bit of a level goes alone.
+/// Adds the products of 16 bytes of levels, plane by plane. NEON multiplies signed bytes only, so with 8 bits the highest
+/// bit of a level has a sum of its own, weighted by 128.
 ///
 /// # Safety
 /// There are `quarters` quarters of a line per plane, and `chunk` is less.

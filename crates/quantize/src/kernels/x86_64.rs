@@ -9,7 +9,7 @@ use crate::dot::{LINE, Line};
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn avx512<const BITS: u32>(levels: &[u8], query: &[Line]) -> i32 {
     let lines = levels.len().div_ceil(LINE);
-    // Four sums, so that a multiplication need not wait for the last.
+    // Four sums, so that multiplications are independent.
     let mut sums = [_mm512_setzero_si512(); 4];
     let (pairs, rest) = levels.as_chunks::<{ 2 * LINE }>();
     for (pair, bytes) in pairs.iter().enumerate() {
@@ -102,8 +102,8 @@ fn first_words(count: usize) -> __m256i {
     _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), numbers)
 }
 
-/// Adds the products of 32 bytes of levels, plane by plane. With 8 bits the second sum counts 128-fold: `maddubs` adds
-/// two products in 16 bits, which have no room for levels above 127, so their highest bit goes alone.
+/// Adds the products of 32 bytes of levels, plane by plane. `maddubs` adds two products in 16 bits and overflows with
+/// levels above 127, so with 8 bits the highest bit has a sum of its own, weighted by 128.
 ///
 /// # Safety
 /// There are `halves` half lines per plane, and `chunk` is less.
