@@ -11,7 +11,7 @@ pub(crate) struct Head {
     /// The code's own part of a distance, or of a value.
     pub(crate) base: f32,
     /// The error bound of an estimate.
-    pub(crate) slack: u32,
+    pub(crate) error_bound: u32,
 }
 
 impl Head {
@@ -23,12 +23,19 @@ impl Head {
             |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let scale = f32::from_bits(field(0));
         let base = f32::from_bits(field(4));
-        let slack = field(8);
-        (Head { scale, base, slack }, levels)
+        let error_bound = field(8);
+        (
+            Head {
+                scale,
+                base,
+                error_bound,
+            },
+            levels,
+        )
     }
 
     pub(crate) fn write(self, code: &mut [u8]) {
-        let fields = [self.scale.to_bits(), self.base.to_bits(), self.slack];
+        let fields = [self.scale.to_bits(), self.base.to_bits(), self.error_bound];
         for (bytes, field) in code.as_chunks_mut().0.iter_mut().zip(fields) {
             *bytes = field.to_ne_bytes();
         }
@@ -44,7 +51,7 @@ mod tests {
         let head = Head {
             scale: 0.5,
             base: f32::NEG_INFINITY,
-            slack: 77,
+            error_bound: 77,
         };
         let mut bytes = [9; 1 + HEAD + 3];
         head.write(&mut bytes[1..1 + HEAD]);

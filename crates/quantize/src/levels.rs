@@ -1,7 +1,7 @@
 //! Chooses levels for the values of a rotated vector, and reports their angle to it.
 
+use crate::error_bound::ErrorBound;
 use crate::lanes::{largest, sums};
-use crate::slack::Slack;
 
 /// The longest vector whose squared length fits f32.
 pub(crate) const MAX_LENGTH: f64 = 1e18;
@@ -52,8 +52,8 @@ impl Facts {
         }
     }
 
-    pub(crate) fn slack(self) -> Slack {
-        Slack {
+    pub(crate) fn error_bound(self) -> ErrorBound {
+        ErrorBound {
             tangent: self.tangent as f32,
             length: self.squared_norm.sqrt() as f32,
         }

@@ -11,6 +11,7 @@
 
 use crate::CodeMetric;
 use crate::dot::Line;
+use crate::error_bound::{ErrorBound, QueryErrorBound};
 use crate::head::{HEAD, Head};
 use crate::kernels::{self, Dot};
 use crate::lanes::{largest, sum_pairs, sums};
@@ -18,7 +19,6 @@ use crate::levels::{Facts, Levels, MAX_LENGTH};
 use crate::planes::Planes;
 use crate::rotation::Rotation;
 use crate::simd::{Loops, Simd};
-use crate::slack::{QuerySlack, Slack};
 
 /// The highest level of a query.
 const QUERY_MAX: f32 = 127.0;
@@ -53,7 +53,7 @@ pub(crate) struct RotatedQuery {
     /// The query's term of a distance.
     base: f32,
     is_l2: bool,
-    slack: QuerySlack,
+    error_bound: QueryErrorBound,
 }
 
 /// The parts of a query besides its levels.
@@ -61,7 +61,7 @@ struct Source {
     /// The factor from levels to values.
     scale: f32,
     base: f32,
-    slack: Slack,
+    error_bound: ErrorBound,
 }
 
 impl Rotated {
@@ -97,7 +97,7 @@ impl Rotated {
         Head {
             scale: facts.scale as f32,
             base,
-            slack: facts.slack().to_bits(),
+            error_bound: facts.error_bound().to_bits(),
         }
         .write(head);
     }
@@ -122,7 +122,7 @@ impl Rotated {
             Source {
                 scale: facts.scale as f32,
                 base,
-                slack: facts.slack(),
+                error_bound: facts.error_bound(),
             },
         )
     }
@@ -135,17 +135,20 @@ impl Rotated {
             (CodeMetric::InnerProduct, Some(center)) => head.base - center.squared_length,
             _ => head.base,
         };
-        let slack = Slack::from_bits(head.slack);
+        let error_bound = ErrorBound::from_bits(head.error_bound);
         if self.planes.bits == 8 {
             let (levels, facts) = self.quantize(&self.directions(bytes), head.scale.into());
             // Not `hypot`: the C library's needs glibc 2.35.
             let tangent =
-                f64::from(slack.tangent).powi(2) + f64::from(facts.tangent as f32).powi(2);
+                f64::from(error_bound.tangent).powi(2) + f64::from(facts.tangent as f32).powi(2);
             let tangent = tangent.sqrt() as f32;
             let source = Source {
                 scale: facts.scale as f32,
                 base,
-                slack: Slack { tangent, ..slack },
+                error_bound: ErrorBound {
+                    tangent,
+                    ..error_bound
+                },
             };
             return self.assemble(levels, source);
         }
@@ -159,7 +162,7 @@ impl Rotated {
             Source {
                 scale: 0.5 * head.scale,
                 base,
-                slack,
+                error_bound,
             },
         )
     }
@@ -196,7 +199,7 @@ impl Rotated {
             scale: 0.5 * weight * source.scale,
             base: source.base,
             is_l2,
-            slack: QuerySlack::new(source.slack, weight, self.planes.dimensions),
+            error_bound: QueryErrorBound::new(source.error_bound, weight, self.planes.dimensions),
         }
     }
 }
@@ -212,14 +215,16 @@ impl RotatedQuery {
     pub(crate) fn estimate(&self, code: &[u8]) -> (f32, f32) {
         let (head, levels) = Head::split(code);
         let product = self.product(head, levels);
-        let Slack { tangent, length } = Slack::from_bits(head.slack);
+        let ErrorBound { tangent, length } = ErrorBound::from_bits(head.error_bound);
         let squared_length = if self.is_l2 {
             head.base
         } else {
             length * length
         };
         let others = head.base.abs() + self.base.abs();
-        let error = self.slack.error(squared_length, tangent, product, others);
+        let error = self
+            .error_bound
+            .error(squared_length, tangent, product, others);
         (self.distance_less(head, product), error)
     }
 

@@ -56,7 +56,7 @@ impl Scalar {
         Head {
             scale,
             base: least,
-            slack: error.to_bits(),
+            error_bound: error.to_bits(),
         }
         .write(head);
     }
@@ -77,7 +77,7 @@ impl Scalar {
         ScalarQuery {
             codec: *self,
             values,
-            error: f32::from_bits(head.slack),
+            error: f32::from_bits(head.error_bound),
         }
     }
 }
@@ -102,7 +102,7 @@ impl ScalarQuery {
         // Covers the rounding of the sum itself.
         (
             distance,
-            f32::from_bits(head.slack) + self.error + distance * f32::EPSILON * LANES as f32,
+            f32::from_bits(head.error_bound) + self.error + distance * f32::EPSILON * LANES as f32,
         )
     }
 }

@@ -16,21 +16,21 @@ const ROUNDING: f32 = 4.0 * f32::EPSILON;
 
 /// The stored part of a bound: two floats of 16 bits each, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Slack {
+pub(crate) struct ErrorBound {
     /// The tangent of the angle between vector and code; infinite if there is no bound.
     pub(crate) tangent: f32,
     pub(crate) length: f32,
 }
 
-impl Slack {
+impl ErrorBound {
     pub(crate) fn to_bits(self) -> u32 {
         let upper_half = |value: f32| (value.to_bits() + 0xFFFF) >> 16;
         upper_half(self.tangent) << 16 | upper_half(self.length)
     }
 
     #[inline]
-    pub(crate) fn from_bits(bits: u32) -> Slack {
-        Slack {
+    pub(crate) fn from_bits(bits: u32) -> ErrorBound {
+        ErrorBound {
             tangent: f32::from_bits(bits & 0xFFFF_0000),
             length: f32::from_bits(bits << 16),
         }
@@ -39,7 +39,7 @@ impl Slack {
 
 /// A query's contribution to the errors of its estimates.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct QuerySlack {
+pub(crate) struct QueryErrorBound {
     squared_tangent: f32,
     /// The factor from the distance's product to the component of x along q.
     along: f32,
@@ -47,18 +47,19 @@ pub(crate) struct QuerySlack {
     across: f32,
 }
 
-impl QuerySlack {
+impl QueryErrorBound {
     /// For a query of this length and angle, in distances with products weighted by `weight`.
-    pub(crate) fn new(slack: Slack, weight: f32, dimensions: usize) -> QuerySlack {
+    pub(crate) fn new(error_bound: ErrorBound, weight: f32, dimensions: usize) -> QueryErrorBound {
         let directions = (dimensions.max(2) - 1) as f64;
-        let along = if slack.length > 0.0 {
-            1.0 / (weight * slack.length)
+        let along = if error_bound.length > 0.0 {
+            1.0 / (weight * error_bound.length)
         } else {
             0.0
         };
-        let across = EPSILON / directions.sqrt() * f64::from(weight) * f64::from(slack.length);
-        QuerySlack {
-            squared_tangent: slack.tangent * slack.tangent,
+        let across =
+            EPSILON / directions.sqrt() * f64::from(weight) * f64::from(error_bound.length);
+        QueryErrorBound {
+            squared_tangent: error_bound.tangent * error_bound.tangent,
             along,
             across: across as f32,
         }
@@ -84,9 +85,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slack_is_never_rounded_down() {
+    fn an_error_bound_is_never_rounded_down() {
         for (tangent, length) in [(0.0, 0.0), (0.1, 3.7), (1.0, 1e18), (f32::INFINITY, 1e-30)] {
-            let kept = Slack::from_bits(Slack { tangent, length }.to_bits());
+            let kept = ErrorBound::from_bits(ErrorBound { tangent, length }.to_bits());
             assert!(kept.tangent >= tangent && kept.length >= length, "{kept:?}");
             assert!(
                 kept.tangent <= tangent * 1.008 && kept.length <= length * 1.008,
@@ -97,8 +98,8 @@ mod tests {
 
     #[test]
     fn a_query_along_the_vector_is_met_more_exactly() {
-        let query = QuerySlack::new(
-            Slack {
+        let query = QueryErrorBound::new(
+            ErrorBound {
                 tangent: 0.01,
                 length: 2.0,
             },
@@ -112,20 +113,20 @@ mod tests {
 
     #[test]
     fn nothing_known_of_either_side_means_no_bound() {
-        let known = Slack {
+        let known = ErrorBound {
             tangent: 0.1,
             length: 1.0,
         };
-        let none = Slack {
+        let none = ErrorBound {
             tangent: f32::INFINITY,
             length: 0.0,
         };
         assert_eq!(
-            QuerySlack::new(none, 2.0, 100).error(1.0, 0.1, 0.0, 1.0),
+            QueryErrorBound::new(none, 2.0, 100).error(1.0, 0.1, 0.0, 1.0),
             f32::INFINITY
         );
         assert_eq!(
-            QuerySlack::new(known, 2.0, 100).error(0.0, f32::INFINITY, 0.0, 1.0),
+            QueryErrorBound::new(known, 2.0, 100).error(0.0, f32::INFINITY, 0.0, 1.0),
             f32::INFINITY
         );
     }
