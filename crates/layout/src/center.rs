@@ -14,7 +14,7 @@ pub struct CenterPage<'a> {
 }
 
 impl<'a> CenterPage<'a> {
-    /// Checks what is said once per page.
+    /// Checks the page's header and special area.
     ///
     /// # Errors
     /// If the page is not a center page.
@@ -22,7 +22,7 @@ impl<'a> CenterPage<'a> {
         let special = special_of(page, PageKind::Center)?;
         let lower = lower(page);
         let values = &page[PAGE_HEADER..usize::from(lower)];
-        // An empty page would let a chain that bites its tail go on for ever.
+        // An empty page would make a circular chain endless.
         if values.is_empty() || !values.len().is_multiple_of(VALUE) {
             return Err(Corrupt::Used(lower));
         }

@@ -3,12 +3,12 @@ use std::fmt::{Display, Formatter, Result};
 
 use crate::page::{LAYOUT_VERSION, PAGE_SIZE, PageKind};
 
-/// What is wrong with a page. The caller knows index and block and adds them.
+/// A fault of a page. The caller adds the index and the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corrupt {
     /// Not the length of a page.
     PageSize(usize),
-    /// Postgres' header does not describe a page of ours.
+    /// Postgres' page header is not one of this index's pages.
     Header {
         /// `pd_lower`
         lower: u16,
@@ -17,26 +17,26 @@ pub enum Corrupt {
         /// `pd_special`
         special: u16,
     },
-    /// Postgres added the page and nobody has written to it.
+    /// Postgres added the page, and it was never written.
     NeverWritten,
-    /// The last two bytes are not this index's page id.
+    /// The last two bytes are not the page id of this access method.
     PageId(u16),
-    /// Written by another version of the extension: intact perhaps, but unreadable. REINDEX helps.
+    /// Written by another version of the extension. REINDEX helps.
     LayoutVersion(u32),
-    /// The metapage of an index that pgvector built. REINDEX helps.
+    /// The metapage of an index of pgvector. REINDEX helps.
     Pgvectors,
-    /// No such kind of page.
+    /// An unknown kind of page.
     UnknownPageKind(u8),
-    /// A page of one kind where another was expected.
+    /// A page of another kind than expected.
     PageKind {
-        /// What a link or the block number promised.
+        /// The kind according to a link or the block number.
         expected: PageKind,
-        /// What the special area says.
+        /// The kind in the special area.
         found: PageKind,
     },
     /// `pd_lower` is not at the end of a slot, or beyond the last one.
     Used(u16),
-    /// The count of free slots cannot be right.
+    /// The count of free slots exceeds the slots.
     Free {
         /// The stored count.
         free: u16,
@@ -45,44 +45,44 @@ pub enum Corrupt {
     },
     /// Reserved bytes or flags are set.
     Reserved,
-    /// A slot that the page does not have.
+    /// A slot beyond the page's last one.
     Slot {
-        /// The slot asked for.
+        /// The requested slot.
         slot: u16,
         /// Slots in use or freed.
         used: u16,
     },
-    /// A link to a block that the index does not have.
+    /// A link to a block beyond the end of the index.
     NoSuchBlock(u32),
-    /// A row in a block that the table does not have.
+    /// A heap TID in a block beyond the end of the table.
     NoSuchRow(u32),
-    /// No such state of a slot.
+    /// An unknown state of a slot.
     State(u8),
     /// A level out of range.
     Level(u8),
-    /// More entries in a list than it can hold.
+    /// More entries in a list than its capacity.
     Count {
         /// The stored count.
         count: u16,
         /// The list's capacity.
         capacity: u16,
     },
-    /// An element of level 0 with upper lists, or of a higher one without.
+    /// An element of level 0 with upper lists, or of a higher level without.
     UpperLink {
         /// The element's level.
         level: u8,
     },
     /// The metapage does not start with its magic number.
     Magic(u32),
-    /// No such kind of vector.
+    /// An unknown kind of vector.
     VectorKind(u8),
-    /// No such measure.
+    /// An unknown metric.
     IndexMetric(u8),
-    /// No such width of a code.
+    /// An unknown width of a code.
     CodeBits(u8),
     /// A number of dimensions out of range.
     Dimensions(u32),
-    /// Options and sizes of the metapage that contradict each other.
+    /// Contradicting options and sizes in the metapage.
     Geometry {
         /// The stored `m`.
         m: u16,
@@ -91,11 +91,11 @@ pub enum Corrupt {
         /// The stored length of a slot.
         slot_len: u32,
     },
-    /// The metapage is in order, and that of an index on other vectors or for another measure.
+    /// A valid metapage of an index on other vectors or for another metric.
     OtherIndex,
     /// The overflow slots of an element are linked in a ring.
     EndlessOverflow,
-    /// The entry point is no element's id, or has a level without being there.
+    /// The entry point is not the id of an element, or it is missing and has a level.
     EntryPoint(u32),
 }
 

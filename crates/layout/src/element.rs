@@ -7,7 +7,7 @@ use crate::page::PageKind;
 use crate::slots::SlotPage;
 use crate::{Corrupt, Geometry, HeapTid, NO_ELEMENT, SlotState, Special, neighbors};
 
-/// Heap TIDs kept in the element itself.
+/// Heap TIDs stored in the element itself.
 pub const INLINE_TIDS: usize = TID_CAPACITY as usize;
 const TID_CAPACITY: u16 = 2;
 /// Bytes before the code.
@@ -46,31 +46,31 @@ impl Parts {
     }
 }
 
-/// An element to be written.
+/// An element to write.
 #[derive(Clone, Copy, Debug)]
 pub struct NewElement<'a> {
-    /// The highest layer it is in.
+    /// The level: its highest layer.
     pub level: Level,
-    /// Its code, as long as all codes of the index.
+    /// The code, of the index's code length.
     pub code: &'a [u8],
-    /// Its neighbors at level 0, at most `2 * m`.
+    /// The neighbors at level 0, at most `2 * m`.
     pub neighbors: &'a [ElementId],
-    /// Its rows, at most [`INLINE_TIDS`].
+    /// The heap TIDs, at most [`INLINE_TIDS`].
     pub tids: &'a [HeapTid],
-    /// Its neighbors above level 0; none exactly if `level` is 0.
+    /// The first list of neighbors above level 0; `None` exactly if `level` is 0.
     pub upper: Option<UpperId>,
-    /// Its further rows.
+    /// The first slot of further heap TIDs.
     pub overflow: Option<OverflowId>,
 }
 
-/// An element page, to be read.
+/// A read view of an element page.
 pub struct ElementPage<'a> {
     slots: SlotPage<&'a [u8]>,
     parts: Parts,
 }
 
 impl<'a> ElementPage<'a> {
-    /// Checks what is said once per page.
+    /// Checks the page's header and special area.
     ///
     /// # Errors
     /// If the page is not an element page of this geometry.
@@ -90,7 +90,7 @@ impl<'a> ElementPage<'a> {
         self.slots.used()
     }
 
-    /// State and code of a slot and no more: what measuring needs, at the price of one bounds check.
+    /// State and code of a slot: enough for an estimate, at the price of one bounds check.
     ///
     /// # Errors
     /// If there is no such slot or its state is unknown.
@@ -108,7 +108,7 @@ impl<'a> ElementPage<'a> {
         ElementSlot::view(self.slots.borrowed_slot(slot)?, self.parts)
     }
 
-    /// A slot that can be taken: a freed one, or the first never used.
+    /// A free slot: a freed one, or the first never used.
     #[must_use]
     pub fn find_free(&self) -> Option<u16> {
         self.slots.find_free_run(1)
@@ -123,7 +123,7 @@ impl<'a> ElementPage<'a> {
     }
 }
 
-/// State and code of an element whose bytes were copied: at least what [`Geometry::measured_range`] says.
+/// State and code of a copied element: at least the bytes of [`Geometry::measured_range`].
 ///
 /// # Errors
 /// If the state is unknown.
@@ -146,7 +146,7 @@ fn code_of(slot: &[u8], code_len: usize) -> Result<(SlotState, &[u8]), Corrupt> 
     ))
 }
 
-/// An element, to be read.
+/// A read view of an element.
 #[derive(Clone, Copy)]
 pub struct ElementSlot<'a> {
     bytes: &'a [u8],
@@ -156,13 +156,13 @@ pub struct ElementSlot<'a> {
 }
 
 impl<'a> ElementSlot<'a> {
-    /// An element whose slot was copied as a whole.
+    /// An element from a copy of its whole slot.
     ///
     /// # Errors
     /// If its head is corrupt.
     ///
     /// # Panics
-    /// If there are fewer bytes than a slot has.
+    /// If there are fewer bytes than a slot.
     #[inline]
     pub fn copied(bytes: &'a [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
         Self::view(bytes, Parts::of(geometry))
@@ -201,28 +201,28 @@ impl<'a> ElementSlot<'a> {
         })
     }
 
-    /// What the slot holds.
+    /// The state of the slot.
     #[inline]
     #[must_use]
     pub fn state(&self) -> SlotState {
         self.state
     }
 
-    /// Whether the slot holds an element that has rows.
+    /// True if the slot holds an element with rows.
     #[inline]
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.state == SlotState::Live
     }
 
-    /// The highest layer the element is in.
+    /// The element's level.
     #[inline]
     #[must_use]
     pub fn level(&self) -> Level {
         self.head.level
     }
 
-    /// How often the slot was freed, modulo 2^16.
+    /// The number of times the slot was freed, modulo 2^16.
     #[inline]
     #[must_use]
     pub fn version(&self) -> u16 {
@@ -245,19 +245,19 @@ impl<'a> ElementSlot<'a> {
         ))
     }
 
-    /// The rows kept in the element itself.
+    /// The heap TIDs stored in the element itself.
     pub fn heap_tids(&self) -> impl ExactSizeIterator<Item = HeapTid> + use<'a> {
         tids(&self.bytes[TIDS..TIDS + usize::from(self.head.tid_count) * TID_LEN])
     }
 
-    /// Where the neighbors of level 1 are; the higher levels follow.
+    /// The list of level 1; the lists of higher levels follow it.
     #[inline]
     #[must_use]
     pub fn upper(&self) -> Option<UpperId> {
         UpperId::from_link(self.head.upper)
     }
 
-    /// Where further rows are.
+    /// The first slot of further heap TIDs.
     #[inline]
     #[must_use]
     pub fn overflow(&self) -> Option<OverflowId> {
@@ -265,7 +265,7 @@ impl<'a> ElementSlot<'a> {
     }
 }
 
-/// An element page, to be changed.
+/// A write view of an element page.
 pub struct ElementPageMut<'a> {
     slots: SlotPage<&'a mut [u8]>,
     parts: Parts,
@@ -293,7 +293,7 @@ impl<'a> ElementPageMut<'a> {
         })
     }
 
-    /// The page, to be read.
+    /// A read view of the page.
     #[must_use]
     pub fn shared(&self) -> ElementPage<'_> {
         ElementPage {
@@ -302,7 +302,7 @@ impl<'a> ElementPageMut<'a> {
         }
     }
 
-    /// A slot, checked, to be changed.
+    /// A checked write view of a slot.
     ///
     /// # Errors
     /// If there is no such slot or its head is corrupt.
@@ -311,23 +311,23 @@ impl<'a> ElementPageMut<'a> {
         ElementSlotMut::view(self.slots.slot_mut(slot)?, parts)
     }
 
-    /// Writes an element behind the last one; none if no slot is left there.
+    /// Writes an element after the last one; `None` if no unused slot is left.
     ///
     /// # Panics
-    /// If `new` does not keep to the geometry.
+    /// If `new` violates the geometry.
     pub fn append(&mut self, new: &NewElement<'_>) -> Option<u16> {
         let slot = self.slots.used();
         self.write(slot, new).ok()?;
         Some(slot)
     }
 
-    /// Writes an element into a slot that [`ElementPage::find_free`] gave. The slot keeps its version.
+    /// Writes an element into a slot from [`ElementPage::find_free`]. The slot keeps its version.
     ///
     /// # Errors
-    /// If the slot cannot be taken.
+    /// If the slot is not free.
     ///
     /// # Panics
-    /// If `new` does not keep to the geometry.
+    /// If `new` violates the geometry.
     pub fn write(&mut self, slot: u16, new: &NewElement<'_>) -> Result<(), Corrupt> {
         let parts = self.parts;
         assert_eq!(
@@ -371,7 +371,7 @@ impl<'a> ElementPageMut<'a> {
         Ok(())
     }
 
-    /// Gives a slot back: next version, no contents. A slot already free stays as it is.
+    /// Frees a slot: increments its version and clears it. A free slot stays unchanged.
     ///
     /// # Errors
     /// If there is no such slot or its head is corrupt.
@@ -386,7 +386,7 @@ impl<'a> ElementPageMut<'a> {
     }
 }
 
-/// An element, to be changed.
+/// A write view of an element.
 pub struct ElementSlotMut<'a> {
     bytes: &'a mut [u8],
     head: Head,
@@ -405,7 +405,7 @@ impl<'a> ElementSlotMut<'a> {
         })
     }
 
-    /// The element, to be read.
+    /// A read view of the element.
     #[must_use]
     pub fn shared(&self) -> ElementSlot<'_> {
         ElementSlot {
@@ -425,7 +425,7 @@ impl<'a> ElementSlotMut<'a> {
         self.write_head();
     }
 
-    /// Adds a row; false if the element holds [`INLINE_TIDS`] already.
+    /// Adds a heap TID; false if the element already holds [`INLINE_TIDS`].
     pub fn add_tid(&mut self, tid: HeapTid) -> bool {
         let count = self.head.tid_count;
         if !add_tid(self.tids(), count.into(), tid) {
@@ -436,7 +436,7 @@ impl<'a> ElementSlotMut<'a> {
         true
     }
 
-    /// Removes the rows for which `remove` is true; gives how many.
+    /// Removes the heap TIDs selected by `remove`; returns their number.
     pub fn remove_tids(&mut self, remove: impl FnMut(HeapTid) -> bool) -> usize {
         let count = self.head.tid_count;
         let kept = remove_tids(self.tids(), count.into(), remove);
@@ -445,13 +445,13 @@ impl<'a> ElementSlotMut<'a> {
         usize::from(count) - kept
     }
 
-    /// Links the first slot of further rows, or none.
+    /// Links the first slot of further heap TIDs, or clears the link.
     pub fn set_overflow(&mut self, overflow: Option<OverflowId>) {
         self.head.overflow = OverflowId::to_link(overflow);
         self.write_head();
     }
 
-    /// Makes the element a tombstone: walked through, never a result.
+    /// Makes the element a tombstone: searches traverse it but never return it.
     pub fn set_dead(&mut self) {
         self.state = SlotState::Dead;
         self.head.state = SlotState::Dead as u8;

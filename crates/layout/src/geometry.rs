@@ -11,9 +11,9 @@ use crate::overflow::OVERFLOW_SLOT;
 use crate::page::{CONTENTS, PAGE_HEADER};
 use crate::upper::UPPER_HEAD;
 
-/// The least `m` an index may have.
+/// The minimum of `m`.
 pub const MIN_M: usize = 2;
-/// The greatest `m` an index may have: the upper lists of an element of the highest level still fit in one page.
+/// The maximum of `m`: the upper lists of an element of the highest level still fit in one page.
 pub const MAX_M: usize = 100;
 
 /// Names an element's first upper neighbor list: its level 1.
@@ -21,7 +21,7 @@ pub const MAX_M: usize = 100;
 pub struct UpperId(pub u32);
 
 impl UpperId {
-    /// The element's list at `level`, which is at least 1: the lists lie one after the other in one page.
+    /// The element's list at `level` (at least 1): the lists are adjacent in one page.
     #[must_use]
     pub fn at(self, level: hnsw::Level) -> Self {
         Self(self.0.wrapping_add(u32::from(level).saturating_sub(1)))
@@ -34,15 +34,15 @@ pub struct OverflowId(pub u32);
 
 /// An id made of block and slot.
 pub trait SlotId: Copy {
-    /// The id that a page holds as `raw`.
+    /// The id for a page's `raw` value.
     fn from_raw(raw: u32) -> Self;
-    /// What a page holds for this id.
+    /// The raw value of this id on a page.
     fn raw(self) -> u32;
-    /// The id that a page holds as `raw`, which may say that there is none.
+    /// The id for a page's `raw` value, or `None` for the null id.
     fn from_link(raw: u32) -> Option<Self> {
         (raw != NO_ELEMENT).then(|| Self::from_raw(raw))
     }
-    /// What a page holds for an id or none.
+    /// The raw value of an optional id on a page.
     fn to_link(id: Option<Self>) -> u32 {
         id.map_or(NO_ELEMENT, Self::raw)
     }
@@ -64,20 +64,20 @@ macro_rules! slot_ids {
 }
 slot_ids!(ElementId, UpperId, OverflowId);
 
-/// How the slots of one kind lie in their pages, and how their ids are packed: `block << bits | slot`.
+/// The arrangement of one kind of slots in pages, and the packing of their ids: `block << bits | slot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots<Id> {
     /// Bytes of a slot.
     pub len: usize,
-    /// Slots that fit in a page.
+    /// Slots per page.
     pub per_page: u16,
-    /// Bits of an id that name the slot.
+    /// Bits of an id for the slot.
     pub bits: u32,
     id: PhantomData<Id>,
 }
 
 impl<Id: SlotId> Slots<Id> {
-    /// None if not even one slot fits.
+    /// `None` if not even one slot fits.
     fn new(len: usize) -> Option<Self> {
         let per_page = u16::try_from(CONTENTS / len).ok().filter(|&n| n > 0)?;
         Some(Self {
@@ -97,7 +97,7 @@ impl<Id: SlotId> Slots<Id> {
         (id.raw() >> self.bits, slot)
     }
 
-    /// Where a slot's bytes are in its page, if the page has such a slot: what a reader may want to prefetch.
+    /// The byte range of a slot in its page, for prefetching; `None` beyond the last slot.
     #[inline]
     #[must_use]
     pub fn range(&self, slot: u16) -> Range<usize> {
@@ -105,7 +105,7 @@ impl<Id: SlotId> Slots<Id> {
         from..from + self.len
     }
 
-    /// The id of a slot; none when the index has grown beyond what an id can name.
+    /// The id of a slot; `None` if the block is beyond the range of ids.
     #[inline]
     #[must_use]
     pub fn join(&self, block: u32, slot: u16) -> Option<Id> {
@@ -115,7 +115,7 @@ impl<Id: SlotId> Slots<Id> {
     }
 }
 
-/// Sizes that follow from an index's options.
+/// Sizes derived from an index's options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Neighbors per upper list; twice as many at level 0.
@@ -134,7 +134,7 @@ impl Geometry {
     /// The sizes for `m` (in [`MIN_M`]..=[`MAX_M`]) and codes of `code_len` bytes, a multiple of 4.
     ///
     /// # Errors
-    /// [`TooLarge`] if an element does not fit in a page, or `m` or `code_len` is not of that form.
+    /// [`TooLarge`] if an element does not fit in a page, or `m` or `code_len` is invalid.
     pub fn new(m: usize, code_len: usize) -> Result<Self, TooLarge> {
         let too_large = TooLarge { m, code_len };
         if !(MIN_M..=MAX_M).contains(&m)
@@ -152,7 +152,7 @@ impl Geometry {
         })
     }
 
-    /// Where in its page the part of an element lies that measuring needs: head and code.
+    /// The byte range for an estimate, within the page: head and code of an element.
     #[inline]
     #[must_use]
     pub fn measured_range(&self, slot: u16) -> Range<usize> {
@@ -160,7 +160,7 @@ impl Geometry {
         start..start + ELEMENT_HEAD + self.code_len
     }
 
-    /// Where in its page the part of an element lies that an expansion needs besides: its neighbors at level 0.
+    /// The further byte range for an expansion, within the page: the neighbors at level 0.
     #[inline]
     #[must_use]
     pub fn neighbors_range(&self, slot: u16) -> Range<usize> {
@@ -169,7 +169,7 @@ impl Geometry {
     }
 }
 
-/// The longest code that fits in a page beside `2 * m` neighbors.
+/// The maximum code length that fits in a page beside `2 * m` neighbors.
 #[must_use]
 pub fn max_code_len(m: usize) -> usize {
     CONTENTS
@@ -179,7 +179,7 @@ pub fn max_code_len(m: usize) -> usize {
         * 4
 }
 
-/// The longest code, a multiple of 4, of which a page holds as many as of codes of `code_len` bytes.
+/// The maximum code length, a multiple of 4, with as many slots per page as for `code_len`.
 #[must_use]
 pub fn widest_code_len(m: usize, code_len: usize) -> usize {
     let beside = ELEMENT_HEAD + m.saturating_mul(8);
@@ -190,12 +190,12 @@ pub fn widest_code_len(m: usize, code_len: usize) -> usize {
     }
 }
 
-/// An element with such a code and so many neighbors does not fit in a page.
+/// An element with this code and these neighbors does not fit in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge {
-    /// The `m` asked for.
+    /// The requested `m`.
     pub m: usize,
-    /// The length of a code asked for.
+    /// The requested code length.
     pub code_len: usize,
 }
 

@@ -1,15 +1,15 @@
 use bytemuck::{Pod, Zeroable};
 
-/// Where a row is in its table.
+/// The location of a row in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeapTid {
     /// The block of the table.
     pub block: u32,
-    /// The line pointer in it.
+    /// The line pointer in the block.
     pub offset: u16,
 }
 
-/// A row's place as Postgres' `ItemPointerData` keeps it: 6 bytes, aligned to 2.
+/// A TID in the format of Postgres' `ItemPointerData`: 6 bytes, aligned to 2.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct RawTid {
@@ -77,7 +77,7 @@ pub(crate) fn add_tid(bytes: &mut [u8], count: usize, tid: HeapTid) -> bool {
     true
 }
 
-/// Keeps the TIDs of a list of `count` that are not to be removed, in order, and zeroes the rest; gives the new count.
+/// Removes the selected TIDs from a list of `count`, keeps the order, zeroes the rest; returns the new count.
 pub(crate) fn remove_tids(
     bytes: &mut [u8],
     count: usize,

@@ -1,12 +1,11 @@
-//! Which bytes: checked views over index pages.
+//! The on-disk format: checked views over index pages.
 //!
-//! A page is 8192 bytes: 24 of Postgres' own header, contents, and 16 of special area that say what the page is
-//! ([`Special`]). The metapage holds the frozen options and the entry point ([`Metapage`]). Element, upper and overflow
-//! pages hold slots of fixed size ([`Geometry`]); `pd_lower` ends the used ones, so WAL skips the rest. Center pages hold
-//! plain floats.
+//! A page is 8192 bytes: 24 of Postgres' own header, contents, and 16 of special area with the page's kind ([`Special`]).
+//! The metapage holds the frozen options and the entry point ([`Metapage`]). Element, upper and overflow pages hold slots
+//! of fixed size ([`Geometry`]); `pd_lower` ends the used ones, so WAL skips the rest. Center pages hold plain floats.
 //!
-//! Integers are in native byte order, as everywhere in Postgres' pages. Reserved bytes are zero. Nothing read from a page
-//! is believed before it is checked: whatever the bytes, the answer is a value or [`Corrupt`].
+//! Integers are in native byte order, as in all of Postgres' pages. Reserved bytes are zero. Every byte is checked before
+//! use: any contents give a value or [`Corrupt`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![warn(clippy::cast_possible_truncation)]
@@ -41,5 +40,5 @@ pub use page::{
 pub use slots::SlotState;
 pub use upper::{UpperPage, UpperPageMut, UpperSlot, UpperSlotMut};
 
-/// What an id says where there is none.
+/// The null id.
 const NO_ELEMENT: u32 = u32::MAX;

@@ -13,7 +13,7 @@ const END: usize = PAGE_HEADER + size_of::<Raw>();
 
 const _: () = assert!(size_of::<Raw>() == 256);
 
-/// The bytes of a metapage. Ordered so that every field is aligned without padding.
+/// The bytes of a metapage, ordered so that every field is aligned without padding.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Raw {
@@ -39,7 +39,7 @@ struct Raw {
     reserved: [u64; 23],
 }
 
-/// What the indexed column holds.
+/// The kind of vector in the indexed column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum VectorKind {
@@ -49,12 +49,12 @@ pub enum VectorKind {
     F16 = 2,
     /// `bit`.
     Bit = 3,
-    /// `sparsevec`: 32-bit floats with their places.
+    /// `sparsevec`: 32-bit floats with their positions.
     Sparse = 4,
 }
 
 impl VectorKind {
-    /// The most dimensions a column may have to be indexed.
+    /// The maximum dimensions of an indexed column.
     #[must_use]
     pub fn max_dimensions(self) -> u32 {
         match self {
@@ -64,13 +64,13 @@ impl VectorKind {
         }
     }
 
-    /// Whether there are indexes of this kind and measure.
+    /// True if indexes support this kind and metric together.
     fn has(self, metric: IndexMetric) -> bool {
         let is_of_bits = matches!(metric, IndexMetric::Hamming | IndexMetric::Jaccard);
         is_of_bits == (self == Self::Bit)
     }
 
-    /// Whether there are codes of this kind with so many bits.
+    /// True if this kind has codes of `bits`.
     fn has_code_bits(self, bits: u8) -> bool {
         match self {
             Self::F32 | Self::F16 => matches!(bits, 1 | 2 | 4 | 8 | 32),
@@ -80,7 +80,7 @@ impl VectorKind {
     }
 }
 
-/// What the index's order means.
+/// The metric of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum IndexMetric {
@@ -92,9 +92,9 @@ pub enum IndexMetric {
     Cosine = 3,
     /// Taxicab distance.
     L1 = 4,
-    /// Bits that differ.
+    /// Hamming distance.
     Hamming = 5,
-    /// Bits set in both, of those set in either.
+    /// Jaccard distance.
     Jaccard = 6,
 }
 
@@ -128,42 +128,42 @@ impl TryFrom<u8> for IndexMetric {
     }
 }
 
-/// Options that stay as they are for the life of an index.
+/// Options fixed for the life of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frozen {
-    /// What the column holds.
+    /// The kind of vector in the column.
     pub kind: VectorKind,
-    /// What the order means.
+    /// The metric.
     pub metric: IndexMetric,
-    /// Bits of a code per dimension: 32 (exact), 8, 4, 2 or 1. Of bit strings 1; of sparse vectors 8, for each value.
+    /// Bits of a code per dimension: 32 (exact), 8, 4, 2 or 1. Bit strings have 1, sparse vectors 8 per value.
     pub code_bits: u8,
     /// Dimensions of the column.
     pub dimensions: u32,
-    /// Of the rotation before encoding.
+    /// The seed of the rotation.
     pub seed: u64,
-    /// `m`, the length of a code, and what follows from them.
+    /// `m`, the length of a code, and the sizes derived from them.
     pub geometry: Geometry,
     /// The first page of the vector subtracted before encoding.
     pub center_block: Option<u32>,
-    /// Elements that the build wrote.
+    /// The number of elements written by the build.
     pub built_elements: u64,
 }
 
-/// Where searches start.
+/// The entry point of searches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryPoint {
     /// An element of the highest level.
     pub element: ElementId,
-    /// That level.
+    /// The level of the entry point.
     pub level: Level,
 }
 
-/// What block 0 says.
+/// The contents of block 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metapage {
     /// Options.
     pub frozen: Frozen,
-    /// Where searches start; none while the index is empty.
+    /// The entry point; `None` while the index is empty.
     pub entry_point: Option<EntryPoint>,
     /// The first element page in the free list.
     pub element_free: Option<u32>,
@@ -217,7 +217,7 @@ impl Metapage {
         self.write(page);
     }
 
-    /// Writes all fields into a page that is a metapage already.
+    /// Overwrites all fields of an existing metapage.
     ///
     /// # Panics
     /// If `page` is shorter than a page.
@@ -286,7 +286,7 @@ impl Raw {
         })
     }
 
-    /// The sizes are stored for those who look at the bytes; they must be what the options say.
+    /// The stored sizes are redundant, for readers of raw bytes; they must match the options.
     fn geometry(&self) -> Result<Geometry, Corrupt> {
         let contradiction = Corrupt::Geometry {
             m: self.m,
@@ -332,7 +332,7 @@ impl Raw {
 /// Numbers with which the first pages of pgvector's indexes begin and end: hnsw and ivfflat.
 const PGVECTORS: [(u32, u16); 2] = [(0xA953_A953, 0xFF90), (0x014F_F1A7, 0xFF84)];
 
-/// Whether this is the first page of an index of pgvector.
+/// True for the first page of an index of pgvector.
 fn is_pgvectors(page: &[u8]) -> bool {
     page.len() == PAGE_SIZE
         && PGVECTORS.iter().any(|(magic, page_id)| {

@@ -18,10 +18,10 @@ pub(crate) fn first(bytes: &[u8], count: u16) -> &[u8] {
     &bytes[..usize::from(count) * ID_LEN]
 }
 
-/// Writes a whole list into its place and zeroes what is left; gives the count.
+/// Overwrites a list and zeroes the remaining bytes; returns the count.
 ///
 /// # Panics
-/// If there are more ids than fit.
+/// If there are more ids than the capacity.
 pub(crate) fn write(place: &mut [u8], neighbors: &[ElementId]) -> u16 {
     let places = place.as_chunks_mut::<ID_LEN>().0;
     assert!(

@@ -28,13 +28,13 @@ struct Head {
     serial: u32,
 }
 
-/// An overflow page, to be read.
+/// A read view of an overflow page.
 pub struct OverflowPage<'a> {
     slots: SlotPage<&'a [u8]>,
 }
 
 impl<'a> OverflowPage<'a> {
-    /// Checks what is said once per page.
+    /// Checks the page's header and special area.
     ///
     /// # Errors
     /// If the page is not an overflow page.
@@ -58,7 +58,7 @@ impl<'a> OverflowPage<'a> {
         OverflowSlot::view(self.slots.borrowed_slot(slot)?)
     }
 
-    /// A slot that can be taken: a freed one, or the first never used.
+    /// A free slot: a freed one, or the first never used.
     #[must_use]
     pub fn find_free(&self) -> Option<u16> {
         self.slots.find_free_run(1)
@@ -73,7 +73,7 @@ impl<'a> OverflowPage<'a> {
     }
 }
 
-/// Further rows of an element, to be read.
+/// A read view of a slot with further rows of an element.
 #[derive(Clone, Copy)]
 pub struct OverflowSlot<'a> {
     bytes: &'a [u8],
@@ -103,26 +103,26 @@ impl<'a> OverflowSlot<'a> {
         Ok(Self { bytes, head, state })
     }
 
-    /// Whether the slot is in use.
+    /// True if the slot is in use.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.state == SlotState::Live
     }
 
-    /// Whose rows these are. A reader that came by an old link finds another element here, or none.
+    /// The owner of the rows. A reader that follows an old link may find another owner, or none.
     #[must_use]
     pub fn element(&self) -> ElementId {
         ElementId(self.head.element)
     }
 
-    /// Greater than that of every slot that was in the element's chain before: a reader knows by it where it is, though slots
-    /// are taken out of the chain and come back at its head.
+    /// Greater than the serial of every earlier slot in the element's chain: readers locate themselves by it while slots are
+    /// removed from the chain and return at its head.
     #[must_use]
     pub fn serial(&self) -> u32 {
         self.head.serial
     }
 
-    /// Where the element's rows go on.
+    /// The next slot of the element's chain.
     #[must_use]
     pub fn next(&self) -> Option<OverflowId> {
         OverflowId::from_link(self.head.next)
@@ -140,7 +140,7 @@ impl<'a> OverflowSlot<'a> {
     }
 }
 
-/// An overflow page, to be changed.
+/// A write view of an overflow page.
 pub struct OverflowPageMut<'a> {
     slots: SlotPage<&'a mut [u8]>,
 }
@@ -163,7 +163,7 @@ impl<'a> OverflowPageMut<'a> {
         })
     }
 
-    /// The page, to be read.
+    /// A read view of the page.
     #[must_use]
     pub fn shared(&self) -> OverflowPage<'_> {
         OverflowPage {
@@ -171,7 +171,7 @@ impl<'a> OverflowPageMut<'a> {
         }
     }
 
-    /// A slot, checked, to be changed.
+    /// A checked write view of a slot.
     ///
     /// # Errors
     /// If there is no such slot or its head is corrupt.
@@ -179,11 +179,11 @@ impl<'a> OverflowPageMut<'a> {
         OverflowSlotMut::view(self.slots.slot_mut(slot)?)
     }
 
-    /// Takes a slot that [`OverflowPage::find_free`] gave for rows of an element, none yet. Along an element's chain
-    /// serials go down.
+    /// Allocates a slot from [`OverflowPage::find_free`] for an element, without rows. Serials descend along an element's
+    /// chain.
     ///
     /// # Errors
-    /// If the slot cannot be taken.
+    /// If the slot is not free.
     pub fn write(
         &mut self,
         slot: u16,
@@ -206,7 +206,7 @@ impl<'a> OverflowPageMut<'a> {
         Ok(())
     }
 
-    /// Gives a slot back. A slot already free stays as it is.
+    /// Frees a slot. A free slot stays unchanged.
     ///
     /// # Errors
     /// If there is no such slot or its head is corrupt.
@@ -220,7 +220,7 @@ impl<'a> OverflowPageMut<'a> {
     }
 }
 
-/// Further rows of an element, to be changed.
+/// A write view of a slot with further rows of an element.
 pub struct OverflowSlotMut<'a> {
     bytes: &'a mut [u8],
     head: Head,
@@ -233,7 +233,7 @@ impl<'a> OverflowSlotMut<'a> {
         Ok(Self { bytes, head, state })
     }
 
-    /// The rows, to be read.
+    /// A read view of the slot.
     #[must_use]
     pub fn shared(&self) -> OverflowSlot<'_> {
         OverflowSlot {
@@ -243,7 +243,7 @@ impl<'a> OverflowSlotMut<'a> {
         }
     }
 
-    /// Adds a row; false if the slot is full.
+    /// Adds a heap TID; false if the slot is full.
     pub fn add_tid(&mut self, tid: HeapTid) -> bool {
         if !add_tid(&mut self.bytes[HEAD..], self.head.count.into(), tid) {
             return false;

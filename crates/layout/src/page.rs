@@ -6,18 +6,18 @@ use crate::Corrupt;
 
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = 8192;
-/// Where contents begin, after Postgres' page header.
+/// The offset of the contents, after Postgres' page header.
 pub(crate) const PAGE_HEADER: usize = 24;
-/// Where the special area begins and contents end.
+/// The offset of the special area and end of the contents.
 pub(crate) const SPECIAL: usize = PAGE_SIZE - size_of::<Special>();
 /// Bytes of contents.
 pub(crate) const CONTENTS: usize = SPECIAL - PAGE_HEADER;
-/// The version of the byte layout that this build reads and writes.
+/// The version of the byte layout of this build.
 pub const LAYOUT_VERSION: u32 = 1;
-/// What a block number says where there is none.
+/// The null block number.
 pub(crate) const NO_BLOCK: u32 = u32::MAX;
 
-/// The last two bytes of every page, by which tools tell whose it is.
+/// The last two bytes of every page: tools identify the access method by them.
 const PAGE_ID: u16 = 0xFF9D;
 const SPECIAL_VERSION: u16 = 1;
 const LISTED: u8 = 1;
@@ -31,7 +31,7 @@ const PAGESIZE_VERSION: u16 = 8192 | 4;
 
 const _: () = assert!(size_of::<Special>() == 16 && SPECIAL == 8176);
 
-/// What a page holds.
+/// The kind of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum PageKind {
@@ -41,7 +41,7 @@ pub enum PageKind {
     Element = 2,
     /// Neighbor lists of levels above 0.
     Upper = 3,
-    /// Heap TIDs that did not fit in their element.
+    /// Heap TIDs beyond those in their element.
     Overflow = 4,
     /// The vector subtracted before encoding.
     Center = 5,
@@ -88,22 +88,22 @@ pub struct Special {
 }
 
 impl Special {
-    /// What the page holds.
+    /// The kind of the page.
     ///
     /// # Errors
-    /// If there is no such kind.
+    /// If the kind is unknown.
     #[inline]
     pub fn kind(&self) -> Result<PageKind, Corrupt> {
         self.kind.try_into()
     }
 
-    /// Slots that can be taken: the freed ones and those never used.
+    /// The number of free slots: freed ones and slots never used.
     #[must_use]
     pub fn free(&self) -> u16 {
         self.free
     }
 
-    /// Whether the page is in its kind's free list.
+    /// True if the page is in its kind's free list.
     #[must_use]
     pub fn is_listed(&self) -> bool {
         self.flags & LISTED != 0
@@ -116,16 +116,16 @@ impl Special {
     }
 }
 
-/// Whether Postgres extended the index by this page and nobody has written to it: what a crash leaves behind.
+/// True for a page of zeros: a crash left it between extending the index and the first write.
 #[must_use]
 pub fn is_new(page: &[u8]) -> bool {
     page.len() == PAGE_SIZE && read_u16(page, PD_UPPER) == 0
 }
 
-/// The special area of a page of any kind, after checking that the page is one of ours.
+/// The special area of a page of any kind, after checking the page.
 ///
 /// # Errors
-/// If page size, page id, version, kind, flags or Postgres' header are not as we write them.
+/// If page size, page id, version, kind, flags or Postgres' header are invalid.
 #[inline]
 pub fn special(page: &[u8]) -> Result<Special, Corrupt> {
     if page.len() != PAGE_SIZE {
@@ -161,7 +161,7 @@ pub fn special(page: &[u8]) -> Result<Special, Corrupt> {
     Ok(special)
 }
 
-/// The special area of a page that must be of `expected` kind.
+/// The special area of a page of `expected` kind.
 #[inline]
 pub(crate) fn special_of(page: &[u8], expected: PageKind) -> Result<Special, Corrupt> {
     let special = special(page)?;
@@ -217,7 +217,7 @@ pub fn list_page(page: &mut [u8], next: Option<u32>) -> Result<(), Corrupt> {
     Ok(())
 }
 
-/// Marks a page as no member of a free list; gives the page that followed it.
+/// Removes a page's mark as member of a free list; returns the page that followed it.
 ///
 /// # Errors
 /// If the page is corrupt.
@@ -234,13 +234,13 @@ pub fn unlist_page(page: &mut [u8]) -> Result<Option<u32>, Corrupt> {
     Ok(special.next())
 }
 
-/// Changes the number of slots that can be taken.
+/// Sets the number of free slots.
 pub(crate) fn set_free(page: &mut [u8], free: u16) {
     let special = raw_special(page);
     write_special(page, Special { free, ..special });
 }
 
-/// Changes the page that follows.
+/// Sets the next page.
 pub(crate) fn set_next(page: &mut [u8], next: Option<u32>) {
     let special = raw_special(page);
     write_special(
@@ -261,13 +261,13 @@ fn write_special(page: &mut [u8], special: Special) {
     page[SPECIAL..PAGE_SIZE].copy_from_slice(bytemuck::bytes_of(&special));
 }
 
-/// Where the used part ends.
+/// The end of the used part.
 #[inline]
 pub(crate) fn lower(page: &[u8]) -> u16 {
     read_u16(page, PD_LOWER)
 }
 
-/// Moves the end of the used part.
+/// Sets the end of the used part.
 pub(crate) fn set_lower(page: &mut [u8], lower: usize) {
     write_u16(page, PD_LOWER, const_u16(lower));
 }

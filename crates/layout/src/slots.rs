@@ -2,15 +2,15 @@ use crate::geometry::{SlotId, Slots};
 use crate::page::{PAGE_HEADER, PageKind, init_page, lower, set_free, set_lower, special_of};
 use crate::{Corrupt, Special};
 
-/// What a slot holds: the first byte of every slot.
+/// The state of a slot: the first byte of every slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SlotState {
     /// In use.
     Live = 1,
-    /// An element whose rows are all gone, until nothing links to it.
+    /// A tombstone: an element without rows, until no list links to it.
     Dead = 2,
-    /// Given back; may be taken again.
+    /// Free for a new element.
     Free = 3,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct SlotPage<B> {
 }
 
 impl<B: AsRef<[u8]>> SlotPage<B> {
-    /// Checks all that is said once per page.
+    /// Checks the page's header and special area.
     #[inline]
     pub(crate) fn view<Id: SlotId>(
         page: B,
@@ -83,7 +83,7 @@ impl<B: AsRef<[u8]>> SlotPage<B> {
     }
 
     fn free(&self) -> u16 {
-        // The view was made from a checked special area.
+        // The special area was checked when the view was made.
         self.special().map_or(0, |special| special.free())
     }
 
@@ -91,12 +91,12 @@ impl<B: AsRef<[u8]>> SlotPage<B> {
         PAGE_HEADER + usize::from(slots) * self.len
     }
 
-    /// The first of `run` consecutive slots that can be taken; the last ones may never have been used.
+    /// The first of `run` consecutive free slots; the last ones may be unused so far.
     pub(crate) fn find_free_run(&self, run: u16) -> Option<u16> {
         if self.free() < run || run == 0 {
             return None;
         }
-        // Without freed slots all room is at the end.
+        // Without freed slots, all free slots are at the end.
         let none_freed = self.free() == self.per_page - self.used;
         let begin = if none_freed { self.used } else { 0 };
         let mut first = begin;
@@ -113,7 +113,7 @@ impl<B: AsRef<[u8]>> SlotPage<B> {
 }
 
 impl<'a> SlotPage<&'a [u8]> {
-    /// As `slot`, for as long as the page is borrowed.
+    /// As `slot`, with the lifetime of the page.
     #[inline]
     pub(crate) fn borrowed_slot(&self, slot: u16) -> Result<&'a [u8], Corrupt> {
         slot_bytes(self.page, self.len, self.used, slot)
@@ -138,13 +138,13 @@ impl<'a> SlotPage<&'a mut [u8]> {
         Ok(&mut self.page[from..to])
     }
 
-    /// Takes a free slot, or the first one never used, and gives its bytes.
+    /// Allocates a free slot, or the first one never used, and returns its bytes.
     pub(crate) fn take(&mut self, slot: u16) -> Result<&mut [u8], Corrupt> {
         if slot == self.used && slot < self.per_page {
             self.used += 1;
             let end = self.end_of(self.used);
             set_lower(self.page, end);
-            // Bytes behind the used part may hold anything after a replay that left them out.
+            // Bytes past the used part are undefined: WAL omits them, so replay does too.
             self.slot_mut(slot)?.fill(0);
         } else if self.state(slot)? != SlotState::Free {
             return Err(Corrupt::State(self.slot(slot)?[0]));
@@ -153,7 +153,7 @@ impl<'a> SlotPage<&'a mut [u8]> {
         self.slot_mut(slot)
     }
 
-    /// Counts a slot that its caller has marked as free.
+    /// Increments the count of free slots, after the caller marked a slot as free.
     pub(crate) fn given_back(&mut self) {
         let free = self.free().saturating_add(1).min(self.per_page);
         set_free(self.page, free);

@@ -19,14 +19,14 @@ struct Head {
     element: u32,
 }
 
-/// An upper page, to be read: an element of level L has L lists, one after the other, from level 1 up.
+/// A read view of an upper page: an element of level L has L adjacent lists, from level 1 up.
 pub struct UpperPage<'a> {
     slots: SlotPage<&'a [u8]>,
     m: u16,
 }
 
 impl<'a> UpperPage<'a> {
-    /// Checks what is said once per page.
+    /// Checks the page's header and special area.
     ///
     /// # Errors
     /// If the page is not an upper page of this geometry.
@@ -53,7 +53,7 @@ impl<'a> UpperPage<'a> {
         UpperSlot::view(self.slots.borrowed_slot(slot)?, self.m)
     }
 
-    /// The first of `levels` consecutive slots that can be taken.
+    /// The first of `levels` consecutive free slots.
     #[must_use]
     pub fn find_free_run(&self, levels: Level) -> Option<u16> {
         self.slots.find_free_run(levels.into())
@@ -68,7 +68,7 @@ impl<'a> UpperPage<'a> {
     }
 }
 
-/// A neighbor list of one level, to be read.
+/// A read view of a neighbor list of one level.
 #[derive(Clone, Copy)]
 pub struct UpperSlot<'a> {
     bytes: &'a [u8],
@@ -77,13 +77,13 @@ pub struct UpperSlot<'a> {
 }
 
 impl<'a> UpperSlot<'a> {
-    /// A list whose slot was copied as a whole.
+    /// A list from a copy of its whole slot.
     ///
     /// # Errors
     /// If its head is corrupt.
     ///
     /// # Panics
-    /// If there are fewer bytes than a slot has.
+    /// If there are fewer bytes than a slot.
     #[inline]
     pub fn copied(bytes: &'a [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
         Self::view(bytes, geometry.m)
@@ -109,21 +109,21 @@ impl<'a> UpperSlot<'a> {
         Ok(Self { bytes, head, state })
     }
 
-    /// Whether the slot is in use.
+    /// True if the slot is in use.
     #[inline]
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.state == SlotState::Live
     }
 
-    /// The level the list is of; 0 if the slot is free.
+    /// The level of the list; 0 if the slot is free.
     #[inline]
     #[must_use]
     pub fn level(&self) -> Level {
         self.head.level
     }
 
-    /// Whose neighbors these are. A reader that came by an old link finds another element here, or none.
+    /// The owner of the list. A reader that follows an old link may find another owner, or none.
     #[inline]
     #[must_use]
     pub fn element(&self) -> ElementId {
@@ -137,7 +137,7 @@ impl<'a> UpperSlot<'a> {
     }
 }
 
-/// An upper page, to be changed.
+/// A write view of an upper page.
 pub struct UpperPageMut<'a> {
     slots: SlotPage<&'a mut [u8]>,
     m: u16,
@@ -163,7 +163,7 @@ impl<'a> UpperPageMut<'a> {
         })
     }
 
-    /// The page, to be read.
+    /// A read view of the page.
     #[must_use]
     pub fn shared(&self) -> UpperPage<'_> {
         UpperPage {
@@ -172,7 +172,7 @@ impl<'a> UpperPageMut<'a> {
         }
     }
 
-    /// A list, checked, to be changed.
+    /// A checked write view of a list.
     ///
     /// # Errors
     /// If there is no such slot or its head is corrupt.
@@ -181,10 +181,10 @@ impl<'a> UpperPageMut<'a> {
         UpperSlotMut::view(self.slots.slot_mut(slot)?, m)
     }
 
-    /// Makes empty lists for levels 1 to `levels` of an element, in the slots that [`UpperPage::find_free_run`] gave.
+    /// Allocates empty lists for levels 1 to `levels` of an element, in the slots from [`UpperPage::find_free_run`].
     ///
     /// # Errors
-    /// If one of the slots cannot be taken; the page is then to be thrown away.
+    /// If one of the slots is not free; the caller must then discard the page.
     ///
     /// # Panics
     /// If `levels` is beyond the highest.
@@ -211,7 +211,7 @@ impl<'a> UpperPageMut<'a> {
         Ok(())
     }
 
-    /// Gives the lists of an element back: those of `levels` slots from `first` that are the element's.
+    /// Frees the lists of an element: those of `levels` slots from `first` that the element owns.
     ///
     /// # Errors
     /// If there is no such slot or its head is corrupt.
@@ -223,7 +223,7 @@ impl<'a> UpperPageMut<'a> {
     ) -> Result<(), Corrupt> {
         for slot in first..first.saturating_add(levels.into()) {
             let list = self.slot(slot)?;
-            // A free slot is no element's.
+            // A free slot has no owner.
             if list.shared().element() != element {
                 continue;
             }
@@ -234,7 +234,7 @@ impl<'a> UpperPageMut<'a> {
     }
 }
 
-/// A neighbor list of one level, to be changed.
+/// A write view of a neighbor list of one level.
 pub struct UpperSlotMut<'a> {
     bytes: &'a mut [u8],
     head: Head,
@@ -247,7 +247,7 @@ impl<'a> UpperSlotMut<'a> {
         Ok(Self { bytes, head, state })
     }
 
-    /// The list, to be read.
+    /// A read view of the list.
     #[must_use]
     pub fn shared(&self) -> UpperSlot<'_> {
         UpperSlot {

@@ -1,4 +1,4 @@
-//! Whatever the bytes, the answer is a value or what is wrong with them.
+//! Any bytes give a value or a fault, never a panic.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hnsw::{ElementId, MAX_LEVEL};
@@ -113,7 +113,7 @@ fn pages() -> [Vec<u8>; 5] {
     ]
 }
 
-/// Reads all that can be read, as every kind of page.
+/// Reads everything readable, as every kind of page.
 fn read_everything(page: &[u8], geometry: &Geometry) {
     let _ = is_new(page);
     let _ = special(page).map(|special| {
@@ -140,7 +140,7 @@ fn read_everything(page: &[u8], geometry: &Geometry) {
     }
 }
 
-/// The slots that a page says it has, and some that it has not.
+/// The page's slots, and some beyond.
 fn slots(used: u16) -> impl Iterator<Item = u16> {
     (0..=used).chain([u16::MAX])
 }
@@ -179,7 +179,7 @@ fn read_overflow(overflow: &OverflowPage<'_>) {
     }
 }
 
-/// Changes all that can be changed, as every kind of page.
+/// Changes everything writable, as every kind of page.
 fn change_everything(page: &[u8], geometry: &Geometry, slot: u16) {
     let changed = &mut page.to_vec()[..];
     let _ = (list_page(changed, Some(3)), unlist_page(changed));
@@ -237,7 +237,7 @@ fn change_everything(page: &[u8], geometry: &Geometry, slot: u16) {
     read_everything(changed, geometry);
 }
 
-/// Makes a page pass for one of a kind, so that what lies within is looked at.
+/// Gives a page a valid header of a kind, so that its contents are read.
 fn dress(page: &mut [u8], kind: u8, lower: u16, free: u16) {
     page[12..14].copy_from_slice(&lower.to_ne_bytes());
     page[14..16].copy_from_slice(&8176u16.to_ne_bytes());
@@ -276,7 +276,7 @@ proptest! {
         };
         let lower = 24 + usize::from(slots) * len;
         dress(&mut page, kind, u16::try_from(lower.min(8176)).unwrap(), free);
-        // Half of all states are known, so that the rest of a slot is reached.
+        // Half of all states are valid, so that the rest of a slot is read.
         for slot in page[24..8176].chunks_mut(len) {
             slot[0] %= 8;
         }
@@ -405,7 +405,7 @@ fn what_is_wrong_with_a_metapage_is_named() {
         (24, &1u32.to_ne_bytes(), Corrupt::Magic(1)),
         (28, &2u32.to_ne_bytes(), Corrupt::LayoutVersion(2)),
         (32, &[5], Corrupt::VectorKind(5)),
-        // Bits have measures of their own, and nothing else has those.
+        // Bit strings have metrics of their own.
         (32, &[3], Corrupt::IndexMetric(3)),
         (33, &[0], Corrupt::IndexMetric(0)),
         (33, &[5], Corrupt::IndexMetric(5)),

@@ -1,4 +1,4 @@
-//! What is written is read again.
+//! Every write reads back.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ impl Element {
 }
 
 fn page() -> Vec<u8> {
-    // What was in the buffer before must not matter.
+    // Old contents of the buffer must have no influence.
     vec![0xAA; PAGE_SIZE]
 }
 
@@ -292,7 +292,7 @@ enum Step {
     Change(u16, Change),
 }
 
-/// Something done to an element.
+/// A change of an element.
 #[derive(Clone, Debug)]
 enum Change {
     Die,
@@ -317,7 +317,7 @@ fn step(geometry: &Geometry) -> impl Strategy<Value = Step> + use<> {
     ]
 }
 
-/// What a page should hold: elements by slot with state, and how often each slot was freed.
+/// The expected contents of a page: elements by slot with state, and the times each slot was freed.
 #[derive(Default)]
 struct Model {
     elements: BTreeMap<u16, (SlotState, Element)>,
@@ -361,7 +361,7 @@ fn take_step(
         Step::Free(at) => {
             if let Some(slot) = pick(at) {
                 page.free(slot).unwrap();
-                // Once more changes nothing.
+                // A second call changes nothing.
                 page.free(slot).unwrap();
                 model.elements.remove(&slot);
                 *model.versions.entry(slot).or_default() += 1;
@@ -447,7 +447,7 @@ fn run_upper_steps(
 ) -> Result<(), TestCaseError> {
     let mut page = page();
     UpperPageMut::init(&mut page, geometry);
-    // First slot → (element, levels); elements are numbered as they come.
+    // First slot → (element, levels); elements are numbered in order.
     let mut runs: BTreeMap<u16, (ElementId, Level)> = BTreeMap::new();
     for (number, (add, levels, which)) in (0u32..).zip(steps) {
         let mut writer = UpperPageMut::view(&mut page, geometry).unwrap();

@@ -1,4 +1,4 @@
-//! What fits in a page.
+//! Capacities of pages.
 
 use hnsw::{ElementId, MAX_LEVEL};
 use layout::{
@@ -110,7 +110,7 @@ fn odd_codes_and_other_m_are_refused() {
     assert_eq!(max_code_len(usize::MAX), 0);
 }
 
-/// Splitting undoes joining for the first and last blocks that an id can name.
+/// Splitting inverts joining for the first and last blocks of the range of ids.
 fn joins_and_splits<Id: SlotId + PartialEq + std::fmt::Debug>(slots: Slots<Id>) {
     assert!(u32::from(slots.per_page) <= 1 << slots.bits);
     let last_block = u32::MAX >> slots.bits;
@@ -129,7 +129,7 @@ fn joins_and_splits<Id: SlotId + PartialEq + std::fmt::Debug>(slots: Slots<Id>) 
         );
     }
     assert_eq!(slots.join(u32::MAX, u16::MAX), None);
-    // All ones would say that there is none.
+    // All ones are the null id.
     assert!(
         slots
             .join(last_block, slots.per_page - 1)
