@@ -1,11 +1,11 @@
-//! A place in a literal, and what may stand there.
+//! A cursor over a literal, with parsers for its tokens.
 
 use std::ffi::CStr;
 
 use crate::Problem;
 
-/// Reads a number from the start of a text as C's `strtof` does (hexadecimal, `inf` and `nan` too), and says how many
-/// bytes it took: none if there is no number.
+/// Parses a number at the start of a text like C's `strtof` (hexadecimal, `inf` and `nan` too), and returns it with its
+/// length in bytes: 0 if there is no number.
 pub type ReadNumber = fn(&CStr) -> (f32, usize);
 
 pub(crate) struct Cursor<'a> {
@@ -51,7 +51,7 @@ impl<'a> Cursor<'a> {
         self.at += spaces.count();
     }
 
-    /// A number, and the text it was written as.
+    /// Parses a number; returns it with its text.
     pub(crate) fn number(&mut self) -> Result<(f32, &'a [u8]), Problem> {
         let (number, len) = match self.plain_number() {
             Some(plain) => plain,
@@ -65,7 +65,7 @@ impl<'a> Cursor<'a> {
         Ok((number, text))
     }
 
-    /// A decimal number, as nearly all are: read by a library that is three times as fast as `strtof`.
+    /// Parses a plain decimal number, the usual case, by a library three times as fast as `strtof`.
     fn plain_number(&self) -> Option<(f32, usize)> {
         let rest = self.rest();
         let (number, len) = fast_float2::parse_partial::<f32, _>(rest).ok()?;
@@ -75,7 +75,7 @@ impl<'a> Cursor<'a> {
         (number.is_finite() && ends).then_some((number, len))
     }
 
-    /// A whole number; one that is too large for an `i32` becomes the one that comes nearest.
+    /// Parses an integer, saturated to the range of `i32`.
     pub(crate) fn integer(&mut self) -> Result<i32, Problem> {
         let negative = self.peek() == b'-';
         let signed = usize::from(negative || self.peek() == b'+');
@@ -96,7 +96,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A space to Postgres: unlike Rust's, a vertical tab is one.
+/// Postgres' definition of a space: unlike Rust's, it includes the vertical tab.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }

@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use crate::cursor::Cursor;
 use crate::{Element, Problem, ReadNumber, check};
 
-/// Most dimensions of a dense vector.
+/// The maximum dimensions of a dense vector.
 pub const MAX_DIMENSIONS: usize = 16_000;
 
-/// Reads a literal.
+/// Parses a literal.
 pub fn parse<T: Element>(literal: &CStr, read_number: ReadNumber) -> Result<Vec<T>, Problem> {
     let mut cursor = Cursor::new(literal, read_number);
     cursor.skip_spaces();
@@ -48,7 +48,7 @@ fn elements<T: Element>(cursor: &mut Cursor<'_>) -> Result<Vec<T>, Problem> {
 fn element<T: Element>(cursor: &mut Cursor<'_>) -> Result<T, Problem> {
     let (number, text) = cursor.number()?;
     let value = T::from_f32(number);
-    // A number with digits was finite when it was written: it is too large. `inf` has none.
+    // A number with digits is a finite literal out of range; `inf` has no digits.
     if value.to_f32().is_infinite() && text.iter().any(u8::is_ascii_digit) {
         return Err(Problem::OutOfRange(
             String::from_utf8_lossy(text).into_owned(),

@@ -1,12 +1,12 @@
-//! What dense vectors are made of.
+//! The element types of dense vectors.
 
 use distance::f16;
 
 use crate::Problem;
 
-/// A float of some width.
+/// A float of 2 or 4 bytes.
 pub trait Element: Copy + Into<f64> {
-    /// Rounds to the nearest; what is too large becomes infinite.
+    /// Rounds to the nearest; values out of range become infinite.
     fn from_f32(value: f32) -> Self;
     /// Widens, exactly.
     fn to_f32(self) -> f32;

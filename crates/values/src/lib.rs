@@ -1,7 +1,7 @@
-//! Which values: what users write and clients send, read and checked, and written.
+//! Parsing, checking and writing of literals and binary messages.
 //!
-//! Nothing here knows Postgres, so that any literal and any message can be tried in a test. What is wrong with one is a
-//! [`Problem`]; what users are told of it is for others to say.
+//! Nothing here depends on Postgres, so tests can try any literal and any message. A fault is a [`Problem`]; the caller
+//! turns it into an error message.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -13,41 +13,41 @@ pub mod sparse;
 pub use cursor::ReadNumber;
 pub use element::{Element, check};
 
-/// Why something is no value of its type.
+/// The fault of a literal, a message or a vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// A literal that does not start with its bracket, which is this.
+    /// A literal that does not start with this bracket.
     NoBracket(char),
-    /// A literal that is malformed anywhere else.
+    /// A literal malformed anywhere else.
     Syntax,
-    /// A literal that ends where more was to come.
+    /// A literal with an unexpected end.
     EndOfInput,
-    /// A literal with more behind its closing bracket.
+    /// A literal with characters after its closing bracket.
     JunkAfterBracket,
-    /// A literal with more behind its dimensions.
+    /// A literal with characters after its dimensions.
     JunkAfterDimensions,
-    /// A number, as written, that is too large (or, for sparse vectors, too small) to be kept.
+    /// The text of a number too large (or, in sparse vectors, too small) for its type.
     OutOfRange(String),
-    /// An element that is NaN.
+    /// A NaN element.
     Nan,
-    /// An element that is infinite.
+    /// An infinite element.
     Infinite,
     /// A vector without dimensions.
     NoDimensions,
-    /// More dimensions than the type allows, which are so many.
+    /// More dimensions than this maximum of the type.
     TooManyDimensions(usize),
-    /// Other dimensions than the column has.
+    /// Dimensions that differ from the column's.
     WrongDimensions {
-        /// What the column has.
+        /// Dimensions of the column.
         expected: i32,
-        /// What the vector has.
+        /// Dimensions of the vector.
         found: usize,
     },
-    /// A field that must be zero, with its value.
+    /// The value of a field reserved as zero.
     Unused(i32),
-    /// A message that announces fewer than no elements.
+    /// A message with a negative number of elements.
     NegativeCount,
-    /// More elements that are not zero than the type allows.
+    /// More nonzero elements than the type's maximum.
     TooManyNonZero,
     /// More elements than dimensions.
     MoreThanDimensions,
@@ -55,13 +55,13 @@ pub enum Problem {
     IndexOutOfBounds,
     /// An index below the one before it.
     IndexOrder,
-    /// An index that is there twice.
+    /// A duplicate index.
     DuplicateIndex,
-    /// A message that holds a zero.
+    /// A message with a zero element.
     Zero,
 }
 
-/// Dimensions that a column's `(n)` asks for; -1 asks for none.
+/// Checks dimensions against a column's `(n)`; -1 means any.
 pub fn check_modifier(modifier: i32, dimensions: usize) -> Result<(), Problem> {
     if modifier == -1 || usize::try_from(modifier) == Ok(dimensions) {
         return Ok(());
@@ -72,7 +72,7 @@ pub fn check_modifier(modifier: i32, dimensions: usize) -> Result<(), Problem> {
     })
 }
 
-/// Dimensions that a type allows.
+/// Checks dimensions against the type's range.
 pub fn check_dimensions(dimensions: usize, max: usize) -> Result<(), Problem> {
     match dimensions {
         0 => Err(Problem::NoDimensions),

@@ -9,13 +9,13 @@ use distance::Sparse;
 use crate::cursor::Cursor;
 use crate::{Problem, ReadNumber, check, check_dimensions, check_modifier};
 
-/// Most dimensions of a sparse vector.
+/// The maximum dimensions of a sparse vector.
 pub const MAX_DIMENSIONS: usize = 1_000_000_000;
 
-/// Most elements of a sparse vector that are not zero.
+/// The maximum number of nonzero elements of a sparse vector.
 pub const MAX_NON_ZERO: usize = 16_000;
 
-/// A sparse vector, checked: finite values that are not zero, at ascending places within the dimensions.
+/// A checked sparse vector: finite nonzero values at ascending positions within the dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SparseVector {
     dimensions: usize,
@@ -24,13 +24,13 @@ pub struct SparseVector {
 }
 
 impl SparseVector {
-    /// How many dimensions.
+    /// The number of dimensions.
     #[must_use]
     pub fn dimensions(&self) -> usize {
         self.dimensions
     }
 
-    /// What it stores.
+    /// The stored elements.
     #[must_use]
     pub fn elements(&self) -> Sparse<'_> {
         Sparse {
@@ -39,7 +39,7 @@ impl SparseVector {
         }
     }
 
-    /// Reads a literal for a column of `(modifier)`.
+    /// Parses a literal for a column with type modifier `(modifier)`.
     pub fn parse(literal: &CStr, modifier: i32, read_number: ReadNumber) -> Result<Self, Problem> {
         let mut elements = Vec::with_capacity(check_commas(literal)?);
         let mut cursor = Cursor::new(literal, read_number);
@@ -59,7 +59,7 @@ impl SparseVector {
         Self::new(dimensions, indices, values)
     }
 
-    /// What a message holds behind its header (see [`check_header`]), in network order.
+    /// Reads the body of a message, after its header (see [`check_header`]), in network order.
     pub fn receive(dimensions: usize, indices: &[u8], values: &[u8]) -> Result<Self, Problem> {
         let (indices, values) = (indices.as_chunks().0, values.as_chunks().0);
         let indices = indices.iter().map(|bytes| i32::from_be_bytes(*bytes));
@@ -71,7 +71,7 @@ impl SparseVector {
         Ok(vector)
     }
 
-    /// The elements of a dense vector that are not zero.
+    /// Collects the nonzero elements of a dense vector.
     pub fn from_dense(
         values: impl ExactSizeIterator<Item = f32>,
         modifier: i32,
@@ -94,7 +94,7 @@ impl SparseVector {
         Ok(vector)
     }
 
-    /// The same with other values, without those that have become zero.
+    /// Replaces the values and drops those that become zero.
     #[must_use]
     pub fn map(dimensions: usize, elements: Sparse<'_>, with: impl Fn(f32) -> f32) -> Self {
         let values = elements.values.iter().map(|value| with(*value));
@@ -120,7 +120,7 @@ impl SparseVector {
     }
 }
 
-/// Dimensions and elements that a message announces, and a field that is not used.
+/// Checks a message's header: dimensions, number of elements, and an unused field.
 pub fn check_header(
     [dimensions, non_zero, unused]: [i32; 3],
     modifier: i32,
@@ -157,7 +157,7 @@ fn check_indices(dimensions: usize, indices: &[i32]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// How many elements a literal can have. Zeroes count, too: users should not have to know which are left out.
+/// The maximum number of elements of a literal. Zeros count too: users need not know that they are dropped.
 fn check_commas(literal: &CStr) -> Result<usize, Problem> {
     let commas = literal.to_bytes().iter().filter(|byte| **byte == b',');
     match commas.count() + 1 {
@@ -176,7 +176,7 @@ fn read_elements(cursor: &mut Cursor<'_>, elements: &mut Vec<(i32, f32)>) -> Res
         cursor.skip_spaces();
         let value = read_value(cursor)?;
         if value != 0.0 {
-            // The lowest integer is no index, before and after.
+            // `i32::MIN` is out of range, and stays so after the decrement.
             elements.push((index.saturating_sub(1), value));
         }
         cursor.skip_spaces();
@@ -197,7 +197,7 @@ fn read_value(cursor: &mut Cursor<'_>) -> Result<f32, Problem> {
     check(value)
 }
 
-/// Whether a number that was read as zero was written as one: all digits before an exponent are zero.
+/// True if the text of a zero is a literal zero, not an underflow: all digits before an exponent are zero.
 fn is_written_zero(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let text = text.strip_prefix(b"+").unwrap_or(text);
@@ -211,7 +211,7 @@ fn is_written_zero(text: &[u8]) -> bool {
         .all(|byte| matches!(byte, b'0' | b'.'))
 }
 
-/// What follows the closing bracket.
+/// Parses the text after the closing bracket.
 fn read_dimensions(cursor: &mut Cursor<'_>) -> Result<i32, Problem> {
     cursor.skip_spaces();
     if !cursor.take(b'/') {
@@ -226,8 +226,7 @@ fn read_dimensions(cursor: &mut Cursor<'_>) -> Result<i32, Problem> {
     }
 }
 
-/// The order of the dense vectors that two sparse ones stand for: by the first element that differs, then by
-/// dimensions.
+/// Compares two sparse vectors as dense ones: by the first differing element, then by dimensions.
 #[must_use]
 pub fn compare(a: (usize, Sparse<'_>), b: (usize, Sparse<'_>)) -> Ordering {
     let common = a.0.min(b.0);

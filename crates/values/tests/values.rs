@@ -1,4 +1,4 @@
-//! Literals and messages, good and bad: each is a value that reads back the same, or a problem.
+//! Valid and invalid literals and messages: each gives a value that reads back the same, or a problem.
 
 use std::cmp::Ordering;
 use std::ffi::{CStr, CString};
@@ -77,7 +77,7 @@ fn check_literal(literal: &str) -> Result<(), TestCaseError> {
     check_sparse(literal)
 }
 
-/// A literal with some bytes replaced, taken out or put in.
+/// A literal with some bytes replaced, removed or inserted.
 fn mutated(literal: &str, changes: &[(usize, u8, u8)]) -> String {
     const BYTES: &[u8] = b"0123456789[]{}:,/+-.eExXpnaif \t\x0b\"";
     let mut bytes = literal.as_bytes().to_vec();
