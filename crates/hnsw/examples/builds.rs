@@ -1,9 +1,10 @@
-//! Both builders on real data: time, and what the graphs are worth.
+//! Compares both builders on real data: time and graph quality.
 //!
 //! `cargo run --release -p hnsw --example builds -- [set] [rows] [threads] [ef_construction] [builder] [quick]`
 //!
-//! Sets are `wordnet` and `sift`, read from OMENDB_DATA (by default `../shared/data` beside the repository). Recall is
-//! of exact distances over the graph, so that it tells of the graph alone; evaluations are what a walk costs anywhere.
+//! Sets are `wordnet` and `sift`, read from OMENDB_DATA (by default `../shared/data` beside the repository). Recall uses
+//! exact distances over the graph, so it depends on the graph alone; evaluations are the machine-independent cost of a
+//! search.
 #![expect(clippy::print_stdout, reason = "a report for the terminal")]
 
 use hnsw::build::{Watch, batched, segments};
@@ -61,7 +62,7 @@ fn report(name: &str, set: &Set, build: impl FnOnce() -> MemoryGraph) {
     }
 }
 
-/// Evaluations per query at which recall@10 reaches .95 and .99, and the recall of ef 40.
+/// Evaluations per query for recall@10 of .95 and .99, and the recall at ef 40.
 fn quality(set: &Set, graph: &MemoryGraph) -> String {
     let points: Vec<(usize, f64, f64)> = [10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640]
         .into_iter()
@@ -171,7 +172,7 @@ impl Set {
         })
     }
 
-    /// As an index does: centred, rotated, encoded.
+    /// Encodes as an index does: centers, rotates, quantizes.
     fn encode(&self) -> CodeSet {
         let dimensions = self.base[0].len();
         let rotation = Rotation::new(dimensions, 1);
@@ -264,7 +265,7 @@ fn half(bits: u16) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
-/// Of this process, all threads.
+/// Processor time of this process, all threads.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat

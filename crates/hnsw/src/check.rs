@@ -2,7 +2,7 @@
 
 use crate::{ElementId, Level, MemoryGraph, Query, Store, View, max_neighbors};
 
-/// A store that can name all its elements.
+/// A store that can enumerate its elements.
 pub trait Inspect: Store {
     /// Neighbors an element chooses; layer 0 keeps up to twice as many.
     fn m(&self) -> usize;
@@ -11,63 +11,63 @@ pub trait Inspect: Store {
     fn members(&mut self, into: &mut Vec<Member>);
 }
 
-/// An element that a store holds.
+/// An element of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its name.
+    /// The element's id.
     pub element: ElementId,
-    /// The highest layer it is on.
+    /// The element's level.
     pub level: Level,
-    /// False if its rows are all gone.
+    /// False for a tombstone.
     pub live: bool,
 }
 
-/// What may be wrong with a graph.
+/// The kinds of flaws of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flaw {
-    /// There are live elements, but no entry point among the members that has the level it should.
+    /// There are live elements, but the entry point is not a member of the right level.
     EntryPoint,
-    /// A list is longer than it may be.
+    /// A list exceeds its capacity.
     Overfull,
     /// An element is its own neighbor.
     SelfLink,
     /// An element has a neighbor twice.
     Repeated,
-    /// A neighbor is not there.
+    /// A neighbor is not a member.
     Dangling,
     /// A neighbor is not on this layer.
     TooLow,
-    /// A neighbor is not live. Until the next vacuum that is as it should be.
+    /// A neighbor is not live. This is normal until the next vacuum.
     Dead,
-    /// No way leads from the entry point to this live element, over the links of this layer.
+    /// This live element is unreachable from the entry point over the links of this layer.
     Unreachable,
 }
 
-/// A flaw, and where it is.
+/// A flaw and its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What is wrong.
+    /// The kind of flaw.
     pub flaw: Flaw,
-    /// With which element.
+    /// The element.
     pub element: ElementId,
-    /// On which layer.
+    /// The layer.
     pub level: Level,
-    /// The neighbor concerned, if the flaw is a link's.
+    /// The neighbor, if the flaw is of a link.
     pub neighbor: Option<ElementId>,
 }
 
-/// What was looked at.
+/// The extent of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// Members, live or not.
     pub elements: u64,
-    /// Of these, not live.
+    /// Members that are not live.
     pub dead: u64,
     /// Links of all layers.
     pub links: u64,
 }
 
-/// Looks at all elements and links of a graph, and tells `found` of every flaw.
+/// Checks all elements and links of a graph, and calls `found` with every flaw.
 pub fn check<S: Inspect>(store: &mut S, mut found: impl FnMut(Finding)) -> Extent {
     let mut members = Vec::new();
     store.members(&mut members);
@@ -91,9 +91,9 @@ pub fn check<S: Inspect>(store: &mut S, mut found: impl FnMut(Finding)) -> Exten
 }
 
 struct Check<'a, F> {
-    /// Sorted by element.
+    /// The members, sorted by element.
     members: &'a [Member],
-    /// Members that can be reached on the layer at hand.
+    /// The members reachable on the current layer.
     reached: Vec<bool>,
     found: &'a mut F,
 }
@@ -115,7 +115,7 @@ impl<F: FnMut(Finding)> Check<'_, F> {
         });
     }
 
-    /// The entry point is a member, on no lower a layer than any live one.
+    /// Checks that the entry point is a member of at least the level of every live member.
     fn check_entry_point<S: Inspect>(&mut self, store: &mut S) {
         let live = self.members.iter().filter(|member| member.live);
         let Some(&highest) = live.max_by_key(|member| member.level) else {
@@ -130,7 +130,7 @@ impl<F: FnMut(Finding)> Check<'_, F> {
         }
     }
 
-    /// Checks the lists of one member; returns how many links they have.
+    /// Checks the lists of one member; returns their number of links.
     fn check_links<S: Inspect>(&mut self, store: &mut S, of: &Member) -> u64 {
         let mut links = 0;
         let mut neighbors = Vec::new();
@@ -165,7 +165,7 @@ impl<F: FnMut(Finding)> Check<'_, F> {
         }
     }
 
-    /// From the entry point all live elements of each layer can be reached; the way may lead over elements not live.
+    /// Checks that all live elements of each layer are reachable from the entry point, over live elements and tombstones.
     fn check_reachability<S: Inspect>(&mut self, store: &mut S) {
         let Some((entry_point, top)) = store.entry_point() else {
             return;
@@ -181,7 +181,8 @@ impl<F: FnMut(Finding)> Check<'_, F> {
         }
     }
 
-    /// Follows all ways from an element, which need not be a member: others may have added it since members were named.
+    /// Follows all links from an element, which need not be a member: a concurrent insert may have added it after the
+    /// enumeration.
     fn walk<S: Inspect>(&mut self, store: &mut S, from: ElementId, level: Level) {
         let mut to_expand = vec![from];
         let mut neighbors = Vec::new();
@@ -189,7 +190,7 @@ impl<F: FnMut(Finding)> Check<'_, F> {
         while let Some(element) = to_expand.pop() {
             neighbors.clear();
             store.neighbors(element, level, &mut neighbors);
-            // An element is marked before it waits, so that none waits twice.
+            // An element is marked before it is queued, so that none is queued twice.
             to_expand.extend(
                 neighbors
                     .iter()
@@ -222,7 +223,7 @@ impl<Q: Query> Inspect for View<'_, Q> {
 }
 
 impl MemoryGraph {
-    /// All flaws of the graph: none, if its builder keeps what it promises.
+    /// All flaws of the graph; empty if its builder is correct.
     #[must_use]
     pub fn flaws(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -319,7 +320,7 @@ mod tests {
         flaws
     }
 
-    /// What is wrong after one list has been replaced.
+    /// The flaws after replacing one list.
     fn flaws_with(element: u32, level: Level, list: &[u32]) -> Vec<(Flaw, u32, Level)> {
         let mut graph = sound();
         graph.lists.insert((element, level), list.to_vec());

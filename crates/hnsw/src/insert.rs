@@ -1,9 +1,9 @@
-//! Algorithm 1: how an element joins the graph.
+//! Algorithm 1: inserts an element into the graph.
 
 use crate::{Candidate, ElementId, Level, Params, Search, Store, StoreMut};
 
 /// Algorithm 1 over a store: searches the layers of the new element from above, selects its neighbors, adds it and
-/// links back to it. None if an element with the same code took it in.
+/// links back to it. `None` if an existing element has the same code and takes over the row.
 pub fn insert<S: StoreMut>(
     store: &mut S,
     search: &mut Search,
@@ -21,15 +21,15 @@ pub fn insert<S: StoreMut>(
     Some(element)
 }
 
-/// Where a new element belongs.
+/// The position of a new element in the graph.
 pub(crate) struct Place {
-    /// The neighbors it chooses on each layer, from layer 0 up; none on layers that nothing reached before.
+    /// The chosen neighbors on each layer, from layer 0 up; empty on new layers.
     pub(crate) neighbors: Vec<Vec<Candidate>>,
-    /// What is nearest on layer 0.
+    /// The nearest elements on layer 0.
     pub(crate) nearest: Vec<Candidate>,
 }
 
-/// The part of Algorithm 1 that only reads; `select` takes up to so many of the candidates by Algorithm 4.
+/// The read-only part of Algorithm 1; `select` selects candidates by Algorithm 4, up to a maximum.
 pub(crate) fn find_place<S: Store>(
     store: &mut S,
     search: &mut Search,
@@ -53,7 +53,7 @@ pub(crate) fn find_place<S: Store>(
                 &mut nearest,
             );
             neighbors[usize::from(layer)] = select(store, query, &nearest, params.m);
-            // Where nothing is live, the way down leads on from the same place.
+            // If nothing is live on this layer, the descent continues from the same element.
             if !nearest.is_empty() {
                 std::mem::swap(&mut entry, &mut nearest);
             }
@@ -66,7 +66,7 @@ pub(crate) fn find_place<S: Store>(
 }
 
 /// Offers the new element to the neighbors it chose, in the order of their ids: on pages, block after block.
-/// If none of them wants it on a layer one has to take it, or no search would ever come by it there.
+/// If none of them keeps it on a layer, one is forced to, or no search could find it there.
 fn link_back<S: StoreMut>(store: &mut S, element: ElementId, neighbors: &[Vec<Candidate>]) {
     for (level, chosen) in (0..).zip(neighbors) {
         let mut in_order = chosen.clone();

@@ -1,4 +1,4 @@
-//! Where next: the graph, its search, its build.
+//! The HNSW graph: search, insertion, builds.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -28,18 +28,18 @@ pub use select::{fill_with_nearest, least_kept, select_neighbors};
 pub use store::{Store, StoreMut};
 pub use vectors::{ElementQuery, Query, Vectors, half_square};
 
-/// Layer of the hierarchy an element reaches; 0 holds all elements.
+/// The highest layer of an element; layer 0 holds all elements.
 pub type Level = u8;
 
 /// No element is drawn above this level, so an element's upper neighbor lists always fit in one page.
 pub const MAX_LEVEL: Level = 15;
 
-/// Names an element: its place in a build's memory, or its packed block and slot in an index.
-/// `u32::MAX` names none.
+/// The id of an element: its position in a build's memory, or its packed block and slot in an index.
+/// `u32::MAX` is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElementId(pub u32);
 
-/// What a user chooses when creating an index.
+/// The options of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Neighbors an element chooses; layer 0 keeps up to `2 * m`.
@@ -48,25 +48,25 @@ pub struct Params {
     pub ef_construction: usize,
 }
 
-/// An element with its distance, during a search. Candidates order nearest first, ties by element,
-/// so that every order is total and repeatable.
+/// An element with its distance, during a search. Candidates order nearest first, ties by element:
+/// a total and deterministic order.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     /// Distance to the query, estimated from the element's code.
     pub distance: f32,
     /// Half-width of the estimate's bound: the true distance is at least `distance - error`.
     pub error: f32,
-    /// The element measured.
+    /// The element.
     pub element: ElementId,
-    /// False for an element whose rows are all gone: walked through, never a result.
+    /// False for a tombstone: searches traverse it but never return it.
     pub live: bool,
 }
 
 impl Candidate {
-    /// Distance and element as one number, ordered as they are: one comparison instead of two and a branch.
+    /// Distance and element as one number with the same order: one comparison instead of two and a branch.
     #[inline]
     fn key(&self) -> u64 {
-        // As `f32::total_cmp`: of a negative number all other bits are turned over, then the sign, as if unsigned.
+        // As in `f32::total_cmp`: inverts the other bits of a negative number, then the sign, for an unsigned comparison.
         let bits = self.distance.to_bits().cast_signed();
         let ordered = (bits ^ ((bits >> 31).cast_unsigned() >> 1).cast_signed()).cast_unsigned();
         u64::from(ordered ^ 1 << 31) << 32 | u64::from(self.element.0)
@@ -103,8 +103,8 @@ pub fn max_neighbors(m: usize, level: Level) -> usize {
     if level == 0 { 2 * m } else { m }
 }
 
-/// Level drawn from a key: geometric, one element in `m` goes on to the next level.
-/// The same key always gives the same level, so a build is repeatable.
+/// Draws a level from a key: geometric, one element in `m` reaches the next level.
+/// The same key always gives the same level, so builds are deterministic.
 #[must_use]
 pub fn level_of(key: u64, m: usize) -> Level {
     let share = 1.0 / m.max(2) as f64;

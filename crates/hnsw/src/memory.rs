@@ -5,21 +5,21 @@ use crate::{Candidate, ElementId, Level, Store, StoreMut, level_of, max_neighbor
 use std::collections::TryReserveError;
 use std::marker::PhantomData;
 
-/// A free place in a neighbor list; all of them are at its end.
+/// An unused entry of a neighbor list. Unused entries are at its end.
 const NONE: u32 = u32::MAX;
 
-/// A graph in memory. Elements are numbered from 0, and an element's level is drawn from its number.
+/// A graph in memory. Elements are numbered from 0, and the number determines an element's level.
 ///
-/// Lists lie in flat arrays, so that a builder can hand out many of them to be written at the same time.
+/// Lists are stored in flat arrays, so that a builder can write many of them in parallel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryGraph {
     m: usize,
-    /// Places of a list of layer 0: `2 * m`, but where that is a part of another graph.
+    /// The capacity of a list of layer 0: `2 * m`, unless the graph is a part of another.
     ground_capacity: usize,
     levels: Vec<Level>,
     /// The lists of layer 0.
     ground: Vec<u32>,
-    /// The lists of the layers above, `m` places each: an element's lists side by side, from layer 1 up.
+    /// The lists of the layers above, `m` entries each: an element's lists are adjacent, from layer 1 up.
     upper: Vec<u32>,
     /// The number of an element's first list in `upper`.
     upper_start: Vec<u32>,
@@ -28,7 +28,7 @@ pub struct MemoryGraph {
 }
 
 impl MemoryGraph {
-    /// Bytes that a graph of `n` elements takes.
+    /// Bytes of a graph of `n` elements.
     #[must_use]
     pub fn bytes_needed(n: usize, m: usize) -> usize {
         Self::bytes_needed_with(n, m, max_neighbors(m, 0))
@@ -39,7 +39,7 @@ impl MemoryGraph {
         n * per_element + upper_lists(n, m) * m * size_of::<u32>()
     }
 
-    /// A graph of `n` elements, none of them linked, in the order of their numbers.
+    /// A graph of `n` unlinked elements, in the order of their numbers.
     ///
     /// # Errors
     /// If there is not enough memory.
@@ -88,7 +88,7 @@ impl MemoryGraph {
         self.order.extend(0..self.levels.len() as u32);
     }
 
-    /// Places of a list of a layer.
+    /// The capacity of a layer's lists.
     #[inline]
     pub(crate) fn capacity(&self, level: Level) -> usize {
         if level == 0 {
@@ -98,7 +98,7 @@ impl MemoryGraph {
         }
     }
 
-    /// Elements.
+    /// The number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         self.levels.len()
@@ -123,7 +123,7 @@ impl MemoryGraph {
         self.levels[element.0 as usize]
     }
 
-    /// The neighbors of an element on a layer that it reaches.
+    /// The neighbors of an element on one of its layers.
     #[inline]
     #[must_use]
     pub fn neighbors(&self, of: ElementId, level: Level) -> &[u32] {
@@ -136,13 +136,13 @@ impl MemoryGraph {
         filled(list)
     }
 
-    /// Where every search starts; none while no element has been linked.
+    /// The entry point; `None` while no element is linked.
     #[must_use]
     pub fn entry_point(&self) -> Option<(ElementId, Level)> {
         self.entry_point
     }
 
-    /// The elements in the order in which they should lie on pages: neighbors near each other, where the build knows.
+    /// The elements in page order: neighbors near each other, if the build knows them.
     #[must_use]
     pub fn order(&self) -> &[u32] {
         &self.order
@@ -158,7 +158,7 @@ impl MemoryGraph {
         self.levels.capacity() * size_of::<Level>() + numbers * size_of::<u32>()
     }
 
-    /// The graph as a store, for queries of one sort.
+    /// The graph as a store, for one type of query.
     pub fn view<Q: Query>(&self) -> View<'_, Q> {
         View {
             graph: self,
@@ -166,7 +166,7 @@ impl MemoryGraph {
         }
     }
 
-    /// The number of an element's list among those of layer 0, or among those of all layers above.
+    /// The index of an element's list among the lists of layer 0, or of all layers above.
     #[inline]
     pub(crate) fn list(&self, of: ElementId, level: Level) -> usize {
         if level == 0 {
@@ -179,7 +179,7 @@ impl MemoryGraph {
         self.upper_start[of.0 as usize] as usize + usize::from(level) - 1
     }
 
-    /// All lists of layer 0, or of the layers above, to be cut into lists of their capacity and written.
+    /// The entries of all lists of layer 0, or of the layers above, for parallel writing.
     pub(crate) fn lists_mut(&mut self, ground: bool) -> &mut [u32] {
         if ground {
             &mut self.ground
@@ -201,7 +201,7 @@ impl MemoryGraph {
         write_list(&mut lists[start..start + capacity], neighbors);
     }
 
-    /// Sets the order for pages: every element once.
+    /// Sets the page order: every element once.
     pub(crate) fn set_order(&mut self, order: Vec<u32>) {
         debug_assert_eq!(order.len(), self.len());
         self.order = order;
@@ -219,13 +219,13 @@ fn upper_lists(n: usize, m: usize) -> usize {
     (0..n).map(|i| usize::from(level_of(i as u64, m))).sum()
 }
 
-/// The part of a list that is in use.
+/// The used part of a list.
 #[inline]
 pub(crate) fn filled(list: &[u32]) -> &[u32] {
     &list[..list.partition_point(|&neighbor| neighbor != NONE)]
 }
 
-/// Writes neighbors into a list, which has room for them, and frees the rest of it.
+/// Writes neighbors into a list of sufficient capacity, and clears its remaining entries.
 pub(crate) fn write_list(list: &mut [u32], neighbors: impl Iterator<Item = u32>) {
     let mut count = 0;
     for neighbor in neighbors {
@@ -235,7 +235,7 @@ pub(crate) fn write_list(list: &mut [u32], neighbors: impl Iterator<Item = u32>)
     list[count..].fill(NONE);
 }
 
-/// A graph in memory as a store that is searched.
+/// A graph in memory as a searchable store.
 #[derive(Debug)]
 pub struct View<'g, Q> {
     graph: &'g MemoryGraph,
@@ -243,7 +243,7 @@ pub struct View<'g, Q> {
 }
 
 impl<'g, Q> View<'g, Q> {
-    /// The graph seen.
+    /// The graph.
     #[must_use]
     pub fn graph(&self) -> &'g MemoryGraph {
         self.graph
@@ -281,7 +281,7 @@ impl<Q: Query> Store for View<'_, Q> {
 pub struct Insertion<'a, V> {
     /// The graph that grows.
     pub graph: &'a mut MemoryGraph,
-    /// What its elements stand for.
+    /// The vectors of its elements.
     pub vectors: &'a V,
 }
 

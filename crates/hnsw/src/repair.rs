@@ -1,12 +1,12 @@
-//! What vacuum asks: who takes the place of neighbors that are gone.
+//! Repairs neighbor lists for vacuum: replaces neighbors that are gone.
 
 use crate::Candidate;
 
-/// Completes a neighbor list from which dead neighbors were taken, up to `max`: those kept stay, and of those offered
-/// (the dead ones' own neighbors) the ones join that Algorithm 4 accepts beside them.
+/// Completes a neighbor list after removal of dead neighbors, up to `max`: keeps the kept ones, and adds the offered ones
+/// (the neighbors of dead ones) accepted by Algorithm 4.
 ///
-/// Both are sorted nearest first and have no element in common. `between(offered, neighbor)` is the distance of one
-/// offered to one that is in the list. Returns the list, nearest first.
+/// Both are sorted nearest first and disjoint. `between(offered, neighbor)` is the distance between an offered element and
+/// one in the list. Returns the list, nearest first.
 pub fn repair_neighbors(
     kept: &[Candidate],
     offered: &[Candidate],
@@ -18,7 +18,7 @@ pub fn repair_neighbors(
         if neighbors.len() >= max {
             break;
         }
-        // Only neighbors nearer to the base stand in a candidate's way; those further would have come after it.
+        // Only neighbors nearer to the base can reject a candidate; farther ones come after it in Algorithm 4.
         let nearer = neighbors.partition_point(|neighbor| neighbor < candidate);
         let is_diverse = |neighbor: &Candidate| candidate.distance < between(candidate, neighbor);
         if neighbors[..nearer].iter().all(is_diverse) {
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
     use crate::vectors::candidate;
 
-    /// Repairs a list of places on a line, around a base at 0.
+    /// Repairs a list of positions on a line, around a base at 0.
     fn repair(kept: &[f32], offered: &[f32], max: usize) -> Vec<f32> {
         let places = [kept, offered].concat();
         let candidates: Vec<Candidate> = places

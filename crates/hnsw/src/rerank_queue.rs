@@ -1,10 +1,10 @@
-//! From estimates to exact order, measuring as little as possible.
+//! Turns estimates into exact order with as few exact distances as possible.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-/// Hands out what a search found in exact order. Each find comes with a lower bound of its distance; it is measured only
-/// when nothing nearer can be told apart from it without.
+/// Returns the finds of a search in exact order. Each find has a lower bound of its distance; its exact distance is
+/// computed only if the bound does not exceed the nearest exact distance.
 #[derive(Debug)]
 pub struct RerankQueue<F, R> {
     found: BinaryHeap<Reverse<At<F>>>,
@@ -12,18 +12,18 @@ pub struct RerankQueue<F, R> {
     pushed: u64,
 }
 
-/// What to do next.
+/// The caller's next step.
 #[derive(Debug, PartialEq)]
 pub enum Step<F, R> {
-    /// CodeMetric this find, whose distance is at least the bound, and push what it gives.
+    /// Compute exact distances of this find, which are at least the bound, and push its rows.
     Rerank(F, f64),
-    /// Nothing that was found is nearer than this row at this distance.
+    /// This row, at this distance, is the nearest of all.
     Emit(R, f64),
-    /// All that was found has been handed out.
+    /// The queue is empty.
     Empty,
 }
 
-/// Something at a distance; among equals the one pushed first.
+/// An item at a distance; ties in the order of pushing.
 #[derive(Debug)]
 struct At<T> {
     distance: f64,
@@ -64,7 +64,7 @@ impl<F, R> Default for RerankQueue<F, R> {
 }
 
 impl<F, R> RerankQueue<F, R> {
-    /// Forgets everything, keeping the memory.
+    /// Empties the queue and keeps its memory.
     pub fn clear(&mut self) {
         self.found.clear();
         self.measured.clear();
@@ -97,7 +97,7 @@ impl<F, R> RerankQueue<F, R> {
         found.into_iter().chain(measured).min_by(f64::total_cmp)
     }
 
-    /// What to do next.
+    /// The caller's next step.
     pub fn step(&mut self) -> Step<F, R> {
         let bound = self.found.peek().map(|Reverse(found)| found.distance);
         if let Some(Reverse(nearest)) = self.measured.peek()
@@ -112,20 +112,20 @@ impl<F, R> RerankQueue<F, R> {
         }
     }
 
-    /// Bytes that what is in it may take, with the slack of heaps that grow by doubling.
+    /// The maximum bytes for the current contents, as heaps grow by doubling.
     #[must_use]
     pub fn memory(&self) -> usize {
         2 * (self.found.len() * size_of::<At<F>>() + self.measured.len() * size_of::<At<R>>())
     }
 
-    /// Bytes held, whatever they are used for.
+    /// Allocated bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.found.capacity() * size_of::<At<F>>() + self.measured.capacity() * size_of::<At<R>>()
     }
 
     fn at<T>(&mut self, what: T, distance: f64) -> At<T> {
-        // A negative NaN would sort before everything.
+        // A negative NaN would sort first.
         let distance = if distance.is_nan() {
             f64::NAN.abs()
         } else {
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Runs an queue over rows with bounds, measuring when asked; gives the order and how many were measured.
+    /// Runs a queue over rows with bounds; returns the order and the number of exact distances.
     fn run(rows: &[(f64, f64)]) -> (Vec<usize>, usize) {
         let mut queue = RerankQueue::default();
         for (row, &(bound, _)) in rows.iter().enumerate() {

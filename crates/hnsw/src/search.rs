@@ -5,49 +5,49 @@ use crate::{Candidate, ElementId, Level, Store};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// How far a search goes.
+/// The extent of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchOptions {
-    /// How many live elements to find: the size of the dynamic list of nearest neighbors.
+    /// The number of live elements to find: the size of the dynamic list of nearest neighbors.
     pub ef: usize,
-    /// Whether to set aside what is measured but not among the nearest, so that the search can go on from it.
+    /// Keeps candidates that are not among the nearest, so that the search can resume from them.
     pub keep_discarded: bool,
 }
 
-/// Where a greedy descent led.
+/// The result of a greedy descent.
 #[derive(Clone, Copy, Debug)]
 pub struct Descent {
-    /// Where it began.
+    /// The start of the descent.
     pub entry_point: Candidate,
     /// The level of the entry point.
     pub top: Level,
-    /// Where it ended: the nearest that it met.
+    /// The end of the descent: the nearest element met.
     pub nearest: Candidate,
 }
 
-/// What a search has cost since its last `start`.
+/// The cost of a search since its last `start`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Elements measured.
+    /// The number of estimated distances.
     pub evaluations: u64,
-    /// Elements whose neighbors were read.
+    /// The number of elements with their neighbors read.
     pub expansions: u64,
 }
 
-/// A search and its scratch memory, reused from one search to the next.
+/// A search and its scratch memory, which later searches reuse.
 ///
-/// An element that is not live is walked through: it neither counts towards `ef` nor is it found.
+/// Tombstones are traversed: they neither count towards `ef` nor are they found.
 pub struct Search {
     visited: Visited,
-    /// Measured, not yet expanded; nearest on top.
+    /// Estimated, not yet expanded; nearest on top.
     candidates: BinaryHeap<Reverse<Candidate>>,
     /// The `ef` nearest live elements so far; furthest on top.
     nearest: BinaryHeap<Candidate>,
-    /// Measured and not among the nearest; nearest on top. Filled for iterative scans only.
+    /// Estimated and not among the nearest; nearest on top. Filled for iterative scans only.
     discarded: BinaryHeap<Reverse<Candidate>>,
-    /// Those discarded since the heap was last asked: most searches end before anybody wants them in order.
+    /// Candidates not yet pushed to `discarded`: most searches end before their order matters.
     aside: Vec<Reverse<Candidate>>,
-    /// Neighbors of the element being expanded that were not visited before, and their distances.
+    /// Unvisited neighbors of the expanded element, and their distances.
     neighbors: Vec<ElementId>,
     measured: Vec<Candidate>,
     counters: Counters,
@@ -62,7 +62,7 @@ impl Default for Search {
 }
 
 impl Search {
-    /// A search that has not started.
+    /// An idle search.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Search {
         }
     }
 
-    /// Algorithm 5: descends greedily to layer 1, then searches layer 0. Forgets what an earlier search left.
+    /// Algorithm 5: descends greedily to layer 1, then searches layer 0. Discards the state of an earlier search.
     pub fn start<S: Store>(&mut self, store: &mut S, query: &S::Query, options: &SearchOptions) {
         self.counters = Counters::default();
         let descent = self.descend(store, query, 0);
@@ -88,15 +88,15 @@ impl Search {
         };
         self.enter(&[descent.nearest], options);
         if options.keep_discarded {
-            // All elements can be reached from the entry point, not from everywhere.
+            // All elements are reachable from the entry point, but not from every element.
             self.enter(&[descent.entry_point], options);
         }
         self.search_layer(store, query, 0, options);
     }
 
-    /// Goes on from the nearest discarded candidates, up to `ef` of them; false when nothing is left.
+    /// Resumes from the nearest discarded candidates, up to `ef` of them; false if nothing is left.
     ///
-    /// Found by the last `start` or `resume` and not taken: forgotten.
+    /// Drops elements found by the last `start` or `resume` and not taken.
     pub fn resume<S: Store>(
         &mut self,
         store: &mut S,
@@ -104,7 +104,7 @@ impl Search {
         options: &SearchOptions,
     ) -> bool {
         self.nearest.clear();
-        // A live candidate left over is among the discarded too; an element that is not live may be here alone.
+        // A remaining live candidate is among the discarded too; a tombstone may be only here.
         self.candidates.retain(|Reverse(candidate)| !candidate.live);
         while self.nearest.len() < options.ef {
             let Some(candidate) = self.nearest_discarded() else {
@@ -128,7 +128,7 @@ impl Search {
         into.sort_unstable();
     }
 
-    /// Hands out one live discarded candidate, nearest first (when a limit forbids walking on).
+    /// Returns one live discarded candidate, nearest first (for scans that a limit forbids to resume).
     pub fn pop_discarded(&mut self) -> Option<Candidate> {
         std::iter::from_fn(|| self.nearest_discarded()).find(|candidate| candidate.live)
     }
@@ -142,7 +142,7 @@ impl Search {
         self.discarded.pop().map(|Reverse(candidate)| candidate)
     }
 
-    /// Algorithm 2 from `entry`, for those who change the graph: the `ef` nearest live elements of a layer, nearest first.
+    /// Algorithm 2 from `entry`, for inserts and repairs: the `ef` nearest live elements of a layer, nearest first.
     pub fn layer<S: Store>(
         &mut self,
         store: &mut S,
@@ -162,8 +162,8 @@ impl Search {
         self.take_nearest(into);
     }
 
-    /// The greedy part of Algorithms 1 and 5: from the entry point down to the layer above `level`, always on to the
-    /// nearest element. None in an empty graph.
+    /// The greedy part of Algorithms 1 and 5: from the entry point down to the layer above `level`, moving to the nearest
+    /// neighbor. `None` in an empty graph.
     pub fn descend<S: Store>(
         &mut self,
         store: &mut S,
@@ -172,7 +172,7 @@ impl Search {
     ) -> Option<Descent> {
         let (entry_point, top) = self.estimate_entry_point(store, query)?;
         let mut nearest = entry_point;
-        // Kept from layer to layer: what was measured above is no nearer than the nearest.
+        // Kept from layer to layer: elements visited above are no nearer than the nearest.
         self.visited.clear();
         self.visited.insert(nearest.element);
         for layer in (level + 1..=top).rev() {
@@ -191,8 +191,8 @@ impl Search {
         })
     }
 
-    /// Bytes that what was seen since the last `start` may take, with the slack of tables that grow by doubling. Memory that
-    /// an earlier search left does not count: it would have later ones stop early.
+    /// The maximum bytes for the state since the last `start`, as tables grow by doubling. Memory of an earlier search does
+    /// not count: it would make later ones stop early.
     #[must_use]
     pub fn memory(&self) -> usize {
         let discarded = self.discarded.len() + self.aside.len();
@@ -200,7 +200,7 @@ impl Search {
         self.visited.memory() + 2 * candidates * size_of::<Candidate>()
     }
 
-    /// Bytes held, whatever they are used for.
+    /// Allocated bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
         let candidates = self.candidates.capacity()
@@ -223,7 +223,7 @@ impl Search {
         (self.nearest.len(), self.discarded.len() + self.aside.len())
     }
 
-    /// What the search has cost since its last `start`.
+    /// The cost of the search since its last `start`.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
@@ -271,7 +271,7 @@ impl Search {
                 .is_none_or(|furthest| candidate > furthest)
     }
 
-    /// Makes a measured element a candidate for expansion and, if it is live, for the result.
+    /// Makes an element a candidate for expansion and, if it is live, for the result.
     #[inline]
     fn admit(&mut self, candidate: Candidate, options: &SearchOptions) {
         self.candidates.push(Reverse(candidate));
@@ -291,7 +291,7 @@ impl Search {
         }
     }
 
-    /// Measures the unvisited neighbors of an element in one batch, into `self.measured`.
+    /// Estimates the distances of an element's unvisited neighbors in one batch, into `self.measured`.
     #[inline]
     fn estimate_neighbors<S: Store>(
         &mut self,
@@ -326,7 +326,7 @@ impl Search {
             && self.aside.try_reserve(neighbors).is_ok()
     }
 
-    /// The entry point with its distance. Asked for again if it went away in between, as vacuum may have moved it.
+    /// The entry point with its distance. Reads the entry point again if it vanished, as vacuum may have moved it.
     fn estimate_entry_point<S: Store>(
         &mut self,
         store: &mut S,

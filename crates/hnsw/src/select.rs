@@ -1,11 +1,11 @@
-//! Algorithm 4: which neighbors to keep.
+//! Algorithm 4: selects neighbors.
 
 use crate::Candidate;
 
 /// Algorithm 4: keeps a candidate if it is nearer to the base than to every neighbor kept before it, up to `max`.
 ///
 /// `candidates` are sorted nearest first; `between(i, j)` is the distance between two of them, by position.
-/// What is kept is appended to `into`, nearest first.
+/// Appends the kept candidates to `into`, nearest first.
 pub fn select_neighbors(
     candidates: &[Candidate],
     max: usize,
@@ -24,7 +24,7 @@ pub fn select_neighbors(
     into.extend(kept.into_iter().map(|i| candidates[i]));
 }
 
-/// Algorithm 4's `keepPrunedConnections`: fills a selection up to `max` with the nearest that were left out.
+/// Algorithm 4's `keepPrunedConnections`: fills a selection up to `max` with the nearest rejected candidates.
 ///
 /// A new element fills all its places, a list that ran over as many as `least_kept` says. Without that, lists shrink to
 /// very few where the nearest of a base are near to everything: long vectors by inner product, short ones by L2.

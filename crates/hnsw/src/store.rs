@@ -1,24 +1,24 @@
-//! What the algorithm asks of a place where a graph is kept.
+//! The interface between the algorithms and the storage of a graph.
 
 use crate::{Candidate, ElementId, Level};
 
-/// A place where a graph is kept: a build's memory or an index's pages.
+/// The storage of a graph: a build's memory or an index's pages.
 ///
 /// Methods take `&mut self` because a store on pages keeps hints and buffers of its own.
 pub trait Store {
-    /// What elements are measured against.
+    /// The query of distance estimates.
     type Query;
 
-    /// The element where every search starts and its level; none in an empty graph.
+    /// The entry point and its level; `None` in an empty graph.
     fn entry_point(&mut self) -> Option<(ElementId, Level)>;
 
     /// Appends the neighbors of an element at a level; nothing if the element is gone.
     fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>);
 
-    /// Appends the elements measured against the query, in any order; elements that are gone are left out.
+    /// Appends the elements with estimated distances to the query, in any order, without elements that are gone.
     fn estimate(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>);
 
-    /// Says that the neighbors of this element may be wanted soon.
+    /// Prefetches the neighbors of this element.
     #[inline]
     fn prepare(&mut self, _next: ElementId) {}
 }
@@ -27,7 +27,7 @@ pub trait Store {
 pub trait StoreMut: Store {
     /// Chooses up to `max` neighbors for what `query` stands for from the candidates (sorted nearest first): by Algorithm
     /// 4, then the nearest of the rest.
-    /// Those that are not live are left out: vacuum is about to take them away.
+    /// Tombstones are left out: vacuum is about to remove them.
     fn select(
         &mut self,
         query: &Self::Query,
@@ -35,16 +35,16 @@ pub trait StoreMut: Store {
         max: usize,
     ) -> Vec<Candidate>;
 
-    /// Gives what `query` stands for to an element that has the same code, if one of the candidates has.
+    /// Adds the row of `query` to a candidate with the same code, if there is one.
     fn absorb(&mut self, query: &Self::Query, candidates: &[Candidate]) -> bool;
 
-    /// Adds the element that `query` stands for, with its neighbors from layer 0 up.
+    /// Adds the element of `query`, with its neighbors from layer 0 up.
     fn add(&mut self, query: &Self::Query, neighbors: &[Vec<Candidate>]) -> ElementId;
 
     /// Offers `new` as a neighbor of `of`, which keeps at most `max_neighbors` by Algorithm 4. True if it keeps `new`.
     fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32) -> bool;
 
-    /// Has one of the chosen, sorted nearest first, link to `new` on a layer, though none of them wants to.
+    /// Forces `new` into the list of one of the chosen neighbors (sorted nearest first), after selection rejected it in all.
     fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId);
 
     /// Makes the element the entry point if there is none, or one of a lower level.

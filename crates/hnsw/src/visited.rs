@@ -5,10 +5,10 @@ use crate::ElementId;
 const NONE: u32 = u32::MAX;
 const SMALLEST: usize = 1 << 12;
 
-/// Elements seen by a search: an open-addressed table, kept from one search to the next.
+/// The elements visited by a search: an open-addressed table, reused by later searches.
 ///
-/// Never more than half full, so a probe is one or two steps. (A table of a usual search fits in the first-level
-/// cache, and wiping it costs less than the wider entries that an epoch would ask for.)
+/// At most half full, so a probe takes one or two steps. (The table of a usual search fits in the first-level cache, and
+/// clearing it costs less than the wider entries of an epoch scheme.)
 pub(crate) struct Visited {
     slots: Vec<u32>,
     used: usize,
@@ -24,8 +24,8 @@ impl Visited {
         }
     }
 
-    /// Forgets all elements. A table that one long search has blown up shrinks again over the next few,
-    /// or each of them would pay for wiping it.
+    /// Removes all elements. A table enlarged by one long search shrinks over the next few, which would otherwise pay for
+    /// clearing it.
     pub(crate) fn clear(&mut self) {
         if self.used == 0 {
             return;
@@ -39,7 +39,7 @@ impl Visited {
         self.used = 0;
     }
 
-    /// Adds an element; false if it was there.
+    /// Adds an element; false if it was present.
     #[inline]
     pub(crate) fn insert(&mut self, element: ElementId) -> bool {
         let place = self.place_of(element.0);
@@ -66,21 +66,21 @@ impl Visited {
         true
     }
 
-    /// Bytes that the elements seen may take: a table that has just grown is a quarter full.
+    /// The maximum bytes for the visited elements: a table is a quarter full after growing.
     pub(crate) fn memory(&self) -> usize {
         4 * self.used * size_of::<u32>()
     }
 
-    /// Bytes held.
+    /// Allocated bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.slots.len() * size_of::<u32>()
     }
 
-    /// Where the element is, or the free slot where it goes.
+    /// The slot of the element, or the free slot for it.
     #[inline]
     fn place_of(&self, element: u32) -> usize {
         let mask = self.slots.len() - 1;
-        // Fibonacci hashing: the high bits of the product depend on all bits of the id, block and slot alike.
+        // Fibonacci hashing: the high bits of the product depend on all bits of the id, of block and slot alike.
         let mut place = (element.wrapping_mul(0x9E37_79B1) >> self.shift) as usize;
         while self.slots[place & mask] != element && self.slots[place & mask] != NONE {
             place += 1;

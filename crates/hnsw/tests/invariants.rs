@@ -26,12 +26,12 @@ fn any_params() -> impl Strategy<Value = Params> {
     (2..12_usize, 4..48_usize).prop_map(|(m, ef_construction)| Params { m, ef_construction })
 }
 
-/// One element, a few, more than most sets have.
+/// Values of k: one, a few, more than most sets hold.
 fn any_ef() -> impl Strategy<Value = usize> {
     prop_oneof![Just(1), 2..20_usize, 20..400_usize]
 }
 
-/// A graph in which some elements are not live.
+/// A graph with tombstones.
 struct WithDead<'a> {
     graph: &'a MemoryGraph,
     floats: &'a Floats,
@@ -66,7 +66,7 @@ impl Store for WithDead<'_> {
     }
 }
 
-/// Elements that are not live, and a query, drawn by a seed.
+/// Tombstones and a query, drawn by a seed.
 fn draw(floats: &Floats, seed: u64) -> (BTreeSet<u32>, Vec<f32>) {
     let mut random = Random(seed);
     let one_in = 1 + random.below(6);
@@ -100,7 +100,7 @@ proptest! {
     #[test]
     fn insertion_keeps_neighbors_within_capacity(floats in any_floats(), params in any_params()) {
         let mut flaws = insert_all(&floats, &params).flaws();
-        // Pruning may cut an element off, which the builders mend at their end.
+        // Pruning may disconnect an element; builders repair this in their last pass.
         flaws.retain(|finding| finding.flaw != Flaw::Unreachable);
         prop_assert_eq!(flaws, []);
     }
@@ -291,7 +291,7 @@ fn progress_ends_at_the_number_of_elements() {
     assert_eq!(watch.done.load(Ordering::Relaxed), 500);
 }
 
-/// A store whose entry point vacuum takes away while a search looks at it.
+/// A store whose entry point vanishes during a search, as if vacuum removed it.
 struct Moving {
     entry_points: Vec<u32>,
     gone: u32,

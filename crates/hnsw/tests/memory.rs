@@ -1,4 +1,4 @@
-//! A build takes no more memory than it announces. (The only test of this binary: it counts all that is allocated.)
+//! A build allocates no more memory than announced. (The only test of this binary: it counts all allocations.)
 #![expect(unsafe_code, reason = "an allocator that counts")]
 
 mod sets;

@@ -1,4 +1,4 @@
-//! How many of the true nearest a search over a graph finds.
+//! The recall of searches over a graph.
 
 mod sets;
 
@@ -11,7 +11,7 @@ const PARAMS: Params = Params {
     ef_construction: 64,
 };
 
-/// recall@10 of searches with `ef`, by exact distances: it tells of the graph alone.
+/// recall@10 of searches with `ef`, by exact distances: it depends on the graph alone.
 fn recall(graph: &MemoryGraph, floats: &Floats, queries: &Floats, ef: usize) -> f64 {
     let options = SearchOptions {
         ef,

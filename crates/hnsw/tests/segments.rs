@@ -1,4 +1,4 @@
-//! Laws of the build by segments, whole and in cells, and its recall against insertion in batches.
+//! Laws of the build by leaves, whole and in cells, and its recall against insertion in batches.
 
 mod sets;
 
@@ -38,7 +38,7 @@ fn subset(codes: &CodeSet, ids: &[u32]) -> CodeSet {
     subset
 }
 
-/// A graph built in cells: what a build with little memory keeps in files, kept in memory.
+/// A graph built in cells, with the temporary files of such a build in memory.
 #[derive(Debug, PartialEq)]
 struct InCells {
     capacity: usize,
@@ -61,7 +61,7 @@ impl Stretches for InCells {
     }
 }
 
-/// Names the elements of an `InCells` and measures them by a function.
+/// The elements of an `InCells`, with distances by a function.
 struct Searched<'a>(&'a InCells);
 
 impl Store for Searched<'_> {
@@ -211,7 +211,7 @@ fn assemble(
     Ok(graph)
 }
 
-/// Shapes of the list that the other builder's tests do not have.
+/// Further shapes of sets.
 fn more_sets() -> Vec<Floats> {
     let zeros = Floats {
         dimensions: 3,

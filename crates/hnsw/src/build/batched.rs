@@ -1,9 +1,8 @@
 //! Insertion in batches: no locks, and the same graph for any number of threads.
 //!
-//! A batch searches the graph as the batches before it left it, in parallel, and every element of it chooses its
-//! neighbors. Then the links back are grouped by target and each target's list is written by one task. Elements of one
-//! batch do not find each other; as a batch is a small share of the graph before it and a random sample of all
-//! elements, that costs next to nothing.
+//! The elements of a batch search the graph of the earlier batches in parallel and choose their neighbors. Then the links
+//! back are grouped by target, and one task writes each target's list. Elements of one batch do not find each other: a
+//! batch is a small fraction of the graph and a random sample of all elements, so the loss is negligible.
 
 use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
@@ -16,7 +15,7 @@ use crate::{
 use rayon::prelude::*;
 use std::cmp::Reverse;
 
-/// A batch is at most this share of the elements before it.
+/// The maximum size of a batch, as a fraction of the elements before it.
 const SHARE: usize = 16;
 
 /// Bounds the memory of a batch's links.
@@ -25,7 +24,7 @@ const LARGEST: usize = 1 << 14;
 /// Builds the graph of all `vectors`, in the rayon pool of the caller.
 ///
 /// # Errors
-/// When the watch says stop, or when there is no memory for the graph.
+/// If the watch says stop, or if memory for the graph runs out.
 pub fn batched<V: Vectors>(
     vectors: &V,
     params: &Params,
@@ -49,8 +48,8 @@ pub fn batched<V: Vectors>(
     Ok(graph)
 }
 
-/// Highest levels first, so that the upper layers are complete before most searches descend through them. Within a
-/// level at random: elements that came in a sorted order would miss their nearest, who are in the same batch.
+/// Highest levels first, so that the upper layers are complete before most searches descend through them. Random within a
+/// level: sorted input would put an element's nearest into its own batch, where it misses them.
 fn insertion_order(graph: &MemoryGraph) -> Result<Vec<ElementId>, Stopped> {
     let mut order = Vec::new();
     order.try_reserve_exact(graph.len())?;
@@ -59,7 +58,7 @@ fn insertion_order(graph: &MemoryGraph) -> Result<Vec<ElementId>, Stopped> {
     Ok(order)
 }
 
-/// What all tasks of a build share.
+/// The shared state of a build's tasks.
 struct Builder<'a, V> {
     vectors: &'a V,
     params: &'a Params,
@@ -74,14 +73,14 @@ struct Scratch {
     selected: Vec<Candidate>,
 }
 
-/// The neighbors that a new element chose on one layer.
+/// A new element's chosen neighbors on one layer.
 struct Chosen {
     element: ElementId,
     level: Level,
     neighbors: Vec<Candidate>,
 }
 
-/// A link back to a new element, to be entered in a list of the graph.
+/// A link back to a new element, for a list of the graph.
 #[derive(Clone, Copy)]
 struct Link {
     list: u32,

@@ -1,13 +1,12 @@
-//! A build when what it takes does not fit in memory: one cell of the vectors at a time.
+//! A build with little memory: one cell of the vectors at a time.
 //!
-//! The vectors are divided into cells, each vector in the two cells nearest to it (`Cells`). A cell is brought into
-//! memory and a graph is built of it alone (`by_segments`, `by_insertion`). What leaves the cell is the list of each of
-//! its elements, with distances, and from there on no codes are needed: a vector's lists of both cells become one, the
-//! nearest of all (`join`). Then `connect_stretches` makes sure that everything can be reached, reading a stretch of
-//! lists at a time. The upper layers are built the same way, but from the layer on that fits in memory as a whole
-//! (`Plan::whole_from`) it is; their lists always are in memory (`UpperLayers`).
+//! Each vector joins the two nearest cells (`Cells`). One cell at a time is read into memory, and its graph is built alone
+//! (`by_segments`, `by_insertion`). The output is a list with distances for each element, so later steps need no codes:
+//! `join` merges the lists of a vector's cells and keeps the nearest. `connect_stretches` then makes every element
+//! reachable, reading a range of lists at a time. Upper layers are built in the same way, but as a whole from the lowest
+//! layer that fits in memory (`Plan::whole_from`); their lists are always in memory (`UpperLayers`).
 //!
-//! Who calls keeps codes and lists meanwhile, in memory or in files; nothing here reads or writes any.
+//! The caller stores codes and lists, in memory or in files; nothing here reads or writes files.
 
 use super::connect::connect_by_links;
 use super::merge::{Lists, Neighbor, fill, link_back};
@@ -19,52 +18,52 @@ use crate::{Candidate, ElementId, Level, MAX_LEVEL, MemoryGraph, Params, max_nei
 use quantize::CodeSet;
 use rayon::prelude::*;
 
-/// Cells that a vector is in.
+/// The number of cells per vector.
 pub const CELLS_OF_A_VECTOR: usize = 2;
 
-/// Vectors of a cell, whatever they take: with less a cell would be little more than a few leaves.
+/// The minimum vectors of a cell: a smaller cell would hold only a few leaves.
 const SMALLEST_CELL: usize = 4096;
 
-/// Bytes of a cell, however little memory there is. (Of 16 MB, where vectors have 384 dimensions, recall at 40 candidates
-/// is .01 below that of a build in memory; of 4 MB it is .02.)
+/// The minimum bytes of a cell, even if memory is smaller. (With 384 dimensions, cells of 16 MB lower recall at 40
+/// candidates by .01 compared with a build in memory, cells of 4 MB by .02.)
 const SMALLEST_CELL_BYTES: usize = 24 << 20;
 
-/// Vectors of the sample that cells are chosen by: so many for each, and so many at least.
+/// The sample for choosing cells: vectors per cell, and a minimum.
 const SAMPLE_OF_A_CELL: usize = 64;
 const SMALLEST_SAMPLE: usize = 4096;
 
-/// How the graph of a cell is built.
+/// The method of building a cell's graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// By all pairs of leaves, over the codes of a build.
     Segments,
-    /// By insertion in batches, over whatever distances there are.
+    /// By insertion in batches, for any metric.
     Insertion,
 }
 
-/// How a build fits into memory.
+/// A plan for a build within its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Cells to divide the vectors into.
     pub cells: usize,
-    /// Vectors of a cell at most: one that came out larger has to be divided again.
+    /// The maximum vectors of a cell: a larger one is divided again.
     pub largest_cell: usize,
-    /// The lowest layer that is built of all its elements at once, 1 at least.
+    /// The lowest layer built as a whole, at least 1.
     pub whole_from: Level,
-    /// Bytes that remain for one cell, or for anything else that is done before or after.
+    /// Bytes left for one cell, or for the steps before and after.
     pub room: usize,
 }
 
-/// What a build is to be planned for.
+/// The input of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
     /// Vectors.
     pub n: usize,
-    /// Of each.
+    /// Dimensions of each vector.
     pub dimensions: usize,
-    /// How the graph of a cell is built.
+    /// The method of building a cell's graph.
     pub method: Method,
-    /// Bytes that a vector of a cell takes in memory: its codes and whatever goes with them.
+    /// Bytes of a cell's vector in memory, codes and bookkeeping included.
     pub bytes_of_vector: usize,
     /// Options of the index.
     pub params: Params,
@@ -73,8 +72,7 @@ pub struct Task {
 impl Task {
     /// Plans the build within `budget` bytes, in this rayon pool.
     ///
-    /// Four bytes for each vector, the lists of the upper layers and a cell of some size are needed in any case: a budget
-    /// too small for that is overdrawn by as much.
+    /// The minimum is four bytes per vector, the lists of the upper layers and one minimal cell; a smaller budget is exceeded.
     #[must_use]
     pub fn plan(&self, budget: usize) -> Plan {
         let fixed = self.n * size_of::<u32>() + UpperLayers::bytes_needed(self.n, self.params.m);
@@ -83,7 +81,7 @@ impl Task {
         let bytes = for_cell.max(SMALLEST_CELL_BYTES);
         let largest_cell =
             (bytes / self.bytes_of_cell_vector()).clamp(SMALLEST_CELL, self.n.max(SMALLEST_CELL));
-        // Cells come out of different sizes: with room for one half more than the average, few have to be divided again.
+        // Cell sizes vary: with room for one half more than the average, few cells are divided again.
         let cells = (CELLS_OF_A_VECTOR * self.n).div_ceil(largest_cell * 2 / 3);
         let share_of_layer = |level: u8| self.params.m.max(2).saturating_pow(level.into());
         let fits = |level: &u8| self.n / share_of_layer(*level) <= largest_cell;
@@ -116,12 +114,12 @@ impl Task {
     }
 }
 
-/// What vectors are divided into cells by.
+/// The centers of the cells.
 #[derive(Debug)]
 pub struct Cells(Leaders);
 
 impl Cells {
-    /// Vectors of a sample that so many cells are chosen by.
+    /// The size of the sample for `count` cells.
     #[must_use]
     pub fn sample_size(cells: usize) -> usize {
         (cells * SAMPLE_OF_A_CELL).max(SMALLEST_SAMPLE)
@@ -136,13 +134,13 @@ impl Cells {
         Ok(Self(Leaders::choose(sample, &ids, count, watch)?))
     }
 
-    /// How many there are.
+    /// The number of cells.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The `cells` nearest to each vector (no more than there are), nearest first, one vector after the other.
+    /// The `cells` nearest to each vector (or all, if fewer), nearest first, one vector after the other.
     ///
     /// # Errors
     /// When the watch says stop, or when there is no memory.
@@ -163,7 +161,7 @@ fn all_ids(codes: &CodeSet) -> Result<Vec<u32>, Stopped> {
     Ok(ids)
 }
 
-/// A layer of a cell: its elements in an order in which those near each other are together, and the list of each.
+/// A layer of a cell: its elements, ordered so that near ones are adjacent, and their lists.
 #[derive(Debug)]
 pub struct Layer {
     order: Vec<u32>,
@@ -171,7 +169,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Elements, named by their place in the cell, with their neighbors, nearest first.
+    /// Elements, by position in the cell, with their neighbors, nearest first.
     pub fn lists(&self) -> impl Iterator<Item = (u32, &[Neighbor])> {
         (0..)
             .zip(&self.order)
@@ -179,7 +177,7 @@ impl Layer {
     }
 }
 
-/// The graph of one layer of a cell, or of the whole of a layer, by segments. For L2 and inner products.
+/// The graph of one layer of a cell, or of a whole layer, by leaves. For L2 and inner products.
 ///
 /// # Errors
 /// When the watch says stop, or when there is no memory.
@@ -214,7 +212,7 @@ pub fn by_segments(
     })
 }
 
-/// The same by insertion, for any measure.
+/// The same by insertion, for any metric.
 ///
 /// # Errors
 /// When the watch says stop, or when there is no memory.
@@ -244,24 +242,24 @@ pub fn by_insertion<V: Vectors>(
     })
 }
 
-/// Makes one list of those that an element got in its cells: the nearest of all, each once.
+/// Merges an element's lists from its cells: the nearest of all, without duplicates.
 pub fn join(near: &mut Vec<Neighbor>, capacity: usize) {
     near.sort_unstable_by_key(|near| candidate(near.distance, near.element));
     near.dedup_by_key(|near| near.element);
     near.truncate(capacity);
 }
 
-/// The lists of all layers above the ground, of the few elements that are there.
+/// The lists of all layers above 0, for the few elements there.
 #[derive(Debug)]
 pub struct UpperLayers {
-    /// In ascending order.
+    /// The elements, in ascending order.
     elements: Vec<u32>,
-    /// Its ground is layer 1.
+    /// A graph whose lowest layer is layer 1.
     graph: MemoryGraph,
 }
 
 impl UpperLayers {
-    /// Bytes of those of a build of `n` elements, about.
+    /// The approximate bytes for a build of `n` elements.
     #[must_use]
     pub fn bytes_needed(n: usize, m: usize) -> usize {
         let elements = n.div_ceil(m.max(2));
@@ -269,10 +267,10 @@ impl UpperLayers {
             + MemoryGraph::bytes_needed_with(elements, m, m)
     }
 
-    /// Those of these elements, in ascending order, and the level of each, 1 at least. No lists yet.
+    /// Empty lists for these elements (in ascending order) and their levels (at least 1).
     ///
     /// # Errors
-    /// When there is no memory.
+    /// If memory runs out.
     pub fn try_new(elements: Vec<u32>, levels: &[Level], m: usize) -> Result<Self, Stopped> {
         let mut below = Vec::new();
         below.try_reserve_exact(levels.len())?;
@@ -284,7 +282,7 @@ impl UpperLayers {
         Ok(Self { elements, graph })
     }
 
-    /// The elements and the level of each.
+    /// The elements and their levels.
     pub fn elements(&self) -> impl Iterator<Item = (u32, Level)> {
         let level = |place: u32| self.graph.level(ElementId(place)) + 1;
         self.elements
@@ -293,7 +291,7 @@ impl UpperLayers {
             .map(move |(&element, place)| (element, level(place)))
     }
 
-    /// The level of an element, 0 if it is not among these.
+    /// The level of an element, 0 if it is not an upper element.
     #[must_use]
     pub fn level(&self, element: u32) -> Level {
         self.place(element)
@@ -307,7 +305,7 @@ impl UpperLayers {
         places.map(|&place| self.elements[place as usize])
     }
 
-    /// Sets the neighbors of an element on one of its layers; those that are not on it are left out.
+    /// Sets the neighbors of an element on one of its layers, without those not on this layer.
     pub fn set_neighbors(
         &mut self,
         element: u32,
@@ -332,7 +330,7 @@ impl UpperLayers {
         connect_by_links(&mut self.graph, watch)
     }
 
-    /// The highest element, where every search starts, and its level.
+    /// The entry point, an element of the highest level, and its level.
     #[must_use]
     pub fn entry_point(&self) -> Option<(u32, Level)> {
         let (place, level) = self.graph.entry_point()?;

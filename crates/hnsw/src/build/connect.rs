@@ -1,10 +1,10 @@
-//! The last pass of a build: whatever cannot be reached from the entry point is linked to something that can.
+//! The last pass of a build: links every unreachable element to a reachable one.
 
 use super::{Stopped, Vectors, Watch};
 use crate::vectors::ElementQuery;
 use crate::{ElementId, Level, MemoryGraph, Search};
 
-/// How many reachable elements are looked at, to find the nearest with room for one more neighbor.
+/// The number of reachable elements examined for the nearest one with a free entry in its list.
 const EF: usize = 32;
 
 /// Makes every element of every layer reachable from the entry point over the links of that layer alone.
@@ -20,12 +20,12 @@ pub(crate) fn connect<V: Vectors>(
     })
 }
 
-/// The same without vectors: what is near to an element is found over its own links.
+/// The same without vectors: nearby elements are found over an element's own links.
 pub(super) fn connect_by_links(graph: &mut MemoryGraph, watch: &Watch) -> Result<(), Stopped> {
     connect_by(graph, watch, reached_over_links)
 }
 
-/// `near` finds elements reached, nearest first; never none.
+/// `near` returns reached elements, nearest first; at least one.
 fn connect_by(
     graph: &mut MemoryGraph,
     watch: &Watch,
@@ -34,7 +34,7 @@ fn connect_by(
     let Some((entry_point, top)) = graph.entry_point() else {
         return Ok(());
     };
-    // From above, as the search for a place on a layer comes through the layers above it.
+    // From the top layer down, as the search for a link on a layer descends through the layers above it.
     for level in (0..=top).rev() {
         let mut reached = Reached::try_new(graph.len())?;
         reached.walk(graph, entry_point, level);
@@ -50,7 +50,7 @@ fn connect_by(
     Ok(())
 }
 
-/// Elements that can be reached on a layer.
+/// The reachable elements of a layer.
 struct Reached {
     elements: Vec<bool>,
     to_expand: Vec<ElementId>,
@@ -71,7 +71,7 @@ impl Reached {
         self.elements[element.0 as usize]
     }
 
-    /// Adds an element and all that can be reached from it.
+    /// Adds an element and all elements reachable from it.
     fn walk(&mut self, graph: &MemoryGraph, from: ElementId, level: Level) {
         self.add(from);
         while let Some(element) = self.to_expand.pop() {
@@ -89,7 +89,7 @@ impl Reached {
     }
 }
 
-/// Gives `element` to the nearest reached element with room, or else to the nearest reached of all.
+/// Links `element` from the nearest reached element with a free entry, or else from the nearest reached of all.
 fn link(graph: &mut MemoryGraph, near: &[ElementId], element: ElementId, level: Level) {
     let capacity = graph.capacity(level);
     let roomy = near
@@ -99,7 +99,7 @@ fn link(graph: &mut MemoryGraph, near: &[ElementId], element: ElementId, level: 
         push(graph, by, level, element);
         return;
     }
-    // The new link takes the place of another, whose target is reached through the new neighbor from now on.
+    // The new link replaces another, whose target becomes reachable through the new neighbor.
     let by = near[0];
     let mut neighbors = graph.neighbors(by, level).to_vec();
     let displaced = neighbors.pop().expect("a full list is not empty");
@@ -108,7 +108,7 @@ fn link(graph: &mut MemoryGraph, near: &[ElementId], element: ElementId, level: 
     push(graph, element, level, ElementId(displaced));
 }
 
-/// Elements reached, nearest to `element` first; never empty.
+/// Reached elements, nearest to `element` first; never empty.
 fn reached_near<V: Vectors>(
     graph: &MemoryGraph,
     vectors: &V,
@@ -134,7 +134,7 @@ fn reached_near<V: Vectors>(
     near
 }
 
-/// Elements reached, fewest links away from `element` first; never empty.
+/// Reached elements, fewest links away from `element` first; never empty.
 fn reached_over_links(
     graph: &MemoryGraph,
     reached: &Reached,
@@ -162,8 +162,8 @@ fn reached_over_links(
     found
 }
 
-/// Adds a neighbor; a full list gives up its last. That is the list of an element that was not reached before, so no
-/// way leads over the link given up.
+/// Adds a neighbor; a full list drops its last. The list belongs to an element unreached so far, so no path uses the
+/// dropped link.
 fn push(graph: &mut MemoryGraph, of: ElementId, level: Level, new: ElementId) {
     let mut neighbors = graph.neighbors(of, level).to_vec();
     if neighbors.contains(&new.0) {

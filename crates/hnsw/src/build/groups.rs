@@ -1,10 +1,10 @@
-//! Items sorted into groups: counted, then laid side by side.
+//! Items sorted into groups by counting.
 
 use super::{Stopped, try_filled};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The items of each group, in the order in which they came.
+/// The items of each group, in input order.
 pub(super) struct Groups<T> {
     groups_per_part: usize,
     parts: Vec<Part<T>>,
@@ -12,14 +12,14 @@ pub(super) struct Groups<T> {
 
 /// The groups of a range, made by one task.
 struct Part<T> {
-    /// Where each group starts in `items`, and where the last one ends.
+    /// The start of each group in `items`, and the end of the last one.
     starts: Vec<u32>,
     items: Vec<T>,
 }
 
 impl<T: Copy + Default + Send + Sync> Groups<T> {
-    /// Groups items by number. Each task reads all of them and keeps those of its own range of groups: no task waits
-    /// for another, and the result does not depend on how many there are.
+    /// Groups items by number. Each task reads all items and keeps those of its own range of groups: no task waits for another,
+    /// and the result is independent of the number of tasks.
     pub(super) fn collect<I: Iterator<Item = (u32, T)>>(
         count: usize,
         items: impl Fn() -> I + Sync,

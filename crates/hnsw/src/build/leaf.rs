@@ -1,8 +1,8 @@
-//! The second step of a build by segments: neighbors within a leaf, chosen from the distances of all its pairs.
+//! The second step of a build by leaves: neighbors within a leaf, chosen from the distances of all its pairs.
 //!
-//! One task a leaf, and each writes its own part of `Chosen` alone. A chosen neighbor is written as how many rows it
-//! lies ahead of or behind the vector that chose it, which takes two bytes instead of the eight of an id and a
-//! distance; the distance is measured again when the choices of a vector's leaves come together.
+//! One task per leaf; each writes its own part of `Chosen`. A chosen neighbor is stored as the difference between its row
+//! and the choosing row: two bytes instead of eight for an id and a distance. `merge` computes the distance again when it
+//! merges the choices of a vector's leaves.
 
 use super::partition::Leaves;
 use super::per_thread::PerThread;
@@ -10,22 +10,22 @@ use super::{Stopped, Watch, try_filled};
 use quantize::{AllPairs, CodeSet};
 use rayon::prelude::*;
 
-/// How many neighbors a leaf looks at, and how many it may propose, for each of its vectors.
+/// The number of neighbors that a leaf considers, and may propose, for each of its vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) nearest: usize,
     pub(super) kept: usize,
 }
 
-/// What each row has chosen, in the order of the rows of all leaves.
+/// The neighbors chosen by each row, in the order of the rows of all leaves.
 pub(super) struct Chosen {
     kept: usize,
-    /// From a row to its neighbors; zero where there is none.
+    /// Offsets from a row to its neighbors; zero for an unused entry.
     steps: Vec<i16>,
 }
 
 impl Chosen {
-    /// The neighbors that a row has chosen, as rows.
+    /// The rows of a row's chosen neighbors.
     #[inline]
     pub(super) fn neighbors(&self, row: u32) -> impl Iterator<Item = u32> {
         let steps = &self.steps[row as usize * self.kept..(row as usize + 1) * self.kept];
@@ -36,7 +36,7 @@ impl Chosen {
     }
 }
 
-/// Lets every leaf choose. `done` is told of the rows of each.
+/// Chooses neighbors in every leaf. Calls `done` with the rows of each.
 pub(super) fn choose_in_leaves(
     codes: &CodeSet,
     leaves: &Leaves,

@@ -1,7 +1,7 @@
-//! The third step of a build by segments: what the leaves have chosen becomes one list for each element.
+//! The third step of a build by leaves: merges the choices of the leaves into one list per element.
 //!
-//! Elements are visited in the order of their leaves, so that the codes they are measured by are still in the caches.
-//! A place is an element's position in that order.
+//! Elements are visited in the order of their leaves, so that the codes of their neighbors are still in the caches. A place
+//! is an element's position in this order.
 
 use super::groups::Groups;
 use super::leaf::Chosen;
@@ -15,12 +15,12 @@ use crate::{Candidate, ElementId};
 use quantize::CodeSet;
 use rayon::prelude::*;
 
-/// A neighbor and how far away it is.
+/// A neighbor and its distance.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Neighbor {
     /// The neighbor.
     pub element: u32,
-    /// How far away.
+    /// The distance.
     pub distance: f32,
 }
 
@@ -50,7 +50,7 @@ impl Lists {
         &self.entries[place * self.width..][..usize::from(self.lengths[place])]
     }
 
-    /// All lists, to be written side by side.
+    /// All lists, for parallel writing.
     pub(super) fn each_mut(&mut self) -> impl Iterator<Item = (&mut [Neighbor], &mut u16)> {
         self.entries
             .chunks_exact_mut(self.width)
@@ -58,7 +58,7 @@ impl Lists {
     }
 }
 
-/// Writes candidates into a list that has room for them.
+/// Writes candidates into a list of sufficient capacity.
 pub(super) fn fill(entries: &mut [Neighbor], length: &mut u16, candidates: &[Candidate]) {
     for (entry, candidate) in entries.iter_mut().zip(candidates) {
         *entry = Neighbor {
@@ -69,7 +69,7 @@ pub(super) fn fill(entries: &mut [Neighbor], length: &mut u16, candidates: &[Can
     *length = candidates.len() as u16;
 }
 
-/// Elements that one task visits.
+/// Elements per task.
 const TASK: usize = 64;
 
 struct Scratch {
@@ -90,7 +90,7 @@ impl Default for Scratch {
     }
 }
 
-/// Brings together what the leaves of each element have chosen, and chooses up to `m` neighbors from it.
+/// Merges the choices of each element's leaves, and selects up to `m` neighbors from them.
 pub(super) fn choose_forward(
     codes: &CodeSet,
     leaves: &Leaves,
@@ -126,7 +126,7 @@ pub(super) fn choose_forward(
 }
 
 impl Scratch {
-    /// All that the rows of an element have chosen, each once.
+    /// The choices of an element's rows, without duplicates.
     fn gather(&mut self, leaves: &Leaves, chosen: &Chosen, element: u32, rows: &[u32]) {
         self.ids.clear();
         self.seen.clear();
@@ -159,8 +159,7 @@ impl Scratch {
     }
 }
 
-/// Gives every list those who chose its element as well, cuts it to its capacity and has it written: `lists` are where
-/// to, by place.
+/// Adds to every list the elements that chose its owner, truncates it to its capacity and writes it to `lists`, by place.
 pub(super) fn link_back<L: Send>(
     codes: &CodeSet,
     forward: &Lists,

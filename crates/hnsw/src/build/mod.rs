@@ -1,4 +1,4 @@
-//! Builds of a whole graph at once, in parallel, the same for any number of threads.
+//! Parallel builds of a whole graph, with the same result for any number of threads.
 
 mod batched;
 pub mod cells;
@@ -20,23 +20,23 @@ pub use stretches::{FREE, Ground, Stretches, connect_stretches};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How the one who started a build follows it and ends it early. Shared with the threads that work.
+/// Progress and cancellation of a build, shared with its threads.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// Elements that are done, for progress reports.
+    /// The number of finished elements, for progress reports.
     pub done: AtomicU64,
-    /// Set to end the build; every task looks at it every few milliseconds at least.
+    /// Set to end the build; every task checks it at least every few milliseconds.
     pub stop: AtomicBool,
     /// Called wherever a task looks at `stop`, for a build in the thread that would set it.
     poll: Option<fn()>,
 }
 
-/// Why a build gave no graph.
+/// The reason that a build ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
     /// `Watch::stop` was set.
     Cancelled,
-    /// Memory could not be had.
+    /// Memory ran out.
     OutOfMemory,
 }
 
@@ -51,10 +51,10 @@ impl Watch {
         }
     }
 
-    /// An error if the build is to end.
+    /// Returns an error if the build must end.
     ///
     /// # Errors
-    /// That one.
+    /// [`Stopped::Cancelled`] if `stop` is set.
     #[inline]
     pub fn check(&self) -> Result<(), Stopped> {
         if let Some(poll) = self.poll {
@@ -78,7 +78,7 @@ impl From<std::collections::TryReserveError> for Stopped {
     }
 }
 
-/// A list of equal items, or an error where a `vec!` would end the process.
+/// A list of equal items, or an error if memory runs out (where `vec!` would abort the process).
 fn try_filled<T: Clone>(len: usize, item: T) -> Result<Vec<T>, Stopped> {
     let mut items = Vec::new();
     items.try_reserve_exact(len)?;

@@ -1,8 +1,8 @@
-//! The first step of a build by segments: vectors into overlapping leaves.
+//! The first step of a build by leaves: divides vectors into overlapping leaves.
 //!
-//! Leaders are found by a few rounds of k-means over a sample, and each vector joins the leaves of the few leaders
-//! nearest to it (as many as the fanout says). Leaves that came out too large are divided again, without overlap, and
-//! tiny ones are pooled, so that the memory of a leaf is bounded and none is a waste.
+//! A few rounds of k-means over a sample find leaders, and each vector joins the leaves of its `fanout` nearest leaders.
+//! Leaves that are too large are divided again, without overlap, and tiny ones are pooled: the memory of a leaf is bounded,
+//! and no leaf is too small to be worth its task.
 
 use super::groups::Groups;
 use super::{Stopped, Watch, try_filled};
@@ -10,33 +10,33 @@ use crate::scramble;
 use quantize::{CodeMetric, CodeSet, Columns, EncodedRow};
 use rayon::prelude::*;
 
-/// How vectors are divided.
+/// Parameters of the partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Division {
-    /// Leaves that a vector joins.
+    /// Leaves per vector.
     pub(super) fanout: usize,
-    /// Vectors of a leaf, on average.
+    /// The average vectors of a leaf.
     pub(super) target: usize,
-    /// Vectors of a leaf, at most.
+    /// The maximum vectors of a leaf.
     pub(super) largest: usize,
 }
 
 /// Rounds of k-means.
 const ROUNDS: usize = 2;
 
-/// Vectors of the sample for each leader.
+/// Sampled vectors per leader.
 const SAMPLE: usize = 30;
 
-/// Vectors of the sample at least, as far as there are as many.
+/// The minimum sampled vectors, if there are as many.
 const SMALLEST_SAMPLE: usize = 4096;
 
-/// Divisions of divisions, before vectors are taken for too alike to be told apart.
+/// The maximum depth of repeated divisions; deeper, vectors count as indistinguishable.
 const DEEPEST: usize = 8;
 
-/// Vectors whose leaders one task finds.
+/// Vectors per task of finding leaders.
 const TASK: usize = 64;
 
-/// Overlapping leaves: their vectors, side by side. A row is a vector in a leaf.
+/// Overlapping leaves, stored contiguously. A row is a vector in a leaf.
 pub(super) struct Leaves {
     pub(super) ids: Vec<u32>,
     ends: Vec<u32>,
@@ -62,7 +62,7 @@ impl Leaves {
             .map(|(&start, &end)| &self.ids[start as usize..end as usize])
     }
 
-    /// Every vector once, those of a leaf together.
+    /// Every vector once, in the order of the leaves.
     pub(super) fn order(&self, count: usize) -> Result<Vec<u32>, Stopped> {
         let mut seen = try_filled(count, false)?;
         let mut order = Vec::new();
@@ -77,11 +77,11 @@ impl Leaves {
     }
 }
 
-/// So many vectors are divided into leaves at once: with more, finding the nearest of so many leaders would cost more
-/// than all the rest. They are divided into cells before, each vector in two of them.
+/// The maximum number of vectors divided into leaves at once: with more, finding the nearest leaders would cost more than
+/// the rest of the build. More vectors are first divided into cells, each vector in two of them.
 const AT_ONCE: usize = 1 << 19;
 
-/// Divides all vectors of a set into leaves. Every vector is in one at least, and in none twice.
+/// Divides all vectors of a set into leaves. Every vector is in at least one, and in none twice.
 pub(super) fn partition(
     codes: &CodeSet,
     division: &Division,
@@ -137,7 +137,7 @@ fn divide(
     let leaves = leaders.assign(codes, &ids, division.fanout, watch)?;
     drop(ids);
     let leaves = pool_tiny(leaves, division.target);
-    // Overlap once is enough: from here on each vector follows its nearest leader alone.
+    // One level of overlap is enough: below it, each vector follows its nearest leader only.
     let alone = Division {
         fanout: 1,
         ..*division
@@ -149,7 +149,7 @@ fn divide(
     Ok(divided.into_iter().flatten().collect())
 }
 
-/// Puts leaves of less than an eighth of the target together.
+/// Pools leaves of less than an eighth of the target.
 fn pool_tiny(leaves: Vec<Vec<u32>>, target: usize) -> Vec<Vec<u32>> {
     let (tiny, mut leaves): (Vec<_>, Vec<_>) =
         leaves.into_iter().partition(|leaf| leaf.len() < target / 8);
@@ -172,7 +172,7 @@ fn without_repeats(mut ids: Vec<u32>) -> Vec<u32> {
     ids
 }
 
-/// What the leaves gather around.
+/// The centers of the leaves.
 #[derive(Debug)]
 pub(super) struct Leaders {
     codes: CodeSet,
@@ -180,7 +180,7 @@ pub(super) struct Leaders {
 }
 
 impl Leaders {
-    /// Bytes that finding `count` leaders takes: those of this round and the last, and what they are made from.
+    /// Bytes for finding `count` leaders: those of this round and the last, and their sums.
     pub(super) fn bytes_needed(count: usize, dimensions: usize) -> usize {
         let leaders =
             CodeSet::bytes_needed(count, dimensions) + Columns::bytes_needed(count, dimensions);
@@ -242,12 +242,12 @@ impl Leaders {
         }
     }
 
-    /// Leaders found.
+    /// The number of leaders.
     pub(super) fn len(&self) -> usize {
         self.codes.len()
     }
 
-    /// The vectors that have each leader among the `fanout` nearest to them.
+    /// The vectors of each leader: those with the leader among their `fanout` nearest.
     fn assign(
         &self,
         codes: &CodeSet,
@@ -290,7 +290,7 @@ impl Leaders {
     }
 }
 
-/// Vectors from all over the list, one from each of `count` stretches of equal length; all if there are no more.
+/// A sample spread over the list, one vector from each of `count` equal parts; all vectors if there are no more.
 fn sample(ids: &[u32], count: usize) -> Result<Vec<u32>, Stopped> {
     let count = count.min(ids.len());
     let mut sample = Vec::new();
@@ -302,8 +302,8 @@ fn sample(ids: &[u32], count: usize) -> Result<Vec<u32>, Stopped> {
     Ok(sample)
 }
 
-/// The mean of some vectors. For inner products its direction alone: a leader is to gather vectors of one direction,
-/// short and long, and not the longest of all directions.
+/// The mean of some vectors. For inner products only its direction: a leader gathers vectors of one direction, short and
+/// long, instead of the longest vectors of all directions.
 fn centroid(codes: &CodeSet, ids: &[u32]) -> Vec<f32> {
     let mut sums = vec![0.0; codes.dimensions()];
     for &id in ids {
@@ -343,7 +343,7 @@ mod tests {
         (scramble((vector * 8 + dimension) as u64) % 1000) as f32 / 1000.0
     }
 
-    /// Sets that are easy and awkward to divide.
+    /// Sets that are easy and hard to divide.
     fn sets() -> Vec<CodeSet> {
         let mut sets = Vec::new();
         for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {

@@ -1,8 +1,8 @@
-//! Scratch memory that each thread of a pool keeps from task to task.
+//! Scratch memory per thread of a pool, kept from task to task.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One `T` for each thread of the present rayon pool, so nobody waits for another.
+/// One `T` per thread of the current rayon pool, so that no thread waits for another.
 pub(super) struct PerThread<T>(Vec<Mutex<T>>);
 
 impl<T> PerThread<T> {
@@ -14,10 +14,10 @@ impl<T> PerThread<T> {
         )
     }
 
-    /// This thread's. Do not start parallel work while holding it: a task taken on meanwhile would wait for itself.
+    /// This thread's value. Do not start parallel work while holding it: a task stolen meanwhile would deadlock.
     pub(super) fn mine(&self) -> MutexGuard<'_, T> {
         let thread = rayon::current_thread_index().unwrap_or(0);
-        // Nothing in it outlives a task, so what a panic left behind does no harm.
+        // Its contents are reset by each task, so a panic leaves nothing harmful behind.
         self.0[thread]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

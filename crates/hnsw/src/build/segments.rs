@@ -1,19 +1,18 @@
-//! A build without searching: neighbors by all pairs in small overlapping segments (PiPNN, arXiv 2602.21247).
+//! A build without searches: neighbors by all pairs in small overlapping leaves (PiPNN, arXiv 2602.21247).
 //!
-//! Insertion finds the neighbors of an element by a walk that waits for memory at every step. Here the elements are
-//! first divided into leaves of some hundred vectors that are near each other, each element in several of them; in a
-//! leaf the distances of all pairs are computed by a kernel that waits for nothing. In order:
+//! Insertion finds neighbors by a search that waits for memory at every step. Here the elements are first divided into
+//! leaves of a few hundred nearby vectors, each element in several leaves; in a leaf, a kernel computes the distances of
+//! all pairs from the cache. In order:
 //!
 //! 1. `partition`: leaders by k-means, each vector in the leaves of its nearest leaders.
 //! 2. `leaf`: all pairs of a leaf, and for each of its vectors Algorithm 4 over the nearest, by looking distances up.
-//! 3. `merge`: what the leaves of a vector have chosen comes together and goes through Algorithm 4 again.
-//!    Then links back: each list takes those in who chose it, and is cut to its capacity.
-//! 4. The layers above by the same steps, over the elements that reach them.
-//! 5. `connect`: whatever cannot be reached from the entry point is linked to something that can.
+//! 3. `merge`: merges the choices of a vector's leaves and applies Algorithm 4 again.
+//!    Then links back: each list gets the elements that chose its owner, and is truncated to its capacity.
+//! 4. The layers above by the same steps, over their elements.
+//! 5. `connect`: links every unreachable element to a reachable one.
 //!
-//! Tasks share nothing that is written: each writes a part of an array that is cut up before. The result is the same
-//! for any number of threads. When the codes do not fit in memory, steps 1 to 3 run for one cell of them at a time
-//! (`cells`).
+//! Tasks write disjoint parts of arrays, so the result is the same for any number of threads. If the codes do not fit in
+//! memory, steps 1 to 3 run for one cell at a time (`cells`).
 
 use super::leaf::{Choice, choose_in_leaves};
 use super::merge::{Lists, Neighbor, choose_forward, link_back};
@@ -24,7 +23,7 @@ use crate::{Candidate, ElementId, Level, MemoryGraph, Params, max_neighbors};
 use quantize::{AllPairs, CodeSet};
 use std::sync::atomic::Ordering;
 
-/// How much work is put into a graph.
+/// The effort of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Effort {
     pub(super) division: Division,
@@ -32,11 +31,11 @@ pub(super) struct Effort {
     pub(super) m: usize,
 }
 
-/// Vectors of a leaf, at most.
+/// The maximum vectors of a leaf.
 const LARGEST_LEAF: usize = 1536;
 
 impl Effort {
-    /// `ef_construction` is how many leaves an element joins: 7 at 64, 11 at 128.
+    /// `ef_construction` sets the number of leaves per element: 7 at 64, 11 at 128.
     pub(super) fn new(params: &Params) -> Self {
         let kept = params.m.max(16);
         let fanout = 3 + params.ef_construction / 16;
@@ -54,7 +53,7 @@ impl Effort {
         }
     }
 
-    /// The part of it that each of so many cells gets which an element is in.
+    /// Divides the fanout among the cells of an element.
     pub(super) fn divided(mut self, cells: usize) -> Self {
         self.division.fanout = self.division.fanout.div_ceil(cells);
         self
@@ -64,7 +63,7 @@ impl Effort {
 /// Builds the graph of all vectors of a set, in the rayon pool of the caller. For L2 and inner products.
 ///
 /// # Errors
-/// When the watch says stop, or when there is no memory.
+/// If the watch says stop, or if memory runs out.
 pub fn segments(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<MemoryGraph, Stopped> {
     let mut graph = MemoryGraph::try_new(codes.len(), params.m)?;
     let effort = Effort::new(params);
@@ -83,7 +82,7 @@ pub fn segments(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<Memor
     Ok(graph)
 }
 
-/// Bytes that a build takes at most, beside the codes and in this rayon pool, the graph included.
+/// The maximum bytes of a build in this rayon pool, without the codes, with the graph.
 #[must_use]
 pub fn bytes_needed(n: usize, dimensions: usize, params: &Params) -> usize {
     let upper = n.div_ceil(params.m.max(2) - 1);
@@ -95,7 +94,7 @@ pub fn bytes_needed(n: usize, dimensions: usize, params: &Params) -> usize {
     graph + ground.max(above) + bytes_of_threads(n, dimensions, params)
 }
 
-/// Bytes that a layer of `n` elements takes while it is built.
+/// Bytes for building a layer of `n` elements.
 pub(super) fn bytes_of_layer(n: usize, dimensions: usize, effort: &Effort) -> usize {
     let &Effort {
         division,
@@ -103,7 +102,7 @@ pub(super) fn bytes_of_layer(n: usize, dimensions: usize, effort: &Effort) -> us
         m,
     } = effort;
     let number = size_of::<u32>();
-    // Leaves that are pooled or divided again have a vector no more often.
+    // Pooling and repeated division do not add rows.
     let rows = if n > division.largest {
         n * division.fanout
     } else {
@@ -111,11 +110,11 @@ pub(super) fn bytes_of_layer(n: usize, dimensions: usize, effort: &Effort) -> us
     };
     let (order, leaves) = (n * number, rows * number);
     let lists = Lists::bytes_needed(n, m);
-    // The leaders of each vector, then those grouped, then copied leaf by leaf, then into one list.
+    // The leaders of each vector, their groups, the copies leaf by leaf, and the copy into one list.
     let dividing = order + 3 * leaves + Leaders::bytes_needed(rows / division.target, dimensions);
-    // The leaves, what each row has chosen, and the rows of each vector.
+    // The leaves, the choices of each row, and the rows of each vector.
     let choosing = 2 * leaves + rows * choice.kept * size_of::<i16>() + 3 * order + lists;
-    // The lists and their links back, and where each list is to go.
+    // The lists, their links back, and the destination of each list.
     let linking = lists
         + n * m * size_of::<Neighbor>()
         + 3 * order
@@ -123,26 +122,26 @@ pub(super) fn bytes_of_layer(n: usize, dimensions: usize, effort: &Effort) -> us
     dividing.max(choosing).max(linking)
 }
 
-/// Bytes that a thread takes for the largest leaf.
+/// Bytes per thread for the largest leaf.
 #[must_use]
 pub fn bytes_of_thread(dimensions: usize) -> usize {
     AllPairs::bytes_needed(LARGEST_LEAF, dimensions)
 }
 
-/// Bytes that the threads of this rayon pool take for their leaves.
+/// Bytes for the leaves of all threads of this rayon pool.
 pub(super) fn bytes_of_threads(n: usize, dimensions: usize, params: &Params) -> usize {
     let largest = Effort::new(params).division.largest.min(n);
     rayon::current_num_threads() * AllPairs::bytes_needed(largest, dimensions)
 }
 
-/// What the elements of a layer have chosen, before links back: lists by place in the order of the leaves.
+/// The forward lists of a layer, before links back, by place in the order of the leaves.
 pub(super) struct Forward {
     pub(super) order: Vec<u32>,
     pub(super) lists: Lists,
 }
 
 impl Forward {
-    /// Steps 1 to 3. Adds up to `share` to what the watch counts as done.
+    /// Steps 1 to 3. Adds up to `share` to the watch's count of finished elements.
     pub(super) fn choose(
         codes: &CodeSet,
         effort: &Effort,
@@ -151,7 +150,7 @@ impl Forward {
     ) -> Result<Self, Stopped> {
         let leaves = partition(codes, &effort.division, watch)?;
         let order = leaves.order(codes.len())?;
-        // Leaves take about three times as long as what follows.
+        // Leaves take about three times as long as the later steps.
         let rows = leaves.ids.len().max(1);
         let chosen = choose_in_leaves(codes, &leaves, &effort.choice, watch, |done| {
             watch.add_done(done * share * 3 / 4 / rows);
@@ -162,7 +161,7 @@ impl Forward {
         Ok(Self { order, lists })
     }
 
-    /// The end of step 3: `lists` are those of the graph, by element.
+    /// The end of step 3: `lists` are the graph's, by element.
     fn link_back(
         &self,
         codes: &CodeSet,
@@ -191,7 +190,7 @@ impl Forward {
     }
 }
 
-/// The elements of the layers above the ground, which have codes of their own.
+/// Builds the layers above 0, from copies of their elements' codes.
 fn upper_members(graph: &MemoryGraph) -> Result<Vec<u32>, Stopped> {
     let is_upper = |element: &u32| graph.level(ElementId(*element)) > 0;
     let mut members = Vec::new();
@@ -207,7 +206,7 @@ fn subset(codes: &CodeSet, ids: &[u32]) -> Result<CodeSet, Stopped> {
     Ok(subset)
 }
 
-/// Step 4: `codes` are those of `elements`, all that have upper layers, in ascending order.
+/// Step 4: `codes` belong to `elements`, all elements of level 1 and above, in ascending order.
 fn build_upper_layers(
     codes: &CodeSet,
     elements: &[u32],
@@ -237,7 +236,7 @@ fn build_upper_layers(
     Ok(())
 }
 
-/// The lists of a layer's elements, to be written side by side.
+/// The lists of a layer's elements, for parallel writing.
 fn layer_lists<'g>(
     graph: &'g mut MemoryGraph,
     level: Level,

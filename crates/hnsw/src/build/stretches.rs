@@ -1,45 +1,45 @@
-//! Reachability when not even the neighbor lists fit in memory: a stretch of them is read at a time.
+//! Reachability if not even the neighbor lists fit in memory: reads one range of lists at a time.
 //!
-//! In memory are two bits for each element. A pass over all stretches carries reachability on as far as it goes within
-//! each; passes follow until nothing changes. They are few, since elements lie near their neighbors. Then whatever was
-//! not reached gets a link from something that was. Such a link may have to be entered in a stretch that has gone by:
-//! it is a promise, kept in the next pass.
+//! Memory holds two bits per element. A pass over all ranges extends reachability as far as possible within each; passes
+//! repeat until nothing changes. They are few, since elements are stored near their neighbors. Then each unreachable
+//! element is assigned a reachable neighbor. If this neighbor's list is in an earlier range, the link is pending until
+//! the next pass.
 
 use super::{Stopped, Watch, try_filled};
 use std::collections::BTreeSet;
 
-/// Neighbor lists of a layer that lie elsewhere, each of the same number of places.
+/// External storage of a layer's neighbor lists, all of the same capacity.
 pub trait Stretches {
-    /// Reads lists from that of `first` on, as many as there is room for.
+    /// Reads lists from `first` on into the whole buffer.
     fn read(&mut self, first: u32, lists: &mut [u32]);
 
     /// Writes lists back.
     fn write(&mut self, first: u32, lists: &[u32]);
 }
 
-/// No neighbor: a place of a list that is free. All of them are at its end.
+/// An unused entry of a list. Unused entries are at its end.
 pub const FREE: u32 = u32::MAX;
 
-/// How far back a neighbor is looked for among the elements before.
+/// The number of preceding elements examined for a neighbor.
 const FAR: u32 = 256;
 
-/// What is to be connected.
+/// The layer to connect.
 #[derive(Clone, Copy, Debug)]
 pub struct Ground {
-    /// Elements.
+    /// The number of elements.
     pub n: u32,
-    /// Places of a list.
+    /// The capacity of a list.
     pub capacity: usize,
-    /// From where all are to be reached.
+    /// The entry point.
     pub entry_point: u32,
-    /// Lists that are read at a time.
+    /// Lists per range.
     pub stretch: usize,
 }
 
-/// Makes every element reachable from the entry point; gives how many had not been. `check` is called now and then.
+/// Makes every element reachable from the entry point; returns the number of unreachable ones. Calls `check` regularly.
 ///
 /// # Errors
-/// When there is no memory, or when the watch says stop.
+/// If memory runs out, or if the watch says stop.
 pub fn connect_stretches<S: Stretches>(
     store: &mut S,
     extent: &Ground,
@@ -73,7 +73,7 @@ pub fn connect_stretches<S: Stretches>(
     }
 }
 
-/// A link to be entered.
+/// A pending link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Promise {
     by: u32,
@@ -83,13 +83,13 @@ struct Promise {
 struct Connect {
     entry_point: u32,
     reached: Bits,
-    /// Whose neighbors have been reached too.
+    /// Elements whose neighbors are reached too.
     expanded: Bits,
     count: usize,
-    /// Elements that had to be linked.
+    /// The number of elements linked here.
     lost: usize,
     promises: Vec<Promise>,
-    /// Elements with a place kept free for what the promised link to them may displace.
+    /// Elements with an entry reserved for the neighbor that a pending link to them may displace.
     reserved: BTreeSet<u32>,
     to_expand: Vec<u32>,
     buffer: Vec<u32>,
@@ -115,7 +115,7 @@ impl Connect {
         Ok(connect)
     }
 
-    /// The promises so far, by list.
+    /// The pending links, by list.
     fn take_promises(&mut self) -> Vec<Promise> {
         let mut promises = std::mem::take(&mut self.promises);
         promises.sort_unstable();
@@ -128,8 +128,8 @@ impl Connect {
         is_new
     }
 
-    /// Enters the links that were promised to come from this stretch. A full list gives up its last neighbor, which is
-    /// reached by way of the new one from then on.
+    /// Writes the pending links of this range. A full list drops its last neighbor, which is then reachable through the new
+    /// one.
     fn keep(&mut self, promises: &[Promise], stretch: &mut Stretch) {
         let start = promises.partition_point(|promise| promise.by < stretch.first);
         for promise in &promises[start..] {
@@ -148,7 +148,7 @@ impl Connect {
         }
     }
 
-    /// Reaches what can be reached within a stretch, and the first elements outside of it.
+    /// Extends reachability within a range, and to the first elements outside of it.
     fn walk_on(&mut self, stretch: &Stretch) {
         for element in stretch.elements() {
             if self.reached.contains(element) {
@@ -171,14 +171,14 @@ impl Connect {
         }
     }
 
-    /// Promises a link to each element of a stretch that was not reached, and reaches it.
+    /// Adds a pending link to each unreachable element of a range, and marks it reached.
     fn promise_links(&mut self, stretch: &mut Stretch) {
         for element in stretch.elements() {
             if self.reached.contains(element) {
                 continue;
             }
             let by = self.nearest_reached(stretch, element);
-            // Nothing is reached over its list yet.
+            // Its list has not extended reachability yet.
             stretch.make_room(element);
             self.reserved.insert(element);
             self.promises.push(Promise { by, to: element });
@@ -188,7 +188,7 @@ impl Connect {
         }
     }
 
-    /// A neighbor of an element, else one that lies before it, else the entry point.
+    /// A reached neighbor of an element, else a reached preceding element, else the entry point.
     fn nearest_reached(&self, stretch: &Stretch, element: u32) -> u32 {
         let may_link =
             |other: &u32| self.reached.contains(*other) && !self.reserved.contains(other);
@@ -200,7 +200,7 @@ impl Connect {
     }
 }
 
-/// Consecutive lists.
+/// A range of consecutive lists.
 struct Stretch {
     first: u32,
     capacity: usize,
@@ -227,7 +227,7 @@ impl Stretch {
         }
     }
 
-    /// Writes it back if it has changed; gives its memory for the next.
+    /// Writes the range back if it changed; returns its memory for the next.
     fn write<S: Stretches>(self, store: &mut S) -> Vec<u32> {
         if self.changed {
             store.write(self.first, &self.lists);
@@ -253,7 +253,7 @@ impl Stretch {
         crate::memory::filled(&self.lists[start..start + self.capacity])
     }
 
-    /// Adds a neighbor; gives the one that had to make room for it.
+    /// Adds a neighbor; returns the displaced one.
     fn enter(&mut self, of: u32, new: u32) -> Option<u32> {
         let (count, is_there) = (self.neighbors(of).len(), self.neighbors(of).contains(&new));
         if is_there {
@@ -269,7 +269,7 @@ impl Stretch {
         Some(std::mem::replace(last, new))
     }
 
-    /// Frees the last place of a list.
+    /// Clears the last entry of a list.
     fn make_room(&mut self, of: u32) {
         let last = self.list(of).last_mut().expect("a list has places");
         if std::mem::replace(last, FREE) != FREE {
@@ -278,7 +278,7 @@ impl Stretch {
     }
 }
 
-/// A set of elements, a bit for each.
+/// A bit set of elements.
 struct Bits(Vec<u64>);
 
 impl Bits {
@@ -290,7 +290,7 @@ impl Bits {
         self.0[element as usize / 64] & (1 << (element % 64)) != 0
     }
 
-    /// False if it was there.
+    /// Inserts an element; false if it was present.
     fn insert(&mut self, element: u32) -> bool {
         let is_new = !self.contains(element);
         self.0[element as usize / 64] |= 1 << (element % 64);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     impl Memory {
-        /// Lists of up to `capacity` neighbors, each as `neighbor(element, place)` says, none twice.
+        /// Lists of up to `capacity` distinct neighbors from `neighbor(element, place)`.
         fn new(n: u32, capacity: usize, neighbor: impl Fn(u32, u32) -> Option<u32>) -> Self {
             let mut lists = Vec::new();
             for element in 0..n {
@@ -370,7 +370,7 @@ mod tests {
         connect_stretches(memory, &extent, &Watch::default(), || {}).unwrap()
     }
 
-    /// Graphs that are connected, or not at all, with lists that are empty, part filled or full.
+    /// Connected and disconnected graphs, with empty, partly filled and full lists.
     fn graphs() -> Vec<Memory> {
         let n = 300;
         let random = |seed: u32| {
@@ -382,12 +382,12 @@ mod tests {
             Memory::new(n, 4, |_, _| None),
             Memory::new(n, 8, random(1)),
             Memory::new(n, 2, random(7)),
-            // Cliques of five that know nobody else, with full lists.
+            // Isolated cliques of five, with full lists.
             Memory::new(n, 4, |e, p| Some(e / 5 * 5 + p)),
             Memory::new(n, 4, |e, p| Some(e / 5 * 5 + (e + p + 1) % 5)),
-            // Cliques whose members lie far apart.
+            // Cliques with distant members.
             Memory::new(n, 4, |e, p| Some((e + 60 * (p + 1)) % 300)),
-            // All link to the first four, to which nobody else is linked.
+            // All link to the first four, which link to no others.
             Memory::new(n, 4, |_, p| Some(p)),
         ]
     }

@@ -1,11 +1,11 @@
-//! What tests run on: made-up vectors of several shapes, and real ones where they are at hand.
+//! Test data: made-up vectors of several shapes, and real ones if present.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 use hnsw::build::{Stopped, Watch, batched};
 use hnsw::{ElementId, Insertion, MemoryGraph, Params, Search, Vectors, insert};
 use std::path::PathBuf;
 
-/// Vectors as floats, measured by squared L2.
+/// Vectors as floats, with squared L2 distance.
 #[derive(Clone, Debug)]
 pub(crate) struct Floats {
     pub(crate) dimensions: usize,
@@ -63,10 +63,10 @@ pub(crate) fn l2_squared(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-/// How made-up vectors lie.
+/// The shape of made-up vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Many clusters of different size that overlap a little.
+    /// Many slightly overlapping clusters of different sizes.
     Clusters,
     /// Two clusters, far from each other.
     TwoFar,
@@ -135,7 +135,7 @@ impl Random {
     }
 }
 
-/// A batched build by so many threads.
+/// A batched build with a number of threads.
 pub(crate) fn build<V: Vectors>(
     vectors: &V,
     params: &Params,
@@ -164,7 +164,7 @@ pub(crate) fn insert_all<V: Vectors>(vectors: &V, params: &Params) -> MemoryGrap
     graph
 }
 
-/// A file of the large sets, as rows of floats; none if they are not here.
+/// A file of the large sets, as rows of floats; `None` if it is missing.
 pub(crate) fn read_real(file: &str, rows: usize) -> Option<Floats> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("OMENDB_DATA").map_or(beside, PathBuf::from);
