@@ -3,10 +3,10 @@
 use super::source::to_u32;
 use crate::pg::temp_file::{TempFile, TempFiles};
 
-/// Blocks of a bucket are of this size at most.
+/// The maximum size of a block, in bytes.
 const LARGEST_BLOCK: usize = 1 << 16;
 
-/// Buckets of records. What goes into a bucket is collected in memory until it fills a block of the file.
+/// Buckets of records. Each bucket collects its records in memory until they fill a block of the file.
 pub(super) struct Buckets {
     file: TempFile,
     block_bytes: usize,
@@ -16,13 +16,13 @@ pub(super) struct Buckets {
 #[derive(Default)]
 struct Bucket {
     records: u64,
-    /// Blocks of the file, and how many bytes of each are in use.
+    /// Block numbers in the file, each with the number of bytes in use.
     blocks: Vec<(u32, u32)>,
     open: Vec<u8>,
 }
 
 impl Buckets {
-    /// So many buckets, for records of up to `record_bytes`. Open blocks take about `memory` bytes, or one record each.
+    /// `count` buckets, for records of up to `record_bytes`. Open blocks take about `memory` bytes, or one record each.
     pub(super) fn new(files: TempFiles, count: usize, record_bytes: usize, memory: usize) -> Self {
         let block_bytes = (memory / count.max(1)).min(LARGEST_BLOCK).max(record_bytes);
         Self {
@@ -38,12 +38,12 @@ impl Buckets {
         self.buckets.len()
     }
 
-    /// Records in a bucket.
+    /// The number of records in a bucket.
     pub(super) fn records(&self, bucket: usize) -> u64 {
         self.buckets[bucket].records
     }
 
-    /// Adds a record.
+    /// Adds a record to a bucket.
     pub(super) fn append(&mut self, bucket: usize, record: &[u8]) {
         let bucket = &mut self.buckets[bucket];
         if bucket.open.len() + record.len() > self.block_bytes {
@@ -56,7 +56,7 @@ impl Buckets {
         bucket.records += 1;
     }
 
-    /// Shows the records of a bucket, a block of them at a time, in the order in which they came.
+    /// Passes the records of a bucket to `show`, a block at a time, in the order of their arrival.
     pub(super) fn read(&mut self, bucket: usize, mut show: impl FnMut(&[u8])) {
         let bucket = &self.buckets[bucket];
         let mut block = vec![0; self.block_bytes];
@@ -71,7 +71,7 @@ impl Buckets {
         }
     }
 
-    /// Lets go of the memory of a bucket that is not needed any more.
+    /// Frees the memory of a bucket no longer needed.
     pub(super) fn forget(&mut self, bucket: usize) {
         self.buckets[bucket] = Bucket::default();
     }

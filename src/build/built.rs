@@ -1,4 +1,4 @@
-//! What the cells of a build have given out: elements in page order, lists of neighbors, rows that equal others.
+//! The output of a build's cells: elements in page order, neighbor lists, rows with duplicate codes.
 
 use hnsw::build::cells::{CELLS_OF_A_VECTOR, Plan, UpperLayers};
 use hnsw::build::{Neighbor, Stretches};
@@ -14,30 +14,30 @@ use crate::error;
 use crate::pg::interrupt;
 use crate::pg::temp_file::{TempFile, TempFiles};
 
-/// The place of a row that is no element of its own.
+/// The position of a row merged into another row's element.
 pub(super) const NO_PLACE: u32 = u32::MAX;
 
-/// What the cells that are built have given out.
+/// The output of the cells built so far.
 pub(super) struct Built {
     pub(super) format: Format,
     pub(super) m: usize,
-    /// Elements so far.
+    /// The number of elements so far.
     pub(super) count: u32,
-    /// By row; `NO_PLACE` for rows that equal another.
+    /// The position in page order of each row; `NO_PLACE` for duplicates.
     pub(super) places: Vec<u32>,
-    /// The first place of each cell.
+    /// The first position of each cell.
     pub(super) starts: Vec<u32>,
-    /// The elements in page order: row, two rows of the table, the head of the overflow chain and the code.
+    /// The elements in page order: two TIDs, a flag for the second, the head of the overflow chain and the code.
     pub(super) elements: TempFile,
-    /// Lists by the cell nearest to their element.
+    /// Lists, by the nearest cell of their element.
     pub(super) lists: Buckets,
-    /// Rows beyond those in `elements`.
+    /// Overflow slots, with the rows beyond those in `elements`.
     pub(super) overflow: TempFile,
     pub(super) overflow_slots: u32,
-    /// Rows of the layers that are built as a whole, with their codes.
+    /// Rows of the layers built as a whole, with their codes.
     pub(super) tall: TempFile,
     pub(super) tall_rows: u32,
-    /// The lists of the ground, in page order.
+    /// The lists of layer 0, in page order.
     pub(super) ground: TempFile,
     pub(super) record: Vec<u8>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Built {
 pub(super) const ELEMENT_HEAD: usize = 2 * TID_BYTES + 8;
 /// Bytes of an overflow slot.
 pub(super) const OVERFLOW_BYTES: usize = 16 + layout::OVERFLOW_TIDS * TID_BYTES;
-/// Bytes of a list before its neighbors, and of each of these.
+/// Bytes of a list before its neighbors, and of each neighbor.
 pub(super) const LIST_HEAD: usize = 8;
 pub(super) const LIST_ENTRY: usize = 8;
 
@@ -86,7 +86,7 @@ impl Built {
         CELLS_OF_A_VECTOR * (LIST_HEAD + 2 * self.m * LIST_ENTRY)
     }
 
-    /// Takes in a cell whose graph is built.
+    /// Writes the elements and lists of a finished cell.
     pub(super) fn take(&mut self, cell: &mut Cell, layers: &[Members], whole_from: Level) {
         let ground = layers.first().expect("the ground is always built by cell");
         for (element, _) in ground.layer.lists() {
@@ -127,7 +127,7 @@ impl Built {
         }
     }
 
-    /// Writes a slot of rows that equal an element of a cell. It goes before those written earlier.
+    /// Writes an overflow slot of an element of a cell, as the new head of the element's chain.
     pub(super) fn write_overflow(&mut self, cell: &mut Cell, element: usize) {
         let row = cell.rows[element];
         let rows = &mut cell.near[element];
@@ -168,7 +168,7 @@ impl Built {
         self.lists.append(home, &self.record);
     }
 
-    /// Lists of the elements of a cell whose places lie in a range.
+    /// Returns the lists of a cell's elements in a range of positions.
     pub(super) fn lists_of(
         &mut self,
         cell: usize,
@@ -197,7 +197,7 @@ impl Built {
         }
     }
 
-    /// Elements above the ground by place, and their levels.
+    /// Elements above layer 0, by position, and their levels.
     pub(super) fn upper_members(&self, params: &Params) -> Vec<(u32, Level)> {
         let mut members: Vec<(u32, Level)> = (0..)
             .zip(&self.places)
@@ -220,14 +220,14 @@ impl Built {
     }
 }
 
-/// Numbers as bytes, in memory of the caller's.
+/// Converts numbers to bytes, in the caller's buffer.
 fn bytes_of<'b>(numbers: &[u32], into: &'b mut Vec<u8>) -> &'b [u8] {
     into.clear();
     into.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
     into
 }
 
-/// Lists in a file.
+/// Neighbor lists in a file, `capacity` entries each.
 pub(super) struct ListFile<'a> {
     pub(super) file: &'a mut TempFile,
     pub(super) capacity: usize,

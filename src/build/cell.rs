@@ -1,4 +1,4 @@
-//! One cell of a build in memory: its rows are read from files, its graph is built by the pool.
+//! One cell of a build in memory: its rows come from files, the pool builds its graph.
 
 use std::collections::HashMap;
 
@@ -13,36 +13,36 @@ use super::format::Format;
 use super::measured::Measured;
 use super::source::to_u32;
 
-/// Rows of a cell, equal ones merged. Those to whom the cell is the nearest come first.
+/// The rows of a cell, with equal ones merged. Near rows (this cell is their nearest) come before far rows.
 pub(super) struct Cell {
     format: Format,
     pub(super) rows: Vec<u32>,
-    /// The cell nearest to each row.
+    /// The nearest cell of each row.
     pub(super) homes: Vec<u32>,
-    /// Codes that the graph is built on; empty where that is done on `codes`.
+    /// Build codes; empty if the graph is built on `codes`.
     set: CodeSet,
-    /// Codes that pages hold: of the near rows, or of all.
+    /// Page codes: of near rows, or of all rows if the graph is built on these codes.
     pub(super) codes: Codes,
-    /// The rows near, and what is equal to them.
+    /// The TIDs of each near element.
     pub(super) near: Vec<NearRows>,
     known: HashMap<u64, u32>,
 }
 
-/// A near element's rows. Beyond two they go to overflow slots as they come.
+/// The TIDs of a near element. Beyond two, they go to overflow slots in the order of their arrival.
 pub(super) struct NearRows {
     pub(super) first: HeapTid,
     pub(super) second: Option<HeapTid>,
-    /// Rows of the overflow slot that is being filled.
+    /// TIDs of the overflow slot being filled.
     pub(super) beyond: Vec<HeapTid>,
-    /// The slot that was filled last, and how many were before.
+    /// The last filled slot, and the number of slots before it.
     pub(super) chain: Option<(u32, u32)>,
 }
 
-/// What becomes of a row that equals another.
+/// The result of adding a row.
 pub(super) enum Added {
     New,
     Merged,
-    /// The element has an overflow slot full of rows now.
+    /// Merged, and `beyond` of this element now fills an overflow slot.
     Full(usize),
 }
 
@@ -63,7 +63,7 @@ impl Cell {
         self.rows.len()
     }
 
-    /// Adds a row to which this cell is the nearest; before all others.
+    /// Adds a near row; all near rows come before the first far row.
     pub(super) fn add_near(&mut self, record: &[u8]) -> Added {
         let tid = Format::tid(record);
         if let Some(element) = self.find(record) {
@@ -80,7 +80,7 @@ impl Cell {
         Added::New
     }
 
-    /// Adds a row to which another cell is nearer.
+    /// Adds a far row, if no element has its code.
     pub(super) fn add_far(&mut self, record: &[u8]) {
         if self.find(record).is_some() {
             return;
@@ -101,7 +101,7 @@ impl Cell {
         }
     }
 
-    /// The element that has the same codes.
+    /// Returns the element with the same code for the graph.
     fn find(&self, record: &[u8]) -> Option<usize> {
         let element = *self.known.get(&Format::hash(record))?;
         let is_same = if self.format.routing > 0 {
@@ -112,7 +112,7 @@ impl Cell {
         is_same.then_some(element as usize)
     }
 
-    /// Adds a row of a layer that is built as a whole; its codes are as `write_codes` wrote them.
+    /// Adds a row of a layer built as a whole, with its code as written by `write_codes`.
     pub(super) fn add_tall(&mut self, row: u32, codes: &[u8]) {
         if self.format.routing > 0 {
             self.set.push_written(codes);
@@ -122,7 +122,7 @@ impl Cell {
         self.rows.push(row);
     }
 
-    /// Appends the code that graphs are built on.
+    /// Appends the element's code for the graph.
     pub(super) fn write_codes(&self, element: u32, into: &mut Vec<u8>) {
         if self.format.routing > 0 {
             self.set.write_row(element, into);
@@ -135,7 +135,7 @@ impl Cell {
         self.rows[element as usize]
     }
 
-    /// Builds the ground and the layers below `whole_from`; in the pool.
+    /// Builds layer 0 and the other layers below `whole_from`. Runs in the pool.
     pub(super) fn build(
         &self,
         codec: &Codec,
@@ -168,7 +168,7 @@ impl Cell {
         self.layer_of_members(codec, members, params, level, false, watch)
     }
 
-    /// A layer of these elements, as if there were no others.
+    /// Builds a layer of these elements alone.
     pub(super) fn layer_of_members(
         &self,
         codec: &Codec,
@@ -191,7 +191,7 @@ impl Cell {
     }
 }
 
-/// A layer of a cell and who is on it.
+/// A layer of a cell and its members.
 pub(super) struct Members {
     pub(super) members: Vec<u32>,
     pub(super) layer: Layer,

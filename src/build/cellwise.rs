@@ -1,14 +1,13 @@
-//! A build whose codes do not fit in `maintenance_work_mem`: rows lie in temporary files, a cell of them at a time is
-//! brought into memory (`hnsw::build::cells` has what is computed, and why).
+//! Builds a graph too large for `maintenance_work_mem`: rows are in temporary files, and one cell of rows at a time is in
+//! memory (`hnsw::build::cells` explains the algorithm).
 //!
 //! 1. `choose_cells` from a sample of the file of all rows, then `route`: each row goes to the buckets of its two cells.
-//! 2. `build_cells`: what a cell gives out are its elements in page order (`elements`), rows that do not fit in them
-//!    (`overflow`), and lists of neighbors, each to the bucket of its element's nearest cell (`lists`).
-//! 3. `join_lists`: a cell after the other, an element's lists become one. Cells follow each other as they were built,
-//!    so lists come out in page order (`ground`).
-//! 4. The upper layers, and links to what cannot be reached.
+//! 2. `build_cell`: a cell outputs its elements in page order (`elements`), the rows beyond their capacity (`overflow`),
+//!    and neighbor lists, each to the bucket of its element's nearest cell (`lists`).
+//! 3. `join_lists`: merges each element's lists, cell by cell in build order, so the result is in page order (`ground`).
+//! 4. The upper layers, then links to unreachable elements.
 //!
-//! In memory are, for each row, its place in page order (4 bytes), and the lists of upper layers.
+//! Memory holds the position of each row in page order (4 bytes per row), and the lists of upper layers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,32 +30,32 @@ use crate::error;
 use crate::pg::interrupt;
 use crate::pg::temp_file::TempFiles;
 
-/// Bytes of rows that are routed at a time.
+/// Bytes of rows routed at a time.
 const ROUTED_BYTES: usize = 1 << 18;
 
-/// Divisions of divisions, before the rows of a cell are taken for too alike to be told apart.
+/// The maximum depth of divisions; rows of a cell still too large are too alike to be separated.
 const DEEPEST: usize = 4;
 
-/// Cells that a cell is divided into which has this many times the rows that fit.
+/// Pieces per multiple of the maximum size, when a cell too large is divided.
 const PIECES: usize = 2;
 
-/// What does not change while a build runs.
+/// The constant context of a build.
 pub(super) struct Cellwise<'a> {
     pub(super) workers: &'a Workers,
     pub(super) files: TempFiles,
     pub(super) codec: Codec,
     pub(super) params: Params,
-    /// `maintenance_work_mem`.
+    /// `maintenance_work_mem`, in bytes.
     pub(super) limit: usize,
 }
 
-/// Rows by cell: those to which it is the nearest, and those to which another is.
+/// Rows by cell: `near` has each row in its nearest cell, `far` in its other cell.
 struct Routed {
     near: Buckets,
     far: Buckets,
 }
 
-/// Records, and the cells that each of them goes to.
+/// Records, and the cells of each record.
 type PendingRoutes = Pending<Result<(Vec<u8>, Vec<u32>), Stopped>>;
 
 impl Cellwise<'_> {
@@ -87,7 +86,7 @@ impl Cellwise<'_> {
             n: rows as usize,
             dimensions: self.codec.routing_dimensions(),
             method: self.method(),
-            // Beside the codes: row, home, place in the table, and what finds equal rows.
+            // Beside the codes: row, nearest cell, TID, and the hash table of equal rows.
             bytes_of_vector: format.routing + format.code + 2 * size_of::<u32>() + 72,
             params: self.params,
         };
@@ -103,7 +102,7 @@ impl Cellwise<'_> {
         }
     }
 
-    /// Has the pool compute something.
+    /// Runs a job in the pool and waits for it.
     fn compute<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Watch) -> Result<T, Stopped> + Send + 'static,
@@ -150,7 +149,7 @@ impl Cellwise<'_> {
         routed
     }
 
-    /// Chooses cells from rows that lie at equal distances.
+    /// Chooses cells from a sample of rows at equal intervals.
     fn choose_cells(
         &self,
         count: usize,
@@ -203,7 +202,7 @@ impl Cellwise<'_> {
         }
     }
 
-    /// Brings the rows of a cell into memory and builds its graph; a cell that is too large is divided before.
+    /// Reads the rows of a cell into memory and builds its graph; divides the cell first if it is too large.
     fn build_cell(
         &self,
         routed: &mut Routed,
@@ -242,7 +241,7 @@ impl Cellwise<'_> {
         });
         routed.far.read(cell, |records| {
             for record in records.chunks_exact(format.far()) {
-                // Of rows that cannot be told apart there are neighbors enough.
+                // A full cell needs no far rows: its own, too alike to be separated, are neighbors enough.
                 if loaded.len() < largest && !full {
                     loaded.add_far(record);
                 }
@@ -253,7 +252,7 @@ impl Cellwise<'_> {
         self.build_loaded(loaded, plan, built, report);
     }
 
-    /// Divides the rows of a cell; each follows its nearest leader alone.
+    /// Divides the rows of a cell into pieces; each row goes to its nearest piece only.
     fn divide(&self, routed: &mut Routed, cell: usize, plan: &Plan, format: Format) -> Routed {
         let records = routed.near.records(cell) + routed.far.records(cell);
         let count = usize::try_from(records).expect("64 bits") * PIECES / plan.largest_cell + 2;
@@ -341,11 +340,11 @@ impl Cellwise<'_> {
         InFiles::new(built, connected)
     }
 
-    /// Makes one list of those that an element got in its cells, for the elements of one cell after the other.
+    /// Merges the lists of each element from its cells, one cell after the other.
     fn join(&self, built: &mut Built, plan: &Plan, upper: &mut UpperLayers) {
         let places = Arc::new(std::mem::take(&mut built.places));
         let capacity = 2 * self.params.m;
-        // Its records, the lists that are made of them, and the same for the stretch before.
+        // Bytes per element: its records and merged lists, and the same for the previous range.
         let of_element = 4 * built.lists_bytes_of_element();
         let at_once = to_u32((plan.room / of_element).max(1024));
         let mut pending: Option<Pending<Result<Joined, Stopped>>> = None;
@@ -372,7 +371,7 @@ impl Cellwise<'_> {
         built.places = Arc::try_unwrap(places).unwrap_or_else(|shared| shared.to_vec());
     }
 
-    /// Builds the layers that fit in memory as a whole.
+    /// Builds the layers small enough to fit in memory as a whole.
     fn build_whole_layers(&self, built: &mut Built, plan: &Plan, upper: &mut UpperLayers) {
         let tall = built.read_tall(&self.codec);
         let top = upper.entry_point().map_or(0, |(_, level)| level);
@@ -414,7 +413,7 @@ impl Cellwise<'_> {
     }
 }
 
-/// Raises what stopped a computation.
+/// Raises the error of a stopped computation.
 fn check<T>(result: Result<T, Stopped>, bytes: usize) -> T {
     result.unwrap_or_else(|stopped| match stopped {
         Stopped::OutOfMemory => error::out_of_memory(bytes),
@@ -422,14 +421,14 @@ fn check<T>(result: Result<T, Stopped>, bytes: usize) -> T {
     })
 }
 
-/// Rows as codes that cells are chosen by.
+/// Rows as codes for choosing cells.
 fn routing_codes<'r>(
     codec: &Codec,
     format: Format,
     records: impl Iterator<Item = &'r [u8]>,
 ) -> CodeSet {
     let metric = match codec.metric() {
-        // Near by the one is near enough by the other.
+        // The L2 distance approximates L1 closely enough to choose cells.
         CodeMetric::L1 => CodeMetric::L2,
         metric => metric,
     };
@@ -456,7 +455,7 @@ impl Routed {
         }
     }
 
-    /// Shows all records of a cell, and whether it is the nearest to them.
+    /// Passes all records of a cell to `show`, with true for near rows.
     fn each(&mut self, cell: usize, format: Format, mut show: impl FnMut(bool, &[u8])) {
         self.near.read(cell, |records| {
             records
@@ -470,7 +469,7 @@ impl Routed {
         });
     }
 
-    /// Whether a cell has more distinct rows than so many.
+    /// True if a cell has more than `count` distinct rows.
     fn has_more_than(&mut self, cell: usize, count: usize, format: Format) -> bool {
         let mut known = std::collections::HashSet::new();
         self.each(cell, format, |_, record| {

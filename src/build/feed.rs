@@ -1,6 +1,6 @@
-//! From rows to elements: the main thread reads and detoasts, the pool encodes, equal codes become one element.
+//! Turns rows into elements: the main thread reads and detoasts, the pool encodes, equal codes become one element.
 //!
-//! As soon as it is clear that the build will not fit in memory, rows go to a file instead, as they are.
+//! Once the build would exceed its memory, all rows go to a file instead, one record each.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -16,32 +16,32 @@ use crate::error;
 use crate::pg::temp_file::{TempFile, TempFiles};
 use crate::storage::index::{SPARSE_ELEMENTS, codec};
 
-/// Rows handed to the pool at a time, and how many bytes of values if that is less.
+/// The maximum of a chunk for the pool, in rows and in bytes of values.
 const CHUNK_ROWS: usize = 256;
 const CHUNK_BYTES: usize = 1 << 19;
-/// Codes lie in pieces of memory of about this size.
+/// The approximate size of a memory block of codes, in bytes.
 const BLOCK_BYTES: usize = 1 << 18;
-/// Rows by whose mean vectors are centered, in bytes; with little memory a quarter of it.
+/// The size of the sample for the center, in bytes of values; at most a quarter of `maintenance_work_mem`.
 const SAMPLE_BYTES: usize = 8 << 20;
-/// Fewer rows do not say how many elements sparse vectors have.
+/// The minimum number of rows for an estimate of the elements per sparse vector.
 const TELLING_ROWS: usize = 1000;
-/// What the table of known codes takes for each element: hash, place and slack.
+/// Bytes per element in the table of known codes: hash, element number and spare capacity.
 const KNOWN_BYTES: usize = 36;
 
-/// Makes codes: those that pages hold and, where the graph is built on them, those of the build.
+/// Encodes rows: page codes, and build codes if the graph is built on them.
 pub(super) struct Encoder {
-    /// The index, with codes as long as its rows want them.
+    /// The options of the index, with the code length for its rows.
     pub(super) frozen: Frozen,
     pub(super) codec: Codec,
-    /// What codes leave out of every vector.
+    /// Subtracted from every vector before its page code is made.
     pub(super) center: Option<Vec<f32>>,
-    /// None where the graph is built on the codes that pages hold.
+    /// `None` if the graph is built on page codes.
     rotation: Option<Rotation>,
 }
 
 impl Encoder {
-    /// Codes as an index with these options has them. The center is the mean of the sample where that helps: codes of
-    /// what is left of a vector are finer than codes of all of it.
+    /// An encoder for an index with these options. The center is the mean of the sample, if it suits the sample: codes of
+    /// centered vectors are finer than codes of the original vectors.
     fn new(frozen: &Frozen, sample: &[Value]) -> Self {
         let frozen = with_room_for(*frozen, sample);
         let plain = codec(&frozen, None);
@@ -64,7 +64,7 @@ impl Encoder {
         }
     }
 
-    /// The code of a vector for the build. Distances do not change when all vectors are moved; inner products do.
+    /// Encodes a vector for the build. Centers it for L2 only: translation keeps L2 distances and changes inner products.
     fn encode_for_build(
         &self,
         rotation: &Rotation,
@@ -110,8 +110,8 @@ fn hash_of(code: &[u8]) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(code)
 }
 
-/// Sparse vectors differ in how many elements they have: codes get room for those of 99 rows of 100, and for what else of a
-/// page would be left over.
+/// Sizes the codes of sparse vectors, by the varying number of their elements: enough for 99 rows of 100, plus the space
+/// otherwise left over on a page.
 fn with_room_for(frozen: Frozen, sample: &[Value]) -> Frozen {
     let mut counts: Vec<usize> = sample
         .iter()
@@ -135,7 +135,7 @@ fn with_room_for(frozen: Frozen, sample: &[Value]) -> Frozen {
     }
 }
 
-/// The mean of vectors; none of no vectors, or where sums overflow.
+/// The mean of vectors; `None` without vectors, or if a sum overflows.
 fn mean<'v>(vectors: impl Iterator<Item = &'v [f32]>, dimensions: usize) -> Option<Vec<f32>> {
     let (mut sums, mut count) = (vec![0.0_f64; dimensions], 0.0);
     for vector in vectors {
@@ -152,8 +152,8 @@ fn mean<'v>(vectors: impl Iterator<Item = &'v [f32]>, dimensions: usize) -> Opti
     center.iter().all(|x| x.is_finite()).then_some(center)
 }
 
-/// Whether nearly all vectors are about as short without the center as with it, or shorter. Codes of a vector that is much
-/// longer without it would tell nothing of the vector itself.
+/// True if subtracting the center at most doubles the length of 99 vectors of 100. The code of a vector made much longer
+/// would describe the center, not the vector.
 fn suits<'v>(center: &[f32], vectors: impl Iterator<Item = &'v [f32]>) -> bool {
     let squares = |xs: &mut dyn Iterator<Item = f32>| xs.map(|x| f64::from(x).powi(2)).sum::<f64>();
     let (mut count, mut longer) = (0, 0);
@@ -165,12 +165,12 @@ fn suits<'v>(center: &[f32], vectors: impl Iterator<Item = &'v [f32]>) -> bool {
     longer * 100 <= count
 }
 
-/// Rows as they were read.
+/// Rows before encoding.
 #[derive(Default)]
 struct Chunk {
     values: Vec<Value>,
     tids: Vec<HeapTid>,
-    /// Of the values.
+    /// The total size of the values.
     bytes: usize,
 }
 
@@ -184,7 +184,7 @@ struct Encoded {
 
 /// The elements of a build: distinct codes in the order of their first rows, and their rows.
 pub(super) struct Elements {
-    /// Codes of the build; empty where the graph is built on `codes`.
+    /// Build codes; empty if the graph is built on `codes`.
     pub(super) set: CodeSet,
     pub(super) codes: Codes,
     /// The first row of each element.
@@ -208,7 +208,7 @@ impl Elements {
     }
 }
 
-/// Codes as pages hold them, by element.
+/// Page codes, by element.
 pub(super) struct Codes {
     len: usize,
     rows_per_block: usize,
@@ -258,7 +258,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Takes over the elements that are in memory.
+    /// Writes the elements in memory to a new spool.
     fn of(elements: Elements, format: Format, files: TempFiles) -> Self {
         let mut spool = Self {
             format,
@@ -276,7 +276,7 @@ impl Spool {
         spool
     }
 
-    /// Adds a row whose code of the build, if it has one, is in a set.
+    /// Adds a row. Its build code, if the format has one, is row `id` of `set`.
     fn push(&mut self, tid: HeapTid, hash: u64, set: &CodeSet, id: u32, code: &[u8]) {
         self.record.clear();
         Format::write_head(self.rows, tid, hash, &mut self.record);
@@ -292,39 +292,39 @@ impl Spool {
     }
 }
 
-/// All rows of a table.
+/// All rows of a table, after loading.
 pub(super) enum Loaded {
     InMemory(Elements),
     InFile(Spool),
 }
 
-/// What a build may take, and what each element needs until it is done.
+/// The memory limit of a build, and its needs: per element, and fixed.
 #[derive(Clone, Copy)]
 pub(super) struct Allowance {
-    /// `maintenance_work_mem`.
+    /// `maintenance_work_mem`, in bytes.
     pub(super) limit: usize,
-    /// Bytes that constructing the graph takes for each element, beside its codes.
+    /// Bytes per element for constructing the graph, codes not included.
     pub(super) of_element: usize,
-    /// Bytes that it takes in any case.
+    /// The fixed bytes of the construction (its threads).
     pub(super) of_threads: usize,
-    /// Where rows go that do not fit.
+    /// Creates the files for rows beyond the limit.
     pub(super) files: TempFiles,
 }
 
-/// Takes rows in the order of the table and makes elements of them.
+/// Turns rows into elements, in the order of the table.
 pub(super) struct Feed<'w> {
     workers: &'w Workers,
     frozen: Frozen,
     allowance: Allowance,
     format: Format,
-    /// None while the first rows are collected, which say how the others are encoded.
+    /// `None` while the sample is collected: it determines the encoding of all rows.
     encoder: Option<Arc<Encoder>>,
     sample_bytes: usize,
     chunk: Chunk,
     pending: VecDeque<Pending<Encoded>>,
     loaded: Loaded,
     known: HashMap<u64, u32>,
-    /// Elements whose memory is taken already.
+    /// The number of elements with memory already reserved.
     reserved: usize,
 }
 
@@ -346,7 +346,7 @@ impl<'w> Feed<'w> {
         }
     }
 
-    /// Takes a row that is indexed.
+    /// Adds an indexed row.
     pub(super) fn add(&mut self, tid: HeapTid, value: Value) {
         let chunk = &mut self.chunk;
         chunk.bytes += value.bytes();
@@ -362,7 +362,7 @@ impl<'w> Feed<'w> {
         }
     }
 
-    /// Waits for what is under way; gives all rows and how they were encoded.
+    /// Waits for pending chunks; returns all rows and their encoder.
     pub(super) fn finish(mut self) -> (Loaded, Arc<Encoder>) {
         self.submit_all();
         while let Some(first) = self.pending.pop_front() {
@@ -375,7 +375,7 @@ impl<'w> Feed<'w> {
         (self.loaded, encoder)
     }
 
-    /// The encoder, made from the rows at hand when it is first needed.
+    /// The encoder; the first call makes it from the rows collected so far.
     fn encoder(&mut self) -> Arc<Encoder> {
         if let Some(encoder) = &self.encoder {
             return Arc::clone(encoder);
@@ -387,7 +387,7 @@ impl<'w> Feed<'w> {
         encoder
     }
 
-    /// Hands over all rows, which are many more than a chunk the first time.
+    /// Submits all collected rows: a chunk, or many the first time (the whole sample).
     fn submit_all(&mut self) {
         self.encoder();
         let all = std::mem::take(&mut self.chunk);
@@ -458,7 +458,7 @@ impl<'w> Feed<'w> {
         self.known.entry(hash).or_insert(to_u32(element));
     }
 
-    /// Whether the next block of elements is one too many.
+    /// True if the elements, with the next block if one is due, would exceed the limit.
     fn must_spool(&self) -> bool {
         let Loaded::InMemory(elements) = &self.loaded else {
             return false;
@@ -483,7 +483,7 @@ impl<'w> Feed<'w> {
         }
     }
 
-    /// Takes the memory of the next block of elements, for which there is room.
+    /// Reserves memory for the next block of elements, already checked against the limit.
     fn reserve_block(&mut self) {
         let is_rotated = self.format.routing > 0;
         let Loaded::InMemory(elements) = &mut self.loaded else {

@@ -1,4 +1,4 @@
-//! From a graph to pages: slots in the order that the build chose, page images by the pool, written one after the other.
+//! Writes a graph to pages: slots in the page order of the build, page images made by the pool and written sequentially.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,7 @@ pub(crate) fn write_empty(index: Relation, frozen: &Frozen, fork: ForkNumber::Ty
     }
 }
 
-/// Pages that one task fills.
+/// Pages filled by one task.
 const PAGES_OF_A_TASK: usize = 32;
 
 /// Writes all pages of an index.
@@ -89,14 +89,14 @@ fn write_center(writer: &mut BulkWriter, center: &[f32], end: u32) {
     }
 }
 
-/// Which slot is whose: elements in page order, then upper lists, then overflow slots.
+/// The assignment of slots: elements in page order, then upper lists, then overflow slots.
 struct Plan {
     frozen: Frozen,
     elements: Run<ElementId>,
-    /// The elements of upper layers, by place, and the first list of each.
+    /// The elements of upper layers, by position, and the first list of each.
     upper: Vec<Upper>,
-    /// The upper pages with room, in order. Not only the last: the lists of an element lie side by side, and may not have
-    /// fitted in what was left of a page.
+    /// The upper pages with room, in order. Not only the last: the lists of an element are adjacent, and the remainder of a
+    /// page may have been too small for them.
     upper_with_room: Vec<u32>,
     overflow_pages: Run<OverflowId>,
 }
@@ -122,7 +122,7 @@ impl<Id: SlotId> Run<Id> {
         self.slots.per_page.into()
     }
 
-    /// Takes consecutive slots of one page, leaving free what is too narrow.
+    /// Takes consecutive slots of one page; a remainder too small for them stays free.
     fn take(&mut self, slots: u32) -> Id {
         let room = self.per_page() - self.taken % self.per_page();
         if room < slots {
@@ -148,7 +148,7 @@ impl<Id: SlotId> Run<Id> {
         self.first_block + self.pages()
     }
 
-    /// The last page, if it has room: the free list.
+    /// The last page, if it has room: the only page of the free list.
     fn with_room(&self) -> Option<u32> {
         (!self.taken.is_multiple_of(self.per_page())).then(|| self.end() - 1)
     }
@@ -193,7 +193,7 @@ impl Plan {
         }
     }
 
-    /// This thread gathers what goes on some pages, the pool fills them, this thread writes them in order.
+    /// This thread collects the contents of a batch of pages, the pool fills the pages, this thread writes them in order.
     fn write_elements(&self, writer: &mut BulkWriter, workers: &Workers, source: &mut impl Source) {
         let per_task = self.elements.per_page() * PAGES_OF_A_TASK as u32;
         let mut pending = VecDeque::new();
@@ -279,15 +279,15 @@ fn write_next(
     progress::set(Counter::BlocksDone, writer.next().into());
 }
 
-/// An element of upper layers: its place, its level, its first list.
+/// An element of upper layers: its position, its level, its first list.
 type Upper = (u32, Level, UpperId);
 
-/// Elements with the others whose lists are on the same page.
+/// Groups elements by the page of their upper lists.
 fn by_page(upper: &[Upper], slots: Slots<UpperId>) -> impl Iterator<Item = &[Upper]> {
     upper.chunk_by(move |a, b| slots.split(a.2).0 == slots.split(b.2).0)
 }
 
-/// The pages whose last lists do not end where the page does.
+/// The pages with free slots after their last list.
 fn pages_with_room(upper: &[Upper], slots: Slots<UpperId>) -> Vec<u32> {
     let last_of_pages = by_page(upper, slots).filter_map(|page| page.last());
     last_of_pages
@@ -298,14 +298,14 @@ fn pages_with_room(upper: &[Upper], slots: Slots<UpperId>) -> Vec<u32> {
         .collect()
 }
 
-/// A page with room is the only one in its free list.
+/// Lists the page as free if it is the page with room, the only one of its free list.
 fn list_if_roomy(page: &mut PageImage, block: u32, with_room: Option<u32>) {
     if with_room == Some(block) {
         layout::list_page(&mut page.0, None).expect("the page was filled just now");
     }
 }
 
-/// Consecutive elements, with all that goes on their pages.
+/// Consecutive elements, with the contents of their pages.
 struct Batch {
     first: u32,
     run: Run<ElementId>,
@@ -313,11 +313,11 @@ struct Batch {
     geometry: Geometry,
     elements: Vec<ElementRows>,
     codes: Vec<u8>,
-    /// Places; as many of each element as it says.
+    /// Positions of the neighbors of all elements, `ElementRows::neighbors` each.
     neighbors: Vec<u32>,
 }
 
-/// What an element's slot holds beside its code and its neighbors.
+/// The contents of an element's slot, except its code and neighbors.
 struct ElementRows {
     upper: Option<(Level, UpperId)>,
     neighbors: usize,

@@ -1,25 +1,25 @@
-//! Rows of a build as they lie in temporary files.
+//! The format of a build's rows in temporary files.
 
 use layout::HeapTid;
 use quantize::{CodeSet, Codec};
 
-/// Bytes before the codes: row, home, the row's place in the table (6 and 2 of none), the hash of its code.
+/// Bytes before the codes: row, nearest cell, the row's TID (6 bytes and 2 of padding), the hash of its code.
 const HEAD: usize = 24;
 
-/// Bytes of a row's place in the table.
+/// Bytes of a row's TID.
 pub(super) const TID_BYTES: usize = 8;
 
-/// How long records are.
+/// The lengths of a record's codes.
 #[derive(Clone, Copy)]
 pub(super) struct Format {
-    /// The code of the build (`CodeSet::write_row`); none where graphs are built on the codes that pages hold.
+    /// Bytes of the build code (`CodeSet::write_row`); 0 if graphs are built on page codes.
     pub(super) routing: usize,
-    /// The code that pages hold.
+    /// Bytes of the page code.
     pub(super) code: usize,
 }
 
 impl Format {
-    /// The records of rows that are encoded so.
+    /// The format of rows encoded by this codec.
     pub(super) fn of(codec: &Codec) -> Self {
         Self {
             routing: if codec.is_rotated() {
@@ -31,12 +31,12 @@ impl Format {
         }
     }
 
-    /// A row in the cell nearest to it.
+    /// Bytes of a row's record in its nearest cell.
     pub(super) fn near(self) -> usize {
         HEAD + self.routing + self.code
     }
 
-    /// A row in another cell: the first part of the same record, or all where the graph takes all.
+    /// Bytes of a row's record in another cell: the same record, up to and including the code for the graph.
     pub(super) fn far(self) -> usize {
         if self.routing > 0 {
             HEAD + self.routing
@@ -45,7 +45,7 @@ impl Format {
         }
     }
 
-    /// Bytes of the code that graphs are built on.
+    /// Bytes of the code for the graph.
     pub(super) fn built_on(self) -> usize {
         self.far() - HEAD
     }
@@ -62,7 +62,7 @@ impl Format {
         read_u32(record, 0)
     }
 
-    /// The cell nearest to the row.
+    /// The row's nearest cell.
     pub(super) fn home(record: &[u8]) -> u32 {
         read_u32(record, 4)
     }

@@ -1,4 +1,4 @@
-//! A finished graph in files, as pages are written from it.
+//! A finished graph in files, as a source of page writing.
 
 use hnsw::Level;
 use hnsw::build::FREE;
@@ -25,7 +25,7 @@ impl InFiles {
         }
     }
 
-    /// Rows that are in the index.
+    /// The number of rows in the index.
     pub(super) fn rows(&self) -> usize {
         self.built.places.len()
     }

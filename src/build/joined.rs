@@ -1,4 +1,4 @@
-//! The lists that elements got in their cells become one each.
+//! Merges the lists of each element from its cells into one.
 
 use std::ops::Range;
 
@@ -10,15 +10,15 @@ use rayon::prelude::*;
 use super::built::{LIST_ENTRY, LIST_HEAD, NO_PLACE};
 use super::format::read_u32;
 
-/// Lists of consecutive elements, named by place.
+/// Merged lists of consecutive elements; elements are identified by position in page order.
 pub(super) struct Joined {
-    /// So many numbers for each element as a list of the ground has places.
+    /// Lists of layer 0, one after the other, `capacity` entries each.
     pub(super) ground: Vec<u32>,
     /// Lists of upper layers.
     pub(super) upper: Vec<(u32, Level, Vec<u32>)>,
 }
 
-/// Where a list is among the records.
+/// The offset of a list among the records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     level: Level,
@@ -26,7 +26,7 @@ struct Entry {
     offset: usize,
 }
 
-/// Joins the lists of the elements whose places lie in a range. Neighbors that are no elements of their own are left out.
+/// Merges the lists of the elements in a range of positions. Leaves out neighbors merged into another element.
 pub(super) fn join_lists(
     records: &[u8],
     range: Range<u32>,
@@ -67,7 +67,7 @@ pub(super) fn join_lists(
     })
 }
 
-/// The entries of each element with the list that is to be made of them.
+/// Pairs the entries of each element with its list of the output.
 fn pair_up<'e, 'l>(
     of_element: &[&'e [Entry]],
     range: &Range<u32>,

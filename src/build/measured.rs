@@ -1,15 +1,15 @@
-//! Elements that are measured by the codes that pages hold: bits, sparse vectors, short ones, and those for L1.
+//! Elements compared by their page codes: bits, sparse vectors, short vectors, and vectors under L1.
 
 use hnsw::build::Vectors;
 use quantize::{Codec, Query};
 
 use super::feed::Codes;
 
-/// Codes as a build by insertion sees them.
+/// Page codes as the vectors of a build by insertion.
 pub(super) struct Measured<'a> {
     codec: &'a Codec,
     codes: &'a Codes,
-    /// Only these, if not all.
+    /// The elements to include; `None` for all.
     members: Option<&'a [u32]>,
 }
 

@@ -1,4 +1,4 @@
-//! A whole index at once: rows are read and encoded, the graph is constructed in memory by threads, pages are written.
+//! Builds a whole index: reads and encodes the rows, constructs the graph in memory with threads, writes the pages.
 
 #![forbid(unsafe_code)]
 
@@ -62,7 +62,7 @@ pub(crate) fn phase_name(phase: i64) -> Option<&'static std::ffi::CStr> {
         .and_then(|at| PHASES.get(at).copied())
 }
 
-/// What a build did.
+/// The row counts of a finished build.
 pub(crate) struct Built {
     /// Rows in the table.
     pub(crate) rows: f64,
@@ -70,7 +70,7 @@ pub(crate) struct Built {
     pub(crate) indexed: f64,
 }
 
-/// Builds the index of a table. `prepare` gives the prepared value of a row, or says that the row is not indexed.
+/// Builds the index of a table. `prepare` returns the prepared value of a row, or `None` if the row is not indexed.
 pub(crate) fn build(
     table: Table,
     frozen: Frozen,
@@ -78,7 +78,7 @@ pub(crate) fn build(
     mut prepare: impl FnMut(Datum) -> Option<Value>,
 ) -> Built {
     if table.heap().blocks() == 0 {
-        // A temporary table that is emptied at every commit comes here each time.
+        // Postgres rebuilds the index of a temporary table with `ON COMMIT DELETE ROWS` at every commit.
         write_empty(table.index(), &frozen, MAIN_FORKNUM);
         return Built {
             rows: 0.0,
@@ -117,7 +117,7 @@ pub(crate) fn build(
     Built { rows, indexed }
 }
 
-/// Threads of a build. Each takes some memory of its own: with little of it there are fewer.
+/// The number of threads of a build: fewer if their own memory would exceed half of `limit`.
 fn threads(heap: Relation, frozen: &Frozen, limit: usize) -> usize {
     let dimensions = codec(frozen, None).routing_dimensions();
     let of_thread = hnsw::build::bytes_of_thread(dimensions);
@@ -128,7 +128,7 @@ fn allowance(workers: &Workers, frozen: &Frozen, params: Params, limit: usize) -
     let codec = codec(frozen, None);
     let (by_segments, dimensions) = (codec.is_rotated(), codec.routing_dimensions());
     let needed = workers.submit(move || {
-        // What so many elements take beyond what one takes is what each takes.
+        // Linear in `n`: the slope is the bytes per element, the rest the fixed cost.
         let bytes = |n| match by_segments {
             true => hnsw::build::segments_bytes_needed(n, dimensions, &params),
             false => MemoryGraph::bytes_needed(n, params.m),
@@ -150,7 +150,7 @@ fn enter(phase: Phase) {
     progress::set(Counter::Phase, phase as u64);
 }
 
-/// A build whose rows are read.
+/// A build after its rows have been read.
 struct Build<'a> {
     workers: &'a Workers,
     index: Relation,

@@ -1,6 +1,6 @@
-//! What pages are written from: a graph and its elements, in memory or in files.
+//! The input of page writing: a graph and its elements, in memory or in files.
 //!
-//! Elements are named by their place in the order of the pages, from 0.
+//! Elements are identified by their position in page order, from 0.
 
 use hnsw::{ElementId, Level, MemoryGraph};
 use layout::{HeapTid, INLINE_TIDS, OVERFLOW_TIDS};
@@ -10,25 +10,25 @@ use crate::error;
 
 /// A finished graph, read in the order of its pages.
 pub(super) trait Source {
-    /// Elements.
+    /// The number of elements.
     fn len(&self) -> u32;
 
-    /// Where every search starts.
+    /// The entry point and its level.
     fn entry_point(&self) -> Option<(u32, Level)>;
 
-    /// Elements with lists above the ground, in ascending order, and their levels.
+    /// Elements with lists above layer 0, in ascending order, and their levels.
     fn upper_elements(&self) -> Vec<(u32, Level)>;
 
-    /// Appends the neighbors of an element on a layer above the ground.
+    /// Appends the neighbors of an element on a layer above layer 0.
     fn upper_neighbors(&self, place: u32, level: Level, into: &mut Vec<u32>);
 
-    /// Appends an element's code and its neighbors on the ground. Asked for once of each, in ascending order.
+    /// Appends an element's code and its neighbors on layer 0. Called once per element, in ascending order.
     fn element(&mut self, place: u32, code: &mut Vec<u8>, neighbors: &mut Vec<u32>) -> Rows;
 
-    /// Slots for the rows that elements do not hold themselves.
+    /// The number of overflow slots, for rows beyond those in the elements' own slots.
     fn overflow_slots(&self) -> u32;
 
-    /// What goes into one of them. Asked for once of each, in ascending order, after the elements.
+    /// Returns the contents of an overflow slot in `into`. Called once per slot, in ascending order, after all elements.
     fn overflow(&mut self, number: u32, into: &mut OverflowRows);
 }
 
@@ -37,7 +37,7 @@ pub(super) trait Source {
 pub(super) struct Rows {
     pub(super) first: HeapTid,
     pub(super) second: Option<HeapTid>,
-    /// The first overflow slot of the others.
+    /// The first overflow slot, for further rows.
     pub(super) overflow: Option<u32>,
 }
 
@@ -48,7 +48,7 @@ const _: () = assert!(INLINE_TIDS == 2);
 pub(super) struct OverflowRows {
     pub(super) owner: u32,
     pub(super) next: Option<u32>,
-    /// Goes down along the chain, to 0.
+    /// Decreases along the chain, to 0.
     pub(super) serial: u32,
     pub(super) tids: Vec<HeapTid>,
 }
@@ -57,12 +57,12 @@ pub(super) struct OverflowRows {
 pub(super) struct InMemory<'a> {
     elements: &'a Elements,
     graph: &'a MemoryGraph,
-    /// Place of each element in the page order.
+    /// The position of each element in page order.
     places: Vec<u32>,
     chains: Vec<ChainLink>,
 }
 
-/// An overflow slot to be: a stretch of `Elements::more`.
+/// A future overflow slot: a range of `Elements::more`.
 struct ChainLink {
     element: u32,
     first: usize,
@@ -79,7 +79,7 @@ impl<'a> InMemory<'a> {
         let mut chains = Vec::new();
         let mut first = 0;
         for rows in elements.more.chunk_by(|a, b| a.0 == b.0) {
-            // The first of them is in the element itself.
+            // The element's own slot holds the first of these rows.
             let beyond = rows.len() - 1;
             let slots = beyond.div_ceil(OVERFLOW_TIDS);
             chains.extend((0..slots).map(|slot| ChainLink {

@@ -1,4 +1,4 @@
-//! Threads of a build. They compute and never call Postgres; the main thread waits for them and stays interruptible.
+//! The threads of a build. They compute and never call Postgres; the main thread waits for them and stays interruptible.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -14,23 +14,23 @@ use crate::error;
 use crate::pg::memory::{self, Reserve};
 use crate::pg::{exit, interrupt, signal};
 
-/// How long the main thread waits before it looks for interrupts.
+/// The main thread checks for interrupts at this interval.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// What a thread takes to begin with: its stack, and what it has for its own.
+/// Initial memory of a thread: its stack and its thread-local data.
 const THREAD_BYTES: usize = 4 << 20;
 
-/// A pool of threads that ends, joined, with the value, or with the process.
+/// A thread pool. Dropping it, or the end of the process, stops and joins the threads.
 pub(super) struct Workers(Arc<Crew>);
 
-/// The threads, and how they are told to stop.
+/// The threads, and the flag to stop them.
 struct Crew {
     pool: Mutex<Option<ThreadPool>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     watch: Arc<Watch>,
 }
 
-/// The threads that run now: a FATAL error ends the process without unwinding, and finds them here.
+/// The running threads, for the exit callback: a FATAL error ends the process without unwinding.
 static AT_WORK: Mutex<Option<Arc<Crew>>> = Mutex::new(None);
 
 impl Workers {
@@ -66,17 +66,17 @@ impl Workers {
         Self(crew)
     }
 
-    /// How many threads compute.
+    /// The number of computing threads, at least 1 (the main thread).
     pub(super) fn threads(&self) -> usize {
         lock(&self.0.threads).len().max(1)
     }
 
-    /// Progress of the job that runs, and how it is told to stop.
+    /// Progress of the running job, and the flag to stop it.
     pub(super) fn watch(&self) -> &Arc<Watch> {
         &self.0.watch
     }
 
-    /// Hands a job to the pool; its result comes through the channel.
+    /// Passes a job to the pool; its result arrives through the channel.
     pub(super) fn submit<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -95,10 +95,10 @@ impl Workers {
         Pending(receiver)
     }
 
-    /// Waits for a job, calling `poll` now and then.
+    /// Waits for a job; calls `poll` at every interval of `PATIENCE`.
     pub(super) fn wait<T>(&self, pending: &Pending<T>, mut poll: impl FnMut()) -> T {
         loop {
-            // Also before short jobs: one after the other, they could go on for long without memory put by.
+            // Also before short jobs: a series of them could run for long after the memory reserve was used.
             interrupt::check();
             match pending.0.recv_timeout(PATIENCE) {
                 Ok(Ok(result)) => return result,
@@ -113,7 +113,7 @@ impl Workers {
 
 type Threads = Vec<JoinHandle<()>>;
 
-/// A pool of exactly so many threads. On failure those that were started have ended.
+/// Starts a pool of exactly `threads` threads. On failure, joins the threads already started.
 fn start_pool(threads: usize) -> Result<(ThreadPool, Threads), ThreadPoolBuildError> {
     let mut handles = Vec::with_capacity(threads);
     let pool = signal::with_all_blocked(|| {
@@ -134,8 +134,8 @@ fn start_pool(threads: usize) -> Result<(ThreadPool, Threads), ThreadPoolBuildEr
     pool.map(|pool| (pool, handles))
 }
 
-/// A pool without threads of its own: what is installed in it runs in the main thread, which can be in one pool only. So there is
-/// one, for the life of the session.
+/// A pool without threads of its own: its jobs run in the main thread. A thread can belong to one pool only, so the session
+/// keeps this one.
 fn pool_of_main_thread() -> &'static ThreadPool {
     static POOL: OnceLock<ThreadPool> = OnceLock::new();
     POOL.get_or_init(|| {
@@ -178,5 +178,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A job that was handed to the pool.
+/// The result of a submitted job, to wait for.
 pub(super) struct Pending<T>(Receiver<Result<T, ()>>);
