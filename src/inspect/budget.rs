@@ -1,9 +1,9 @@
-//! Memory of a check, charged to `maintenance_work_mem` before it is taken.
+//! The memory budget of a check: charged to `maintenance_work_mem` before each allocation.
 
 use crate::error;
 use crate::pg::setting;
 
-/// What may still be taken.
+/// The allowed and the charged bytes.
 pub(super) struct Budget {
     allowed: usize,
     taken: usize,
@@ -24,7 +24,7 @@ impl Budget {
         }
     }
 
-    /// Appends to a list that grows by halves.
+    /// Appends to a list; a full list grows by half.
     pub(super) fn push<T>(&mut self, list: &mut Vec<T>, value: T) {
         if list.len() == list.capacity() {
             let more = (list.len() / 2).max(64);

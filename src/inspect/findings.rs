@@ -1,17 +1,17 @@
-//! What a check finds, as rows.
+//! The findings of a check, as rows.
 
 use std::fmt::Display;
 
 use crate::error;
 use crate::pg::Relation;
 
-/// So many findings of each severity are kept; the others are counted.
+/// The maximum of kept findings per severity; further ones are only counted.
 const MOST: usize = 10_000;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// Vacuum mends it, or it costs some space or speed.
+    /// Vacuum repairs it, or it costs only some space or speed.
     Warning,
     /// Damage: searches may fail or miss rows. `REINDEX` helps.
     Error,
@@ -26,7 +26,7 @@ impl Severity {
     }
 }
 
-/// Where in an index something is.
+/// A location in an index; empty for the index as a whole.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Place {
     pub(super) block: Option<u32>,
@@ -51,17 +51,17 @@ impl From<(u32, u16)> for Place {
     }
 }
 
-/// One thing found.
+/// A flaw and its location.
 pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) place: Place,
     pub(super) what: String,
 }
 
-/// All that was found.
+/// All findings of a check.
 pub(super) struct Findings {
     index: Relation,
-    /// Whether the first error ends the statement.
+    /// True if the first error ends the statement.
     raise: bool,
     list: Vec<Finding>,
     warnings: usize,
@@ -79,7 +79,7 @@ impl Findings {
         }
     }
 
-    /// Notes damage. No page may be locked.
+    /// Records damage, or raises it as an error. The caller must hold no page lock.
     pub(super) fn error(&mut self, place: impl Into<Place>, what: impl Display) {
         let place = place.into();
         if self.raise {
@@ -109,7 +109,7 @@ impl Findings {
         });
     }
 
-    /// The rows: damage first, each severity in the order in which it was found.
+    /// The findings: damage first, each severity in the order of discovery.
     pub(super) fn into_list(mut self) -> Vec<Finding> {
         for (severity, count) in [
             (Severity::Error, self.errors),

@@ -1,4 +1,4 @@
-//! The graph's laws over pages: `hnsw::check`, with each finding looked at once more.
+//! Checks the invariants of the graph on pages: `hnsw::check`, with each finding verified by a second read.
 
 use hnsw::{Candidate, ElementId, Extent, Flaw, Inspect, Level, Member, Store};
 use layout::{Corrupt, EntryPoint, Metapage, SlotState};
@@ -8,10 +8,10 @@ use super::pages::{Pages, is_wrong_link};
 use super::survey::place_of;
 use crate::storage::metapage::METAPAGE;
 
-/// What a check of the links takes for each element: its copy in the list, its mark and its turn on a walk.
+/// Bytes of the check per element: its copy in the list of members, its mark and its entry in the search queue.
 pub(super) const BYTES: usize = size_of::<Member>() + size_of::<bool>() + size_of::<ElementId>();
 
-/// The graph in pages that may be damaged.
+/// The graph on possibly damaged pages.
 struct Graph<'a, 'p> {
     pages: &'a Pages<'p>,
     members: Vec<Member>,
@@ -41,13 +41,13 @@ impl Inspect for Graph<'_, '_> {
     }
 }
 
-/// The entry point as it is now.
+/// The current entry point.
 fn entry_point(pages: &Pages<'_>) -> Option<EntryPoint> {
     let page = super::pages::try_copy(pages.index(), METAPAGE).ok()?;
     Metapage::read(&*page).ok()?.entry_point
 }
 
-/// What a link leads to.
+/// The target of a link.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
     Element {
@@ -55,7 +55,7 @@ enum Target {
         version: u16,
         level: Level,
     },
-    /// What is there cannot be read, which is said at its own place.
+    /// Unreadable; reported at its own location.
     Damaged,
     Nothing(Corrupt),
 }
@@ -73,9 +73,9 @@ fn target(pages: &Pages<'_>, element: ElementId) -> Target {
     }
 }
 
-/// What was found about the links.
+/// The result of the check of the links.
 pub(super) struct Linked {
-    /// Live elements that no way leads to on layer 0.
+    /// The number of live elements unreachable on layer 0.
     pub(super) unreachable: u64,
 }
 
@@ -95,12 +95,12 @@ pub(super) fn check(pages: &Pages<'_>, members: Vec<Member>, findings: &mut Find
     }
 }
 
-/// What became of the entry point.
+/// The state of the entry point.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entry {
     Sound,
     Missing,
-    /// Ways from it say nothing about the others.
+    /// Reachability from it is meaningless.
     Damaged,
 }
 
@@ -138,10 +138,10 @@ impl Links<'_, '_> {
         }
     }
 
-    /// A link that led nowhere, if it still does: its end is read, the link, and its end again, which has not changed.
+    /// Reports a wrong link, if it is still wrong: reads its target, the link, and the target again, unchanged.
     ///
-    /// Tombstones link to what they linked to when they had rows: vacuum frees one after the other when no way leads to any
-    /// of them, and slots freed are taken again at once. No more is asked of such a link than that there is a slot.
+    /// Tombstones keep the links from the time they had rows: vacuum frees one after the other once none of them is
+    /// reachable, and freed slots are reused at once. The link of a tombstone only needs a slot as its target.
     fn link(&mut self, of: ElementId, level: Level, neighbor: ElementId) {
         let before = target(self.pages, neighbor);
         let is_live = matches!(
@@ -221,7 +221,7 @@ impl Links<'_, '_> {
         }
     }
 
-    /// Others move links while ways are followed, so this is never an error.
+    /// Concurrent writers move links during the search, so this is never an error.
     fn unreachable(&mut self, finding: hnsw::Finding) {
         if self.entry != Entry::Sound {
             return;
@@ -235,7 +235,8 @@ impl Links<'_, '_> {
         self.findings.warning(place, what);
     }
 
-    /// Elements without an entry point, but linked, must have had one. A crash may leave single ones.
+    /// Reports elements without an entry point: an error if any has links, as linked elements had an entry point before; a
+    /// warning otherwise, as a crash may leave single elements.
     fn conclude(&mut self, extent: Extent) {
         if self.entry != Entry::Missing || entry_point(self.pages).is_some() {
             return;

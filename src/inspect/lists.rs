@@ -1,4 +1,4 @@
-//! The lists of pages with free slots: every listed page is met, once, and is of the list's kind.
+//! Checks the lists of pages with free slots: every listed page is in its list once, and has the kind of the list.
 
 use layout::{Corrupt, Metapage, PageKind};
 
@@ -7,7 +7,7 @@ use super::pages::{Pages, is_wrong_link, try_copy};
 use super::survey::Sign;
 use crate::storage::metapage::METAPAGE;
 
-/// Walks along a list that others may be changing.
+/// The maximum number of walks along a list under concurrent changes.
 const WALKS: usize = 10;
 
 pub(super) fn check(pages: &Pages<'_>, listed: &[Sign], findings: &mut Findings) {
@@ -36,7 +36,8 @@ pub(super) fn check(pages: &Pages<'_>, listed: &[Sign], findings: &mut Findings)
     }
 }
 
-/// Pages that say they are listed and were not met. They may have been listed since, in front of those met before.
+/// Reports pages marked as listed but absent from the list. Walks the list again first: pages may have been added at its
+/// head since.
 fn unmet(
     pages: &Pages<'_>,
     kind: PageKind,
@@ -71,10 +72,10 @@ fn is_listed(pages: &Pages<'_>, block: u32, kind: PageKind) -> bool {
     layout::special(&*page).is_ok_and(|now| now.is_listed() && now.kind() == Ok(kind))
 }
 
-/// What is wrong with a list, and at which block; none if that is said elsewhere.
+/// The flaw of a list and its block; `None` if another check reports it.
 type Trouble = Option<(u32, String)>;
 
-/// The pages of a list, in its order.
+/// Returns the pages of a list, in list order.
 fn walk(pages: &Pages<'_>, kind: PageKind) -> Result<Vec<u32>, Trouble> {
     let metapage = try_copy(pages.index(), METAPAGE).ok();
     let metapage = metapage.and_then(|page| Metapage::read(&*page).ok());

@@ -1,10 +1,10 @@
-//! Is an index what it should be? `hnsw_check` says what is wrong with one, `hnsw_index_info` what is in it.
+//! Inspection of an index: `hnsw_check` reports its damage, `hnsw_index_info` its contents.
 //!
-//! Both read every page under a share lock that lasts for a copy of it, and take the weakest lock on index and table: others
-//! read and write meanwhile. Nothing read is believed; what cannot be is a finding, not an error.
+//! Both copy every page under a share lock held for the copy only, and take the weakest lock on index and table: concurrent
+//! reads and writes go on. Nothing read is trusted; impossible contents are a finding, not an error.
 //!
-//! Memory, charged to `maintenance_work_mem`: for each element up to 25 bytes, its place in the list of elements and what a
-//! check of links takes; for each row up to 12; for each overflow slot up to 6.
+//! Memory, charged to `maintenance_work_mem`: up to 25 bytes per element, for the list of elements and the check of links;
+//! up to 12 per row; up to 6 per overflow slot.
 
 mod budget;
 mod findings;
@@ -123,7 +123,7 @@ fn hnsw_index_info(
     ))
 }
 
-/// As in the names of operator classes.
+/// The name of a metric as in the names of operator classes.
 fn metric_name(metric: IndexMetric) -> &'static str {
     match metric {
         IndexMetric::L2 => "l2",
@@ -135,10 +135,10 @@ fn metric_name(metric: IndexMetric) -> &'static str {
     }
 }
 
-/// Both access methods make the same graph.
+/// The access methods of these indexes; both build the same graph.
 const METHODS: [&CStr; 2] = [c"hnsw", c"ivfflat"];
 
-/// Raises an error that names the indexes if the relation is their table.
+/// Raises an error; it names the indexes of the relation if this is a table.
 fn not_an_index(oid: Oid) -> ! {
     let indexes = open::indexes_of(oid, &METHODS);
     if indexes.is_empty() {
@@ -147,7 +147,7 @@ fn not_an_index(oid: Oid) -> ! {
     error::table_instead_of_index(&open::name(oid), &indexes)
 }
 
-/// Opens an index that the user may look into. Asks for the right before it takes a lock.
+/// Opens an index. Checks the user's privilege first, before any lock.
 fn open_index(oid: Oid) -> OpenIndex {
     let table = open::table_of(oid);
     if !privilege::may_inspect([oid].into_iter().chain(table)) {
@@ -172,7 +172,7 @@ fn open_index(oid: Oid) -> OpenIndex {
     open
 }
 
-/// All that is wrong with an index.
+/// Checks an index and returns all findings.
 fn check(open: &OpenIndex, heapallindexed: bool, raise: bool) -> Vec<Finding> {
     let mut findings = Findings::new(open.index, raise);
     let snapshot = heapallindexed.then(|| {
@@ -202,7 +202,7 @@ fn check(open: &OpenIndex, heapallindexed: bool, raise: bool) -> Vec<Finding> {
     findings.into_list()
 }
 
-/// Block 0; none if it is damaged: nothing else can be told from other pages then.
+/// Reads block 0; `None` if it is damaged: other pages cannot be interpreted without it.
 fn read_metapage(open: &OpenIndex, findings: &mut Findings) -> Option<Metapage> {
     if open.index.blocks() == 0 {
         findings.error(METAPAGE, layout::Corrupt::NoSuchBlock(METAPAGE));
@@ -238,7 +238,7 @@ fn read_metapage(open: &OpenIndex, findings: &mut Findings) -> Option<Metapage> 
     Some(metapage)
 }
 
-/// Looks at pages, lists, links and rows. Gives how many elements cannot be reached, and what there is; its rows are sorted.
+/// Checks pages, lists, links and rows. Returns the number of unreachable elements, and the survey with its rows sorted.
 fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u64, Survey) {
     let pages = Pages::open(open.index, &metapage.frozen.geometry, |block, message| {
         findings.error(block, message);
@@ -261,7 +261,7 @@ fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u
     (linked.unreachable, survey)
 }
 
-/// What `hnsw_index_info` shows.
+/// The data of `hnsw_index_info`.
 struct Info {
     frozen: Frozen,
     survey: Survey,
@@ -270,7 +270,7 @@ struct Info {
 }
 
 impl Info {
-    /// Damage is an error.
+    /// Gathers the data; raises an error on damage.
     fn gather(open: &OpenIndex) -> Self {
         let mut findings = Findings::new(open.index, true);
         let metapage = read_metapage(open, &mut findings).expect("damage ends the statement");

@@ -1,4 +1,4 @@
-//! Reading pages that may be damaged: copied under a share lock, a page at a time, and shown when no lock is held.
+//! Reads possibly damaged pages: copies each under a share lock, and shows the copy after releasing it.
 
 use hnsw::{ElementId, Level};
 use layout::{
@@ -12,20 +12,20 @@ use crate::pg::{Relation, interrupt};
 use crate::storage::buffer::{Access, Page};
 use crate::storage::metapage::METAPAGE;
 
-/// A page's bytes as they were at one moment.
+/// A consistent copy of a page.
 pub(super) type Copy = Box<[u8; PAGE_SIZE]>;
 
 /// The pages of an index.
 pub(super) struct Pages<'a> {
     index: Relation,
     geometry: &'a Geometry,
-    /// Blocks when the check began.
+    /// The number of blocks at the start of the check.
     pub(super) blocks: u32,
-    /// Blocks that Postgres cannot read, in ascending order.
+    /// Blocks unreadable for Postgres, in ascending order.
     unreadable: Vec<u32>,
 }
 
-/// Reads a page for the first time. Gives Postgres's words if it refuses the page.
+/// Reads a page for the first time. Returns the message of Postgres if it refuses the page.
 pub(super) fn try_copy(index: Relation, block: u32) -> Result<Copy, String> {
     interrupt::check();
     attempt(
@@ -46,8 +46,8 @@ fn copy(index: Relation, block: u32) -> Copy {
 }
 
 impl<'a> Pages<'a> {
-    /// Asks for every page once. From then on no page is read that Postgres refuses, whatever links to it; `refused` is told of
-    /// those.
+    /// Reads every page once. Calls `refused` for each page refused by Postgres; these are never read again, whatever links
+    /// to them.
     pub(super) fn open(
         index: Relation,
         geometry: &'a Geometry,
@@ -77,7 +77,7 @@ impl<'a> Pages<'a> {
         self.index
     }
 
-    /// A page as it is now. None for one that cannot be read, which was said.
+    /// Copies the current page. `Ok(None)` if it is unreadable, as already reported.
     pub(super) fn copy(&self, block: u32) -> Result<Option<Copy>, Corrupt> {
         interrupt::check();
         if block == METAPAGE || block >= self.blocks && block >= self.index.blocks() {
@@ -93,7 +93,7 @@ impl<'a> Pages<'a> {
         Ok(Some(page))
     }
 
-    /// Shows an element's slot to `read`; none if it cannot be read.
+    /// Passes an element's slot to `read`; `Ok(None)` if its page is unreadable.
     pub(super) fn element<R>(
         &self,
         element: ElementId,
@@ -107,7 +107,7 @@ impl<'a> Pages<'a> {
         Ok(Some(read(&slot)))
     }
 
-    /// Shows an upper list to `read`.
+    /// Passes an upper list to `read`.
     pub(super) fn upper<R>(
         &self,
         list: UpperId,
@@ -121,7 +121,7 @@ impl<'a> Pages<'a> {
         Ok(Some(read(&slot)))
     }
 
-    /// Shows an overflow slot to `read`.
+    /// Passes an overflow slot to `read`.
     pub(super) fn overflow<R>(
         &self,
         rows: OverflowId,
@@ -135,7 +135,7 @@ impl<'a> Pages<'a> {
         Ok(Some(read(&slot)))
     }
 
-    /// Appends the neighbors of an element. What cannot be read has none: the check says so at its own place.
+    /// Appends the neighbors of an element: none if it is unreadable, as the check reports at its own location.
     pub(super) fn neighbors(&self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
         let read = self.element(of, |element| {
             if element.state() == SlotState::Free || element.level() < level {
@@ -159,7 +159,7 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Whether a link is wrong, and not what it leads to.
+/// True if the link itself is wrong, not its target.
 pub(super) fn is_wrong_link(what: &Corrupt) -> bool {
     matches!(
         what,

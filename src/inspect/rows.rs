@@ -1,4 +1,4 @@
-//! Rows: each is in the index once, and those that are to be indexed are in it.
+//! Checks the rows: each is in the index at most once, and every row to be indexed is in it.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use crate::pg::snapshot::Snapshot;
 use crate::storage::metapage::METAPAGE;
 use crate::types::indexed::{Kind, norm_of_indexed};
 
-/// Rows looked for a second time; where there are more, those left out are as damaged as these.
+/// The maximum of suspicious rows to verify; if there are more, the others share the same damage.
 const SUSPECTS: usize = 1000;
 
-/// Sorts the rows, and says which are in the index twice.
+/// Sorts the rows, and reports rows present in the index twice.
 pub(super) fn find_repeated(pages: &Pages<'_>, rows: &mut [u64], findings: &mut Findings) {
     rows.sort_unstable();
     let mut suspects: HashMap<u64, Option<(u32, u16)>> = HashMap::new();
@@ -29,7 +29,7 @@ pub(super) fn find_repeated(pages: &Pages<'_>, rows: &mut [u64], findings: &mut 
     if suspects.is_empty() {
         return;
     }
-    // A row that was vacuumed away at one place and came back at another, while the pages were read, is found once now.
+    // A row vacuumed in one slot and reinserted in another, while the pages were read, is found only once now.
     for block in METAPAGE + 1..pages.blocks {
         for (slot, tid) in rows_of(pages, block) {
             let Some(first) = suspects.get_mut(&row_key(tid)) else {
@@ -53,7 +53,7 @@ pub(super) fn find_repeated(pages: &Pages<'_>, rows: &mut [u64], findings: &mut 
     }
 }
 
-/// The rows of a page's slots.
+/// Returns the rows of a page, each with its slot.
 fn rows_of(pages: &Pages<'_>, block: u32) -> Vec<(u16, HeapTid)> {
     let Ok(Some(page)) = pages.copy(block) else {
         return Vec::new();
@@ -82,8 +82,8 @@ fn rows_of(pages: &Pages<'_>, block: u32) -> Vec<(u16, HeapTid)> {
     rows
 }
 
-/// Says which rows that the snapshot sees are missing. The rows of the index are sorted, and were read after the snapshot was
-/// taken: vacuum has left all in place that it sees.
+/// Reports rows visible to the snapshot and missing from the index. The rows of the index are sorted, and were read after
+/// the snapshot was taken: vacuum has removed no row visible to it.
 pub(super) fn find_missing(
     open: &OpenIndex,
     frozen: &layout::Frozen,
@@ -118,7 +118,7 @@ pub(super) fn find_missing(
     }
 }
 
-/// Whether a value is not left out of the index: a zero vector has no direction.
+/// True if the index includes a value: it leaves out zero vectors for cosine, since they have no direction.
 fn is_indexed(frozen: &layout::Frozen, value: &IndexedValue) -> bool {
     if frozen.metric != IndexMetric::Cosine {
         return true;

@@ -1,7 +1,7 @@
-//! Every page, one after the other: is each what it says it is, and does what belongs together agree?
+//! Checks every page, one after the other: its own contents, and its agreement with related pages.
 //!
-//! Others may write meanwhile. So what contradicts itself over two pages is read once more before it counts: both ends still
-//! say the same, and nothing has been freed in between.
+//! Concurrent writes are possible. A contradiction between two pages is therefore read again before it counts: both ends
+//! must still say the same, with nothing freed in between.
 
 use hnsw::{ElementId, Member};
 use layout::{
@@ -16,12 +16,12 @@ use super::pages::{Pages, is_wrong_link};
 use crate::pg::Relation;
 use crate::storage::metapage::METAPAGE;
 
-/// The highest line pointer of a table's page.
+/// The maximum line pointer of a table page.
 const MAX_OFFSET: u16 = 2048;
-/// Walks along a chain that others may be changing.
+/// The maximum number of walks along a chain under concurrent changes.
 const WALKS: usize = 10;
 
-/// Pages and slots, counted.
+/// Counts of pages and slots.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) element_pages: u64,
@@ -30,50 +30,50 @@ pub(super) struct Counts {
     pub(super) other_pages: u64,
     pub(super) live: u64,
     pub(super) dead: u64,
-    /// Slots of element pages that the next elements can take.
+    /// Slots of element pages available for new elements.
     pub(super) free: u64,
     /// Links of live elements on layer 0.
     pub(super) links: u64,
 }
 
-/// A page of slots that says it is in the list of those with free ones.
+/// A page marked as a member of the list of pages with free slots.
 #[derive(Clone, Copy)]
 pub(super) struct Sign {
     pub(super) block: u32,
     pub(super) kind: PageKind,
 }
 
-/// What the pages hold.
+/// The contents of all pages.
 #[derive(Default)]
 pub(super) struct Survey {
     pub(super) counts: Counts,
     pub(super) members: Vec<Member>,
-    /// Rows, as numbers that order as their places in the table do.
+    /// Rows as numbers (`row_key`), in the same order as their TIDs.
     pub(super) rows: Vec<u64>,
     pub(super) listed: Vec<Sign>,
-    /// Overflow slots that some element's chain leads to.
+    /// Overflow slots in the chain of an element.
     chained: Vec<OverflowId>,
     center_pages: Vec<u32>,
 }
 
-/// A survey at work.
+/// A survey in progress.
 pub(super) struct Surveyor<'a, 'p> {
     pub(super) pages: &'a Pages<'p>,
     pub(super) frozen: &'a Frozen,
     pub(super) table: Relation,
-    /// Blocks of the table when last asked.
+    /// The number of table blocks at the last check.
     pub(super) table_blocks: u32,
     pub(super) findings: &'a mut Findings,
     pub(super) budget: &'a mut Budget,
     pub(super) survey: Survey,
 }
 
-/// A row's place as a number.
+/// Converts a row's TID to a number.
 pub(super) fn row_key(tid: HeapTid) -> u64 {
     u64::from(tid.block) << 16 | u64::from(tid.offset)
 }
 
-/// The place that a number stands for.
+/// Converts a number back to the row's TID.
 pub(super) fn row_of(key: u64) -> HeapTid {
     let (block, offset) = (key >> 16, key & 0xffff);
     HeapTid {
@@ -137,7 +137,7 @@ impl Surveyor<'_, '_> {
         }
     }
 
-    /// The count of free slots is that of slots freed and never used.
+    /// Checks the page's count of free slots (the freed and the never used ones), and its membership in the list.
     fn count_free(&mut self, block: u32, special: Special, per_page: u16, used: u16, freed: u16) {
         let free = per_page - used + freed;
         if special.free() != free {
@@ -211,7 +211,7 @@ impl Surveyor<'_, '_> {
         }
     }
 
-    /// The lists of an element's levels are there, and are its own.
+    /// Checks the upper lists of an element: each level has one, and the element owns it.
     fn upper_lists(&mut self, place: (u32, u16), element: ElementId, slot: &ElementSlot<'_>) {
         let Some(first) = slot.upper() else { return };
         for level in 1..=slot.level() {
@@ -232,7 +232,7 @@ impl Surveyor<'_, '_> {
         }
     }
 
-    /// Whether an element has neither been freed nor changed places of what belongs to it since it was read.
+    /// True if an element was not freed since it was read, and its upper lists have not moved.
     fn is_same(&self, element: ElementId, slot: &ElementSlot<'_>) -> bool {
         let same = self.pages.element(element, |now| {
             now.is_live() && now.version() == slot.version() && now.upper() == slot.upper()
@@ -240,7 +240,7 @@ impl Surveyor<'_, '_> {
         same == Ok(Some(true))
     }
 
-    /// The rows of an element's overflow slots, each of which is its own, with serials that go down.
+    /// Checks the overflow chain of an element: it owns every slot, and the serials decrease.
     fn chain(&mut self, place: (u32, u16), element: ElementId, first: OverflowId) {
         let mut trouble = None;
         let mut first = Some(first);
@@ -254,7 +254,7 @@ impl Surveyor<'_, '_> {
                 }
                 Err(found) => trouble = Some(found),
             }
-            // Vacuum takes slots out of chains: once more, from where the chain begins now.
+            // Vacuum removes slots from chains: retry, from the current start of the chain.
             let now = self
                 .pages
                 .element(element, |now| now.overflow().filter(|_| now.is_live()));
@@ -266,7 +266,7 @@ impl Surveyor<'_, '_> {
         }
     }
 
-    /// The slots of a chain; what is wrong with it, if that is not said elsewhere.
+    /// Returns the slots of a chain, or its flaw; `Err(None)` if another check reports the flaw.
     fn walk_chain(
         &self,
         element: ElementId,
@@ -335,7 +335,7 @@ impl Surveyor<'_, '_> {
         Ok(())
     }
 
-    /// Whether an element has this list as its own. A damaged one may.
+    /// True if an element owns this list. A damaged element counts as its owner.
     fn has_owner(&self, list: UpperId, element: ElementId, level: hnsw::Level) -> bool {
         let owner = self.pages.element(element, |owner| {
             owner.state() != SlotState::Free
@@ -348,7 +348,7 @@ impl Surveyor<'_, '_> {
         }
     }
 
-    /// As `has_owner`, of what the slot says now; also true if it has been freed.
+    /// As `has_owner`, with the current contents of the slot; also true if the slot has been freed.
     fn has_owner_now(&self, id: UpperId) -> bool {
         let now = self.pages.upper(id, |list| {
             list.is_live().then(|| (list.element(), list.level()))
@@ -379,7 +379,7 @@ impl Surveyor<'_, '_> {
         Ok(())
     }
 
-    /// Every overflow slot is in the chain of its element.
+    /// Checks the membership of every overflow slot in the chain of its element.
     fn overflow_owners(&mut self) {
         if self.survey.counts.overflow_pages == 0 {
             return;
@@ -407,7 +407,7 @@ impl Surveyor<'_, '_> {
         }
     }
 
-    /// Whether a slot that was not in a chain is not in its element's now, either, and still is in use.
+    /// True if an unchained slot is still in use and still outside its element's chain.
     fn is_unchained(&self, id: OverflowId, element: ElementId) -> bool {
         for _ in 0..WALKS {
             let first = match self.pages.element(element, |owner| {
@@ -425,14 +425,14 @@ impl Surveyor<'_, '_> {
                         .overflow(id, |slot| slot.is_live() && slot.element() == element);
                     return now == Ok(Some(true));
                 }
-                // Where a chain is broken was said at its element.
+                // A broken chain was reported at its element.
                 Err(_) => {}
             }
         }
         false
     }
 
-    /// The center is as long as a vector, of finite numbers, and all center pages are its.
+    /// Checks the center: as many finite numbers as dimensions, and every center page in its chain.
     fn center(&mut self) {
         let mut chain = Vec::new();
         let (mut next, mut values) = (self.frozen.center_block, 0);
@@ -475,7 +475,7 @@ impl Surveyor<'_, '_> {
     }
 }
 
-/// Where an id leads, for messages.
+/// The location of an id, for messages.
 pub(super) fn place_of<Id: SlotId>(slots: &layout::Slots<Id>, id: Id) -> String {
     let (block, slot) = slots.split(id);
     format!("slot {slot} of block {block}")
