@@ -11,7 +11,7 @@ use crate::pg::{Relation, boundary};
 use crate::types::indexed::Indexed;
 use crate::{build, error, storage};
 
-/// Chooses the rotation. The same for every index, so that the same rows make the same index.
+/// The seed of the rotation, the same for every index, so that the same rows make the same index.
 const SEED: u64 = 0x6f6d_656e_6462_0001;
 
 pub(super) unsafe extern "C-unwind" fn ambuild(
@@ -20,7 +20,7 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
     info: *mut pg_sys::IndexInfo,
 ) -> *mut pg_sys::IndexBuildResult {
     boundary(|| {
-        // SAFETY: Postgres passes the open table and index and what they have to do with each other.
+        // SAFETY: Postgres passes the open table and index and the IndexInfo that relates them.
         let (index, table) = unsafe {
             let (heap, index) = (Relation::new(heap), Relation::new(index));
             (index, Table::new(heap, index, info))
@@ -63,9 +63,9 @@ pub(super) unsafe extern "C-unwind" fn ambuildphasename(phase: i64) -> *mut std:
     build::phase_name(phase).map_or(std::ptr::null_mut(), |name| name.as_ptr().cast_mut())
 }
 
-/// The dimensions of an index's column, or an ERROR if it has none.
+/// Returns the dimensions of an index's column; an ERROR if it has none.
 pub(super) fn check_dimensions(index: Relation) -> u32 {
-    // Postgres takes it for `bit`, but its values are of any length.
+    // Postgres accepts `bit varying` for `bit`, but its values have any length.
     if index.first_type() == pg_sys::VARBITOID {
         error::type_not_supported(&index.access_method());
     }
@@ -75,7 +75,7 @@ pub(super) fn check_dimensions(index: Relation) -> u32 {
     dimensions
 }
 
-/// Checks what the user asked for and fixes it for the life of the index.
+/// Checks the options of a new index and fixes them for its life.
 fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
     let dimensions = check_dimensions(index);
     if dimensions > class.stored.max_dimensions() {

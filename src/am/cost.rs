@@ -1,6 +1,6 @@
-//! What a scan is expected to cost: the walk before the first row, then its share of further walks for each row.
+//! Estimates the cost of a scan: the search before the first row, then for each row its share of resumed searches.
 //!
-//! In the planner's units a page of a table that is in memory is about 4 µs, and so is measuring some 20 elements.
+//! In the planner's units, a page of a table in memory takes about 4 µs, as does comparing the codes of some 20 elements.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use layout::VectorKind;
@@ -11,25 +11,26 @@ use super::{demand, options, scan, threshold};
 use crate::pg::{Relation, boundary, compat};
 use crate::settings::EF_SEARCH;
 
-/// Elements that a walk measures: so many times `m` for a beam of one, and by this power of the beam for others. Between what
-/// text embeddings of 384 and of 768 dimensions take (600 elements for 41 of 117,000, 970 for 50 of 35,000, 11,300 for 1,250).
+/// Elements compared with the query by a search: this number times `m`, times this power of `ef`. Between the figures of text
+/// embeddings of 384 and of 768 dimensions (600 elements for 41 of 117,000, 970 for 50 of 35,000, 11,300 for 1,250).
 const MEASURED: f64 = 2.7;
 const MEASURED_POWER: f64 = 0.75;
-/// Elements measured for each row that a scan hands out beyond its first walk, as long as there are others, and rows read for it.
+/// Elements compared for each row returned beyond the first search, as long as elements are left, and rows read for it.
 const MEASURED_PER_ROW: f64 = 13.0;
 const ROWS_PER_ROW: f64 = 1.3;
-/// A row read in the order of distance costs so much more than one that a bitmap heap scan reads. Measured for filters that leave
-/// from half of the rows to one of 10,000, in tables of 128 and 384 dimensions: at this the planner takes the faster plan.
+/// The cost of a row read in the order of distance, as a multiple of one read by a bitmap heap scan. Measured for filters
+/// leaving from half of the rows to one of 10,000, in tables of 128 and 384 dimensions: with it the planner takes the faster
+/// plan.
 const OUT_OF_PLACE: f64 = 1.8;
-/// Reading a value out of line: by a scan, and by a sort of all rows that pass the filter.
+/// The cost of reading a value out of line: by a scan, and by a sort of all rows that pass the filter.
 const OUT_OF_LINE: f64 = 4.0;
 const OUT_OF_LINE_SORTED: f64 = 2.2;
-/// Elements measured on a page: neighbors often lie side by side.
+/// Elements compared for each page visited: neighbors often lie on the same page.
 const ELEMENTS_PER_VISIT: f64 = 2.0;
-/// Added where all rows may be wanted: more than any other plan takes, and well below what Postgres adds to a plan that an
-/// `enable_` setting is against, so that the index is used where it is the only way left.
+/// Cost added if all rows may be wanted: more than any other plan takes, and well below the cost Postgres adds to a plan
+/// disabled by an `enable_` setting, so that the index is used if it is the only way left.
 const ALL_ROWS: f64 = 1e9;
-/// Share of the pages visited that is charged as random reads where all of the index is in memory.
+/// Share of the visited pages charged as random reads if all of the index is in memory.
 const LEAST_COLD: f64 = 0.02;
 
 pub(super) unsafe extern "C-unwind" fn amcostestimate(
@@ -66,7 +67,7 @@ struct Estimate {
 }
 
 impl Estimate {
-    /// An index that is asked for no order has nothing to offer.
+    /// The estimate of a path without an order, for which the index cannot be used.
     const UNUSABLE: Self = Self {
         startup: f64::INFINITY,
         total: f64::INFINITY,
@@ -74,7 +75,7 @@ impl Estimate {
         pages: 0.0,
     };
 
-    /// Returns `None` where no order is asked for, or a condition besides that is not ours.
+    /// Returns `None` if the path has no order, or has a condition that is not ours.
     ///
     /// # Safety
     /// `path` is a path over one of our indexes.
@@ -112,23 +113,23 @@ impl Estimate {
     }
 }
 
-/// The table that a scan reads rows from: what they cost beyond what the planner charges for them.
+/// The table a scan reads rows from: their cost beyond the planner's charge for them.
 struct Table {
     pages: f64,
     rows: f64,
     random_page: f64,
     sequential_page: f64,
-    /// Rows that the scan reads if it is read to its end, and those of them that pass the filter.
+    /// Rows read by a scan to its end, and the number of them that pass the filter.
     read: f64,
     passed: f64,
-    /// Rows that are sorted where no index gives the order.
+    /// Rows to sort if no index returns them in order.
     sorted: f64,
     /// The planner's charge for reading a row.
     charged: f64,
 }
 
 impl Table {
-    /// `within` is the share of rows that the filter's bounds on the distance leave, where a scan ends.
+    /// `within` is the share of rows left by the filter's bounds on the distance, at which a scan ends.
     ///
     /// # Safety
     /// The planner is at work on `root`, and `info` is its of one of our indexes.
@@ -164,7 +165,7 @@ impl Table {
         }
     }
 
-    /// A row that a scan reads until so many have passed the filter, all if that is `None`.
+    /// The cost of each row read until `wanted` rows have passed the filter, all if `None`.
     fn further_row(&self, wanted: Option<f64>, value_len: f64) -> f64 {
         let read = wanted.map_or(self.read, |rows| {
             (rows * self.read / self.passed).clamp(1.0, self.read)
@@ -178,8 +179,8 @@ impl Table {
         self.page_of_row(read) + value
     }
 
-    /// The planner charges for a row as if all rows were read, each page once. A scan that ends early reads a page for each row,
-    /// rejected ones included, and is charged for it by the formula for bitmap heap scans, with which it competes.
+    /// The planner charges for a row as if all rows were read, each page once. A scan that ends early reads a page for each
+    /// row, rejected ones included; its charge is by the formula for bitmap heap scans, the competing plan.
     fn page_of_row(&self, read: f64) -> f64 {
         let pages = (2.0 * self.pages * read / (2.0 * self.pages + read)).min(self.pages);
         let page = self.random_page
@@ -187,25 +188,25 @@ impl Table {
         (OUT_OF_PLACE * pages * page / read - self.charged).max(0.0)
     }
 
-    /// The planner charges nothing for values out of line. A scan reads those of the rows that it reads, a sort those of all rows
+    /// The planner charges nothing for values out of line. A scan reads the values of its rows, a sort the values of all rows
     /// that pass the filter: the difference is charged, or taken off.
     fn value_out_of_line(&self, read: f64) -> f64 {
         OUT_OF_LINE - OUT_OF_LINE_SORTED * self.sorted / read
     }
 }
 
-/// What an index and its table say about the work of a scan, in the planner's units.
+/// The work of a scan by the figures of its index and table, in the planner's units.
 struct Engine {
     m: f64,
-    /// Bytes of a value; zero where that is not known.
+    /// Bytes of a value; zero if not known.
     value_len: f64,
     tuples: f64,
     pages: f64,
-    /// Of measuring an element.
+    /// The cost of comparing an element's code with the query.
     element: f64,
-    /// Of a page visited.
+    /// The cost of visiting a page.
     page: f64,
-    /// Of reading a row for measuring it, beyond what the planner charges for the rows handed out.
+    /// The cost of reading a row for its exact distance, beyond the planner's charge for the rows returned.
     row: f64,
 }
 
@@ -213,7 +214,7 @@ impl Engine {
     /// # Safety
     /// `info` is the planner's of one of our indexes.
     unsafe fn of(info: *const pg_sys::IndexOptInfo, costs: &pg_sys::GenericCosts) -> Self {
-        // SAFETY: the planner holds a lock on the index, so that it can be opened; its descriptor is at hand, and no page of
+        // SAFETY: the planner holds a lock on the index, so that it can be opened; its descriptor is cached, and no page of
         // it is read. The planner's settings are globals of this backend.
         unsafe {
             let relation = pg_sys::index_open((*info).indexoid, pg_sys::NoLock.cast_signed());
@@ -235,27 +236,27 @@ impl Engine {
         }
     }
 
-    /// Elements that the first walk measures.
+    /// The number of elements compared by the first search.
     fn measured(&self, beam: usize) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
         let beam = beam as f64;
         (MEASURED * self.m * beam.powf(MEASURED_POWER)).min(self.tuples)
     }
 
-    /// The first walk, which comes before the first row.
+    /// The cost of the first search, before the first row.
     fn walk(&self, measured: f64) -> f64 {
         let pages = (measured / ELEMENTS_PER_VISIT).min(self.pages);
         measured * self.element + pages * self.page
     }
 
-    /// A row, with its share of the walks that go on to what the first has left.
+    /// The cost of a further row, with its share of the resumed searches for elements left by the first.
     fn further_row(&self, measured: f64) -> f64 {
         let elements = MEASURED_PER_ROW * (1.0 - measured / self.tuples);
         elements * (self.element + self.page / ELEMENTS_PER_VISIT) + (ROWS_PER_ROW - 1.0) * self.row
     }
 }
 
-/// Bytes of an indexed value; zero where they are not known.
+/// Bytes of an indexed value; zero if not known.
 fn value_len(index: Relation) -> f64 {
     let dimensions = f64::from(index.first_typmod().max(0));
     match OperatorClass::of(index).stored {
@@ -266,7 +267,7 @@ fn value_len(index: Relation) -> f64 {
     }
 }
 
-/// Share of an index's pages that are not in memory.
+/// The share of an index's pages not in memory.
 fn cold_share(pages: f64) -> f64 {
     // SAFETY: a setting, read in the main thread.
     let cache = f64::from(unsafe { pg_sys::effective_cache_size });

@@ -1,29 +1,29 @@
-//! How many rows a statement wants of a scan, as far as the planner knows before it chooses a path.
+//! The number of rows a statement wants from a scan, as far as the planner knows before it chooses a path.
 //!
-//! An index scan is approximate, and leaves out NULL: whoever wants every row is served by reading the table.
+//! An index scan is approximate and leaves out NULL: a statement for every row has to read the table.
 #![expect(unsafe_code, reason = "reads the planner's structures")]
 
 use pgrx::pg_sys;
 
 use crate::pg::node;
 
-/// A LIMIT whose number is not known yet is taken for this one: that of a function or of a generic plan. Whoever writes a LIMIT
-/// wants the nearest rows, not all.
+/// The number assumed for a LIMIT not known at planning time, in a function or a generic plan. A statement with a LIMIT wants
+/// the nearest rows, not all.
 const UNKNOWN_LIMIT: f64 = 100.0;
 
-/// The rows that a statement takes from the order that a path has.
+/// The rows a statement takes from a path in the path's order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Demand {
-    /// At most so many.
+    /// At most this number of rows.
     Rows(f64),
-    /// Few, but the planner reckons with this share of all.
+    /// Few rows, but the planner assumes this share of all.
     Share(f64),
-    /// All, as far as is known.
+    /// All rows, as far as the planner knows.
     All,
 }
 
 impl Demand {
-    /// How many rows, if not all.
+    /// The number of rows, or `None` for all.
     pub(super) fn rows(self) -> Option<f64> {
         match self {
             Self::Rows(rows) => Some(rows),
@@ -32,7 +32,7 @@ impl Demand {
         }
     }
 
-    /// The rows to charge a path of `all` rows for. The planner takes the share that it reckons with of the whole path's cost.
+    /// The rows to charge a path of `all` rows for. The planner multiplies the whole path's cost by the share it assumes.
     pub(super) fn charged(self, all: f64) -> f64 {
         match self {
             Self::Share(share) => all.min(UNKNOWN_LIMIT / share),
@@ -41,7 +41,7 @@ impl Demand {
     }
 }
 
-/// The demand for the rows of a path of this query level.
+/// Returns the demand for the rows of a path at this query level.
 ///
 /// # Safety
 /// The planner is at work on `root`.
@@ -51,7 +51,7 @@ pub(super) unsafe fn of_statement(root: *mut pg_sys::PlannerInfo) -> Demand {
         if is_minimum(root) || is_read_whole(root) {
             return Demand::All;
         }
-        // Zero is all rows and a number below one a share of them: a cursor's, or a guess at a LIMIT that is not known yet.
+        // Zero means all rows, a number below one a share of them: a cursor's, or a guess at a LIMIT not known yet.
         match (*root).tuple_fraction {
             rows if rows >= 1.0 => Demand::Rows(rows),
             share if share > 0.0 && has_limit(root) => Demand::Share(share),
@@ -60,7 +60,7 @@ pub(super) unsafe fn of_statement(root: *mut pg_sys::PlannerInfo) -> Demand {
     }
 }
 
-/// Whether this level, or one above it, has a LIMIT.
+/// True if this level, or one above it, has a LIMIT.
 ///
 /// # Safety
 /// As for `of_statement`.
@@ -77,7 +77,7 @@ unsafe fn has_limit(mut root: *mut pg_sys::PlannerInfo) -> bool {
     }
 }
 
-/// Whether this level is `min(distance)`, which the planner tries as the first row in order.
+/// True if this level is `min(distance)`, tried by the planner as the first row in order.
 ///
 /// # Safety
 /// As for `of_statement`.
@@ -91,13 +91,13 @@ unsafe fn is_minimum(root: *mut pg_sys::PlannerInfo) -> bool {
         let mut targets = node::items::<pg_sys::TargetEntry>((*(*root).parse).targetList);
         targets.next().is_some_and(|target| {
             let name = (*target).resname;
-            // The name that planagg.c gives its only column.
+            // planagg.c names its only column `agg_target`.
             !name.is_null() && std::ffi::CStr::from_ptr(name) == c"agg_target"
         })
     }
 }
 
-/// Whether this level, or one above it up to the first LIMIT, reads its input to the end even under a LIMIT.
+/// True if this level, or one above it up to the first LIMIT, reads its input to the end even under a LIMIT.
 ///
 /// # Safety
 /// As for `of_statement`.
@@ -130,14 +130,15 @@ unsafe fn reads_whole_input(query: *mut pg_sys::Query) -> bool {
     }
 }
 
-/// Window functions that look at the whole of their partition whatever their frame.
+/// Window functions that read the whole of their partition, whatever their frame.
 const OF_WHOLE_PARTITION: [u32; 3] = [
     pg_sys::F_NTILE,
     pg_sys::F_PERCENT_RANK_,
     pg_sys::F_CUME_DIST_,
 ];
 
-/// Windows that have an order and end at the current row read no further than the rows that are wanted.
+/// True if a window reads its whole partition. A window with an order and a frame up to the current row reads no further than
+/// the wanted rows, unless one of its functions is in `OF_WHOLE_PARTITION`.
 ///
 /// # Safety
 /// The query is valid.

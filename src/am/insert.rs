@@ -1,4 +1,4 @@
-//! `aminsert`: a new row.
+//! `aminsert`: adds a row to an index.
 
 use pgrx::pg_sys;
 

@@ -1,5 +1,5 @@
-//! The access method `ivfflat`, for statements and dumps that ask for it: hnsw by another name. Its indexes are the same graph,
-//! built with the default `m` and `ef_construction`.
+//! The access method `ivfflat`, for statements and dumps written for pgvector: hnsw by another name. Its indexes are the same
+//! graph, built with the default `m` and `ef_construction`.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use pgrx::pg_sys;
@@ -8,8 +8,8 @@ use super::{describe_method, options};
 use crate::pg::boundary;
 use crate::pg::call::describe;
 
-/// Support functions of pgvector's operator classes: distance, norm, both for the centers of lists, type. Only the first two
-/// are looked at, which mean what they mean for hnsw.
+/// Support functions of pgvector's operator classes: distance, norm, both again for the centers of lists, type. We read only
+/// the first two; they have the same meaning for hnsw.
 const SUPPORT_FUNCTIONS: u16 = 5;
 
 #[unsafe(no_mangle)]

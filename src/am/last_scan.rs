@@ -7,18 +7,18 @@ use pgrx::name;
 
 use crate::pg::call::sql_function;
 
-/// What a scan did for its last query.
+/// Counts of a scan's work for its last query.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Cost {
-    /// Walks through the graph: the first, and those that went on.
+    /// Searches of the graph, first and resumed.
     pub(super) walks: u64,
     /// Elements whose neighbors were read.
     pub(super) expansions: u64,
     /// Elements whose codes were compared with the query.
     pub(super) evaluations: u64,
-    /// Pages of the index that were pinned and locked; what was read at a glance does not count.
+    /// Index pages that were pinned and locked; unlocked reads do not count.
     pub(super) pages: u64,
-    /// Rows of the table that were asked for.
+    /// Table rows fetched for their exact distances.
     pub(super) rows: u64,
 }
 

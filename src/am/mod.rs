@@ -1,4 +1,4 @@
-//! What Postgres asks of an access method: the handler, and a file per family of callbacks.
+//! The access methods as Postgres sees them: the handler, and a file per family of callbacks.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 mod build;
@@ -37,12 +37,12 @@ unsafe extern "C-unwind" fn amoptions(
     })
 }
 
-/// Refuses an index of ours whose column has no dimensions. Postgres keeps an index as it is where a column's type loses its
-/// dimensions; later it could not be built anew, by `REINDEX`, `TRUNCATE` or `VACUUM FULL`.
+/// Refuses an index of ours on a column without dimensions. Postgres keeps an index as it is if a column's type loses its
+/// dimensions; later it could not be rebuilt by `REINDEX`, `TRUNCATE` or `VACUUM FULL`.
 pub(crate) fn check_new_index(index: Relation, ambuild: pg_sys::ambuild_function) {
     let ours: unsafe extern "C-unwind" fn(_, _, _) -> _ = build::ambuild;
     let is_ours = ambuild.is_some_and(|ambuild| std::ptr::fn_addr_eq(ambuild, ours));
-    // A type without modifiers is none of ours: `ambuild` says so.
+    // A type without modifiers is not ours: `ambuild` raises the ERROR for it.
     if is_ours && index.first_type_has_modifiers() {
         build::check_dimensions(index);
     }
@@ -51,8 +51,8 @@ pub(crate) fn check_new_index(index: Relation, ambuild: pg_sys::ambuild_function
 /// Parses the options of an index.
 type ParseOptions = unsafe extern "C-unwind" fn(pg_sys::Datum, bool) -> *mut pg_sys::bytea;
 
-/// Describes an access method to Postgres: the IndexAmRoutine, field by field. Both access methods are served by the same
-/// callbacks; they differ in how many support functions their operator classes have, and in the options of `WITH (...)`.
+/// Describes an access method to Postgres: the IndexAmRoutine, field by field. Both access methods share their callbacks; they
+/// differ in the number of support functions of their operator classes, and in the options of `WITH (...)`.
 fn describe_method(support_functions: u16, amoptions: ParseOptions) -> pg_sys::Datum {
     let routine = new_routine();
     routine.amstrategies = 0;
@@ -92,7 +92,7 @@ fn describe_method(support_functions: u16, amoptions: ParseOptions) -> pg_sys::D
     pg_sys::Datum::from(std::ptr::from_mut(routine))
 }
 
-/// A description that says nothing yet, in the memory context of the call.
+/// Allocates an empty description in the memory context of the call.
 fn new_routine() -> &'static mut pg_sys::IndexAmRoutine {
     // SAFETY: a node of this type is all zeroes but for its tag. Postgres keeps what a handler returns.
     unsafe {

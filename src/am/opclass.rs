@@ -1,4 +1,4 @@
-//! Which operator class an index has: what its vectors are prepared for, and how they are measured.
+//! The operator class of an index: prepares its vectors and names the operator that computes exact distances.
 
 use distance::{BitMetric, Metric};
 use layout::{IndexMetric, VectorKind, max_code_len, widest_code_len};
@@ -17,23 +17,23 @@ pub(super) const SUPPORT_FUNCTIONS: u16 = 3;
 const DISTANCE: u16 = 1;
 const NORM: u16 = 2;
 
-/// Estimates below this have lost digits: the sums behind them are no longer exact to f32's precision.
+/// Estimates below this value have lost digits: the sums behind them are no longer exact to f32's precision.
 const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
-/// How much wider than the codes' own the bounds are by which rows are ordered. A row whose bound is wrong comes too late
-/// for strict order and is lost; at 1.9 standard deviations that is one row of 35, at this width one of 700.
+/// The factor by which the bounds for ordering rows are wider than the codes' own. A row with a wrong bound comes too late
+/// for strict order and is lost: one row of 35 at 1.9 standard deviations, one of 700 at this width.
 const SURENESS: f64 = 1.6;
 
-/// The operator computes in its own way, in f32; its value may be this much below that of exact arithmetic.
+/// The operator computes in its own way, in f32; its value may be this much below the value of exact arithmetic.
 const ROUNDING: f64 = 1e-6;
 
-/// The most elements of a sparse vector that is to be indexed.
+/// The most elements of a sparse vector in an index.
 const MAX_NON_ZERO: usize = 1000;
 
-/// An operator class: a kind of vector and a measure, with what its operator computes.
+/// An operator class: a kind of vector, a metric and the exact operator.
 #[derive(Clone, Copy)]
 pub(super) struct OperatorClass {
-    /// The kind, as the metapage names it.
+    /// The kind of vector, as stored in the metapage.
     pub(super) stored: VectorKind,
     pub(super) metric: IndexMetric,
     operator: Operator,
@@ -53,7 +53,7 @@ unsafe extern "C-unwind" {
     fn sparsevec_l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 }
 
-/// Distance functions of operator classes: kind, and measure without and with a norm function.
+/// Distance functions of operator classes: kind of vector, metric without and with a norm function.
 #[rustfmt::skip]
 const CLASSES: [(Function, VectorKind, IndexMetric, IndexMetric); 11] = [
     (vector_l2_squared_distance_wrapper, VectorKind::F32, IndexMetric::L2, IndexMetric::L2),
@@ -70,7 +70,7 @@ const CLASSES: [(Function, VectorKind, IndexMetric, IndexMetric); 11] = [
 ];
 
 impl OperatorClass {
-    /// The operator class of an index's column, told by its support functions.
+    /// Returns the operator class of an index's column, by its support functions.
     pub(super) fn of(index: Relation) -> Self {
         // SAFETY: the relation is an open index; a class without a distance function is an ERROR in core.
         let (distance, has_norm) = unsafe {
@@ -95,22 +95,22 @@ impl OperatorClass {
         }
     }
 
-    /// What the column's values are.
+    /// The kind of the column's values.
     pub(super) fn kind(&self) -> Kind {
         self.operator.kind()
     }
 
-    /// What the class's operator computes.
+    /// The class's exact operator.
     pub(super) fn operator(&self) -> Operator {
         self.operator
     }
 
-    /// What an estimate over codes means as the operator's value, as a lower bound.
+    /// Converts an estimate over codes into a lower bound of the operator's value.
     pub(super) fn lower_bound(&self, estimate: f32, error: f32) -> f64 {
         let bound = f64::from(estimate) - SURENESS * f64::from(error) - SMALLEST;
         match self.metric {
             IndexMetric::L2 => bound.max(0.0).sqrt() * (1.0 - ROUNDING),
-            // Of unit vectors: |x - y|^2 = 2 (1 - cos).
+            // For unit vectors, |x - y|^2 = 2 (1 - cos).
             IndexMetric::Cosine => bound.max(0.0) / 2.0 - ROUNDING,
             IndexMetric::InnerProduct => bound,
             IndexMetric::L1 | IndexMetric::Hamming => bound.max(0.0),
@@ -118,8 +118,8 @@ impl OperatorClass {
         }
     }
 
-    /// How values of so many dimensions are coded where elements have `m` neighbors, and how long codes are; none if none fit
-    /// in a page.
+    /// Returns the bits per dimension of codes for values of `dimensions` in a graph of `m` neighbors, and the codes' length in
+    /// bytes; `None` if no code fits in a page.
     pub(super) fn code(&self, dimensions: usize, m: usize) -> Option<(CodeBits, usize)> {
         let room = max_code_len(m);
         match self.stored {
@@ -135,8 +135,8 @@ impl OperatorClass {
         }
     }
 
-    /// Bits per dimension of codes that fit in `max_code_len` bytes; none if not even one does. Codes for L1 are not
-    /// rotated and need more of them.
+    /// Returns the bits per dimension of codes that fit in `max_code_len` bytes; `None` if not even one bit does. Codes for L1
+    /// are not rotated and need more bits.
     fn code_bits(&self, dimensions: usize, max_code_len: usize) -> Option<CodeBits> {
         let chosen = CodeBits::choose(dimensions, max_code_len)?;
         if self.metric == IndexMetric::L1 && chosen != CodeBits::Exact {
@@ -145,7 +145,7 @@ impl OperatorClass {
         Some(chosen)
     }
 
-    /// Prepares a value for the index; none if the class leaves it out. One that no index of this class may hold is an ERROR.
+    /// Prepares a value for the index; `None` if the class leaves it out. A value no index of this class may hold is an ERROR.
     pub(super) fn prepare_row(&self, value: &Indexed<'_>) -> Option<Value> {
         if let Indexed::Sparse(vector) = value
             && vector.elements().values.len() > MAX_NON_ZERO
@@ -155,7 +155,7 @@ impl OperatorClass {
         self.prepare(value)
     }
 
-    /// A value as codes are made from it; none if it is a zero vector that should have a direction.
+    /// Converts a value into the form codes are made from; `None` for a zero vector if the metric needs a direction.
     pub(super) fn prepare(&self, value: &Indexed<'_>) -> Option<Value> {
         let mut value = match value {
             Indexed::F32(vector) => Value::Dense(vector.values().to_vec()),
@@ -179,7 +179,7 @@ impl OperatorClass {
         is_directed.then_some(value)
     }
 
-    /// Zero, in the form that codes are made from.
+    /// Returns zero, in the form codes are made from.
     pub(super) fn zero(&self, dimensions: usize) -> Value {
         match self.stored {
             VectorKind::F32 | VectorKind::F16 => Value::Dense(vec![0.0; dimensions]),
@@ -192,7 +192,7 @@ impl OperatorClass {
     }
 }
 
-/// What the catalogs say that an index is for.
+/// Reads an index's kind of vector, metric and dimensions from the catalogs.
 pub(crate) fn declared(index: Relation) -> Declared {
     let class = OperatorClass::of(index);
     Declared {
@@ -202,7 +202,7 @@ pub(crate) fn declared(index: Relation) -> Declared {
     }
 }
 
-/// Divides by the norm; false if that is zero.
+/// Divides by the norm; false if the norm is zero.
 fn normalize(values: &mut [f32]) -> bool {
     let norm = distance::norm(values);
     if norm == 0.0 {

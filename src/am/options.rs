@@ -11,8 +11,8 @@ use pgrx::pg_sys;
 use crate::error;
 use crate::pg::{Relation, compat};
 
-/// What `amoptions` fills and `rd_options` points to: a varlena of fixed layout, the same for both access methods, so that
-/// nobody who asks for `m` need know which of them an index is of.
+/// The struct `amoptions` returns and `rd_options` points to: a varlena of fixed layout, the same for both access methods, so
+/// that code reading `m` needs no case for each.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Options {
@@ -50,7 +50,7 @@ const EF_CONSTRUCTION: IntOption = IntOption {
     offset: offset_of!(Options, ef_construction),
 };
 
-/// Kept for `pg_dump` and for clients that read it back; nothing else looks at it.
+/// Kept for `pg_dump` and for clients that read it back; nothing else uses it.
 const LISTS: IntOption = IntOption {
     name: c"lists",
     meaning: c"Number of inverted lists",
@@ -60,7 +60,7 @@ const LISTS: IntOption = IntOption {
     offset: offset_of!(Options, lists),
 };
 
-/// The options of an access method, and the number by which Postgres knows that they belong together.
+/// The options of an access method, and the number Postgres groups them by.
 struct Table<const N: usize> {
     options: [IntOption; N],
     kind: AtomicU32,
@@ -100,7 +100,7 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// Parses and checks the options of an index. Fields of options that are not in the table are zero.
+    /// Parses and checks the options of an index. Fields of options missing in the table are zero.
     ///
     /// # Safety
     /// `options` is what Postgres passes to `amoptions`.
@@ -132,8 +132,8 @@ pub(super) unsafe fn of_hnsw(options: pg_sys::Datum, validate: bool) -> *mut pg_
     // SAFETY: the caller's promise; `parse` returns a struct of its own, or null.
     unsafe {
         let parsed = HNSW.parse(options, validate);
-        // Options are checked together when they are set, so that a rewrite of the table never meets a bad pair. An option that is
-        // not given has its default here.
+        // Options are checked together when they are set, so that a rewrite of the table never meets a bad pair. An option not
+        // given has its default here.
         if validate
             && let Some(parsed) = parsed.as_ref()
             && parsed.ef_construction < 2 * parsed.m
@@ -160,7 +160,7 @@ pub(super) unsafe fn of_ivfflat(options: pg_sys::Datum, validate: bool) -> *mut 
     }
 }
 
-/// The options of an index as its user gave them, or the defaults.
+/// Returns the options of an index as its user set them, or the defaults.
 pub(super) fn params(index: Relation) -> Params {
     // SAFETY: `of_hnsw` or `of_ivfflat` filled `Options` for every index of ours.
     let given = unsafe { index.options::<Options>() };

@@ -1,5 +1,5 @@
-//! The C functions that pgvector's SQL names, each answered by ours: a database that pgvector made works as soon as
-//! `vector.so` is this library. Support functions that tell pgvector's access methods of a type are answered by an error.
+//! Exports the C functions named in pgvector's SQL, each forwarding to ours: a database made by pgvector works as soon as
+//! `vector.so` is this library. Support functions that describe a type to pgvector's access methods raise an ERROR.
 #![expect(unsafe_code, reason = "SQL-callable functions")]
 
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
@@ -8,7 +8,7 @@ use crate::error;
 use crate::pg::boundary;
 use crate::pg::call::{Function, describe};
 
-/// Exports a function by a name of pgvector's, with the record by which Postgres knows how to call it.
+/// Exports a function under pgvector's name, with the record of its calling convention that Postgres reads.
 macro_rules! export {
     ($name:ident, $function:path) => {
         #[unsafe(export_name = stringify!($name))]
@@ -21,7 +21,7 @@ macro_rules! export {
     };
 }
 
-/// pgvector's NAME is our NAME_wrapper.
+/// Exports pgvector's NAME as a call of our NAME_wrapper.
 macro_rules! ours {
     ($($name:ident)*) => {
         $(mod $name {
@@ -35,7 +35,7 @@ macro_rules! ours {
             pub(super) const PAIR: (Function, Function) = (exported, ours);
         })*
 
-        /// pgvector's functions and ours, which do the same.
+        /// Pairs of pgvector's function and our equivalent.
         const PAIRS: &[(Function, Function)] = &[$($name::PAIR),*];
     };
 }
@@ -66,7 +66,7 @@ ours! {
     hnswhandler ivfflathandler
 }
 
-/// Our function for one that an operator class names, which may be by pgvector's name.
+/// Returns our function for an operator class's, which may be named as in pgvector.
 pub(super) fn ours(function: Function) -> Function {
     let pair = PAIRS
         .iter()
@@ -74,7 +74,7 @@ pub(super) fn ours(function: Function) -> Function {
     pair.map_or(function, |pair| pair.1)
 }
 
-/// Exports names that are answered by an error.
+/// Exports names that raise an ERROR when called.
 macro_rules! refused {
     ($($name:ident)*) => {
         $(const _: () = {

@@ -1,4 +1,5 @@
-//! Index scans: walk the graph over codes, measure the nearest rows from the table, hand them out in exact order.
+//! Index scans: search the graph over codes, compute exact distances of the nearest rows from the table, return them in exact
+//! order.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use std::cell::Cell;
@@ -83,7 +84,7 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
             let row = state.next();
             compat::check_snapshot_age((*scan).xs_snapshot, (*scan).indexRelation);
             let Some(tid) = row else {
-                // An idle cursor at its end pins no page of the table.
+                // A cursor at its end keeps no page of the table pinned.
                 state.rows.iter_mut().for_each(RowFetcher::reset);
                 return false;
             };
@@ -101,7 +102,7 @@ pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
         let state = unsafe { state(scan) };
         last_scan::set(state.cost);
         state.dead.mark(&state.index);
-        // A query over many partitions ends many scans long before that context goes.
+        // A query over many partitions ends many scans long before their memory contexts are deleted.
         std::mem::take(&mut state.scratch).hand_on();
         if let Some(rows) = state.rows.take() {
             rows.close();
@@ -109,7 +110,7 @@ pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     });
 }
 
-/// Memory that a scan fills and the next one of this backend fills again.
+/// A scan's buffers; the next scan of this backend reuses them.
 #[derive(Default)]
 struct Scratch {
     search: Search,
@@ -123,17 +124,17 @@ thread_local! {
 }
 
 impl Scratch {
-    /// What the last scan handed on, unless another scan has taken it.
+    /// Returns the buffers of the last scan, or new ones if another scan holds them.
     fn take() -> Box<Self> {
         SPARE.take().unwrap_or_default()
     }
 
-    /// Bytes that what the scan has met so far may take.
+    /// The maximum bytes for everything the scan has visited so far.
     fn memory(&self) -> usize {
         self.search.memory() + self.queue.memory()
     }
 
-    /// More is given back to the machine when a scan ends.
+    /// Buffers of more bytes are freed at the end of a scan.
     const MOST: usize = 1 << 20;
 
     fn hand_on(mut self: Box<Self>) {
@@ -151,15 +152,15 @@ unsafe fn state<'a>(scan: pg_sys::IndexScanDesc) -> &'a mut Scan {
     unsafe { &mut *(*scan).opaque.cast::<Scan>() }
 }
 
-/// Something found whose rows are not measured yet.
+/// An item of the rerank queue; its rows have no exact distances yet.
 enum Found {
     Element(ElementId),
-    /// Further rows of an element, and how far those measured so far are.
+    /// Further rows of an element, and the exact distances of its rows so far.
     Rows(Chain, Alike),
 }
 
 impl Found {
-    /// The block of the index in which its next rows are.
+    /// The index block of its next row pointers.
     fn block(&self, index: &Index) -> u32 {
         match *self {
             Self::Element(element) => index.geometry().element.split(element).0,
@@ -168,17 +169,17 @@ impl Found {
     }
 }
 
-/// Rows of one element, as far as they are equally far, to the last bit.
+/// The reranked rows of one element, and their distance as long as all have the same one to the last bit.
 #[derive(Clone, Copy, Default)]
 struct Alike {
     distance: f64,
     rows: usize,
-    /// Whether some are not.
+    /// True if two of the rows have different distances.
     differ: bool,
 }
 
 impl Alike {
-    /// So many rows make it certain enough that the others of the element are equal vectors too.
+    /// With this number of equal rows, the element's other rows are taken for equal vectors too.
     const MANY: usize = 64;
 
     fn with(self, distance: f64) -> Self {
@@ -189,8 +190,8 @@ impl Alike {
         }
     }
 
-    /// The bound of the rows not yet measured. Of many equal rows those measured are handed out before the others are
-    /// looked at, however many there are.
+    /// The lower bound of the rows not reranked yet. Once many rows are equal, these are returned before any other row of the
+    /// element is read, however many remain.
     fn bound(self, of_element: f64) -> f64 {
         if self.rows >= Self::MANY && !self.differ {
             self.distance.max(of_element)
@@ -200,26 +201,26 @@ impl Alike {
     }
 }
 
-/// Rows that are brought near together.
+/// Rows prefetched together.
 const AHEAD: usize = 12;
 
-/// Bytes of a row that are brought near; the machine itself notices that the following ones are wanted too.
+/// Bytes of a row to prefetch; the hardware prefetcher loads the following ones.
 const ROW_START: usize = 256;
 
-/// A scan that has seen one of so many elements of the index is taken to want all rows.
+/// After a scan has compared one in this many of the index's elements, it is taken to want all rows.
 const SEEN_BEFORE_ALL: u64 = 4;
 
 /// A scan in progress.
 struct Scan {
     index: Index,
     class: OperatorClass,
-    /// Where what must live as long as the scan is allocated.
+    /// The memory context of everything that lives as long as the scan.
     context: pg_sys::MemoryContext,
     rows: Option<RowFetcher>,
-    /// Set when the first row is asked for.
+    /// Set by the first call of `amgettuple`.
     query: Option<Prepared>,
     scratch: Box<Scratch>,
-    /// What was done since the query was set.
+    /// Counts of work since the query was set.
     cost: Cost,
     returned: Returned,
     /// The index's count of removals when the search started.
@@ -228,32 +229,32 @@ struct Scan {
     found: usize,
     /// Rows found to be dead, not marked yet.
     dead: DeadRows,
-    /// What to do with rows marked as dead.
+    /// Read rows marked as dead, or pass over them.
     marked: Dead,
-    /// Whether rows found to be dead may be marked.
+    /// True if the scan may mark rows it finds dead.
     may_mark: bool,
-    /// Whether the walk has begun.
+    /// True once the first search has begun.
     walking: bool,
-    /// Elements that the next walk finds.
+    /// The `ef` of the next search.
     beam: usize,
-    /// Distance up to which rows may be handed out before the walk goes on.
+    /// Rows up to this distance may be returned before the search resumes.
     horizon: f64,
-    /// Distance up to which walks that go on find nothing more.
+    /// Resumed searches find nothing more up to this distance.
     settled: f64,
-    /// Distance of the last row handed out.
+    /// Distance of the last row returned.
     last: f64,
-    /// Rows left out because a farther one had been handed out before.
+    /// Rows left out because a farther one was returned before them.
     late: u64,
-    /// Distance beyond which no row is wanted.
+    /// Rows beyond this distance are not wanted.
     threshold: f64,
     limits: Limits,
 }
 
-/// The rows that a scan has returned, for the case that it has to start again.
+/// The rows a scan has returned, in case it restarts from the entry point.
 #[derive(Default)]
 struct Returned {
     rows: Vec<HeapTid>,
-    /// The same, once the scan has started again.
+    /// The rows returned before the last restart.
     passed_over: HashSet<HeapTid>,
 }
 
@@ -282,7 +283,7 @@ impl Returned {
         !self.passed_over.is_empty() && self.passed_over.contains(&row)
     }
 
-    /// Bytes that it may take.
+    /// The maximum bytes of both collections.
     fn memory(&self) -> usize {
         2 * size_of::<HeapTid>() * (self.rows.len() + self.passed_over.len())
     }
@@ -292,7 +293,7 @@ impl Returned {
 struct Prepared {
     codes: Query,
     exact: indexed::Query,
-    /// Every row is equally near, whatever the zero that stands for the query measures.
+    /// True for NULL: all rows are equally near, although distances are computed from zero instead.
     is_null: bool,
 }
 
@@ -328,8 +329,8 @@ impl Limits {
     }
 }
 
-/// Elements that the first walk finds. Codes are estimates: with three eighths more than asked for, a walk finds as many of
-/// the nearest as one over full vectors does.
+/// The `ef` of the first search. Codes are estimates: with three eighths more than `ef`, a search over codes finds as many of
+/// the nearest as a search over full vectors.
 pub(super) fn beam_for(ef: usize) -> usize {
     ef + (3 * ef).div_ceil(8)
 }
@@ -361,7 +362,7 @@ impl Scan {
         }
     }
 
-    /// Forgets the query and what was found, keeping memory for the next one.
+    /// Drops the query and everything found; keeps the memory for the next query.
     fn restart(&mut self) {
         self.query = None;
         self.dead.mark(&self.index);
@@ -418,7 +419,7 @@ impl Scan {
         }
     }
 
-    /// Stands for a query without a direction or a value: zero.
+    /// Zero, in place of a query without a direction or a value.
     fn anywhere(&self) -> Prepared {
         let dimensions = self.index.frozen().dimensions as usize;
         let zero = self.class.zero(dimensions);
@@ -462,7 +463,7 @@ impl Scan {
         }
     }
 
-    /// The next row in the order of exact distances.
+    /// Returns the next row in the order of exact distances.
     fn next(&mut self) -> Option<HeapTid> {
         loop {
             interrupt::check();
@@ -494,7 +495,7 @@ impl Scan {
         }
     }
 
-    /// Says why a scan that was read to its end may have left out rows.
+    /// Reports why a scan read to its end may have left out rows.
     fn report_end(&self) {
         let limit = self.limits.iterative != IterativeScan::Off && !self.may_walk_on();
         if self.late > 0 || limit {
@@ -502,7 +503,7 @@ impl Scan {
         }
     }
 
-    /// Whether nothing that was found can be within the threshold. Nothing is beyond infinity, NaN included.
+    /// True if no row in the queue can be within the threshold. Nothing is beyond infinity, NaN included.
     fn is_beyond_threshold(&self) -> bool {
         self.threshold < f64::INFINITY
             && self
@@ -512,14 +513,15 @@ impl Scan {
                 .is_some_and(|bound| bound > self.threshold || bound.is_nan())
     }
 
-    /// A row that should have come earlier is left out unless order may be relaxed, as in pgvector; not for a matter of rounding.
+    /// True if a row may still be returned: it is no nearer than the last one, within rounding, or order may be relaxed. Other rows
+    /// are left out, as in pgvector.
     fn is_in_order(&self, distance: f64) -> bool {
         self.limits.iterative == IterativeScan::RelaxedOrder
             || self.query.as_ref().is_some_and(|query| query.is_null)
             || hnsw::is_in_order(self.last, distance)
     }
 
-    /// Measures the rows of what was found, from the table.
+    /// Computes exact distances of the rows of `found`, from the table.
     fn measure(&mut self, found: Found, bound: f64) {
         let mut alike = if let Found::Rows(_, alike) = found {
             alike
@@ -570,13 +572,13 @@ impl Scan {
         }
     }
 
-    /// Reads row pointers into `self.scratch.tids`; returns where the element has more, and the slot that they are from if they
-    /// are further rows.
+    /// Reads row pointers into `self.scratch.tids`. Returns the position of the element's next ones, and for further rows the
+    /// slot they were read from.
     fn read_rows(&mut self, found: &Found) -> (Option<Chain>, Option<ReadSlot>) {
         self.scratch.tids.clear();
         match *found {
             Found::Element(element) => {
-                // Not held while rows are measured: an index expression may run a query over this very index.
+                // The borrow ends before rows are reranked: an index expression may run a query over this very index.
                 let mut hints = self.index.hints().borrow_mut();
                 let mut graph = PageGraph::new(&self.index, &mut hints);
                 let more = rows::inline(&mut graph, element, &mut self.scratch.tids);
@@ -591,12 +593,12 @@ impl Scan {
         }
     }
 
-    /// Walks, or walks on; false when nothing more is found.
+    /// Starts or resumes the search; false if it finds nothing more.
     fn find_more(&mut self) -> bool {
         self.scratch.found.clear();
         let before = self.horizon;
         let walked = self.walk();
-        // What was found last may have nearer neighbors that were not: it waits until a walk has gone well beyond it.
+        // The last finds may have nearer neighbors not found yet: they wait until a search has gone well beyond them.
         self.horizon = match self
             .scratch
             .found
@@ -607,7 +609,7 @@ impl Scan {
                 .max(self.class.lower_bound(candidate.distance, 0.0)),
             _ => f64::INFINITY,
         };
-        // In relaxed order walks do not grow, and one finds what the last has missed.
+        // In relaxed order searches do not grow, and each finds rows the last one missed.
         let is_late = self.limits.iterative == IterativeScan::RelaxedOrder
             && before.is_finite()
             && self.horizon.is_finite();
@@ -623,8 +625,8 @@ impl Scan {
         !self.scratch.found.is_empty()
     }
 
-    /// Brings the nearest rows near: most of them will be measured, one after the other. First all row pointers, then, when
-    /// those are there, the rows.
+    /// Prefetches the nearest rows, because most of them will be reranked, one after the other: first all row pointers, then,
+    /// once these are loaded, the rows.
     fn prefetch_rows(&mut self) {
         let Scratch { found, tids, .. } = &mut *self.scratch;
         tids.clear();
@@ -654,7 +656,7 @@ impl Scan {
         }
     }
 
-    /// Fills `self.scratch.found`; false if that was all.
+    /// Fills `self.scratch.found`; false if the search ends with it.
     fn walk(&mut self) -> bool {
         let first = !std::mem::replace(&mut self.walking, true);
         let iterative = self.limits.iterative != IterativeScan::Off;
@@ -662,7 +664,7 @@ impl Scan {
             return false;
         }
         if !first && !self.may_walk_on() {
-            // What was measured on the way is handed out before the scan ends.
+            // Candidates estimated on the way are returned before the scan ends.
             self.reserve_found(self.scratch.search.found().1);
             self.scratch
                 .found
@@ -678,8 +680,8 @@ impl Scan {
         if !iterative {
             self.scratch.found.truncate(self.limits.ef);
         }
-        // Each walk goes twice as far, so that many rows take few walks; not so far that memory runs out on the way. Once a
-        // good part of the index has been seen, the next walk sees all of it, and nothing comes too late any more.
+        // Each search doubles `ef`, so that many rows take few searches, as long as memory suffices for it. Once a good part of
+        // the index has been seen, the next search covers all of it, and no row comes too late any more.
         if self.limits.is_strict() && 3 * self.scratch.memory() < self.limits.max_memory {
             self.beam = if first || !self.wants_all() {
                 2 * self.beam
@@ -690,8 +692,8 @@ impl Scan {
         true
     }
 
-    /// Walks from the entry point, or walks on. False if a vacuum has freed slots of elements since the walk began at the entry
-    /// point: some of them may have been among those to be walked on from, and ways have ended there.
+    /// Searches from the entry point, or resumes. False if a vacuum has freed slots of elements since the search started at the
+    /// entry point: some of them may have been candidates to resume from, and their paths ended there.
     fn search(&mut self, from_entry_point: bool, ef: usize) -> bool {
         let query = &self.query.as_ref().expect("set before the first row").codes;
         let mut hints = self.index.hints().borrow_mut();
@@ -720,8 +722,8 @@ impl Scan {
         graph.removals() == self.removals
     }
 
-    /// Searches from the entry point until no vacuum comes in between, for what was found so far and as much beyond. Rows that
-    /// were returned already are passed over.
+    /// Searches from the entry point until no vacuum interferes, for as many elements as were found so far plus the next `ef`.
+    /// Rows returned before are passed over.
     fn start_again(&mut self) {
         self.scratch.queue.clear();
         self.late = 0;
@@ -733,7 +735,7 @@ impl Scan {
         while !self.search(true, ef) {}
     }
 
-    /// Whether a good part of the index has been seen.
+    /// True if a good part of the index has been seen.
     fn wants_all(&self) -> bool {
         let seen = self.scratch.search.counters().evaluations;
         seen >= self.index.most_elements() / SEEN_BEFORE_ALL
@@ -746,7 +748,7 @@ impl Scan {
     }
 }
 
-/// The least of the distances that the scan's conditions allow (`super::threshold`), with some more: the filter decides.
+/// The least distance the scan's conditions allow (`super::threshold`), plus a tolerance for rounding: the filter decides.
 ///
 /// # Safety
 /// The scan's keys are set, and all of them are of our operator that takes a `float8`.
@@ -766,7 +768,7 @@ unsafe fn threshold(scan: pg_sys::IndexScanDesc) -> f64 {
     }
 }
 
-/// The distance that a condition allows. Nothing is within NULL, and everything but NaN is less than NaN.
+/// The distance a condition allows. Nothing is within NULL, and everything but NaN is less than NaN.
 fn distance_of(key: &pg_sys::ScanKeyData) -> f64 {
     if key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0 {
         return f64::NEG_INFINITY;

@@ -1,8 +1,8 @@
-//! Distances beyond which a filter passes nothing: `WHERE v <-> q < 5 ORDER BY v <-> q`.
+//! The distance beyond which a filter passes no row: `WHERE v <-> q < 5 ORDER BY v <-> q`.
 //!
 //! Postgres matches `v <-> q < 5` to no index. While it asks for the cost of a path in the order of `v <-> q`, we add an
-//! index condition of our own, `v @<= 5`, by which the bound gets to the scan when the query runs. It is lossy, so that
-//! the filter stays where it is and decides about every row.
+//! index condition of our own, `v @<= 5`, to pass the bound to the scan when the query runs. The condition is lossy, so
+//! the filter stays in the plan and decides about every row.
 #![expect(unsafe_code, reason = "reads and adds to the planner's structures")]
 
 use std::ptr::null_mut;
@@ -12,17 +12,17 @@ use pgrx::pg_sys;
 use crate::pg::call::describe;
 use crate::pg::{compat, node};
 
-/// The strategy number of `column @<= float8`: rows no further than that from what the scan is ordered by.
+/// The strategy number of `column @<= float8`: rows no further than this number from the scan's query vector.
 const WITHIN: i16 = 2;
 
-/// Postgres' `float_ops` for btree, whose strategy numbers say how an operator compares.
+/// Postgres' `float_ops` for btree; its strategy numbers name the comparison of an operator.
 const FLOAT_OPS: pg_sys::Oid = pg_sys::Oid::from_u32(1970);
 
-/// The largest number that a distance may be subtracted from: rounding stays within the tolerance of a scan.
+/// The largest number a distance may be subtracted from, to keep rounding within the tolerance of a scan.
 const MOST: f64 = 1000.0;
 
-/// Adds the bounds that the filter has to an index path that is ordered by distance. Returns the share of the rows that they
-/// leave; `None` if the path has conditions that are not ours.
+/// Adds the filter's bounds to an index path ordered by distance. Returns the share of rows left by them; `None` if the path
+/// has conditions that are not ours.
 ///
 /// # Safety
 /// The planner is costing this path, which has an order.
@@ -35,7 +35,7 @@ pub(super) unsafe fn add_to(
         let Some(ordering) = Ordering::of(path) else {
             return Some(1.0);
         };
-        // A path may be costed again, and has our conditions then.
+        // Postgres may cost a path twice; the second time it has our conditions.
         if !are_ours((*path).indexclauses)? {
             for (clause, bound) in ordering.bounds((*path).indexinfo) {
                 let condition = ordering.condition(root, clause, bound);
@@ -46,7 +46,7 @@ pub(super) unsafe fn add_to(
     }
 }
 
-/// The order of a path: an operator between the indexed column and what is searched for.
+/// The order of a path: an operator between the indexed column and the query vector.
 struct Ordering {
     operator: pg_sys::Oid,
     column: *mut pg_sys::Node,
@@ -55,7 +55,7 @@ struct Ordering {
     within: pg_sys::Oid,
 }
 
-/// How something compares with a number.
+/// A comparison with a number.
 #[derive(Clone, Copy, PartialEq)]
 enum Relation {
     Less,
@@ -74,7 +74,7 @@ impl Relation {
 }
 
 impl Ordering {
-    /// `None` where the index's operator class has no operator for a bound, as in databases that pgvector made.
+    /// Returns `None` if the index's operator class has no operator for a bound, as in databases made by pgvector.
     ///
     /// # Safety
     /// As for `add_to`.
@@ -102,7 +102,7 @@ impl Ordering {
         }
     }
 
-    /// The conditions of the filter that say how far rows may be, each with the number.
+    /// Returns the filter's conditions on the distance, each with its upper bound.
     ///
     /// # Safety
     /// As for `add_to`, and the path is over this index.
@@ -122,7 +122,7 @@ impl Ordering {
         }
     }
 
-    /// How a condition compares the distance, and with which number; `None` if it does not.
+    /// Returns a condition's comparison of the distance and the number; `None` if it does not compare the distance.
     ///
     /// # Safety
     /// The condition is valid.
@@ -166,7 +166,7 @@ impl Ordering {
         }
     }
 
-    /// Whether this is the distance that rows are ordered by, as an operator or as a call of its function.
+    /// True if the node is the distance rows are ordered by, as an operator or as a call of its function.
     ///
     /// # Safety
     /// The node is valid.
@@ -197,7 +197,7 @@ impl Ordering {
         }
     }
 
-    /// An index condition for a condition of the filter.
+    /// Makes an index condition from a condition of the filter.
     ///
     /// # Safety
     /// As for `add_to`; condition and bound are valid.
@@ -234,7 +234,7 @@ impl Ordering {
         }
     }
 
-    /// The share of rows that pass what the filter says of the distance, if it bounds it.
+    /// Estimates the share of rows that pass the filter's conditions on the distance; 1 without bounds.
     ///
     /// # Safety
     /// As for `add_to`.
@@ -265,7 +265,7 @@ impl Ordering {
     }
 }
 
-/// The argument of `1 - x`, `x * -1`, `-1 * x` or `-x`, and its place.
+/// Returns the argument of `1 - x`, `x * -1`, `-1 * x` or `-x`, and its position.
 ///
 /// # Safety
 /// The operator is valid.
@@ -287,7 +287,7 @@ unsafe fn mirrored(operator: *mut pg_sys::OpExpr) -> Option<(usize, *mut pg_sys:
     }
 }
 
-/// Whether a bound is the same for all rows of a scan, and known when it begins.
+/// True if a bound is the same for all rows of a scan, and known when the scan begins.
 ///
 /// # Safety
 /// The expression is valid.
@@ -300,8 +300,8 @@ unsafe fn is_known_to_scan(bound: *mut pg_sys::Node) -> bool {
     }
 }
 
-/// Whether conditions, as far as there are any, are ours: what a user wrote with our operator is not lossy. `None` if
-/// they are not.
+/// Returns true if all conditions are ours, false for an empty list, `None` if any is not ours. A condition a user wrote with
+/// our operator is not lossy.
 ///
 /// # Safety
 /// The list is one of index clauses.
@@ -314,8 +314,8 @@ unsafe fn are_ours(conditions: *mut pg_sys::List) -> Option<bool> {
     }
 }
 
-/// `hnsw_within(column, float8)`, the function of our operator. All rows pass: the filter says whether they are near enough. The
-/// executor calls it where a row that it waited for has changed.
+/// `hnsw_within(column, float8)`, the function of our operator. It passes all rows: the filter decides if they are near
+/// enough. The executor calls it for a row that changed while it waited for the row's lock.
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnsw_within_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     pg_sys::Datum::from(true)

@@ -1,4 +1,4 @@
-//! `ambulkdelete`, `amvacuumcleanup`: rows that are gone.
+//! `ambulkdelete`, `amvacuumcleanup`: removal of dead rows.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use layout::HeapTid;

@@ -1,8 +1,8 @@
-//! Whether an operator class is complete.
+//! Validates operator classes.
 
 use pgrx::pg_sys;
 
-/// Says yes: a class that lacks its distance function is an error when an index is made with it.
+/// Returns true always: a class without a distance function is an ERROR when an index is made with it.
 pub(super) unsafe extern "C-unwind" fn amvalidate(_opclass: pg_sys::Oid) -> bool {
     true
 }
