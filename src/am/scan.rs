@@ -513,8 +513,8 @@ impl Scan {
                 .is_some_and(|bound| bound > self.threshold || bound.is_nan())
     }
 
-    /// True if a row may still be returned: it is no nearer than the last one, within rounding, or order may be relaxed. Other rows
-    /// are left out, as in pgvector.
+    /// True if a row may still be returned: it is no nearer than the last one, within rounding, or order may be relaxed. Other
+    /// rows are left out, as in pgvector.
     fn is_in_order(&self, distance: f64) -> bool {
         self.limits.iterative == IterativeScan::RelaxedOrder
             || self.query.as_ref().is_some_and(|query| query.is_null)
