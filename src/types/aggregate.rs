@@ -6,7 +6,7 @@ use super::dense::element;
 use crate::error;
 use crate::pg::array::{Array, NewArray};
 
-/// Adds a vector to a state. `exclusive` says that nobody else looks at the state, so it may be changed in place.
+/// Adds a vector to a state. `exclusive` is true if no other code reads the state, so it may be changed in place.
 pub(super) fn accumulate<S: Scalar>(
     state: Array<'_>,
     vector: &Dense<'_, S>,
@@ -50,7 +50,7 @@ pub(super) fn combine(
     sum
 }
 
-/// The mean, or nothing for no rows.
+/// Returns the mean, or `None` for no rows.
 pub(super) fn average<S: Scalar>(state: &Array<'_>, function: &str) -> Option<NewDense<S>> {
     let (rows, sums) = numbers(state, function)
         .split_first()

@@ -1,4 +1,4 @@
-//! Bit strings, core's own type: made by `binary_quantize`, measured by `<~>` and `<%>`.
+//! Bit strings, a type of Postgres' core: made by `binary_quantize`, compared by `<~>` and `<%>`.
 #![expect(unsafe_code, reason = "SQL-callable functions and varlena access")]
 
 use std::sync::LazyLock;
@@ -12,10 +12,10 @@ use crate::error;
 use crate::pg::call::distance_functions;
 use crate::pg::varlena::{NewVarlena, Varlena};
 
-/// Bytes before the bits: the varlena header and an `int32` that counts the bits.
+/// Bytes before the bits: the varlena header and an `int32`, the number of bits.
 const HEADER: usize = 8;
 
-/// A bit string that Postgres hands us.
+/// A bit string passed by Postgres.
 pub(crate) struct Bits<'fcx>(Varlena<'fcx>);
 
 impl Bits<'_> {
@@ -31,7 +31,7 @@ impl Bits<'_> {
         bits
     }
 
-    /// How many bits, as the header says; zero for a header that cannot be.
+    /// The number of bits by the header; zero for an invalid header.
     pub(crate) fn count(&self) -> usize {
         match self.0.bytes().get(4..HEADER) {
             Some(count) => {
@@ -42,7 +42,7 @@ impl Bits<'_> {
         }
     }
 
-    /// The bits, the first the highest of the first byte; those that fill up the last byte are zero.
+    /// The bits, the first one the highest of the first byte; padding bits of the last byte are zero.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0.bytes()[HEADER..]
     }
@@ -59,11 +59,11 @@ impl FromDatum for Bits<'_> {
     }
 }
 
-/// A bit string in the making.
+/// A new bit string, to be returned to Postgres.
 pub(super) struct NewBits(NewVarlena);
 
 impl NewBits {
-    /// The first bit is the highest of the first byte.
+    /// Packs bits, the first one the highest of the first byte.
     pub(super) fn from_bits(bits: impl ExactSizeIterator<Item = bool>) -> Self {
         let count = bits.len();
         let mut varlena = NewVarlena::zeroed(HEADER + count.div_ceil(8));

@@ -19,18 +19,18 @@ use crate::pg::varlena::{NewVarlena, Varlena};
 /// Bytes before the elements.
 const HEADER: usize = 8;
 
-/// What the vectors of a SQL type are made of.
+/// The element type of a SQL type's vectors.
 ///
 /// # Safety
 /// Any bytes are a valid value, and the alignment is at most 4.
 pub(crate) unsafe trait Scalar: Element + 'static {
-    /// The SQL type of its vectors, as error messages name it.
+    /// The SQL type's name in error messages.
     const TYPE: &'static str;
-    /// What kernels call it.
+    /// The kind of element in kernels.
     const KIND: Kind;
 }
 
-/// A dense vector that Postgres hands us.
+/// A dense vector passed by Postgres.
 pub(crate) struct Dense<'fcx, S> {
     varlena: Varlena<'fcx>,
     scalar: PhantomData<S>,
@@ -55,7 +55,7 @@ impl<'fcx, S: Scalar> Dense<'fcx, S> {
         vector
     }
 
-    /// As the header says; zero for a header that cannot be.
+    /// The number of dimensions by the header; zero for an invalid header.
     #[inline]
     pub(crate) fn dimensions(&self) -> usize {
         match self.varlena.bytes() {
@@ -66,7 +66,7 @@ impl<'fcx, S: Scalar> Dense<'fcx, S> {
         }
     }
 
-    /// The elements as bytes in the machine's order, as kernels take them.
+    /// The elements as bytes in the machine's byte order, for kernels.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.varlena.bytes()[HEADER..]
@@ -79,7 +79,7 @@ impl<'fcx, S: Scalar> Dense<'fcx, S> {
         unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<S>()) }
     }
 
-    /// The vector as one that may be changed, as [`Varlena::into_new`].
+    /// Converts the vector into one that may be changed, like [`Varlena::into_new`].
     pub(super) fn into_new(self, exclusive: bool) -> NewDense<S> {
         NewDense {
             varlena: self.varlena.into_new(exclusive),
@@ -87,7 +87,7 @@ impl<'fcx, S: Scalar> Dense<'fcx, S> {
         }
     }
 
-    /// Element by element, then the shorter first: as arrays compare.
+    /// Compares like arrays: element by element, then the shorter first.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         let pairs = self.values().iter().zip(other.values());
         let differing = pairs.map(|(a, b)| {
@@ -129,14 +129,14 @@ unsafe impl<S: Scalar> BoxRet for Dense<'_, S> {
     }
 }
 
-/// A dense vector in the making.
+/// A new dense vector, to be returned to Postgres.
 pub(crate) struct NewDense<S> {
     varlena: NewVarlena,
     scalar: PhantomData<S>,
 }
 
 impl<S: Scalar> NewDense<S> {
-    /// All elements zero. A number of dimensions that the type does not allow is an ERROR.
+    /// Allocates a vector of zeroes. A number of dimensions outside the type's range is an ERROR.
     pub(crate) fn zeroed(dimensions: usize) -> Self {
         accept(S::TYPE, check_dimensions(dimensions, MAX_DIMENSIONS));
         let mut varlena = NewVarlena::zeroed(HEADER + dimensions * size_of::<S>());

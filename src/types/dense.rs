@@ -1,4 +1,4 @@
-//! What dense vectors can do, once for all scalars.
+//! The operations of dense vectors, once for all scalars.
 #![forbid(unsafe_code)]
 
 use std::cmp::Ordering;
@@ -17,14 +17,14 @@ use crate::pg::array::{Array, NewArray};
 use crate::pg::message::Message;
 use crate::pg::{interrupt, next_row, number};
 
-// Checks.
+// Checks of dimensions and elements.
 
-/// Dimensions that a column's `(n)` asks for; -1 asks for none.
+/// Checks the dimensions against a column's `(n)`; -1 allows any.
 pub(super) fn check_modifier(kind: &str, modifier: i32, dimensions: usize) {
     accept(kind, values::check_modifier(modifier, dimensions));
 }
 
-/// Rounds to an element. What is finite before must be so afterwards.
+/// Rounds a number to an element. A finite number must stay finite.
 pub(super) fn element<S: Scalar>(number: f32) -> S {
     let value = S::from_f32(number);
     if value.to_f32().is_infinite() && number.is_finite() {
@@ -69,7 +69,7 @@ pub(super) fn receive<S: Scalar>(message: &mut Message<'_>, modifier: i32) -> Ne
     let bytes = message.bytes(dimensions * size_of::<S>());
     let elements = bytes.chunks_exact(size_of::<S>()).map(S::receive);
     let mut vector = NewDense::from_values(elements);
-    // All at once; which one is not finite matters only if there is one.
+    // One pass checks all elements; the error names the first wrong one, found only if the pass fails.
     if !all(vector.values_mut(), f32::is_finite) {
         for value in vector.values_mut() {
             accept(S::TYPE, check(*value));
@@ -78,7 +78,7 @@ pub(super) fn receive<S: Scalar>(message: &mut Message<'_>, modifier: i32) -> Ne
     vector
 }
 
-/// Whether all elements are as they should be. It looks at each in any case, so that it looks at many at a time.
+/// True if `is_right` holds for all elements. It does not stop at the first wrong one, so the compiler can vectorize the loop.
 fn all<S: Scalar>(values: &[S], is_right: impl Fn(f32) -> bool) -> bool {
     values
         .iter()
@@ -104,7 +104,7 @@ pub(super) fn from_array<S: Scalar>(array: &Array<'_>, modifier: i32) -> NewDens
     })
 }
 
-/// What `take` makes of an array's elements, whichever numbers they are.
+/// Calls `take` with an array's elements as f32, for every numeric element type.
 pub(super) fn with_numbers<T>(
     array: &Array<'_>,
     take: impl FnOnce(&mut dyn ExactSizeIterator<Item = f32>) -> T,
@@ -132,14 +132,14 @@ pub(super) fn with_numbers<T>(
     }
 }
 
-/// Checks for interrupts now and then: an array of zeros for a sparse vector may be as long as a value can be.
+/// Checks for interrupts now and then: an array of zeros for a sparse vector may be as long as the longest value.
 struct Interruptible<I> {
     numbers: I,
     taken: usize,
 }
 
 impl<I> Interruptible<I> {
-    /// Numbers between two checks.
+    /// The number of elements between two checks.
     const BETWEEN: usize = 1 << 16;
 
     fn of(numbers: I) -> Self {
@@ -173,7 +173,7 @@ pub(super) fn to_array<S: Scalar>(vector: &Dense<'_, S>) -> NewArray<f32> {
     array
 }
 
-/// The cast of one dense type to another.
+/// Casts one dense type to another.
 pub(super) fn convert<From: Scalar, To: Scalar>(
     vector: &Dense<'_, From>,
     modifier: i32,
@@ -182,7 +182,7 @@ pub(super) fn convert<From: Scalar, To: Scalar>(
     NewDense::from_values(vector.values().iter().map(|value| element(value.to_f32())))
 }
 
-/// The cast of a type to itself, which is where `(n)` is enforced.
+/// The cast of a type to itself, to enforce the `(n)` of a column.
 pub(super) fn enforce_modifier<S: Scalar>(vector: Dense<'_, S>, modifier: i32) -> Dense<'_, S> {
     check_modifier(S::TYPE, modifier, vector.dimensions());
     vector
@@ -199,10 +199,10 @@ pub(super) fn distance<S: Scalar>(metric: Metric, a: &Dense<'_, S>, b: &Dense<'_
     distance
 }
 
-/// Bytes that a core can wait for at a time. Asked for more it stands still.
+/// The most bytes a core can prefetch at a time. Beyond them it stalls.
 const AHEAD: usize = 14 * 64;
 
-/// Starts to load what a sequential scan comes to next, to arrive while Postgres is on its way there.
+/// Prefetches the next row of a sequential scan, to load it while Postgres advances to it.
 #[inline]
 fn prefetch_next_row(value: &[u8]) {
     if let Some(next) = next_row::likely(value) {
@@ -214,7 +214,7 @@ fn prefetch_next_row(value: &[u8]) {
     }
 }
 
-/// The kernel of this process for a kind and a metric.
+/// Returns this processor's kernel for a kind of element and a metric.
 #[inline]
 fn kernel(kind: Kind, metric: Metric) -> Kernel {
     static KERNELS: LazyLock<[[Kernel; Metric::ALL.len()]; Kind::ALL.len()]> =
@@ -230,7 +230,7 @@ pub(super) fn inner_product<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) -> f6
     -distance(Metric::InnerProduct, a, b)
 }
 
-/// The angle between normalised vectors, as a part of half a turn.
+/// The angle between normalised vectors, as a fraction of half a turn.
 pub(super) fn spherical_distance<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) -> f64 {
     inner_product(a, b).clamp(-1.0, 1.0).acos() / std::f64::consts::PI
 }
@@ -241,7 +241,7 @@ pub(super) fn norm<S: Scalar>(vector: &Dense<'_, S>) -> f64 {
 
 // Arithmetic.
 
-/// A vector in the same direction of length 1; zero stays zero.
+/// Returns a vector of length 1 in the same direction; zero for zero.
 pub(super) fn normalize<S: Scalar>(vector: &Dense<'_, S>) -> NewDense<S> {
     let norm = norm(vector);
     if norm == 0.0 {
@@ -254,7 +254,7 @@ pub(super) fn normalize<S: Scalar>(vector: &Dense<'_, S>) -> NewDense<S> {
     without_overflow(NewDense::from_values(divided))
 }
 
-/// Adds a vector to a sum: in place if nobody else looks at it.
+/// Adds a vector to a sum, in place if no other code reads it.
 pub(super) fn add_to<S: Scalar>(
     sum: Dense<'_, S>,
     vector: &Dense<'_, S>,
@@ -301,7 +301,7 @@ fn without_overflow<S: Scalar>(mut vector: NewDense<S>) -> NewDense<S> {
     vector
 }
 
-// Parts.
+// Concatenation, subvectors, bits.
 
 pub(super) fn concatenate<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) -> NewDense<S> {
     let mut whole = NewDense::zeroed(a.dimensions() + b.dimensions());
@@ -311,7 +311,7 @@ pub(super) fn concatenate<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) -> NewD
     whole
 }
 
-/// `count` elements from the 1-based `start` on, cut off at both ends as `substring` does.
+/// Returns `count` elements from the 1-based `start` on, cut off at both ends as by `substring`.
 pub(super) fn part<S: Scalar>(vector: &Dense<'_, S>, start: i32, count: i32) -> NewDense<S> {
     let end = i64::from(start) + i64::from(count) - 1;
     let first = usize::try_from(start - 1).unwrap_or(0);
@@ -322,14 +322,14 @@ pub(super) fn part<S: Scalar>(vector: &Dense<'_, S>, start: i32, count: i32) -> 
     }
 }
 
-/// One bit for each element: whether it is positive.
+/// Returns one bit for each element: 1 if it is positive.
 pub(super) fn binary_quantize<S: Scalar>(vector: &Dense<'_, S>) -> NewBits {
     NewBits::from_bits(vector.values().iter().map(|value| value.to_f32() > 0.0))
 }
 
 // Order and hash.
 
-/// As btree support functions answer: -1, 0 or 1.
+/// Compares two vectors for btree: -1, 0 or 1.
 pub(super) fn order<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) -> i32 {
     match a.compare(b) {
         Ordering::Less => -1,
@@ -346,7 +346,7 @@ pub(super) fn hash_extended<S: Scalar>(vector: &Dense<'_, S>, seed: i64) -> i64 
     number::hash_extended(&hashable(vector), seed.cast_unsigned()).cast_signed()
 }
 
-/// Bytes that are equal where vectors are: both zeroes count as one.
+/// Returns equal bytes for equal vectors: negative zero becomes zero.
 fn hashable<S: Scalar>(vector: &Dense<'_, S>) -> Vec<u8> {
     vector
         .values()

@@ -1,4 +1,4 @@
-//! The type `halfvec`: 2-byte floats. What SQL calls, a line each.
+//! The type `halfvec`: 2-byte floats. The functions called by SQL, a line each.
 #![expect(
     unsafe_code,
     reason = "SQL-callable functions and the layout of the type"
@@ -19,9 +19,9 @@ use crate::pg::call::{distance_functions, input_function, sql_function};
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
-/// A vector that Postgres hands us.
+/// A half-precision vector passed by Postgres.
 pub(crate) type Halfvec<'fcx> = Dense<'fcx, f16>;
-/// A vector in the making.
+/// A new half-precision vector, to be returned to Postgres.
 pub(super) type NewHalfvec = NewDense<f16>;
 
 // SAFETY: any two bytes are an f16.

@@ -1,4 +1,4 @@
-//! What an hnsw index holds, whatever the type of its column, and how values are measured exactly.
+//! Values of a column with an hnsw index, of any type, and their exact distances.
 #![expect(unsafe_code, reason = "varlena access")]
 
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use super::sparse::{self, Sparsevec};
 use crate::error;
 use crate::pg::heap::IndexedValue;
 
-/// What the values of a column are.
+/// The kind of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Dense(distance::Kind),
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The bytes that a value of so many dimensions takes. Of a sparse vector they do not tell: none.
+    /// The bytes of a value of `dimensions`; zero for a sparse vector: its length depends on its elements.
     pub(crate) fn bytes(self, dimensions: usize) -> usize {
         match self {
             Self::Dense(distance::Kind::F32) => dimensions * size_of::<f32>(),
@@ -78,13 +78,13 @@ impl Indexed<'_> {
     }
 }
 
-/// The norm of a value that an index is to hold; of bits there is none.
+/// The norm of a value to be indexed; NaN for bits.
 pub(crate) fn norm_of_indexed(kind: Kind, value: &IndexedValue) -> f64 {
     // SAFETY: whatever an hnsw index holds is a varlena, and one that is no value of this kind is an ERROR.
     unsafe { Indexed::from_raw(kind, value.datum()) }.norm()
 }
 
-/// What an operator computes.
+/// The exact distance an operator computes.
 #[derive(Clone, Copy)]
 pub(crate) enum Operator {
     Dense(distance::Kind, Metric, Kernel),
@@ -109,7 +109,7 @@ impl Operator {
         }
     }
 
-    /// Its value for a row, which has to be of the query's kind and dimensions.
+    /// The exact distance of a row, of the same kind and dimensions as the query.
     #[inline]
     pub(crate) fn measure(&self, query: &Query, row: &Indexed<'_>) -> f64 {
         if query.dimensions != row.dimensions() {
@@ -139,7 +139,7 @@ impl Operator {
         }
     }
 
-    /// Says that a query has other dimensions than a row or an index.
+    /// Raises the ERROR for a query of other dimensions than a row or an index.
     pub(crate) fn reject_dimensions(&self, query: usize, other: usize) -> ! {
         match self.kind() {
             Kind::Dense(distance::Kind::F32) => {
@@ -154,7 +154,7 @@ impl Operator {
     }
 }
 
-/// The distance of a row to a query, given as its bytes, where one of them has tiny values only.
+/// The distance of a row to a query, given as its bytes, if one of them has only tiny values.
 #[cold]
 fn tiny_dense(metric: Metric, query: &[u8], row: &[f32]) -> f64 {
     let query = query
@@ -165,7 +165,7 @@ fn tiny_dense(metric: Metric, query: &[u8], row: &[f32]) -> f64 {
     distance_in_f64(metric, row.iter().copied().zip(query))
 }
 
-/// The same for sparse vectors.
+/// The distance of sparse vectors if one of them has only tiny values.
 #[cold]
 fn tiny_sparse(metric: Metric, query: Sparse<'_>, row: Sparse<'_>) -> f64 {
     let mut pairs = Vec::with_capacity(query.values.len() + row.values.len());
@@ -177,16 +177,16 @@ fn tiny_sparse(metric: Metric, query: Sparse<'_>, row: Sparse<'_>) -> f64 {
     distance_in_f64(metric, pairs.into_iter())
 }
 
-/// A copy of a value that rows are measured from.
+/// A copy of the query's value, for exact distances of rows.
 pub(crate) struct Query {
     dimensions: usize,
-    /// Its values are so small that its distances are computed in f64.
+    /// True if its values are so small that its distances are computed in f64.
     is_tiny: bool,
     form: QueryForm,
 }
 
 enum QueryForm {
-    /// As kernels take them.
+    /// The elements or bits as bytes, for kernels.
     Bytes(Vec<u8>),
     Sparse {
         indices: Vec<i32>,
@@ -217,7 +217,7 @@ impl Query {
         }
     }
 
-    /// The zero of a kind.
+    /// Returns zero as a query of this kind.
     pub(crate) fn zero(kind: Kind, dimensions: usize) -> Self {
         let form = match kind {
             Kind::Dense(_) | Kind::Bit => QueryForm::Bytes(vec![0; kind.bytes(dimensions)]),

@@ -1,4 +1,4 @@
-//! What users write: the SQL types.
+//! The SQL types and their functions.
 
 mod aggregate;
 mod bit;
@@ -13,7 +13,7 @@ mod vector;
 
 use crate::error;
 
-/// A value of a type, or the ERROR that says why it is none.
+/// Returns the value, or raises an ERROR with the reason for its rejection.
 fn accept<T>(kind: &str, value: Result<T, values::Problem>) -> T {
     value.unwrap_or_else(|problem| error::rejected(kind, problem))
 }

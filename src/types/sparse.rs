@@ -1,4 +1,4 @@
-//! Sparse vectors as stored, and what they can do. A varlena header, `int32` dimensions, `int32` elements, `int32`
+//! Sparse vectors as stored, and their operations. A varlena header, `int32` dimensions, `int32` elements, `int32`
 //! unused, then the elements' indices, counted from zero, then their values.
 #![expect(unsafe_code, reason = "varlena access")]
 
@@ -19,13 +19,13 @@ use crate::pg::message::Message;
 use crate::pg::number;
 use crate::pg::varlena::{NewVarlena, Varlena};
 
-/// The SQL type, as error messages name it.
+/// The SQL type's name in error messages.
 pub(super) const TYPE: &str = "sparsevec";
 
 /// Bytes before the indices.
 const HEADER: usize = 16;
 
-/// A sparse vector that Postgres hands us.
+/// A sparse vector passed by Postgres.
 pub(crate) struct Sparsevec<'fcx>(Varlena<'fcx>);
 
 impl<'fcx> Sparsevec<'fcx> {
@@ -49,7 +49,7 @@ impl<'fcx> Sparsevec<'fcx> {
         self.field(8)
     }
 
-    /// A number of the header; zero where it cannot be.
+    /// Reads a number of the header; zero if it is negative or missing.
     fn field(&self, at: usize) -> usize {
         self.0.bytes().get(at..at + 4).map_or(0, |bytes| {
             let number = i32::from_ne_bytes(bytes.try_into().expect("four bytes"));
@@ -100,7 +100,7 @@ unsafe impl BoxRet for Sparsevec<'_> {
     }
 }
 
-/// A sparse vector for Postgres.
+/// A new sparse vector, to be returned to Postgres.
 pub(super) struct NewSparse(NewVarlena);
 
 impl From<&SparseVector> for NewSparse {
@@ -157,7 +157,7 @@ pub(super) fn send(vector: &Sparsevec<'_>) -> Vec<u8> {
     message
 }
 
-/// The cast of the type to itself, which is where `(n)` is enforced.
+/// The cast of the type to itself, to enforce the `(n)` of a column.
 pub(super) fn enforce_modifier(vector: Sparsevec<'_>, modifier: i32) -> Sparsevec<'_> {
     check_modifier(TYPE, modifier, vector.dimensions());
     vector
@@ -207,7 +207,7 @@ pub(super) fn norm(vector: &Sparsevec<'_>) -> f64 {
     distance::norm(vector.elements().values)
 }
 
-/// A vector in the same direction of length 1; zero stays zero.
+/// Returns a vector of length 1 in the same direction; zero for zero.
 pub(super) fn normalize(vector: &Sparsevec<'_>) -> NewSparse {
     let norm = norm(vector);
     let (dimensions, elements) = vector.with_dimensions();
@@ -227,7 +227,7 @@ pub(super) fn normalize(vector: &Sparsevec<'_>) -> NewSparse {
 
 // Order and hash.
 
-/// As btree support functions answer: -1, 0 or 1.
+/// Compares two vectors for btree: -1, 0 or 1.
 pub(super) fn order(a: &Sparsevec<'_>, b: &Sparsevec<'_>) -> i32 {
     match compare(a.with_dimensions(), b.with_dimensions()) {
         Ordering::Less => -1,
@@ -244,7 +244,7 @@ pub(super) fn hash_extended(vector: &Sparsevec<'_>, seed: i64) -> i64 {
     number::hash_extended(hashable(vector), seed.cast_unsigned()).cast_signed()
 }
 
-/// All that is stored, without the length: there is one way only to store a vector, since no zeroes are kept.
+/// Returns all stored bytes except the length: equal vectors have equal bytes, since zeroes are not stored.
 fn hashable<'a>(vector: &'a Sparsevec<'_>) -> &'a [u8] {
     &vector.0.bytes()[4..]
 }

@@ -1,4 +1,4 @@
-//! The type `sparsevec`: 4-byte floats, of which those that are zero are not stored. What SQL calls, a line each.
+//! The type `sparsevec`: 4-byte floats, stored without zeroes. The functions called by SQL, a line each.
 #![expect(unsafe_code, reason = "SQL-callable functions")]
 
 use std::ffi::CStr;

@@ -1,4 +1,4 @@
-//! Vectors as text: `[1,2.5,-3e-07]`, `{1:1.5,3:2}/5`. What may stand in a literal is said in `crates/values`.
+//! Vectors as text: `[1,2.5,-3e-07]`, `{1:1.5,3:2}/5`. `crates/values` defines the syntax of literals.
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
@@ -10,7 +10,7 @@ use crate::error;
 use crate::pg::number;
 use crate::pg::output::Output;
 
-/// Digits of an index or a number of dimensions, at most.
+/// The most digits of an index or a number of dimensions.
 const INTEGER: usize = 10;
 
 /// Reads a literal; anything but a vector of the right dimensions is an ERROR.
@@ -30,14 +30,14 @@ pub(super) fn format<S: Scalar>(vector: &Dense<'_, S>) -> Output {
     text
 }
 
-/// As [`parse`], for a sparse vector.
+/// Reads a literal like [`parse`], for a sparse vector.
 pub(super) fn parse_sparse(literal: &CStr, modifier: i32) -> NewSparse {
     values::sparse::SparseVector::parse(literal, modifier, number::read_float)
         .map(|vector| NewSparse::from(&vector))
         .unwrap_or_else(|problem| error::rejected_literal(sparse::TYPE, literal, problem))
 }
 
-/// As [`format`], for a sparse vector.
+/// Writes text like [`format`], for a sparse vector.
 pub(super) fn format_sparse(vector: &Sparsevec<'_>) -> Output {
     let elements = vector.elements();
     let room = 3 + INTEGER + elements.values.len() * (2 + INTEGER + Output::FLOAT);

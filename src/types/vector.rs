@@ -1,4 +1,4 @@
-//! The type `vector`: 4-byte floats. What SQL calls, a line each.
+//! The type `vector`: 4-byte floats. The functions called by SQL, a line each.
 #![expect(
     unsafe_code,
     reason = "SQL-callable functions and the layout of the type"
@@ -18,9 +18,9 @@ use crate::pg::call::{distance_functions, input_function, sql_function};
 use crate::pg::message::Message;
 use crate::pg::output::Output;
 
-/// A vector that Postgres hands us.
+/// A vector passed by Postgres.
 pub(crate) type Vector<'fcx> = Dense<'fcx, f32>;
-/// A vector in the making.
+/// A new vector, to be returned to Postgres.
 pub(crate) type NewVector = NewDense<f32>;
 
 // SAFETY: any four bytes are an f32.
