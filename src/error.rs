@@ -1,6 +1,6 @@
-//! What users are told when something cannot be done: SQLSTATE, message, detail and hint, here and nowhere else.
+//! All errors users see: SQLSTATE, message, detail and hint, here and nowhere else.
 //!
-//! Messages are pgvector's where it has one, since programs match on them.
+//! Messages are pgvector's if it has one for the case, since programs match on them.
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
@@ -37,7 +37,7 @@ fn raise(report: ErrorReport) -> ! {
     unreachable!("an ERROR does not return")
 }
 
-// Dimensions.
+// ERRORs about dimensions.
 
 #[track_caller]
 pub(crate) fn wrong_dimensions(expected: impl Display, found: impl Display) -> ! {
@@ -47,7 +47,7 @@ pub(crate) fn wrong_dimensions(expected: impl Display, found: impl Display) -> !
     )
 }
 
-/// An index holds vectors of one dimension only. The column's type sees to that, but not for expressions.
+/// Checks a vector against its index: all have the same dimensions. The column's type ensures it, but not for expressions.
 #[track_caller]
 pub(crate) fn check_dimensions(expected: u32, found: usize) {
     if expected as usize != found {
@@ -69,7 +69,7 @@ pub(crate) fn different_bit_lengths(left: usize, right: usize) -> ! {
     fail(Code::ERRCODE_DATA_EXCEPTION, message)
 }
 
-// Elements.
+// ERRORs about elements of vectors.
 
 #[track_caller]
 pub(crate) fn overflow() -> ! {
@@ -87,9 +87,9 @@ pub(crate) fn underflow() -> ! {
     )
 }
 
-// Literals and binary values.
+// ERRORs about literals and binary values.
 
-/// What is wrong with a literal.
+/// Raises an ERROR for a problem of a literal.
 #[track_caller]
 pub(crate) fn rejected_literal(kind: &str, literal: &CStr, problem: Problem) -> ! {
     let code = Code::ERRCODE_INVALID_TEXT_REPRESENTATION;
@@ -106,7 +106,7 @@ pub(crate) fn rejected_literal(kind: &str, literal: &CStr, problem: Problem) -> 
     fail_with_detail(code, message, &detail)
 }
 
-/// What is wrong with a value, however it came.
+/// Raises an ERROR for a problem of a value, from a literal or any other source.
 #[track_caller]
 pub(crate) fn rejected(kind: &str, problem: Problem) -> ! {
     let code = match problem {
@@ -147,14 +147,14 @@ pub(crate) fn out_of_range(kind: &str, number: &str) -> ! {
     fail(Code::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, message)
 }
 
-/// A stored value whose length and dimensions contradict each other.
+/// The length and dimensions of a stored value contradict each other.
 #[track_caller]
 pub(crate) fn corrupt_value(kind: &str, bytes: usize, dimensions: usize) -> ! {
     let message = format!("corrupt {kind} of {bytes} bytes and {dimensions} dimensions");
     fail(Code::ERRCODE_DATA_CORRUPTED, message)
 }
 
-// Type modifiers.
+// ERRORs about type modifiers.
 
 #[track_caller]
 pub(crate) fn invalid_modifier() -> ! {
@@ -176,7 +176,7 @@ pub(crate) fn modifier_too_large(kind: &str, max: usize) -> ! {
     fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
 }
 
-// Arrays and aggregate states.
+// ERRORs about arrays and aggregate states.
 
 #[track_caller]
 pub(crate) fn array_not_flat() -> ! {
@@ -204,23 +204,23 @@ pub(crate) fn not_a_state_array(function: &str) -> ! {
     )
 }
 
-// Indexes.
+// ERRORs about indexes.
 
-/// A page whose bytes cannot be what we wrote.
+/// The bytes of a page cannot be the ones we wrote.
 #[track_caller]
 pub(crate) fn corrupt_page(index: &str, block: u32, what: impl Display) -> ! {
     let message = format!("index \"{index}\" is corrupt at block {block}: {what}");
     fail(Code::ERRCODE_INDEX_CORRUPTED, message)
 }
 
-/// Damage that is at no page in particular.
+/// The index is damaged, but at no page in particular.
 #[track_caller]
 pub(crate) fn corrupt_index(index: &str, what: impl Display) -> ! {
     let message = format!("index \"{index}\" is corrupt: {what}");
     fail(Code::ERRCODE_INDEX_CORRUPTED, message)
 }
 
-/// An index that pgvector built, in a database whose library is omendb's now.
+/// The index was built by pgvector, in a database now using omendb's library.
 #[track_caller]
 pub(crate) fn index_of_pgvector(index: &str) -> ! {
     let message = format!("index \"{index}\" was built by pgvector");
@@ -232,14 +232,14 @@ pub(crate) fn index_of_pgvector(index: &str) -> ! {
     )
 }
 
-/// Functions that only pgvector's own access methods call.
+/// The function is called only by pgvector's own access methods.
 #[track_caller]
 pub(crate) fn function_of_pgvector() -> ! {
     let message = "omendb does not have this function of pgvector";
     fail(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
 }
 
-// Looking into indexes.
+// ERRORs about the inspection of indexes.
 
 #[track_caller]
 pub(crate) fn may_not_inspect(index: &str) -> ! {
@@ -254,7 +254,7 @@ pub(crate) fn not_an_hnsw_index(name: &str) -> ! {
     fail(Code::ERRCODE_WRONG_OBJECT_TYPE, message)
 }
 
-/// A table instead of one of its indexes, which the hint names.
+/// The name is a table's instead of an index's; the hint names the table's indexes.
 #[track_caller]
 pub(crate) fn table_instead_of_index(name: &str, indexes: &[String]) -> ! {
     let message = format!("\"{name}\" is not an hnsw index");
@@ -304,7 +304,7 @@ pub(crate) fn check_needs_memory(needed: usize, allowed: usize) -> ! {
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
 }
 
-/// No id is left for another element.
+/// All element ids are in use.
 #[track_caller]
 pub(crate) fn index_full() -> ! {
     fail(
@@ -352,13 +352,13 @@ pub(crate) fn element_too_large(m: usize, dimensions: u32) -> ! {
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
 }
 
-/// Says at DEBUG1 that a build does not fit in memory.
+/// Reports at DEBUG1 that a build does not fit in memory.
 pub(crate) fn say_cells(cells: usize, largest: usize) {
     let message = format!("hnsw index build goes by {cells} cells of at most {largest} rows");
     ErrorReport::new(Code::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::DEBUG1);
 }
 
-/// A scan was read to its end, and rows are missing from it.
+/// Reports at DEBUG1 that a scan was read to its end and left out rows.
 pub(crate) fn debug_rows_left_out(index: &str, late: u64, limit: bool) {
     let limit = if limit {
         ", and stopped at hnsw.max_scan_tuples or hnsw.scan_mem_multiplier"
@@ -369,7 +369,7 @@ pub(crate) fn debug_rows_left_out(index: &str, late: u64, limit: bool) {
     ErrorReport::new(Code::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::DEBUG1);
 }
 
-/// Something other than this backend has been at a temporary file.
+/// A temporary file was changed by something other than this backend.
 #[track_caller]
 pub(crate) fn temp_file_too_short(read: usize, wanted: usize) -> ! {
     let message = format!("could not read temporary file: {read} bytes of {wanted}");
@@ -382,7 +382,7 @@ pub(crate) fn out_of_memory(bytes: usize) -> ! {
     fail_with_detail(Code::ERRCODE_OUT_OF_MEMORY, "out of memory", &detail)
 }
 
-/// A thread of a build ended in a way that it never should.
+/// A thread of a build ended abnormally.
 #[track_caller]
 pub(crate) fn build_failed(what: &str) -> ! {
     fail(

@@ -1,6 +1,6 @@
 //! omendb: vector types and a fast hnsw index for PostgreSQL.
 //!
-//! The rooms, from what users write down to Postgres itself, are drawn in ARCHITECTURE.md.
+//! ARCHITECTURE.md has a map of the modules, from the SQL types down to Postgres itself.
 
 mod am;
 mod build;
@@ -22,7 +22,8 @@ use pg_tests::pg_test;
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
     pg::boundary::init();
-    // Functions of types allocate without a beginning of their own. First of all: Postgres calls this again after an error.
+    // Allocates the reserve here, because functions of types have no start of their own for it. It comes before all
+    // registrations: after an ERROR, Postgres calls `_PG_init` again.
     pg::memory::reserve(pg::memory::Reserve::Small);
     settings::init();
     am::options::init();

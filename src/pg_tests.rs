@@ -1,17 +1,17 @@
-//! What only a backend can show: guards that an ERROR unwinds, memory contexts, threads, the signal mask.
+//! Tests that need a backend: guards an ERROR unwinds, memory contexts, threads, the signal mask.
 //!
 //! `./dev test --pgrx` runs these through cargo-pgrx, each in a transaction that is rolled back. ERRORs are raised below
-//! SQL and caught by PL/pgSQL, so that they take the way that users' errors take.
+//! SQL and caught by PL/pgSQL, to take the same path as users' errors.
 
-// cargo-pgrx makes its own script, of what macros leave in the library: here the script that users get goes into it.
+// cargo-pgrx generates its own script from records macros leave in the library; this line includes the users' script in it.
 pgrx::extension_sql_file!("../sql/omendb.sql", name = "omendb", bootstrap);
 
-/// What pgrx-tests asks for.
+/// The two functions pgrx-tests calls.
 #[cfg(test)]
 pub(crate) mod pg_test {
     pub(crate) fn setup(_options: Vec<&str>) {}
 
-    /// Nobody else pins pages or grows memory while the tests look.
+    /// Keeps other processes from pinning pages or growing memory while a test measures them.
     pub(crate) fn postgresql_conf_options() -> Vec<&'static str> {
         vec![
             "autovacuum = off",
@@ -64,7 +64,7 @@ mod tests {
         error!("on purpose");
     }
 
-    /// Here the ERROR comes from Postgres, while the first page is held.
+    /// Postgres raises the ERROR here, while the first page is locked.
     #[pg_extern]
     fn fail_at_second_page(index: Oid) {
         let index = open(index);
@@ -110,11 +110,11 @@ mod tests {
         error!("on purpose");
     }
 
-    /// Where a page's contents begin, and the position in WAL before them.
+    /// The offset of a page's contents, and the bytes of its LSN before them.
     const CONTENTS: usize = 24;
     const LSN: std::ops::Range<usize> = 0..8;
 
-    /// A record that changes the last byte, which is in no page's hole.
+    /// Returns a record that changes the last byte of a page, since a page's hole never covers it.
     fn change(index: Relation, page: &Page) -> Record {
         let mut record = Record::begin(index);
         let image = record.page(page);
@@ -143,7 +143,7 @@ mod tests {
 
     #[pg_test]
     fn failed_aggregates_leave_no_memory() {
-        // Long enough to be stored out of line, so that reading one makes a copy.
+        // Vectors long enough to be stored out of line, so that reading one makes a copy.
         run("CREATE TABLE aggregate_at_error (id int, v vector);
              INSERT INTO aggregate_at_error
              SELECT id, array_fill(id, ARRAY[1000 + id / 20])::vector FROM generate_series(1, 20) id");
@@ -156,12 +156,12 @@ mod tests {
     }
 
     const TIMES: usize = 1000;
-    /// What may stay behind a failure on average, since caches breathe: less than anything that can be allocated.
+    /// The most bytes a failure may leave behind on average, since caches vary: less than the smallest allocation.
     const BREATH: usize = 16;
 
-    /// Other sessions may make this one read its caches anew, but not each time; a leak shows each time.
+    /// Other sessions may make this one reload its caches, but not each time; a leak shows each time.
     fn assert_no_growth(statement: &str, message: &str) {
-        // Caches of catalogs and of plans grow at first.
+        // The first runs fill the caches of catalogs and plans.
         assert_eq!(error_of(statement, 50), message);
         let mut grew = Vec::new();
         for _ in 0..3 {
@@ -179,7 +179,7 @@ mod tests {
 
     #[pg_test]
     fn a_failed_build_leaves_no_thread() {
-        // More than the sample whose mean is taken first, so that the threads are at work when the ERROR comes.
+        // More rows than the sample for the mean, so that the threads are at work when the ERROR comes.
         run("CREATE TABLE build_at_error (id int);
              INSERT INTO build_at_error SELECT generate_series(1, 2500);
              CREATE FUNCTION vector_or_error(id int) RETURNS public.vector IMMUTABLE LANGUAGE plpgsql AS $$
@@ -198,7 +198,7 @@ mod tests {
             during > before,
             "the build had no threads: {during}, as before"
         );
-        // A thread that was joined may be seen for a moment yet.
+        // A joined thread may stay visible for a moment.
         for _ in 0..100 {
             if threads() == before {
                 return;
@@ -214,7 +214,7 @@ mod tests {
 
     #[pg_test]
     fn the_signal_mask_comes_back_as_it_was() {
-        // A mask that nobody would make up.
+        // A mask no code would set by itself.
         set_mask(libc::SIG_BLOCK, libc::SIGWINCH);
         let before = blocked();
         let (main, thread) = signal::with_all_blocked(|| {
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    /// The signals that this thread does not get now.
+    /// Returns the signals blocked in this thread.
     fn blocked() -> Vec<i32> {
         // SAFETY: nothing is changed, and the set is filled before it is read.
         unsafe {
@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    /// A table of that name with a small index.
+    /// Creates a table of this name with a small index; returns the index.
     fn make_index(table: &str) -> Oid {
         run(&format!(
             "CREATE TABLE {table} (id int, v vector(3));
@@ -273,7 +273,7 @@ mod tests {
         one(&format!("SELECT '{table}_v_idx'::regclass::oid"))
     }
 
-    /// Runs a statement that fails so many times, each in a subtransaction, and returns the last message.
+    /// Runs a failing statement `times` times, each in a subtransaction, and returns the last message.
     fn error_of(statement: &str, times: usize) -> String {
         run(
             "CREATE OR REPLACE FUNCTION pg_temp.error_of(statement text, times bigint) RETURNS text
@@ -321,7 +321,7 @@ mod tests {
         unsafe { pg_sys::index_close(index.raw(), pg_sys::NoLock.cast_signed()) }
     }
 
-    /// Whether nobody has the first page pinned, this backend included, or locked.
+    /// True if no backend, this one included, has the first page pinned or locked.
     fn is_free(index: Relation) -> bool {
         // SAFETY: the relation is open; the pin taken here is given back.
         unsafe {
@@ -346,7 +346,7 @@ mod tests {
         unsafe { pg_sys::MemoryContextMemAllocated(pg_sys::TopMemoryContext, true) }
     }
 
-    /// What the C library has handed out: to Postgres' contexts, and to Rust.
+    /// The bytes allocated from the C library, by Postgres' contexts and by Rust.
     fn memory_of_heap() -> usize {
         // SAFETY: asks for numbers only.
         let held = unsafe { libc::mallinfo2() };

@@ -1,32 +1,32 @@
-//! Settings: `hnsw.*` and `ivfflat.*` as pgvector has them, `omendb.*` for what is ours.
+//! Settings: `hnsw.*` and `ivfflat.*` as in pgvector; the prefix `omendb.*` is reserved for our own.
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
-/// What a scan does when the executor asks for more rows than it found at once.
+/// The behaviour of a scan when the executor wants more rows than its first search found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
 pub(crate) enum IterativeScan {
-    /// Ends: at most `hnsw.ef_search` rows.
+    /// The scan ends after at most `hnsw.ef_search` rows.
     #[name = c"off"]
     Off,
-    /// Goes on; rows may come slightly out of order.
+    /// The search resumes; rows may come slightly out of order.
     #[name = c"relaxed_order"]
     RelaxedOrder,
-    /// Goes on; rows come in the exact order of their distance.
+    /// The search resumes; rows come in the exact order of their distance.
     #[name = c"strict_order"]
     StrictOrder,
 }
 
 /// Size of the list of nearest elements kept during a search.
 pub(crate) static EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(40);
-/// Whether scans go on when filters or a large LIMIT ask for more rows.
+/// Resumes scans if filters or a large LIMIT need more rows.
 pub(crate) static ITERATIVE_SCAN: GucSetting<IterativeScan> =
     GucSetting::<IterativeScan>::new(IterativeScan::StrictOrder);
-/// Elements a scan may visit before it stops walking on.
+/// The most elements a scan may visit before it stops resuming its search.
 pub(crate) static MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(20_000);
-/// Memory of a scan, in multiples of `work_mem`.
+/// The memory of a scan, in multiples of `work_mem`.
 pub(crate) static SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 
-/// `ivfflat.iterative_scan`, which has no strict order.
+/// The values of `ivfflat.iterative_scan`: without strict order.
 #[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
 enum IvfflatIterativeScan {
     #[name = c"off"]
@@ -35,13 +35,13 @@ enum IvfflatIterativeScan {
     RelaxedOrder,
 }
 
-// Nobody reads these three: a scan of an ivfflat index goes by the settings of hnsw, and so is never worse.
+// Scans ignore these three: a scan of an ivfflat index uses the settings of hnsw, and so is never worse.
 static PROBES: GucSetting<i32> = GucSetting::<i32>::new(1);
 static IVFFLAT_ITERATIVE_SCAN: GucSetting<IvfflatIterativeScan> =
     GucSetting::<IvfflatIterativeScan>::new(IvfflatIterativeScan::Off);
 static MAX_PROBES: GucSetting<i32> = GucSetting::<i32>::new(MAX_LISTS);
 
-/// The most lists that pgvector's ivfflat can have.
+/// The most lists of an ivfflat index in pgvector.
 const MAX_LISTS: i32 = 32_768;
 
 /// Registers the settings; called once, when the library is loaded.
