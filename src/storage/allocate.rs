@@ -1,7 +1,7 @@
-//! Free slots: from the list of pages that have some, or from a page added to the index.
+//! Allocates free slots: from the list of pages with free slots, or from a page added to the index.
 //!
-//! Each kind of slot page has a list whose head the metapage knows. A page that is found full leaves the list; vacuum
-//! puts pages with freed slots back. So an insert looks at one page, however many pages are full.
+//! Each kind of slot page has a list, with its head in the metapage. A page found full leaves the list; vacuum puts pages
+//! with freed slots back. An insert therefore reads one page, no matter how many pages are full.
 
 use layout::{
     Corrupt, ElementPage, ElementPageMut, Metapage, OverflowPage, OverflowPageMut, PageKind,
@@ -15,7 +15,7 @@ use super::metapage::{self, Locked};
 use super::record::{Image, Record};
 use super::rows::check_block;
 
-/// An exclusively locked page with room, and where the room is.
+/// An exclusively locked page with free slots, and the first of these.
 pub(crate) struct Place {
     pub(crate) page: Page,
     pub(crate) slot: u16,
@@ -35,7 +35,7 @@ impl Place {
             .unwrap_or_else(|| crate::error::index_full())
     }
 
-    /// Takes the page into a record; a new one is initialised there.
+    /// Registers the page in a record; a new page is initialised there.
     pub(crate) fn record(&self, index: &Index, record: &mut Record) -> Image {
         if !self.is_new {
             return record.page(&self.page);
@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// Commits a record that fills places; new pages become heads of their lists in the same record.
+/// Commits a record with the filled slots; new pages become heads of their lists in the same record.
 pub(crate) fn commit(index: &Index, mut record: Record, places: &[(&Place, Image)]) {
     if places.iter().all(|(place, _)| !place.is_new) {
         return record.commit();
@@ -88,8 +88,8 @@ pub(crate) fn find(index: &Index, kind: PageKind, run: u8) -> Place {
     }
 }
 
-/// Puts a page whose slots were freed at the head of its list, within the record that frees them, unless it is in the list
-/// already. What it gives must be held until that record is committed.
+/// Puts a page with freed slots at the head of its list, within the record that frees the slots, unless the page is in the
+/// list already. The returned lock must be held until the record is committed.
 #[must_use]
 pub(crate) fn relist(
     index: &Index,
@@ -112,7 +112,7 @@ pub(crate) fn relist(
 
 enum Room {
     At(u16),
-    /// Free slots, but not enough of them side by side.
+    /// Free slots, but too few consecutive ones.
     TooNarrow,
     None,
 }

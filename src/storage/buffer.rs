@@ -1,8 +1,8 @@
 //! Pages of an index: pinned, locked, handed out as bytes.
 //!
-//! Two ways in. [`Page`] is a guard for code that changes things and wants one page at a time. [`Reader`] is for
-//! searches: it remembers which buffer held which block, so that most slots are copied at a glance, without pin or lock,
-//! and the others are visited under one error boundary and without the shared buffer table.
+//! There are two interfaces. [`Page`] is a guard for code that changes pages and needs one page at a time. [`Reader`] is for
+//! searches: it caches the buffer number of each block. Most slots are therefore copied by an unlocked read, without pin or
+//! lock; the others are visited under one error boundary and without a lookup in the shared buffer table.
 //!
 //! Guards do nothing while unwinding: transaction abort releases locks and pins.
 #![expect(
@@ -22,7 +22,7 @@ use crate::pg::{Relation, compat, interrupt};
 
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
-/// How a page is locked.
+/// The lock mode of a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Share,
@@ -50,7 +50,7 @@ impl Page {
         Self::lock_by(Strategy::NONE, index, block, access)
     }
 
-    /// The same, in a buffer that the strategy chooses if the block is in none.
+    /// Like [`Page::lock`]; if the block is in no buffer, the strategy chooses one.
     pub(crate) fn lock_by(strategy: Strategy, index: Relation, block: u32, access: Access) -> Self {
         let mode = pg_sys::ReadBufferMode::RBM_NORMAL;
         // SAFETY: the relation is open; an ERROR is raised for a block that is not there.
@@ -102,14 +102,13 @@ impl Page {
         unsafe { std::slice::from_raw_parts(pg_sys::BufferGetPage(self.buffer).cast(), PAGE_SIZE) }
     }
 
-    /// When the page was last changed by a record: the LSN as it lies on the page. Pages of an index that is not logged keep
-    /// theirs.
+    /// The LSN of the last record that changed the page, as raw bytes. It never changes in an index without WAL.
     pub(super) fn lsn(&self) -> [u8; 8] {
         let (lsn, _) = self.bytes().split_first_chunk().expect("a page is longer");
         *lsn
     }
 
-    /// The page's bytes for a build, which logs whole pages when it is done. Others change pages through a `Record`.
+    /// The page's bytes, for a build: it logs whole pages at its end. All other code changes pages through a `Record`.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         assert!(
             self.access == Access::Exclusive,
@@ -152,37 +151,37 @@ pub(crate) fn log_all_pages(index: Relation, fork: pg_sys::ForkNumber::Type) {
     unsafe { pg_sys::log_newpage_range(index.raw(), fork, 0, blocks, true) }
 }
 
-/// Above this block no hints are kept: 32 MB of them address 32 GB of index.
+/// The maximum number of blocks with hints: 32 MB of hints cover 32 GB of index.
 const MAX_HINTS: usize = 1 << 22;
 
-/// Blocks that are next to each other and asked of the disk together.
+/// The readahead window: adjacent blocks requested from the disk together.
 const STRETCH: u32 = 32;
 
-/// What this backend remembers of an index's blocks: right most of the time, verified always.
+/// This backend's cached data about an index's blocks: usually right, always verified.
 #[derive(Default)]
 pub(crate) struct Hints {
     blocks: Vec<Hint>,
-    /// Stretches that the disk was asked for.
+    /// For each readahead window: true if it was requested from the disk.
     asked: Vec<bool>,
-    /// Blocks that the index had when last asked. It never has fewer.
+    /// The number of blocks in the index when last asked; the index never shrinks.
     known: u32,
-    /// Memory that readers hand on to each other.
+    /// Memory reused from one reader to the next.
     pub(super) scratch: Scratch,
 }
 
-/// What the visits of a batch of elements need.
+/// Working memory for visits of a batch of elements.
 #[derive(Default)]
 pub(super) struct Scratch {
     /// Elements of the batch in page order, and the block of each.
     pub(super) batch: Vec<ElementId>,
     pub(super) blocks: Vec<u32>,
-    /// Slots copied at a glance, and the elements of a batch that could not be.
+    /// Slots copied by unlocked reads, and the elements of a batch without such a copy.
     pub(super) copies: Vec<u8>,
     pub(super) missed: Vec<ElementId>,
 }
 
 impl Scratch {
-    /// Room for copies of so many bytes in all; never made smaller, as making it larger again would wipe it.
+    /// Returns space for copies of `bytes` bytes in all. Never shrunk: growing it again would zero it.
     pub(super) fn room(&mut self, bytes: usize) -> &mut [u8] {
         if self.copies.len() < bytes {
             self.copies.resize(bytes, 0);
@@ -191,8 +190,8 @@ impl Scratch {
     }
 }
 
-/// Which buffer held a block when last seen (0: none), and what a look at the whole page found. A page keeps its kind for
-/// good, and slots once used stay.
+/// The buffer last known to hold a block (0: none), and the result of checking the whole page. A page never changes its
+/// kind, and used slots stay used.
 #[derive(Clone, Copy, Default)]
 struct Hint {
     buffer: pg_sys::Buffer,
@@ -207,7 +206,7 @@ impl Hint {
     }
 }
 
-/// A page that was found in order: its kind and its slots in use.
+/// A page checked and found valid: its kind and the number of its used slots.
 #[derive(Clone, Copy)]
 pub(crate) struct Checked {
     pub(crate) kind: PageKind,
@@ -232,7 +231,7 @@ impl Hints {
         }
     }
 
-    /// Makes room for hints of so many blocks.
+    /// Makes room for hints of `blocks` blocks.
     fn grow(&mut self, blocks: u32) {
         let wanted = (blocks as usize).min(MAX_HINTS);
         let more = wanted.saturating_sub(self.blocks.len());
@@ -246,7 +245,7 @@ impl Hints {
         }
     }
 
-    /// The stretch around a block, the first time that it is asked for.
+    /// Returns the readahead window around a block the first time, afterwards an empty range.
     fn new_stretch(&mut self, block: u32) -> Range<u32> {
         let first = block - block % STRETCH;
         let asked = self.asked.get_mut((block / STRETCH) as usize);
@@ -262,7 +261,7 @@ pub(crate) struct Reader<'h> {
     locator: compat::FileLocator,
     tag: Tag,
     pub(super) hints: &'h mut Hints,
-    /// Pages pinned.
+    /// The number of pages pinned.
     pub(super) visits: u64,
 }
 
@@ -277,7 +276,7 @@ impl<'h> Reader<'h> {
         }
     }
 
-    /// Whether the index has this block, asking for its size again before saying no.
+    /// True if the index has this block; reads the index's size again before returning false.
     pub(crate) fn has_block(&mut self, block: u32) -> bool {
         if block >= self.hints.known {
             self.hints.known = self.index.blocks();
@@ -286,10 +285,10 @@ impl<'h> Reader<'h> {
         block < self.hints.known
     }
 
-    /// Asks the memory, not the disk: brings bytes of a block near if a hint says where they may be, and what says whether
-    /// they are there.
+    /// Prefetches bytes of a block from memory, not from disk, into the processor's cache, along with the buffer's descriptor,
+    /// if there is a hint for the block.
     ///
-    /// The hint may be stale; then another page's bytes are brought near, which is harmless.
+    /// A stale hint prefetches another page's bytes: harmless.
     #[inline]
     pub(crate) fn prefetch(&self, block: u32, bytes: Range<usize>) {
         let Hint { buffer, .. } = self.hints.of(block);
@@ -302,7 +301,7 @@ impl<'h> Reader<'h> {
         }
     }
 
-    /// Copies bytes of a slot without pin or lock, if the page is where the hint says and was found in order before.
+    /// Copies bytes of a slot without pin or lock, if the hinted buffer holds the page and the page was found valid before.
     ///
     /// The copy is a guess: see `unlocked_read.rs`.
     #[inline]
@@ -324,14 +323,14 @@ impl<'h> Reader<'h> {
             }
     }
 
-    /// Whether a locked page has shown a slot to be of this kind and in use.
+    /// True if a slot is known, from a locked page, to be of this kind and in use.
     #[inline]
     pub(crate) fn knows_slot(&self, kind: PageKind, (block, slot): (u32, u16)) -> bool {
         self.hints.of(block).has_slot(kind, slot)
     }
 
-    /// Calls `visit` with each group of equal blocks in `blocks`, given the range of positions and the page, share-locked.
-    /// It gives what it found the page to be.
+    /// Calls `visit` for each group of equal blocks in `blocks`, with the range of positions and the page, share-locked.
+    /// `visit` returns the page's kind and used slots if it found the page valid.
     ///
     /// `visit` runs inside an error boundary: it must not panic, call Postgres or own anything that needs dropping.
     pub(crate) fn visit(
@@ -370,8 +369,8 @@ impl<'h> Reader<'h> {
     }
 }
 
-/// Where Postgres jumps to on an ERROR. Put back when a panic, which never should be, leaves an error boundary in a way that
-/// does not put them back itself.
+/// The targets to which Postgres jumps on an ERROR. Restored on drop in case a panic, which should never happen, leaves an
+/// error boundary without restoring them.
 struct ErrorStacks(*mut pg_sys::sigjmp_buf, *mut pg_sys::ErrorContextCallback);
 
 impl ErrorStacks {
@@ -388,7 +387,7 @@ impl Drop for ErrorStacks {
     }
 }
 
-/// Buffer calls without an error boundary of their own: the caller has one around the whole group.
+/// Buffer calls without a separate error boundary: the caller has one around the whole group.
 mod raw {
     use super::{Hint, Hints, MAIN, Tag, pg_sys, unlocked_read};
     use crate::pg::compat::FileLocator;
@@ -410,9 +409,9 @@ mod raw {
         pub(super) fn UnlockReleaseBuffer(buffer: pg_sys::Buffer);
     }
 
-    /// Has the disk read all blocks of a group that are not in memory before the first is waited for. Then, once, what lies
-    /// around them, if the memory of this machine has room for the whole index: a walk goes all over it, and the disk is
-    /// idle while a few blocks are waited for.
+    /// Starts disk reads of all blocks of a group not in memory, before waiting for the first. Then starts reads of their
+    /// readahead windows, each once, if the machine's memory has room for the whole index: a search touches all parts of it,
+    /// and the disk would idle while the backend waits for a few blocks.
     ///
     /// # Safety
     /// The relation is open and the caller runs inside an error boundary.
@@ -444,7 +443,7 @@ mod raw {
         }
     }
 
-    /// Has the disk read a block that is not in memory; true if it was asked to.
+    /// Starts a disk read of a block not in memory; true if one was started.
     ///
     /// # Safety
     /// As for [`prefetch`].
@@ -464,8 +463,8 @@ mod raw {
         found.initiated_io
     }
 
-    /// Pins a block, by its hint if that still holds. `ReadRecentBuffer` does not count the use: a page that is little used
-    /// goes the long way, or pages visited by hints alone would be evicted first.
+    /// Pins a block, by its hint if still right. `ReadRecentBuffer` does not raise the usage count, so a page with a low count
+    /// is pinned by `ReadBuffer` instead; otherwise pages visited by hints alone would be evicted first.
     ///
     /// # Safety
     /// The relation is open and the caller runs inside an error boundary.

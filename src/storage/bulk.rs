@@ -1,4 +1,4 @@
-//! Pages of a new index, written one after the other past the shared buffers: each goes to the file once and to WAL once
+//! Writes the pages of a new index in sequence, bypassing the shared buffers: each goes to the file once and to WAL once
 //! (as in nbtsort.c of PostgreSQL 15).
 #![expect(unsafe_code, reason = "writes pages by Postgres' storage manager")]
 
@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 
 use crate::pg::{Relation, compat, interrupt};
 
-/// A page to be written, aligned for direct I/O.
+/// A page to write, aligned for direct I/O.
 #[derive(Clone)]
 #[repr(C, align(4096))]
 pub(crate) struct PageImage(pub(crate) [u8; PAGE_SIZE]);
@@ -16,10 +16,10 @@ impl PageImage {
     pub(crate) const EMPTY: Self = Self([0; PAGE_SIZE]);
 }
 
-/// Pages that are logged in one record at most.
+/// The maximum number of pages logged in one record.
 const BATCH: usize = 32;
 
-/// Writes the main fork of an index that nobody else sees yet.
+/// Writes the main fork of an index not yet visible to other backends.
 pub(crate) struct BulkWriter {
     index: Relation,
     needs_wal: bool,
@@ -35,7 +35,7 @@ impl BulkWriter {
         }
     }
 
-    /// The block that is written next.
+    /// The number of the block to be written next.
     pub(crate) fn next(&self) -> u32 {
         self.next
     }
@@ -90,7 +90,7 @@ impl BulkWriter {
         self.next += 1;
     }
 
-    /// Makes sure that all is on disk: a checkpoint, which knows nothing of these pages, may have passed meanwhile.
+    /// Syncs all pages to disk: a checkpoint may have completed meanwhile, without covering pages that bypass the buffers.
     pub(crate) fn finish(self) {
         if !self.index.is_local() {
             // SAFETY: the relation is open.

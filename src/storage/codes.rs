@@ -18,7 +18,7 @@ pub(super) struct Codes<'a> {
 }
 
 impl<'a> Codes<'a> {
-    /// Copies the codes of those elements that are live.
+    /// Copies the codes of the live ones among the elements.
     pub(super) fn read(graph: &mut PageGraph<'a>, elements: &[ElementId]) -> Self {
         let codec = graph.index().codec();
         let mut codes = Self {
@@ -38,7 +38,7 @@ impl<'a> Codes<'a> {
         codes
     }
 
-    /// Adds an element whose code is at hand.
+    /// Adds an element by its code, without reading a page.
     pub(super) fn with(mut self, element: ElementId, code: &[u8]) -> Self {
         if let Err(at) = self.elements.binary_search(&element) {
             self.elements.insert(at, element);
@@ -54,13 +54,13 @@ impl<'a> Codes<'a> {
         Some(&self.bytes[at * len..][..len])
     }
 
-    /// An element as a query; none if it is not live.
+    /// An element as a query; `None` if it is not live.
     pub(super) fn query(&self, element: ElementId) -> Option<Query> {
         self.get(element)
             .map(|code| self.codec.query_from_code(code))
     }
 
-    /// Elements as candidates, nearest to `base` first; those that are not live are left out.
+    /// Elements as candidates, nearest to `base` first; elements not live are left out.
     pub(super) fn candidates(
         &self,
         base: &Query,
@@ -81,7 +81,7 @@ impl<'a> Codes<'a> {
         candidates
     }
 
-    /// The neighbors that a new element with this code chooses; candidates that are not live are left out.
+    /// The neighbors chosen by a new element with this code; candidates not live are left out.
     pub(super) fn choose(
         &self,
         code: &[u8],
@@ -91,7 +91,7 @@ impl<'a> Codes<'a> {
         self.select(code, candidates, max, least_kept(max))
     }
 
-    /// What a list that ran over keeps, that of an element with this code.
+    /// The neighbors kept by an element with this code when its list is overfull.
     pub(super) fn cut(
         &self,
         code: &[u8],
@@ -133,8 +133,8 @@ impl<'a> Codes<'a> {
         selected
     }
 
-    /// The neighbors that `base` kept, completed up to `max` from those offered, and up to `fill` with the nearest of the
-    /// rest. Both are sorted nearest first.
+    /// The neighbors kept by `base`, completed up to `max` from the offered ones by Algorithm 4, and up to `fill` with the
+    /// nearest of the rest. Both inputs are sorted nearest first.
     pub(super) fn complete(
         &self,
         base: &[u8],
@@ -145,7 +145,7 @@ impl<'a> Codes<'a> {
         let measure = self.codec.metric();
         let half_square =
             hnsw::half_square(measure, || self.codec.query_from_code(base).distance(base));
-        // The nearest neighbors are compared with nearly all that is offered.
+        // Caches the queries: the nearest neighbors are compared with nearly all offered elements.
         let mut queries = BTreeMap::new();
         let mut completed = repair_neighbors(kept, offered, max, |offered, neighbor| {
             let query = queries.entry(neighbor.element).or_insert_with(|| {

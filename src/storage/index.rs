@@ -1,4 +1,4 @@
-//! An open index: what is frozen about it, and what this backend remembers of it between statements.
+//! An open index: its frozen options, and the data cached by this backend between statements.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,14 +16,14 @@ use crate::error;
 use crate::pg::Relation;
 use crate::pg::memory::{self, Reserve};
 
-/// An index that Postgres holds open, with its codec.
+/// An index held open by Postgres, with its codec.
 #[derive(Clone)]
 pub(crate) struct Index {
     relation: Relation,
     kept: Rc<Kept>,
 }
 
-/// What a backend keeps of an index until it is changed or dropped.
+/// The data of an index cached by a backend until the index is changed or dropped.
 struct Kept {
     file_number: u32,
     frozen: Frozen,
@@ -36,7 +36,7 @@ thread_local! {
 }
 
 impl Index {
-    /// Opens an index by its metapage, or by what is remembered of it.
+    /// Opens an index: from this backend's cache, or by reading its metapage.
     pub(crate) fn open(relation: Relation) -> Self {
         memory::reserve(Reserve::Small);
         let oid = relation.oid().to_u32();
@@ -69,12 +69,12 @@ impl Index {
         &self.kept.hints
     }
 
-    /// No index of this size holds more elements.
+    /// An upper bound of the number of elements in an index of the present size.
     pub(crate) fn most_elements(&self) -> u64 {
         u64::from(self.relation.blocks()) * u64::from(self.geometry().element.per_page)
     }
 
-    /// `m` as frozen, with the effort of construction that the options say now.
+    /// `m` as frozen at creation, with the current option `ef_construction`.
     pub(crate) fn params(&self, ef_construction: usize) -> Params {
         Params {
             m: self.geometry().m.into(),
@@ -82,7 +82,7 @@ impl Index {
         }
     }
 
-    /// What was read from a block, or the error that it is damaged.
+    /// Unwraps a value read from a block, or reports the block as damaged and ends the statement.
     pub(crate) fn expect<T>(&self, block: u32, read: Result<T, Corrupt>) -> T {
         read.unwrap_or_else(|what| self.corrupt(block, what))
     }
@@ -93,9 +93,9 @@ impl Index {
     }
 }
 
-/// Forgets an index, or all of them: Postgres says that something about it has changed.
+/// Drops the cached data of one index, or of all: Postgres reports a change of it.
 pub(crate) fn forget(oid: Option<u32>) {
-    // A borrow is never held across a call into Postgres, so this cannot fail; an invalidation must not raise errors.
+    // No borrow is held across a call into Postgres, so this cannot fail; an invalidation must not raise errors.
     KEPT.with(|kept| {
         if let Ok(mut kept) = kept.try_borrow_mut() {
             match oid {
@@ -106,23 +106,23 @@ pub(crate) fn forget(oid: Option<u32>) {
     });
 }
 
-/// What the catalogs say that an index is for.
+/// The vectors an index is for, according to the catalogs.
 pub(crate) struct Declared {
     pub(crate) kind: VectorKind,
     pub(crate) metric: IndexMetric,
-    /// None if the column lost its dimensions since the index was made.
+    /// `None` if the column lost its dimensions since the index was created.
     pub(crate) dimensions: Option<u32>,
 }
 
 static DECLARED: OnceLock<fn(Relation) -> Declared> = OnceLock::new();
 
-/// Sets who knows what an index is for: the access method does, by its operator classes.
+/// Sets the function to look up the vectors an index is for: the access method's, by operator classes.
 pub(crate) fn declared_by(tell: fn(Relation) -> Declared) {
-    // Whoever loads the library again sets the same.
+    // Loading the library again sets the same function.
     let _ = DECLARED.set(tell);
 }
 
-/// What is wrong with a metapage that is in order by itself: it is for other vectors than the catalogs say.
+/// Compares a valid metapage with the catalogs: an error if it is for other vectors than they say.
 pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Corrupt> {
     let Some(tell) = DECLARED.get() else {
         return Ok(());
@@ -138,7 +138,7 @@ pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Cor
 
 impl Kept {
     fn read(relation: Relation) -> Self {
-        // A file without blocks is damage, to be said before Postgres says it in its own words.
+        // A file without blocks is damage; report it here, before Postgres raises an error of its own.
         if relation.blocks() == METAPAGE {
             corrupt(relation, METAPAGE, Corrupt::NoSuchBlock(METAPAGE));
         }
@@ -172,10 +172,10 @@ impl Kept {
     }
 }
 
-/// Elements of a sparse vector that codes have room for at least, where no rows say how many it should be.
+/// The minimum capacity of codes, in elements of a sparse vector, if there are no rows to determine it.
 pub(crate) const SPARSE_ELEMENTS: usize = 256;
 
-/// The codec that an index's frozen options describe.
+/// The codec described by the frozen options of an index.
 pub(crate) fn codec(frozen: &Frozen, center: Option<&[f32]>) -> Codec {
     let (dimensions, code_len) = (frozen.dimensions as usize, frozen.geometry.code_len);
     let metric = match frozen.metric {
@@ -192,7 +192,7 @@ pub(crate) fn codec(frozen: &Frozen, center: Option<&[f32]>) -> Codec {
     Codec::new(dimensions, bits, metric, frozen.seed, center)
 }
 
-/// The vector that is subtracted before encoding, from its chain of pages.
+/// Reads the center, subtracted from vectors before encoding, from its chain of pages.
 fn read_center(relation: Relation, first: u32, dimensions: usize) -> Vec<f32> {
     let mut center = Vec::with_capacity(dimensions);
     let mut next = Some(first);
@@ -216,7 +216,7 @@ fn read_center(relation: Relation, first: u32, dimensions: usize) -> Vec<f32> {
     center
 }
 
-/// Reports a damaged page, or one that another extension wrote, and ends the statement.
+/// Reports a damaged page, or one written by another extension, and ends the statement.
 pub(crate) fn corrupt(relation: Relation, block: u32, what: Corrupt) -> ! {
     if what == Corrupt::Pgvectors {
         error::index_of_pgvector(&relation.name());

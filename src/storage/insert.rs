@@ -1,7 +1,7 @@
-//! A row joins the graph in an index's pages: `hnsw::StoreMut` over buffers.
+//! Inserts a row into the graph in an index's pages: `hnsw::StoreMut` over buffers.
 //!
-//! The element with its upper lists is one record, each link to it another. A crash in between leaves an element that
-//! searches may not reach; vacuum links it.
+//! The element with its upper lists is one record, each link to it another. A crash in between leaves an element possibly
+//! unreachable for searches; vacuum links it.
 
 use std::cell::RefCell;
 
@@ -22,7 +22,7 @@ thread_local! {
     static SEARCH: RefCell<Search> = RefCell::new(Search::new());
 }
 
-/// Adds a row to the index. `value` is prepared as the operator class wants it (normalised for cosine).
+/// Adds a row to the index. `value` is already prepared for the operator class (normalised for cosine).
 pub(crate) fn insert(index: &Index, ef_construction: usize, value: &Value, tid: HeapTid) {
     let mut code = vec![0; index.codec().code_len()];
     index.codec().encode_value(value, &mut code);
@@ -36,15 +36,15 @@ pub(crate) fn insert(index: &Index, ef_construction: usize, value: &Value, tid: 
         tid,
     };
     let params = index.params(ef_construction);
-    // Taken for the time of the insert, so that an error in between leaves no borrow behind.
+    // Taken out for the duration of the insert, so an error in between leaves no borrow behind.
     let mut search = SEARCH.take();
     hnsw::insert(&mut insertion, &mut search, &query, &params, level);
     SEARCH.set(search);
     lock.release();
 }
 
-/// Many inserts run side by side; one that finds no live element to start from runs alone, or two of them would both be
-/// first and never hear of each other.
+/// Takes the insert lock, shared: inserts run concurrently. An insert without a live entry point to start from runs alone:
+/// otherwise two inserts could each become the first element, with no link between them.
 fn lock(index: &Index) -> InsertLock {
     let lock = InsertLock::share(index.relation());
     if has_live_entry_point(index) {
@@ -109,7 +109,7 @@ impl StoreMut for Insertion<'_> {
     }
 
     fn absorb(&mut self, query: &Query, candidates: &[Candidate]) -> bool {
-        // Equal codes have equal distances, to the bit; few others do.
+        // Equal codes have bitwise equal distances; few other codes do.
         let own = query.distance(&self.code);
         candidates
             .iter()

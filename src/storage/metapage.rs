@@ -1,4 +1,4 @@
-//! Block 0: reading and changing what it says.
+//! Block 0: reads and changes the metapage.
 
 use layout::Metapage;
 
@@ -34,20 +34,20 @@ impl Locked {
         }
     }
 
-    /// Puts the changed contents into a record.
+    /// Adds the changed contents to a record.
     pub(crate) fn write(&self, record: &mut Record) -> Image {
         let image = record.page(&self.page);
         self.contents.write(record.bytes(image));
         image
     }
 
-    /// Announces that a vacuum is about to free slots of elements: searches that began before then start again.
+    /// Announces the freeing of element slots by a vacuum: searches begun earlier start again.
     pub(crate) fn announce_removal(mut self) {
         self.contents.removals = self.contents.removals.wrapping_add(1);
         self.commit();
     }
 
-    /// Writes the changed contents in a record of their own.
+    /// Writes the changed contents in a separate record.
     pub(crate) fn commit(self) {
         let mut record = Record::begin(self.index);
         self.write(&mut record);

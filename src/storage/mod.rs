@@ -1,4 +1,4 @@
-//! On which page: the graph in an index's pages. README.md tells of page kinds, lock order, WAL and vacuum.
+//! The graph in the pages of an index. README.md describes page kinds, lock order, WAL and vacuum.
 
 pub(crate) mod allocate;
 pub(crate) mod buffer;

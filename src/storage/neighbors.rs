@@ -1,4 +1,4 @@
-//! Changing neighbor lists on pages: a list is read, decided upon with no page locked, and written if it is still the same.
+//! Changes neighbor lists on pages: reads a list, decides with no page locked, and writes it if it is still the same.
 
 use hnsw::{ElementId, Level, Store, max_neighbors};
 use layout::{Corrupt, ElementPage, ElementPageMut, UpperId, UpperPage, UpperPageMut};
@@ -10,11 +10,11 @@ use super::page_graph::PageGraph;
 use super::record::Record;
 use crate::pg::interrupt;
 
-/// Somebody else may change a list between its reading and its writing; then it is read once more. A link that is lost in so
-/// many rounds is given up: others may take the new element in.
+/// The maximum number of rounds for a link. Another backend may change a list between its reading and writing; then it is read
+/// again. After this many rounds the link is given up: other lists may take the new element.
 const TRIES: usize = 4;
 
-/// Offers `new`, whose code is given, to a list, which takes it in if it has room or by Algorithm 4. True if it did.
+/// Offers `new`, with its code, to a list: it is added if there is room, or by Algorithm 4. True if it was added.
 pub(super) fn link(
     graph: &mut PageGraph<'_>,
     of: ElementId,
@@ -41,9 +41,11 @@ pub(super) fn link(
     false
 }
 
-/// Has one of the chosen elements, nearest first, link to `new` on a layer, or a neighbor of theirs that has room: where
-/// nobody wants the new ones they would otherwise drive the good neighbors out of the lists that all searches come by.
-/// If all those lists are full an element leaves one of the chosen to which another in that list links. If there is none the furthest from the first leaves, and `new` links to it.
+/// Forces a link to `new` on a layer: from one of the chosen elements, nearest first, or from one of their neighbors with room.
+/// In regions with many new elements rejected by Algorithm 4, forced links in the chosen lists alone would displace good
+/// neighbors from the lists that all searches pass through.
+/// If all these lists are full, a chosen element drops a neighbor to which another neighbor in its list links. Otherwise the
+/// furthest neighbor in the first list is dropped, and `new` links to it.
 pub(super) fn force_link(
     graph: &mut PageGraph<'_>,
     chosen: impl Iterator<Item = ElementId> + Clone,
@@ -59,8 +61,8 @@ pub(super) fn force_link(
         }
     }
     for of in chosen {
-        // Each lost round is another insert's progress. Where all chosen are gone, the vacuum that took them away waits for
-        // this insert and links the element itself.
+        // Each lost round is another insert's progress. If all chosen elements are gone, the vacuum that removed them waits for
+        // this insert and links the new element itself.
         loop {
             interrupt::check();
             match take_in(graph, of, level, new, false) {
@@ -72,7 +74,7 @@ pub(super) fn force_link(
     }
 }
 
-/// Adds `new` to the first list with room among those of the chosen and of their neighbors. False if there is none.
+/// Adds `new` to the first list with room among the lists of the chosen elements and of their neighbors. False if all are full.
 fn push_beside(
     graph: &mut PageGraph<'_>,
     chosen: impl Iterator<Item = ElementId>,
@@ -88,7 +90,7 @@ fn push_beside(
             Push::Gone => continue,
             Push::Full(full) => full,
         };
-        // The latest are the ones that may have room.
+        // The most recently added members are the likeliest to have room.
         for &member in full.iter().rev().filter(|&&member| member != new) {
             let mut list = Vec::new();
             graph.neighbors(member, level, &mut list);
@@ -103,18 +105,18 @@ fn push_beside(
     false
 }
 
-/// What came of forcing a link.
+/// The result of forcing a link.
 enum Forced {
     Done,
     Gone,
-    /// Somebody else changed the list meanwhile.
+    /// Another backend changed the list meanwhile.
     Changed,
-    /// Every element in the list may have no other link.
+    /// For every element in the list, this may be its only incoming link.
     Unwilling,
 }
 
-/// Puts `new` into a list, in place of the furthest element if it is full: one that something else in the list links to, if
-/// `kindly`.
+/// Puts `new` into a list, replacing the furthest element if the list is full; if `kindly`, the furthest of the elements to
+/// which another one in the list links.
 fn take_in(
     graph: &mut PageGraph<'_>,
     of: ElementId,
@@ -144,15 +146,15 @@ fn take_in(
         .rev()
         .map(|candidate| candidate.element)
         .find(may_go);
-    // None of a list is live only while vacuum is at work.
+    // A list without live elements exists only while vacuum is running.
     let Some(furthest) = furthest.or_else(|| full.first().copied().filter(|_| !kindly)) else {
         return Forced::Unwilling;
     };
     let mut list = full.clone();
     list.retain(|&element| element != furthest);
     list.push(new);
-    // It may have no other link; from now on the way to it leads over the new element. A tombstone leaves for good: vacuum may
-    // have been at the new element's list already.
+    // The replaced element may have no other incoming link, so the new element links to it. A tombstone leaves for good,
+    // without a new link: vacuum may have repaired the new element's list already.
     if !kindly && graph.is_live(furthest) {
         push_or_displace(index, new, level, furthest);
     }
@@ -163,7 +165,7 @@ fn take_in(
     }
 }
 
-/// Writes a list if it still is `old`; false if somebody has changed it. A dead element's list is left alone.
+/// Writes a list if it still is `old`; false if another backend has changed it. A dead element's list is left unchanged.
 pub(super) fn replace(
     index: &Index,
     of: ElementId,
@@ -179,14 +181,14 @@ pub(super) fn replace(
     same
 }
 
-/// What came of adding to a list.
+/// The result of adding to a list.
 enum Push {
     Done,
     Gone,
     Full(Vec<ElementId>),
 }
 
-/// Adds to a list if it has room.
+/// Adds an element to a list if it has room.
 fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
     let max = max_neighbors(index.geometry().m.into(), level);
     let mut pushed = Push::Gone;
@@ -204,8 +206,8 @@ fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
     pushed
 }
 
-/// Adds to the list of an element that has just joined. If it is full its first neighbor leaves, which the element chose
-/// and which others link to: on the layers above 0 an element chooses as many as its list holds.
+/// Adds to the list of a newly inserted element. A full list drops its first neighbor, one chosen by the element itself and
+/// linked from others: on the layers above 0 an element chooses as many neighbors as its list holds.
 fn push_or_displace(index: &Index, of: ElementId, level: Level, new: ElementId) {
     while let Push::Full(full) = push(index, of, level, new) {
         interrupt::check();
@@ -216,11 +218,11 @@ fn push_or_displace(index: &Index, of: ElementId, level: Level, new: ElementId) 
     }
 }
 
-/// What `of` keeps of its neighbors and the new one, by Algorithm 4 over codes; none if it is gone, or if it would have to
-/// leave out the new one for others.
+/// Selects from the neighbors of `of` and the new one by Algorithm 4 over codes; `None` if `of` is gone, or if the new one
+/// would have to be left out for others.
 ///
-/// A neighbor to which no neighbor that stays links may have no other link, and no search would find it any more. It is
-/// kept too where there is room for it; otherwise the new element links to it.
+/// A dropped neighbor without a link from a remaining neighbor may have no other incoming link, and no search would find it
+/// any more. It is kept too if there is room; otherwise the new element links to it.
 fn reselect(
     graph: &mut PageGraph<'_>,
     of: ElementId,
@@ -257,7 +259,7 @@ fn reselect(
     Some(kept)
 }
 
-/// Shows a live element's list to `decide` under an exclusive lock, and writes what it gives in a record.
+/// Calls `decide` with a live element's list under an exclusive lock, and writes the returned list in a record.
 fn change(
     index: &Index,
     of: ElementId,
@@ -316,7 +318,7 @@ fn change_upper(
     }
 }
 
-/// Where a live element's list of a level above 0 is.
+/// The location of a live element's list at a level above 0.
 fn upper_list(index: &Index, of: ElementId, level: Level) -> Option<UpperId> {
     let (block, slot) = index.geometry().element.split(of);
     let page = Page::lock(index.relation(), block, Access::Share);

@@ -1,20 +1,20 @@
-//! The graph as searches see it: `hnsw::Store` over buffers.
+//! The graph for searches: `hnsw::Store` over buffers.
 //!
-//! What a search reads is copied at a glance where that can be, without pin or lock; the rest, and whatever looks odd in a
-//! copy, is read from a locked page, which alone tells damage. A copy is a guess (`pg/unlocked_read.rs`). Why a search can live on
-//! guesses:
+//! A search copies slots by unlocked reads, without pin or lock, where possible. All other slots, and every copy with odd
+//! contents, are read from a locked page; only locked pages can show damage. A copy is a guess (`pg/unlocked_read.rs`).
+//! Searches tolerate wrong guesses for these reasons:
 //!
 //! - **A code** is written, and its page unlocked, before the first link to its element; it changes only when an insert takes a
-//!   slot that vacuum has freed. Who meets it half written has a snapshot from before that insert's commit: wherever the walk
-//!   puts the new element, its rows are not seen. A code that is wrong for any other reason does what a wrong bound does: a
-//!   row of this one search is late or missing. Any bytes are a code.
-//! - **A neighbor list** being written may show neighbors of before and after, or ids mixed of both. Only ids of slots that a
-//!   locked page has shown to be in use are followed, so each leads to an element, which is measured by its own code. A link
-//!   missed for a moment costs what a link not yet written does.
-//! - **Row pointers** are never taken from a copy, but for prefetching. A row handed out was read from its element under lock
-//!   and measured from the table.
-//! - **What is written** is decided by locked pages: inserts take from a search which elements are near, then read these
-//!   under lock; vacuum, which must miss no link, asks for `locked_neighbors`.
+//!   slot freed by vacuum. A search reading it half written has a snapshot from before the insert's commit: at any position
+//!   in the search's results, the new element's rows are invisible. A code wrong for any other reason has the effect of a
+//!   wrong bound: a row of this one search is late or missing. Any bytes are a valid code.
+//! - **A neighbor list** being written may show old and new neighbors, or ids mixed from bytes of both. Only ids of slots known
+//!   from a locked page to be in use are followed, so each leads to an element, and its distance is estimated from its own
+//!   code. A link missed for a moment costs no more than a link not yet written.
+//! - **Row pointers** are never taken from a copy, except for prefetching. Every returned row was read from its element under
+//!   lock, and its exact distance was computed from the table.
+//! - **Writes** are decided on locked pages: inserts get near elements from a search, then read these under lock; vacuum must
+//!   miss no link and calls `locked_neighbors`.
 
 use hnsw::{Candidate, ElementId, Level, Store};
 use layout::{
@@ -37,7 +37,7 @@ pub(crate) struct PageGraph<'a> {
 }
 
 impl Drop for PageGraph<'_> {
-    /// Leaves its memory to the next.
+    /// Returns the working memory to `Hints` for the next reader.
     fn drop(&mut self) {
         self.reader.hints.scratch = std::mem::take(&mut self.scratch);
     }
@@ -59,13 +59,13 @@ impl<'a> PageGraph<'a> {
         self.removals
     }
 
-    /// The count of removals now. A search that finds it raised may have come to slots that were freed under its feet, and
-    /// with them to the end of a way.
+    /// The current count of removals. If it rose during a search, the search may have met slots freed meanwhile, and with
+    /// them the end of a path.
     pub(crate) fn removals(&self) -> u64 {
         metapage::read(self.index.relation()).removals
     }
 
-    /// Pages pinned so far.
+    /// The number of pages pinned so far.
     pub(crate) fn visits(&self) -> u64 {
         self.reader.visits
     }
@@ -74,8 +74,8 @@ impl<'a> PageGraph<'a> {
         self.index
     }
 
-    /// Shows each element's page to `visit`, pages in ascending order, with the element's slot in it.
-    /// Elements come in page order too. What `visit` finds wrong is raised when no lock is held.
+    /// Calls `visit` with each element, its page and its slot number, elements and pages in ascending order. Errors returned by
+    /// `visit` are raised when no lock is held.
     pub(crate) fn visit_elements(
         &mut self,
         elements: &[ElementId],
@@ -118,7 +118,7 @@ impl<'a> PageGraph<'a> {
         }
     }
 
-    /// Whether an element has rows.
+    /// True if an element has rows.
     pub(crate) fn is_live(&mut self, element: ElementId) -> bool {
         let mut live = false;
         self.visit_elements(&[element], |_, page, slot| {
@@ -128,7 +128,7 @@ impl<'a> PageGraph<'a> {
         live
     }
 
-    /// The neighbors of elements that are not tombstones on a layer, sorted, each once.
+    /// The neighbors of the live ones among the elements, on a layer; sorted, each once.
     pub(crate) fn neighbors_of_all(
         &mut self,
         elements: &[ElementId],
@@ -155,7 +155,7 @@ impl<'a> PageGraph<'a> {
         all
     }
 
-    /// A link to a block that is not there is damage, to be said before Postgres says it in its own words.
+    /// A link to a missing block is damage; report it here, before Postgres raises an error of its own.
     fn check_blocks(&mut self) {
         if let (Some(&first), Some(&last)) =
             (self.scratch.blocks.first(), self.scratch.blocks.last())
@@ -170,7 +170,7 @@ impl<'a> PageGraph<'a> {
         }
     }
 
-    /// Brings all slots of the batch near before the first is read.
+    /// Prefetches all slots of the batch into the processor's cache before the first is read.
     fn prefetch(&self) {
         let slots = self.index.geometry().element;
         for &element in &self.scratch.batch {
@@ -179,8 +179,8 @@ impl<'a> PageGraph<'a> {
         }
     }
 
-    /// Measures what can be copied at a glance, leaving the others in `missed`. All copies are made before the first is
-    /// looked at, so that the memory is waited for once.
+    /// Estimates the distances of elements with unlocked copies, and leaves the others in `missed`. All copies are made before
+    /// the first is used, so the wait for memory happens once.
     fn estimate_unlocked(
         &mut self,
         query: &Query,
@@ -226,7 +226,7 @@ impl<'a> PageGraph<'a> {
         }
     }
 
-    /// Copies an element's slot at a glance.
+    /// Copies an element's slot by an unlocked read.
     pub(super) fn element_unlocked(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
         let geometry = self.index.geometry();
         let at = geometry.element.split(element);
@@ -240,7 +240,7 @@ impl<'a> PageGraph<'a> {
             .flatten()
     }
 
-    /// Appends the neighbors on layer 0; false if they could not be had at a glance.
+    /// Appends the neighbors on layer 0; false if an unlocked read failed.
     fn neighbors_unlocked(&mut self, of: ElementId, into: &mut Vec<ElementId>) -> bool {
         let before = into.len();
         let Some(element) = self.element_unlocked(of) else {
@@ -252,8 +252,8 @@ impl<'a> PageGraph<'a> {
         self.keep_known(before, into)
     }
 
-    /// Takes back what was appended from a copy if it names anything not known to be an element: that may be a new one, or
-    /// damage, or what never was in the list.
+    /// Removes the ids appended from a copy, and returns false, if one of them is not known to be an element: it may be a new
+    /// element, or damage, or an id never in the list.
     #[inline]
     fn keep_known(&self, before: usize, into: &mut Vec<ElementId>) -> bool {
         let slots = self.index.geometry().element;
@@ -266,7 +266,7 @@ impl<'a> PageGraph<'a> {
         known
     }
 
-    /// Appends the neighbors above layer 0; false if they could not be had at a glance.
+    /// Appends the neighbors above layer 0; false if an unlocked read failed.
     fn upper_neighbors_unlocked(
         &mut self,
         of: ElementId,
@@ -292,7 +292,7 @@ impl<'a> PageGraph<'a> {
         self.keep_known(before, into)
     }
 
-    /// Appends the neighbors as locked pages have them.
+    /// Appends the neighbors read from locked pages.
     pub(super) fn locked_neighbors(
         &mut self,
         of: ElementId,
@@ -312,14 +312,14 @@ impl<'a> PageGraph<'a> {
         let Some(list) = upper else { return };
         let at = self.index.geometry().upper.split(list);
         self.visit_upper(at, |list| {
-            // The run may have been given to another element since.
+            // The slots may belong to another element by now.
             if is_list_of(list, of, level) {
                 into.extend(list.neighbors());
             }
         });
     }
 
-    /// Shows a slot of an upper page to `visit`.
+    /// Calls `visit` with a slot of an upper page.
     fn visit_upper(&mut self, (block, slot): (u32, u16), mut visit: impl FnMut(UpperSlot<'_>)) {
         if !self.reader.has_block(block) {
             self.index.corrupt(block, Corrupt::NoSuchBlock(block));
@@ -342,7 +342,7 @@ impl<'a> PageGraph<'a> {
     }
 }
 
-/// Where the neighbors of an element at a level above 0 are; none if it is gone or has no such level.
+/// The location of an element's neighbors at a level above 0; `None` if it is gone or below this level.
 fn upper_list(element: ElementSlot<'_>, level: Level) -> Option<UpperId> {
     let has_level = element.state() != SlotState::Free && element.level() >= level;
     let upper = element.upper().filter(|_| has_level)?;
@@ -353,7 +353,7 @@ fn is_list_of(list: UpperSlot<'_>, element: ElementId, level: Level) -> bool {
     list.is_live() && list.element() == element && list.level() == level
 }
 
-/// An element measured; none if it is gone.
+/// An element with its estimated distance; `None` if it is gone.
 #[inline]
 fn candidate(
     query: &Query,

@@ -7,15 +7,15 @@ use pgrx::pg_sys;
 use super::buffer::Page;
 use crate::pg::Relation;
 
-/// An atomic change of pages (generic WAL): all of it is replayed, or none.
+/// An atomic change of pages (generic WAL): replayed as a whole or not at all.
 ///
-/// Nothing is written until [`Record::commit`]; a record that is dropped leaves the pages as they were.
+/// Nothing is written until [`Record::commit`]; a dropped record leaves the pages unchanged.
 pub(crate) struct Record {
     state: *mut pg_sys::GenericXLogState,
     images: Vec<*mut u8>,
 }
 
-/// A page's place in a record.
+/// The position of a page in a record.
 #[derive(Clone, Copy)]
 pub(crate) struct Image(usize);
 
@@ -29,12 +29,12 @@ impl Record {
         }
     }
 
-    /// Takes a page into the record; it must stay locked until the commit.
+    /// Registers a page in the record; it must stay locked until the commit.
     pub(crate) fn page(&mut self, page: &Page) -> Image {
         self.register(page, 0)
     }
 
-    /// Takes in a page that was just added to the index: its image is logged whole.
+    /// Registers a page just added to the index: its image is logged whole.
     pub(crate) fn new_page(&mut self, page: &Page) -> Image {
         self.register(page, pg_sys::GENERIC_XLOG_FULL_IMAGE)
     }
@@ -52,7 +52,7 @@ impl Record {
         Image(self.images.len() - 1)
     }
 
-    /// The bytes to change: a copy of the page until the commit.
+    /// The bytes to change: a private copy of the page until the commit.
     pub(crate) fn bytes(&mut self, image: Image) -> &mut [u8] {
         // SAFETY: a private copy of PAGE_SIZE bytes that lives until the record ends, borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.images[image.0], PAGE_SIZE) }

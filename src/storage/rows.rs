@@ -1,8 +1,8 @@
 //! The rows of an element: heap TIDs in its slot, and further ones in a chain of overflow slots.
 //!
-//! The chain grows at its head; vacuum takes out slots that are empty, which may come back at the head. Serials go down along
-//! the chain, so that a reader who lets go of all locks between two slots finds its place again by the serial of the slot
-//! that it read last.
+//! The chain grows at its head; vacuum removes empty slots, and these may come back at the head. Serials decrease along the
+//! chain. A reader that releases all locks between two slots therefore finds its position again by the serial of the last
+//! slot it read.
 
 use hnsw::ElementId;
 use layout::{
@@ -16,16 +16,16 @@ use super::index::Index;
 use super::page_graph::PageGraph;
 use super::record::Record;
 
-/// A reader's place in the chain of an element's further rows.
+/// A reader's position in the chain of an element's further rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
     element: ElementId,
     next: OverflowId,
-    /// The serial of the slot read last: what has this one or a higher was read, or came later.
+    /// The serial of the last slot read: slots with this serial or a higher one were read, or were added later.
     below: u64,
 }
 
-/// Appends the rows kept in a live element itself; gives where further ones are.
+/// Appends the rows in a live element's own slot; returns the start of its chain.
 pub(crate) fn inline(
     graph: &mut PageGraph<'_>,
     element: ElementId,
@@ -47,7 +47,7 @@ pub(crate) fn inline(
     })
 }
 
-/// A row of an element, or none, read at a glance: good for prefetching it, no more.
+/// A row of an element, or `None`, from an unlocked read: good enough for prefetching, for nothing else.
 pub(crate) fn likely(graph: &mut PageGraph<'_>, element: ElementId) -> Option<HeapTid> {
     graph.element_unlocked(element)?.heap_tids().next()
 }
@@ -58,8 +58,7 @@ impl Chain {
         index.geometry().overflow.split(self.next).0
     }
 
-    /// Appends the rows of the next slot. Slots of the same page whose rows are all dead are passed on the way, so that
-    /// there may be none.
+    /// Appends the rows of the next slot. Skips slots of the same page with only dead rows, so it may append no rows.
     pub(crate) fn read(self, index: &Index, dead: Dead, into: &mut Vec<HeapTid>) -> Reading {
         let (block, _) = index.geometry().overflow.split(self.next);
         check_block(index, block);
@@ -94,7 +93,7 @@ impl Chain {
         Reading::of_nothing(after)
     }
 
-    /// Takes the rows of a slot if it is the element's and lies behind the place; false if not.
+    /// Appends the rows of a slot if it belongs to the element and comes after this position; false if not.
     fn take(
         self,
         slot: &OverflowSlot<'_>,
@@ -119,8 +118,8 @@ impl Chain {
         true
     }
 
-    /// Walks the chain from its head to the first slot behind the place, and takes its rows. No two pages are locked at a
-    /// time, so the walk starts again when it comes to a slot that has left the chain under its feet.
+    /// Walks the chain from its head to the first slot after this position, and appends its rows. No two pages are locked at a
+    /// time, so the walk starts again when it meets a slot removed from the chain meanwhile.
     fn find_place(
         self,
         index: &Index,
@@ -154,18 +153,18 @@ impl Chain {
     }
 }
 
-/// What a reader does with rows that are marked as dead to everybody. On a standby they may be seen.
+/// The treatment of rows marked as dead to everybody. On a standby they may be visible.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dead {
     PassedOver,
     Read,
 }
 
-/// What came of reading on in a chain.
+/// The result of reading on in a chain.
 pub(crate) struct Reading {
-    /// The place after what was read.
+    /// The position after the slots read.
     pub(crate) after: Option<Chain>,
-    /// The slot that the rows are from, if it was where the reader expected it.
+    /// The slot of the rows, if it was at the expected location.
     pub(crate) from: Option<ReadSlot>,
 }
 
@@ -175,7 +174,7 @@ impl Reading {
     }
 }
 
-/// An overflow slot, and when its page had last changed as it was read.
+/// An overflow slot, and its page's LSN when it was read.
 #[derive(Clone, Copy)]
 pub(crate) struct ReadSlot {
     block: u32,
@@ -183,23 +182,23 @@ pub(crate) struct ReadSlot {
     lsn: [u8; 8],
 }
 
-/// Rows of one overflow page that a scan found to be dead to everybody, to be marked so together.
+/// Rows of one overflow page, found dead to everybody by a scan, to be marked together.
 ///
-/// The marks are logged like every change: they are part of what `wal_consistency_checking` compares, and a standby, whose
-/// snapshots may be older than those of the primary, does not go by them. Whether a row can still be what it was when it was
-/// read is told by the page's LSN, so nothing is marked where changes have none.
+/// The marks are logged like every change: `wal_consistency_checking` compares them too. A standby ignores them: its
+/// snapshots may be older than the primary's. An unchanged LSN of the page proves that a row is still the one read, so
+/// nothing is marked in an index without LSNs.
 #[derive(Default)]
 pub(crate) struct DeadRows {
     page: Option<(u32, [u8; 8])>,
-    /// With their slots.
+    /// Slot numbers and rows.
     rows: Vec<(u16, HeapTid)>,
 }
 
 impl DeadRows {
-    /// Fewer are not worth a record.
+    /// The minimum number of rows worth a record.
     const FEWEST: usize = 10;
 
-    /// Notes a row that is dead. Those of another page are marked before.
+    /// Adds a dead row. Marks the rows added before if they are of another page.
     pub(crate) fn push(&mut self, index: &Index, from: &ReadSlot, row: HeapTid) {
         let page = Some((from.block, from.lsn));
         if self.page != page {
@@ -211,14 +210,14 @@ impl DeadRows {
         }
     }
 
-    /// Forgets what is not marked yet.
+    /// Forgets the rows not marked yet.
     pub(crate) fn clear(&mut self) {
         self.page = None;
         self.rows.clear();
     }
 
-    /// Marks what was noted, unless the page has changed since: vacuum may have taken the rows away, and a new one may have come
-    /// to the place of an old one.
+    /// Marks the added rows, unless the page has changed since: vacuum may have removed them, and a new row may have the TID of
+    /// an old one.
     pub(crate) fn mark(&mut self, index: &Index) {
         if let Some((block, lsn)) = self.page
             && self.rows.len() >= Self::FEWEST
@@ -246,10 +245,10 @@ impl DeadRows {
     }
 }
 
-/// Walks along a chain that come to grief before it must be damaged.
+/// The maximum number of broken walks along a chain before it is reported as damaged.
 const WALKS: usize = 1000;
 
-/// Serials go down along a chain; if they do not, it has changed meanwhile, or is a ring.
+/// Checks that serials decrease along a chain; if they do not, it has changed meanwhile or is a ring.
 pub(super) struct Descent(u64);
 
 impl Default for Descent {
@@ -276,7 +275,7 @@ fn first_slot(index: &Index, element: ElementId) -> Option<OverflowId> {
     element.overflow().filter(|_| element.is_live())
 }
 
-/// Shows an overflow slot to `read`, share-locked.
+/// Calls `read` with an overflow slot, share-locked.
 pub(super) fn with_slot<R>(
     index: &Index,
     at: OverflowId,
@@ -289,7 +288,7 @@ pub(super) fn with_slot<R>(
     read(&index.expect(block, view.and_then(|view| view.slot(slot))))
 }
 
-/// Adds a row to an element, unless its code is another or vacuum is taking it away. True if it was added.
+/// Adds a row to an element, unless its code differs or vacuum is removing it. True if the row was added.
 pub(super) fn add(index: &Index, element: ElementId, code: &[u8], tid: HeapTid) -> bool {
     let (block, slot) = index.geometry().element.split(element);
     let page = Page::lock(index.relation(), block, Access::Exclusive);
@@ -311,7 +310,7 @@ pub(super) fn add(index: &Index, element: ElementId, code: &[u8], tid: HeapTid) 
     true
 }
 
-/// Adds a row to the chain of an element whose own places are taken. The element's page stays locked meanwhile.
+/// Adds a row to the chain of an element without room in its own slot. The element's page stays locked meanwhile.
 fn add_to_chain(
     index: &Index,
     element_page: &Page,
@@ -347,7 +346,7 @@ fn add_to_chain(
     allocate::commit(index, record, &[(&place, image)]);
 }
 
-/// What came of adding a row to an overflow slot.
+/// The result of adding a row to an overflow slot.
 enum Added {
     Yes,
     Full { serial: u32 },
@@ -374,7 +373,7 @@ fn add_to_slot(index: &Index, at: OverflowId, tid: HeapTid) -> Added {
     }
 }
 
-/// A link to a block that is not there is damage, to be said before Postgres says it in its own words.
+/// A link to a missing block is damage; report it here, before Postgres raises an error of its own.
 pub(super) fn check_block(index: &Index, block: u32) {
     if block >= index.relation().blocks() {
         index.corrupt(block, Corrupt::NoSuchBlock(block));

@@ -1,4 +1,4 @@
-//! Pass 3: slots of tombstones, to which nothing links any more, are freed.
+//! Pass 3: frees the slots of tombstones, now without incoming links.
 
 use hnsw::{ElementId, ElementSet, Level};
 use layout::{
@@ -14,7 +14,7 @@ use crate::storage::index::Index;
 use crate::storage::record::Record;
 use crate::storage::rows::check_block;
 
-/// A tombstone and what belongs to it.
+/// A tombstone and the slots it owns.
 struct Tombstone {
     slot: u16,
     element: ElementId,
@@ -23,8 +23,8 @@ struct Tombstone {
     overflow: Option<OverflowId>,
 }
 
-/// Frees the slots of the tombstones in `dead`. First what belongs to them: a crash in between leaves links to slots that
-/// say themselves that they are another element's or none's.
+/// Frees the slots of the tombstones in `dead`. Their upper lists and overflow slots are freed first: a crash in between
+/// leaves links to slots whose own owner field names another element or none.
 pub(super) fn free(index: &Index, strategy: Strategy, dead: &ElementSet) {
     let mut elements = dead.iter().peekable();
     while let Some(&first) = elements.peek() {

@@ -1,18 +1,17 @@
-//! Vacuum, in three passes: rows that are gone leave their elements, elements without rows leave the graph, slots are
-//! freed.
+//! Vacuum, in three passes: dead rows leave their elements, elements without rows leave the graph, slots are freed.
 //!
-//! 1. [`remove`]: dead rows are dropped; an element left without rows becomes a tombstone, walked through but never found.
-//! 2. [`relink`]: when the inserts that may still link to a tombstone have ended, every neighbor list with a tombstone in it
-//!    is repaired. [`reach`]: elements to which no way leads any more are linked again.
-//! 3. [`free`]: nothing links to the tombstones any more. A search that paused may still come to one, so the metapage counts
-//!    removals before the first slot is freed, and a search that sees another count starts again. When the inserts have ended that may have read a list before its
-//!    repair, slots are freed: an insert that met such a slot in another element's hands would link to that one, on layers
-//!    that it may not have.
+//! 1. [`remove`]: drops dead rows; an element left without rows becomes a tombstone, traversed by searches but never returned.
+//! 2. [`relink`]: waits for the inserts that may still link to a tombstone, then repairs every neighbor list with a tombstone
+//!    in it. [`reach`]: links unreachable elements again.
+//! 3. [`free`]: frees the slots of the tombstones, now without incoming links. A paused search may still come to one, so the
+//!    metapage counts removals before the first slot is freed, and a search that finds a different count starts again.
+//!    Slots are freed only when all inserts that may have read a list before its repair have ended: such an insert could
+//!    find the slot reused by another element and link to it, on layers that this element may not have.
 //!
-//! The first pass reads the whole index once. The second reads the pages of elements once, for its repairs and to follow links at
-//! the same time, and those of upper lists once for repairs and once for each layer. The third reads pages that hold tombstones.
+//! The first pass reads the whole index once. The second reads element pages once, for repairs and to follow links at the same
+//! time, and upper pages once for repairs and once for each layer. The third reads the pages with tombstones.
 //!
-//! A vacuum that ends early leaves tombstones, which the next one finds and carries on with.
+//! A vacuum interrupted early leaves tombstones; the next one collects them and continues.
 
 mod free;
 mod reach;
@@ -29,7 +28,7 @@ use crate::error;
 use crate::pg::strategy::Strategy;
 use crate::pg::{compat, lock};
 
-/// What a vacuum did.
+/// The number of rows a vacuum kept and removed.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) rows_kept: u64,
@@ -56,13 +55,13 @@ pub(crate) fn remove_rows(
     counts
 }
 
-/// An empty set with room for the elements of the index as it is now.
+/// An empty set with room for the elements of the index at its present size.
 fn no_elements(index: &Index) -> ElementSet {
     let ids = ids(index);
     ElementSet::with_room(ids).unwrap_or_else(|_| out_of_memory(ids))
 }
 
-/// A bound of the ids that elements of the index as it is now can have.
+/// An upper bound of element ids in the index at its present size.
 fn ids(index: &Index) -> u64 {
     u64::from(index.relation().blocks()) << index.geometry().element.bits
 }
@@ -71,11 +70,11 @@ fn out_of_memory(ids: u64) -> ! {
     error::out_of_memory(usize::try_from(ids / 8).unwrap_or(usize::MAX))
 }
 
-/// Goes through an index's pages in order, time and again.
+/// Reads an index's pages in order, repeatedly.
 struct Sweep<'a> {
     index: &'a Index,
     strategy: Strategy,
-    /// What each block was found to be; a page keeps its kind.
+    /// The known kind of each block; a page never changes its kind.
     kinds: Vec<Option<PageKind>>,
 }
 
@@ -88,9 +87,9 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Shows each page of some kinds to `look`, share-locked, as the index is now. Pages known to be of other kinds are not
-    /// read. Sleeps between pages as vacuum's cost settings ask. What `look` collects is worked on by `then`, with no lock
-    /// held.
+    /// Calls `look` with each page of the wanted kinds, share-locked, up to the present end of the index. Does not read pages
+    /// known to be of other kinds. Sleeps between pages according to vacuum's cost settings. Calls `then` with each result of
+    /// `look`, with no lock held.
     fn each<T>(
         &mut self,
         wanted: &[PageKind],
@@ -105,7 +104,7 @@ impl<'a> Sweep<'a> {
             compat::vacuum_delay_point();
             let relation = self.index.relation();
             let page = Page::lock_by(self.strategy, relation, block, Access::Share);
-            // A page that was added and never written, for want of time before a crash, holds nothing.
+            // A page added but never written, because of a crash, is empty.
             if layout::is_new(page.bytes()) {
                 continue;
             }

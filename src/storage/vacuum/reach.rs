@@ -1,9 +1,8 @@
-//! The end of pass 2: every live element can be reached from the entry point again, on each of its layers.
+//! The end of pass 2: makes every live element reachable from the entry point again, on each of its layers.
 //!
-//! Lists that lost their tombstones may have lost the only way to a whole part of the graph. What can be reached is found by
-//! `hnsw::Reach`, to which each list is shown once, in the order of pages: those of layer 0 as they are repaired, those of a
-//! layer above in a sweep of its own. It keeps lists in the memory that a vacuum may use; where that is little it needs further
-//! sweeps.
+//! Removing tombstones from lists may remove the only path to a whole part of the graph. `hnsw::Reach` finds the reachable
+//! elements. Each list is shown to it once, in page order: lists of layer 0 as they are repaired, lists of a layer above in a
+//! separate sweep. It keeps lists in the memory allowed to a vacuum; with little memory it needs further sweeps.
 
 use std::cell::RefCell;
 
@@ -19,17 +18,17 @@ use crate::storage::metapage;
 use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
 
-/// Elements that are asked to link to a lost one.
+/// The maximum number of elements asked to link to a lost one.
 const OFFERS: usize = 8;
-/// Links made may displace others; so often at most is looked for what that lost.
+/// The maximum number of rounds of a layer: new links may displace others, and elements lost by this need another round.
 const ROUNDS: usize = 4;
-/// Elements of a lost part that wait to be followed, at most: what lies beyond them is linked by itself.
+/// The maximum number of elements of a lost part waiting to be followed; elements beyond them are linked separately.
 const WAITING: usize = 1 << 16;
-/// Lists followed between two looks at whether somebody wants this vacuum to stop.
+/// The number of lists followed between two interrupt checks.
 const STRIDE: usize = 1 << 12;
 
-/// Links what cannot be reached, whatever the cause. Nothing links to the elements of `dead` any more; `ground` is what the lists
-/// of layer 0 lead to.
+/// Links unreachable elements, whatever the cause. Nothing links to the elements of `dead` any more; `ground` holds the
+/// elements reachable over the lists of layer 0.
 pub(super) fn restore(
     sweep: &mut Sweep<'_>,
     ef_construction: usize,
@@ -40,9 +39,9 @@ pub(super) fn restore(
         return;
     };
     let mut search = Search::new();
-    // An insert may have become the entry point meanwhile.
+    // An insert may have changed the entry point meanwhile.
     let mut ground = Some(ground).filter(|ground| ground.entry == Some(entry.element));
-    // The layers above first: the others are searched from there.
+    // The layers above come first: searches of the lower ones start there.
     for level in (0..=entry.level).rev() {
         for _ in 0..ROUNDS {
             let reach = match ground.take_if(|_| level == 0) {
@@ -65,7 +64,7 @@ pub(super) fn restore(
     }
 }
 
-/// Starts at an element, if there is one. Nothing that it leads to is reached yet.
+/// Starts at the entry point, if any. Follows no links yet.
 pub(super) fn start(index: &Index, level: Level, entry: Option<ElementId>) -> Reach {
     let ids = ids(index);
     let max = max_neighbors(index.geometry().m.into(), level);
@@ -77,7 +76,7 @@ pub(super) fn start(index: &Index, level: Level, entry: Option<ElementId>) -> Re
     reach
 }
 
-/// Shows all lists of a layer again, until all is reached that they lead to.
+/// Shows all lists of a layer again, until everything they lead to is reached.
 pub(super) fn finish(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, reach: &mut Reach) {
     while reach.needs_another_round() {
         show_layer(sweep, dead, level, reach);
@@ -85,7 +84,7 @@ pub(super) fn finish(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, rea
     reach.forget_lists();
 }
 
-/// What the lists of a layer lead to.
+/// The elements reachable over the lists of a layer.
 fn reach_from(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, entry: ElementId) -> Reach {
     let mut reach = start(sweep.index, level, Some(entry));
     show_layer(sweep, dead, level, &mut reach);
@@ -107,14 +106,14 @@ fn show_layer(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, reach: &mu
     });
 }
 
-/// Follows lists that were kept, which may be very many; no lock is held.
+/// Follows the kept lists, possibly very many; no lock is held.
 pub(super) fn follow(reach: &mut Reach) {
     while reach.follow(STRIDE) {
         compat::vacuum_delay_point();
     }
 }
 
-/// A layer, and how much of it has been reached.
+/// A layer and its reached elements.
 struct Layer<'a> {
     index: &'a Index,
     level: Level,
@@ -122,7 +121,7 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// Has one of the nearest elements that can be reached link to a lost one, which makes a way to all that it leads to.
+    /// Links to a lost element from one of the nearest reachable ones, so that everything it leads to becomes reachable too.
     fn link(&mut self, search: &mut Search, ef: usize, lost: ElementId) {
         if self.reach.contains(lost) {
             return;
@@ -136,7 +135,7 @@ impl Layer<'_> {
         let Some(descent) = search.descend(&mut graph, &query, self.level) else {
             return;
         };
-        // The layers above may lead to where no way of this layer leads.
+        // The layers above may lead to an element unreachable on this layer.
         let mut from = vec![descent.entry_point];
         if self.reach.contains(descent.nearest.element) {
             from.push(descent.nearest);
@@ -144,7 +143,7 @@ impl Layer<'_> {
         let mut near = Vec::new();
         search.layer(&mut graph, &query, &from, self.level, ef, &mut near);
         let near = near.iter().map(|candidate| candidate.element);
-        // A way that an insert made since the lists were read is as good as a new link.
+        // If an insert has made a path since the lists were read, no new link is needed.
         if !near.clone().any(|element| element == lost) {
             let near = near.filter(|&element| self.reach.contains(element));
             neighbors::force_link(&mut graph, near.take(OFFERS), self.level, lost);
@@ -152,7 +151,7 @@ impl Layer<'_> {
         self.follow(&mut graph, lost);
     }
 
-    /// Marks what a way leads to from an element.
+    /// Marks all elements reachable from an element.
     fn follow(&mut self, graph: &mut PageGraph<'_>, from: ElementId) {
         let mut to_expand = vec![from];
         let mut neighbors = Vec::new();
@@ -171,7 +170,7 @@ impl Layer<'_> {
     }
 }
 
-/// Where the lists of a layer are.
+/// The kind of the pages with a layer's lists.
 fn kind(level: Level) -> PageKind {
     if level == 0 {
         PageKind::Element
@@ -180,7 +179,7 @@ fn kind(level: Level) -> PageKind {
     }
 }
 
-/// Shows the lists of a layer that a page has, but for those of dead elements.
+/// Calls `show` with each of a page's lists of a layer, except lists of dead elements.
 fn for_each_list(
     index: &Index,
     dead: &ElementSet,

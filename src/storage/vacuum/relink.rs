@@ -1,4 +1,4 @@
-//! Pass 2: nothing may link to tombstones.
+//! Pass 2: removes all links to tombstones.
 
 use std::cell::RefCell;
 
@@ -13,11 +13,11 @@ use crate::storage::metapage::{self, Locked};
 use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
 
-/// Replacements offered for each dead neighbor.
+/// The maximum number of replacements for each dead neighbor.
 const PER_DEAD: usize = 3;
 
-/// Takes the tombstones out of all neighbor lists, and the entry point away from them. Returns what the lists of layer 0 lead to
-/// then, from the entry point.
+/// Removes the tombstones from all neighbor lists, and moves the entry point away from them. Returns the elements then
+/// reachable from the entry point over the lists of layer 0.
 pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) -> Ground {
     let index = sweep.index;
     let mut relink = Relink {
@@ -27,15 +27,15 @@ pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &Eleme
         search: Search::new(),
     };
     let (highest, ground) = relink.repair_ground(sweep);
-    // First the entry point. With the layers above repaired before it, beside inserts, links to freed slots were left.
+    // The entry point comes first. Repairing the layers above before it, beside inserts, left links to freed slots.
     relink.replace_entry_point(highest);
     relink.repair_upper(sweep);
     ground
 }
 
-/// What the lists of layer 0 lead to after their repair.
+/// The elements reachable over the lists of layer 0 after their repair.
 pub(super) struct Ground {
-    /// Where it was started; none if the entry point was a tombstone.
+    /// The starting element; `None` if the entry point was a tombstone.
     pub(super) entry: Option<ElementId>,
     pub(super) reach: Reach,
 }
@@ -48,8 +48,8 @@ struct Relink<'a> {
 }
 
 impl Relink<'_> {
-    /// Moves the entry point away from a tombstone, or up to a higher element: an insert that met a tombstone there made
-    /// itself the entry point, whatever its level. The element given stays live: only this vacuum makes tombstones.
+    /// Moves the entry point away from a tombstone, or up to a higher element: an insert that met a tombstone there has made
+    /// itself the entry point, whatever its level. The element `highest` stays live: only this vacuum makes tombstones.
     fn replace_entry_point(&self, highest: Option<EntryPoint>) {
         let relation = self.index.relation();
         let stays = |entry: EntryPoint| {
@@ -61,15 +61,15 @@ impl Relink<'_> {
             return;
         }
         let mut metapage = Locked::acquire(relation);
-        // An insert may have been faster.
+        // An insert may have changed it first.
         if !metapage.contents.entry_point.is_some_and(stays) {
             metapage.contents.entry_point = highest;
             metapage.commit();
         }
     }
 
-    /// Repairs the lists of layer 0, and follows them from the entry point if it is live, each as it is after its repair. Returns
-    /// the highest live element, which is fit to be the entry point, too.
+    /// Repairs the lists of layer 0, and follows the repaired lists from the entry point if it is live. Also returns the
+    /// highest live element, a possible entry point.
     fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> (Option<EntryPoint>, Ground) {
         let (index, dead) = (self.index, self.dead);
         let entry = metapage::read(index.relation()).entry_point;
@@ -107,7 +107,7 @@ impl Relink<'_> {
             reach::follow(&mut reach.borrow_mut());
         });
         let mut reach = reach.into_inner();
-        // From nowhere nothing is reached: `restore` starts anew.
+        // Without an entry point nothing is reached: `restore` starts again.
         if entry.is_some() {
             reach::finish(sweep, dead, 0, &mut reach);
         }
@@ -134,8 +134,8 @@ impl Relink<'_> {
         sweep.each(&[PageKind::Upper], find, repair);
     }
 
-    /// Repairs one list; returns it as it is then. Each lost round is an insert's progress; a tombstone's slot is freed only when
-    /// no list has it.
+    /// Repairs one list; returns its new contents. Repeats until it succeeds: each lost round is an insert's progress, and a
+    /// tombstone's slot may be freed only when no list contains it.
     fn repair(&mut self, element: ElementId, level: Level) -> Vec<ElementId> {
         loop {
             compat::vacuum_delay_point();
@@ -154,8 +154,8 @@ impl Relink<'_> {
         }
     }
 
-    /// What a list should be: its live neighbors, completed from the neighbors of the dead ones, or by a search if less than
-    /// half of it is filled then. None if the element itself is gone.
+    /// The repaired contents of a list: its live neighbors, completed from the neighbors of the dead ones, or by a search if
+    /// less than half of it is filled then. `None` if no neighbor is dead, or if the element itself is gone.
     fn repaired(
         &mut self,
         graph: &mut PageGraph<'_>,
@@ -188,7 +188,7 @@ impl Relink<'_> {
         self.complete(graph, element, &new, found, max, least_kept(max))
     }
 
-    /// Adds to the neighbors kept those offered that Algorithm 4 accepts beside them, and up to `fill` the nearest others.
+    /// Adds to the kept neighbors the offered ones accepted by Algorithm 4 beside them, and the nearest others up to `fill`.
     fn complete(
         &self,
         graph: &mut PageGraph<'_>,
@@ -216,7 +216,7 @@ impl Relink<'_> {
         )
     }
 
-    /// The elements of a layer that are nearest to an element, by a search from the entry point.
+    /// The elements of a layer nearest to an element, by a search from the entry point.
     fn find_near(
         &mut self,
         graph: &mut PageGraph<'_>,

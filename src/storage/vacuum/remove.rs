@@ -1,4 +1,4 @@
-//! Pass 1: dead rows leave their elements.
+//! Pass 1: removes dead rows from their elements.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -16,10 +16,10 @@ use crate::storage::index::Index;
 use crate::storage::record::Record;
 use crate::storage::rows::{Descent, check_block, with_slot};
 
-/// Drops dead rows and makes tombstones of elements that have none left. Gives all tombstones, those of earlier vacuums too.
+/// Drops dead rows and makes tombstones of elements left without rows. Returns all tombstones, including earlier vacuums'.
 ///
-/// Pages are read once, in their order. So an element's overflow slots may be emptied after it was looked at: elements that
-/// own such a slot are looked at once more in the end.
+/// Pages are read once, in their order, so an element's overflow slots may be emptied after the element was processed:
+/// owners of emptied slots are processed once more at the end.
 pub(super) fn remove(
     sweep: &mut Sweep<'_>,
     mut is_dead: impl FnMut(HeapTid) -> bool,
@@ -53,18 +53,18 @@ pub(super) fn remove(
     (counts, tombstones)
 }
 
-/// What one page has for pass 1 to do.
+/// The work of pass 1 on one page.
 enum Found {
     Elements {
         dead_tids: HashSet<HeapTid>,
-        /// Elements that have dead rows.
+        /// Elements with dead rows.
         slots: Vec<u16>,
         /// Tombstones of earlier vacuums.
         old: Vec<ElementId>,
     },
     Overflow {
         dead_tids: HashSet<HeapTid>,
-        /// The elements of slots that are left empty.
+        /// The owners of slots left empty.
         owners: Vec<ElementId>,
     },
 }
@@ -96,7 +96,7 @@ fn find_in_elements(
     }
 }
 
-/// Slots that are left empty stay in their chains until their elements are looked at.
+/// Emptied slots stay in their chains until their elements are processed.
 fn find_in_overflow(
     index: &Index,
     block: u32,
@@ -151,7 +151,7 @@ impl Removal<'_> {
         }
     }
 
-    /// Frees the overflow slots left empty; gives the tombstones.
+    /// Frees the emptied overflow slots; returns the tombstones.
     fn finish(mut self) -> ElementSet {
         for owner in std::mem::take(&mut self.owners) {
             let (block, slot) = self.index.geometry().element.split(owner);
@@ -170,7 +170,7 @@ impl Removal<'_> {
         self.tombstones
     }
 
-    /// Drops dead rows of a page's elements, in one record. Those that have none left become tombstones.
+    /// Drops dead rows of a page's elements, in one record. Elements left without rows become tombstones.
     fn remove_from_page(&mut self, page: &Page, slots: &[u16], dead_tids: &HashSet<HeapTid>) {
         let (index, block) = (self.index, page.block());
         let mut record = Record::begin(index.relation());
@@ -215,22 +215,22 @@ fn remove_from_overflow_page(index: &Index, block: u32, dead: &HashSet<HeapTid>)
     record.commit();
 }
 
-/// A walk along the chain of an element's further rows that takes out the slots that are empty, and frees them.
+/// A walk along the chain of an element's further rows, to unlink and free its empty slots.
 ///
-/// It goes in steps, as no lock is held for long and a chain may be of any length. Between two steps inserts may add slots at the
-/// head, and rows to the slot there; only vacuum takes slots out.
+/// It goes in steps: no lock may be held for long, and a chain may have any length. Between two steps inserts may add slots at
+/// the head, and rows to the head's slot; only vacuum unlinks slots.
 #[derive(Default)]
 struct Unlinking {
-    /// The last slot that stays; none if all so far were taken out.
+    /// The last slot kept in the chain; `None` if all so far were unlinked.
     before: Option<OverflowId>,
     descent: Descent,
 }
 
 impl Unlinking {
-    /// Slots in a step.
+    /// The maximum number of slots in a step.
     const STEP: usize = 100;
 
-    /// Takes a step; true if it came to the end. The element's page is locked, so that no insert adds a row meanwhile.
+    /// Takes a step; true at the end of the chain. The element's page is locked, so no insert adds a row meanwhile.
     fn unlink_some(&mut self, index: &Index, element_page: &Page, slot: u16) -> bool {
         let mut next = match self.before {
             Some(before) => with_slot(index, before, |slot| slot.next()),
@@ -267,7 +267,7 @@ fn first_slot(index: &Index, element_page: &Page, slot: u16) -> Option<OverflowI
     index.expect(element_page.block(), element).overflow()
 }
 
-/// Links what comes before an overflow slot (the element itself, if none) to what comes after it, and frees it.
+/// Links the predecessor of an overflow slot (the element itself, if `before` is `None`) to its successor, and frees the slot.
 fn unlink(
     index: &Index,
     element_page: &Page,
