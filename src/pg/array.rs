@@ -9,13 +9,13 @@ use pgrx::{direct_function_call, pg_sys};
 
 use super::varlena::{NewVarlena, Varlena};
 
-/// `ArrayType`, one dimension and its lower bound, without nulls.
+/// Bytes before the elements of a flat array without nulls: `ArrayType`, one dimension and its lower bound.
 const HEADER: usize = size_of::<pg_sys::ArrayType>() + 2 * size_of::<i32>();
 
-/// A number that arrays hold side by side, without headers of their own.
+/// A number type of fixed size: arrays store its values contiguously, without headers.
 ///
 /// # Safety
-/// `OID` names the type whose arrays hold `Self`, and any bytes are a valid value.
+/// Arrays of the type `OID` store `Self`, and any bytes are a valid value.
 pub(crate) unsafe trait Number: Copy + 'static {
     const OID: pg_sys::Oid;
 }
@@ -52,12 +52,12 @@ impl<'fcx> Array<'fcx> {
         self.header().elemtype
     }
 
-    /// How many dimensions: none for an empty array.
+    /// The number of dimensions: 0 for an empty array.
     pub(crate) fn depth(&self) -> usize {
         usize::try_from(self.header().ndim).unwrap_or(0)
     }
 
-    /// Whether it says of each element if it is null.
+    /// True if the array has a null bitmap, which may mark no element as null.
     pub(crate) fn may_have_nulls(&self) -> bool {
         self.header().dataoffset != 0
     }
@@ -74,13 +74,13 @@ impl<'fcx> Array<'fcx> {
         usize::try_from(len).expect("Postgres counts no negative elements")
     }
 
-    /// The numbers of an array without nulls, or nothing when it holds another type.
+    /// The numbers of an array without nulls; `None` if its elements are of another type.
     pub(crate) fn numbers<T: Number>(&self) -> Option<&[T]> {
         if self.element_type() != T::OID {
             return None;
         }
         let depth = self.depth();
-        // A null bitmap that marks no nulls may stand before the elements; then the header says where they start.
+        // A null bitmap that marks no nulls may precede the elements; the header then holds their offset.
         let start = match usize::try_from(self.header().dataoffset) {
             Ok(offset @ 1..) => offset,
             _ => (size_of::<pg_sys::ArrayType>() + 2 * size_of::<i32>() * depth)
@@ -94,14 +94,15 @@ impl<'fcx> Array<'fcx> {
         Some(unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), self.len()) })
     }
 
-    /// The elements of a `numeric[]` without nulls, each rounded to f32 when it is asked for (an ERROR where it is too large).
+    /// The elements of a `numeric[]` without nulls. Each is rounded to f32 when the iterator reaches it; one beyond f32's
+    /// range is an ERROR.
     pub(crate) fn numerics(&self) -> Option<impl ExactSizeIterator<Item = f32>> {
         if self.element_type() != pg_sys::NUMERICOID {
             return None;
         }
         let (mut elements, mut len) = (std::ptr::null_mut(), 0);
-        // SAFETY: numeric is of variable length, by reference and aligned as int; without nulls, no flags are asked for. The list
-        // lives in the memory context of the call.
+        // SAFETY: numeric is of variable length, by reference and aligned as int; an array without nulls needs no null flags.
+        // The list lives in the memory context of the call.
         let elements: &[pg_sys::Datum] = unsafe {
             let align = pg_sys::TYPALIGN_INT.cast_signed();
             let nulls = std::ptr::null_mut();
@@ -119,7 +120,7 @@ impl<'fcx> Array<'fcx> {
             std::slice::from_raw_parts(elements, usize::try_from(len).expect("not negative"))
         };
         Some(elements.iter().map(|numeric| {
-            // SAFETY: the function takes one numeric, and gives a number.
+            // SAFETY: the function takes one numeric and returns a float4.
             unsafe { direct_function_call(pg_sys::numeric_float4, &[Some(*numeric)]) }
                 .expect("numeric_float4 returns no null")
         }))
@@ -136,7 +137,7 @@ impl<'fcx> Array<'fcx> {
         }
     }
 
-    /// This array as one that may be changed, as [`Varlena::into_new`]. It must be flat, without nulls, of type `T`.
+    /// Makes the array writable, copying it if [`Varlena::into_new`] does. It must be flat, without nulls, of type `T`.
     pub(crate) fn into_new<T: Number>(self, exclusive: bool) -> NewArray<T> {
         debug_assert!(
             self.depth() == 1 && self.header().dataoffset == 0 && self.element_type() == T::OID
@@ -154,7 +155,7 @@ impl FromDatum for Array<'_> {
         is_null: bool,
         _type: pg_sys::Oid,
     ) -> Option<Self> {
-        // SAFETY: the caller says that this is an array.
+        // SAFETY: the caller passes an array.
         (!is_null).then(|| Self(unsafe { Varlena::detoast(datum) }))
     }
 }
@@ -167,7 +168,7 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Array<'fcx> {
     }
 }
 
-/// A flat array without nulls, in the making.
+/// A writable flat array without nulls.
 pub(crate) struct NewArray<T> {
     varlena: NewVarlena,
     element: PhantomData<T>,
@@ -199,7 +200,7 @@ impl<T: Number> NewArray<T> {
     }
 }
 
-// SAFETY: the datum is an array whose header says of what.
+// SAFETY: the datum is an array whose header names its element type.
 unsafe impl<T: Number> BoxRet for NewArray<T> {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
         // SAFETY: the array lives in the memory context of the call.

@@ -1,14 +1,15 @@
-//! The boundary between Postgres and us: whatever it calls does its work inside [`boundary`], and an ERROR leaves that as it was
-//! raised.
+//! The error boundary between Postgres and this library: every function called by Postgres works inside [`boundary`], and an
+//! ERROR leaves the boundary unchanged.
 //!
-//! Within, pgrx turns an ERROR of Postgres into a panic, so that destructors run, and keeps a few of its texts. The rest (SQLSTATEs
-//! that it has no name for, context, names of constraints and columns, the position in a query, bytes that are not UTF-8) would
-//! be lost. Postgres collects context before it jumps, by calling every `ErrorContextCallback` from the innermost outwards. We
-//! have one on that stack for each boundary: the innermost of them takes a copy of the report, with the context of what happened
-//! inside of it. When the panic arrives, the copy is thrown instead, and the callbacks outside add their lines to it.
+//! Inside a boundary, pgrx turns an ERROR of Postgres into a panic, so that destructors run, and keeps a few of its texts.
+//! The rest (SQLSTATEs unknown to pgrx, context, names of constraints and columns, the position in a query, bytes outside
+//! UTF-8) would be lost. Postgres collects context before it jumps, by calling every `ErrorContextCallback` from the innermost
+//! outwards. Each boundary pushes a callback: the innermost one copies the report, with the context collected inside its
+//! boundary. When the panic arrives, the copy is thrown instead, and the callbacks outside add their lines to it.
 //!
-//! A copy must agree with the report that pgrx kept: an ERROR that was caught inside leaves its copy behind. One that PL/pgSQL
-//! raises again (`RAISE;`) comes without a call of callbacks, perhaps after others; so the last few copies are kept.
+//! A copy is thrown only if it agrees with the report kept by pgrx, because an ERROR caught inside leaves its copy behind.
+//! PL/pgSQL can raise an ERROR again (`RAISE;`) without calling callbacks, perhaps after other ERRORs; so the last few copies
+//! are kept.
 #![expect(unsafe_code, reason = "copies and throws reports of Postgres")]
 
 use std::any::Any;
@@ -24,18 +25,18 @@ use pgrx::{PgLogLevel, PgSqlErrorCode};
 
 use super::text;
 
-/// Copies that are kept.
+/// The number of reports kept.
 const COPIES: usize = 4;
 
 const ERROR: c_int = PgLogLevel::ERROR as c_int;
 
-/// Does what Postgres called us for. An ERROR or panic inside becomes an ERROR of the caller, by a jump.
+/// Runs the body of a function called by Postgres. An ERROR or panic inside becomes an ERROR of the caller, by a jump.
 #[inline]
 pub(crate) fn boundary<R>(work: impl FnOnce() -> R) -> R {
     thin_boundary(|| with_reports(work))
 }
 
-/// The same for work that asks Postgres for something only inside [`with_reports`]. A distance of two plain vectors does not ask.
+/// As [`boundary`], for work that calls Postgres only inside [`with_reports`]. The distance of two plain vectors calls nothing.
 #[inline]
 pub(crate) fn thin_boundary<R>(work: impl FnOnce() -> R) -> R {
     match catch_unwind(AssertUnwindSafe(work)) {
@@ -45,7 +46,7 @@ pub(crate) fn thin_boundary<R>(work: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Does something in which Postgres may raise an ERROR, of whose report a copy is kept.
+/// Runs work that may raise an ERROR of Postgres, and keeps a copy of its report.
 #[inline]
 pub(crate) fn with_reports<R>(work: impl FnOnce() -> R) -> R {
     let mut frame = Frame(ErrorContextCallback {
@@ -54,8 +55,8 @@ pub(crate) fn with_reports<R>(work: impl FnOnce() -> R) -> R {
         arg: ptr::null_mut(),
     });
     let this = &raw mut frame.0;
-    // SAFETY: Postgres calls us in the main thread. The frame does not move, and is taken off the stack before it is gone: panics
-    // drop it, and pgrx catches all jumps of Postgres further inside.
+    // SAFETY: Postgres calls us in the main thread. The frame does not move, and is popped before it is gone: panics drop it,
+    // and pgrx catches all jumps of Postgres further inside.
     unsafe {
         (*this).previous = pg_sys::error_context_stack;
         (*this).arg = this.cast();
@@ -64,18 +65,18 @@ pub(crate) fn with_reports<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// What is on Postgres's stack of error contexts.
+/// An entry of Postgres's stack of error context callbacks.
 struct Frame(ErrorContextCallback);
 
 impl Drop for Frame {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: whatever was put on the stack above this frame is gone.
+        // SAFETY: all frames pushed above this one are gone.
         unsafe { pg_sys::error_context_stack = self.0.previous }
     }
 }
 
-/// The message of an ERROR of Postgres that was caught inside the innermost boundary.
+/// The message of an ERROR of Postgres caught inside the innermost boundary.
 pub(crate) fn message(report: &ErrorReportWithLevel) -> String {
     // SAFETY: a copy is whole, and its texts are terminated.
     unsafe {
@@ -90,14 +91,15 @@ pub(crate) fn message(report: &ErrorReportWithLevel) -> String {
 
 thread_local! {
     static CONTEXTS: Cell<[pg_sys::MemoryContext; COPIES]> = const { Cell::new([ptr::null_mut(); COPIES]) };
-    /// What is in the context of the same number: a copy, or null.
+    /// The copy in the context of the same number, or null.
     static KEPT: Cell<[*mut ErrorData; COPIES]> = const { Cell::new([ptr::null_mut(); COPIES]) };
-    /// The oldest copy, which the next one takes the place of.
+    /// The number of the oldest copy, the next to be replaced.
     static OLDEST: Cell<usize> = const { Cell::new(0) };
     static COPYING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes room for copies when the library is loaded, so that there is some when memory is short. Each has a block to itself.
+/// Allocates memory for copies when the library is loaded, so that reports can be copied when memory is short. Each copy has a
+/// memory context with a block of its own.
 pub(crate) fn init() {
     if !CONTEXTS.get()[0].is_null() {
         return;
@@ -113,7 +115,7 @@ pub(crate) fn init() {
     unsafe { pg_sys::RegisterXactCallback(Some(at_end_of_transaction), ptr::null_mut()) }
 }
 
-/// Frees copies, which may be large. Whoever handles an ERROR has it by now.
+/// Frees copies, which may be large. All ERRORs of the transaction have been handled by now.
 unsafe extern "C-unwind" fn at_end_of_transaction(
     _event: pg_sys::XactEvent::Type,
     _argument: *mut c_void,
@@ -123,7 +125,8 @@ unsafe extern "C-unwind" fn at_end_of_transaction(
     }
 }
 
-/// Functions without an error boundary of pgrx: an ERROR in them is Postgres's to handle, by a jump over frames that own nothing.
+/// Functions without an error boundary of pgrx: an ERROR in them jumps straight to Postgres's handler; the frames in between
+/// own nothing.
 mod raw {
     use super::{ErrorData, c_char, c_int, c_void, pg_sys};
 
@@ -143,16 +146,17 @@ mod raw {
     }
 }
 
-/// Called by Postgres for every message that is reported inside a boundary, with `ErrorContext` as the current one.
+/// Copies a report. Postgres calls this for every message reported inside a boundary, with `ErrorContext` as the current
+/// memory context.
 unsafe extern "C-unwind" fn keep_copy(this: *mut c_void) {
-    // SAFETY: a report is being made, and the frames on the stack are live. What CopyErrorData raises jumps over nothing.
+    // SAFETY: a report is being made, and the frames on the stack are live. An ERROR of CopyErrorData jumps over nothing.
     unsafe {
-        // Not for outer boundaries, whose turn comes when the inner one throws; nor for what has no SQLSTATE, and so is no ERROR.
+        // Outer boundaries copy when the inner one throws. A message without SQLSTATE is no ERROR.
         let this = this.cast::<ErrorContextCallback>().cast_const();
         if !ptr::eq(innermost(), this) || raw::geterrcode() == 0 {
             return;
         }
-        // Memory ran out when the report was copied, and this is the report of that.
+        // Memory ran out while a report was copied, and this is the report of the failed copy.
         if COPYING.replace(true) {
             COPYING.set(false);
             return;
@@ -169,7 +173,7 @@ unsafe extern "C-unwind" fn keep_copy(this: *mut c_void) {
     }
 }
 
-/// The innermost boundary that we are in.
+/// The innermost boundary on the stack.
 fn innermost() -> *const ErrorContextCallback {
     // SAFETY: frames on the stack are live.
     unsafe {
@@ -185,7 +189,7 @@ fn innermost() -> *const ErrorContextCallback {
     }
 }
 
-/// Frees a copy.
+/// Frees the copy of this number.
 fn empty(number: usize) {
     let mut kept = KEPT.get();
     kept[number] = ptr::null_mut();
@@ -201,19 +205,19 @@ fn keep(number: usize, report: *mut ErrorData) {
     OLDEST.set((number + 1) % COPIES);
 }
 
-/// The last copy of a report.
+/// The most recent copy of a report.
 ///
 /// # Safety
-/// Copies are not freed as long as the result is used: no ERROR is raised meanwhile.
+/// No ERROR is raised while the result is used, since an ERROR may free copies.
 unsafe fn copy_of(report: &ErrorReportWithLevel) -> Option<*mut ErrorData> {
     let kept = KEPT.get();
     (1..=COPIES)
         .map(|back| kept[(OLDEST.get() + COPIES - back) % COPIES])
-        // SAFETY: what is kept is whole.
+        // SAFETY: a copy kept is whole.
         .find(|&copy| unsafe { agrees(copy, report) })
 }
 
-/// Whether a copy is of the report of which pgrx kept some texts.
+/// True if a copy and pgrx's texts are of the same report.
 ///
 /// # Safety
 /// The copy is whole, or null.
@@ -234,10 +238,10 @@ unsafe fn agrees(copy: *const ErrorData, report: &ErrorReportWithLevel) -> bool 
         && same(copy.hint, report.hint())
 }
 
-/// Makes an ERROR of a panic.
+/// Raises the ERROR of a panic.
 ///
 /// # Safety
-/// Called in an outermost function of ours, whose frames own nothing any more.
+/// Called in the outermost function of this library, when its frames own nothing any more.
 #[cold]
 #[inline(never)]
 unsafe fn throw(panic: Box<dyn Any + Send>) -> ! {
@@ -252,7 +256,7 @@ unsafe fn throw(panic: Box<dyn Any + Send>) -> ! {
     unreachable!("an ERROR does not return")
 }
 
-/// What a panic reports, or the panic itself if it is a fault of ours, of which pgrx makes a report.
+/// The report of a panic; or the panic itself if it is a bug of this library, for pgrx to report.
 ///
 /// # Safety
 /// As for [`throw`].
@@ -273,10 +277,10 @@ unsafe fn report_of(panic: Box<dyn Any + Send>) -> Result<*mut ErrorData, Box<dy
     }
 }
 
-/// A report of Postgres's kind.
+/// Converts a report of pgrx to one of Postgres.
 ///
 /// # Safety
-/// The frames of our functions own nothing that a jump may not pass by, but for this report, which it leaks if memory runs out.
+/// A jump may pass all frames of this library: they own nothing. If memory runs out, the jump leaks `from`.
 unsafe fn new_report(from: &ErrorReportWithLevel) -> *mut ErrorData {
     let number = OLDEST.get();
     empty(number);

@@ -1,6 +1,6 @@
-//! Functions of SQL, each inside a [`boundary`](super::boundary()). Distances have little else between Postgres and them: what
-//! `pg_extern` puts there, a change of the memory context above all, takes a third as long as the distance of two vectors of 384
-//! dimensions.
+//! SQL functions, each inside a [`boundary`](super::boundary()). Distances have little else between Postgres and the Rust
+//! function: the wrapper of `pg_extern`, mainly its switch of the memory context, takes a third as long as the distance of two
+//! vectors of 384 dimensions.
 #![expect(unsafe_code, reason = "reads the arguments of a call")]
 
 use pgrx::FromDatum;
@@ -10,10 +10,10 @@ use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Pg_finfo_record};
 /// A C function of calling convention 1.
 pub(crate) type Function = unsafe extern "C-unwind" fn(FunctionCallInfo) -> Datum;
 
-/// The record by which Postgres knows how to call a [`Function`].
+/// The record of the calling convention of a [`Function`].
 pub(crate) static VERSION_1: Pg_finfo_record = Pg_finfo_record { api_version: 1 };
 
-/// Exports what says that the function of a name is a [`Function`].
+/// Exports the `pg_finfo_` function of a [`Function`]: it returns [`VERSION_1`].
 macro_rules! describe {
     ($name:expr) => {
         #[unsafe(export_name = concat!("pg_finfo_", $name))]
@@ -24,8 +24,7 @@ macro_rules! describe {
 }
 pub(crate) use describe;
 
-/// Exports a Rust function as `NAME_wrapper`, which is what SQL calls. Our SQL declares it as taking what the Rust function takes,
-/// and STRICT.
+/// Exports a Rust function to SQL as `NAME_wrapper`. Our SQL declares it with the arguments of the Rust function, and STRICT.
 macro_rules! sql_function {
     ($name:ident) => {
         #[allow(unsafe_code, reason = "exported and called by Postgres")]
@@ -44,7 +43,7 @@ macro_rules! sql_function {
 }
 pub(crate) use sql_function;
 
-/// As `sql_function`, for the input function of a type: its caller may want bad input saved instead of raised.
+/// As `sql_function`, for the input function of a type: its caller may ask for a soft error instead of an ERROR.
 macro_rules! input_function {
     ($name:ident) => {
         #[allow(unsafe_code, reason = "exported and called by Postgres")]
@@ -65,12 +64,12 @@ macro_rules! input_function {
 }
 pub(crate) use input_function;
 
-/// A Rust function whose arguments can be had from a call, and whose result can be returned to it.
+/// A Rust function callable from SQL: pgrx can convert its arguments and its result.
 pub(crate) trait SqlFunction<'fcx, Arguments> {
     type Returned: RetAbi;
 
     /// # Safety
-    /// There are arguments of these types, none of them NULL.
+    /// The arguments are of these types and not NULL.
     unsafe fn call(self, arguments: Args<'_, 'fcx>) -> Self::Returned;
 }
 
@@ -105,15 +104,15 @@ unsafe fn argument<'fcx, A: ArgAbi<'fcx>>(arguments: &mut Args<'_, 'fcx>) -> A {
     unsafe { arguments.next_arg_unchecked() }.expect("as many arguments as declared")
 }
 
-/// Answers a call, or one of several for the rows of a set.
+/// Runs a function for a call; for one that returns a set, one of several calls.
 ///
 /// # Safety
-/// The call's arguments are those of the function, none of them NULL.
+/// The call's arguments are of the function's types and not NULL.
 pub(crate) unsafe fn run<'fcx, Arguments, F: SqlFunction<'fcx, Arguments>>(
     call: FunctionCallInfo,
     function: F,
 ) -> Datum {
-    // SAFETY: the caller's promise. Rows of a set live in the memory context that is made for the set.
+    // SAFETY: the caller's promise. Rows of a set live in the memory context made for the set.
     unsafe {
         let mut call = FcInfo::from_ptr(call);
         let returned = match F::Returned::check_and_prepare(&mut call) {
@@ -129,7 +128,7 @@ pub(crate) unsafe fn run<'fcx, Arguments, F: SqlFunction<'fcx, Arguments>>(
     }
 }
 
-/// Functions of SQL that make an `f64` of two values of one type, none of them NULL. `NAME_wrapper` is what SQL calls here, too.
+/// Exports SQL functions of two values of one type, not NULL, that return an `f64`; as `NAME_wrapper`, too.
 macro_rules! distance_functions {
     ($type:ty: $($name:ident = $distance:expr;)*) => {
         $(const _: () = {
@@ -151,10 +150,10 @@ macro_rules! distance_functions {
 }
 pub(crate) use distance_functions;
 
-/// The arguments of a call with two.
+/// The arguments of a call with two arguments.
 ///
 /// # Safety
-/// Both are of the SQL type of `T`. What is made of them is gone when the call ends.
+/// Both are of the SQL type of `T`. The results are not used after the call.
 #[inline]
 pub(crate) unsafe fn two_arguments<T: FromDatum>(call: FunctionCallInfo) -> (T, T) {
     // SAFETY: the caller vouches for number and type.

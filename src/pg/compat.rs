@@ -1,4 +1,4 @@
-//! Every difference between the PostgreSQL versions we support, in one place.
+//! Every difference between the supported PostgreSQL versions, in one file.
 #![expect(unsafe_code, reason = "raw Postgres structures differ by version")]
 
 use pgrx::pg_sys;
@@ -25,17 +25,17 @@ pub(crate) unsafe fn file_locator(relation: pg_sys::Relation) -> FileLocator {
     }
 }
 
-/// `RelationGetSmgr`, an inline function in C (utils/rel.h): the open file of a relation, for immediate use.
+/// The open file of a relation, for immediate use (`RelationGetSmgr`, an inline function in C, utils/rel.h).
 ///
 /// # Safety
 /// `relation` is an open relation.
 pub(crate) unsafe fn storage(relation: pg_sys::Relation) -> pg_sys::SMgrRelation {
-    // SAFETY: the caller vouches for the relation. The storage manager keeps what it has opened once.
+    // SAFETY: the caller vouches for the relation. The storage manager keeps opened files.
     unsafe { pg_sys::smgropen(file_locator(relation), (*relation).rd_backend) }
 }
 
-/// `TestForOldSnapshot`, an inline function in C (storage/bufmgr.h), for all pages of a relation: an ERROR if the snapshot is older
-/// than `old_snapshot_threshold` lets snapshots become. PostgreSQL 17 has no such setting any more.
+/// Raises an ERROR if the snapshot is older than `old_snapshot_threshold` allows: `TestForOldSnapshot`, an inline function in C
+/// (storage/bufmgr.h), for all pages of a relation. PostgreSQL 17 has removed the setting.
 ///
 /// # Safety
 /// Snapshot and relation are valid.
@@ -53,7 +53,7 @@ pub(crate) unsafe fn check_snapshot_age(snapshot: pg_sys::Snapshot, relation: pg
     }
 }
 
-/// How a buffer's descriptor names a block of a relation's main fork.
+/// The buffer tag of a block of a relation's main fork, as in the buffer's descriptor.
 pub(crate) fn buffer_tag(locator: &FileLocator, block: u32) -> pg_sys::BufferTag {
     #[cfg(feature = "pg15")]
     return pg_sys::BufferTag {
@@ -71,7 +71,7 @@ pub(crate) fn buffer_tag(locator: &FileLocator, block: u32) -> pg_sys::BufferTag
     };
 }
 
-/// The number that changes whenever a relation gets a new file.
+/// The number of a relation's file; it changes whenever the relation gets a new file.
 pub(crate) fn file_number(locator: &FileLocator) -> u32 {
     #[cfg(feature = "pg15")]
     return locator.relNode.to_u32();
@@ -79,7 +79,7 @@ pub(crate) fn file_number(locator: &FileLocator) -> u32 {
     return locator.relNumber.to_u32();
 }
 
-/// Whether the relation's file was made by the running transaction.
+/// True if the running transaction created the relation's file.
 ///
 /// # Safety
 /// `relation` is an open relation.
@@ -116,12 +116,12 @@ pub(crate) unsafe fn count_index_scan(scan: pg_sys::IndexScanDesc) {
     }
 }
 
-/// A snapshot that sees the chunks of values whose rows another snapshot sees, in the current memory context.
+/// Allocates a TOAST snapshot in the current memory context: it sees the chunks of all values of the rows seen by `rows`.
 ///
 /// # Safety
 /// `rows` is a valid snapshot.
 pub(crate) unsafe fn toast_snapshot(rows: pg_sys::Snapshot) -> pg_sys::Snapshot {
-    // SAFETY: zero is valid for all of its fields. Before 17 a snapshot may be too old, which is told by these two.
+    // SAFETY: zero is valid for all of its fields. Before 17 a snapshot may be too old; these two fields show its age.
     unsafe {
         let snapshot =
             pg_sys::palloc0(size_of::<pg_sys::SnapshotData>()).cast::<pg_sys::SnapshotData>();
@@ -137,7 +137,7 @@ pub(crate) unsafe fn toast_snapshot(rows: pg_sys::Snapshot) -> pg_sys::Snapshot 
     }
 }
 
-/// Begins a scan of an index by one key.
+/// Begins an index scan with one key.
 ///
 /// # Safety
 /// Table and index are open, and the snapshot outlives the scan.
@@ -155,13 +155,13 @@ pub(crate) unsafe fn begin_index_scan(
     }
 }
 
-/// Has the planner take any other path: from 18 on an infinite cost alone does not say so.
+/// Makes the planner prefer any other path. From 18 on, an infinite cost alone does not.
 ///
 /// # Safety
-/// `path` is a path that the planner is costing.
+/// The planner is estimating the cost of `path`.
 pub(crate) unsafe fn disable_path(path: *mut pg_sys::IndexPath) {
     #[cfg(feature = "pg18")]
-    // SAFETY: the caller's promise. Two is more than any enable_ setting gives.
+    // SAFETY: the caller's promise. Two is more than any enable_ setting adds.
     unsafe {
         (*path).path.disabled_nodes = 2;
     }
@@ -169,11 +169,11 @@ pub(crate) unsafe fn disable_path(path: *mut pg_sys::IndexPath) {
     let _ = path;
 }
 
-/// A condition that is made for an index path, in the form that the planner keeps conditions in (`make_simple_restrictinfo`, a
-/// macro in C, optimizer/restrictinfo.h).
+/// Wraps a condition made for an index path in the planner's form, a `RestrictInfo` (`make_simple_restrictinfo`, a macro in C,
+/// optimizer/restrictinfo.h).
 ///
 /// # Safety
-/// The planner is at work on `root`, and the condition is valid.
+/// The planner is planning `root`, and the condition is valid.
 pub(crate) unsafe fn index_condition(
     root: *mut pg_sys::PlannerInfo,
     condition: *mut pg_sys::Expr,
@@ -210,7 +210,7 @@ pub(crate) unsafe fn index_condition(
     }
 }
 
-/// Sleeps as vacuum's cost settings ask, and lets interrupts in; no lock may be held.
+/// Sleeps as vacuum's cost settings require, and handles interrupts; no content lock may be held.
 pub(crate) fn vacuum_delay_point() {
     // SAFETY: called by vacuum's main loop with no content lock held.
     unsafe {
@@ -221,9 +221,9 @@ pub(crate) fn vacuum_delay_point() {
     }
 }
 
-/// Whether a role owns a relation; a superuser owns all of them.
+/// True if a role owns a relation; a superuser owns all relations.
 pub(crate) fn owns_relation(role: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
-    // SAFETY: looks into the catalogs; a relation that is not there is an ERROR.
+    // SAFETY: reads the catalogs; a missing relation is an ERROR.
     unsafe {
         #[cfg(feature = "pg15")]
         return pg_sys::pg_class_ownercheck(relation, role);
@@ -232,16 +232,16 @@ pub(crate) fn owns_relation(role: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
     }
 }
 
-/// Limits the search path to what is safe, where Postgres has a call for it.
+/// Restricts the search path to safe schemas, if Postgres has a call for it.
 pub(crate) fn restrict_search_path() {
     #[cfg(any(feature = "pg17", feature = "pg18"))]
-    // SAFETY: called after a new nest level of settings was begun.
+    // SAFETY: called after a new nest level of settings has begun.
     unsafe {
         pg_sys::RestrictSearchPath();
     }
 }
 
-/// Fields of the access method's description that only later versions have.
+/// Sets the fields of the access method's description added by later versions.
 pub(crate) fn describe_newer(routine: &mut pg_sys::IndexAmRoutine) {
     #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
     {
@@ -255,7 +255,7 @@ pub(crate) fn describe_newer(routine: &mut pg_sys::IndexAmRoutine) {
     let _ = routine;
 }
 
-/// An attribute of a tuple descriptor, counted from 0.
+/// An attribute of a tuple descriptor; `index` counts from 0.
 ///
 /// # Safety
 /// `descriptor` is valid and has more than `index` attributes.
@@ -278,7 +278,7 @@ pub(crate) unsafe fn attribute(
     }
 }
 
-/// An entry of the table by which `build_reloptions` fills an options struct: an integer at an offset.
+/// An entry of the table read by `build_reloptions` to fill an options struct: an integer at an offset.
 pub(crate) fn int_option(name: &'static std::ffi::CStr, offset: i32) -> pg_sys::relopt_parse_elt {
     pg_sys::relopt_parse_elt {
         optname: name.as_ptr(),

@@ -1,4 +1,4 @@
-//! A callback for indexes that are created, or kept by a change of their column's type without being built anew.
+//! A callback for new indexes: created, or kept without a rebuild by a change of their column's type.
 #![expect(unsafe_code, reason = "registers a hook with Postgres")]
 
 use std::cell::Cell;
@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 
 use super::{Relation, boundary};
 
-/// Checks a new index of an access method, given the method's `ambuild`. Raises an ERROR to refuse it.
+/// Checks a new index, given its access method's `ambuild`. Raises an ERROR to refuse the index.
 pub(crate) type Check = fn(Relation, pg_sys::ambuild_function);
 
 thread_local! {
@@ -16,9 +16,9 @@ thread_local! {
     static NEXT: Cell<pg_sys::object_access_hook_type> = const { Cell::new(None) };
 }
 
-/// Has `check` called for every index, of whatever access method, as soon as the catalogs have it.
+/// Registers `check`: Postgres calls it for every index, of any access method, as soon as the catalogs hold the index.
 pub(crate) fn on_new_index(check: Check) {
-    // Postgres calls _PG_init again after an error: hook in only once.
+    // Postgres calls _PG_init again after an error: set the hook only once.
     if CHECK.replace(Some(check)).is_none() {
         // SAFETY: called from _PG_init; the hook is a global of this backend.
         unsafe { NEXT.set((&raw mut pg_sys::object_access_hook).replace(Some(object_access))) }
@@ -33,7 +33,7 @@ unsafe extern "C-unwind" fn object_access(
     argument: *mut c_void,
 ) {
     boundary(|| {
-        // SAFETY: the arguments are passed on as they came.
+        // SAFETY: the arguments are passed on unchanged.
         unsafe {
             if let Some(next) = NEXT.get() {
                 pg_sys::ffi::pg_guard_ffi_boundary(|| {
@@ -51,7 +51,7 @@ unsafe extern "C-unwind" fn object_access(
 }
 
 /// # Safety
-/// The relation has just been created: it is in the cache of relations.
+/// The relation has just been created: it is in the relation cache.
 unsafe fn check_relation(oid: pg_sys::Oid) {
     // SAFETY: the caller's promise.
     unsafe {

@@ -1,4 +1,4 @@
-//! The end of the process, which a FATAL error brings about without unwinding.
+//! A callback before the process ends. A FATAL error ends it without unwinding.
 #![expect(unsafe_code, reason = "registers a callback with Postgres")]
 
 use std::cell::Cell;
@@ -9,7 +9,7 @@ thread_local! {
     static LAST_WISH: Cell<Option<fn()>> = const { Cell::new(None) };
 }
 
-/// Has `wish` called before the process ends, whatever ends it. The same one may be registered any number of times.
+/// Registers `wish`: Postgres calls it before the process ends, for any reason. The same function may be registered repeatedly.
 pub(crate) fn before_exit(wish: fn()) {
     if LAST_WISH.replace(Some(wish)).is_none() {
         // SAFETY: registered once in the life of the process.

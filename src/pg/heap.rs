@@ -1,4 +1,4 @@
-//! Rows of the indexed table: all of them for a build, single ones for a scan.
+//! Rows of the indexed table: a build reads all of them, a scan single ones.
 #![expect(unsafe_code, reason = "calls the table access method")]
 
 use std::ffi::c_void;
@@ -13,7 +13,7 @@ use super::toast::Toast;
 use super::unlocked_read;
 use super::{Relation, compat};
 
-/// Turns Postgres' row pointer into ours.
+/// Converts Postgres' row pointer to ours.
 ///
 /// # Safety
 /// `tid` points to a valid item pointer.
@@ -26,7 +26,7 @@ pub(crate) unsafe fn heap_tid(tid: pg_sys::ItemPointer) -> HeapTid {
     }
 }
 
-/// Turns our row pointer into Postgres'.
+/// Converts our row pointer to Postgres'.
 pub(crate) fn item_pointer(tid: HeapTid) -> pg_sys::ItemPointerData {
     pg_sys::ItemPointerData {
         ip_blkid: pg_sys::BlockIdData {
@@ -47,7 +47,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// # Safety
-    /// All three are what Postgres passed to `ambuild`.
+    /// Postgres passed all three to `ambuild`.
     pub(crate) unsafe fn new(
         heap: Relation,
         index: Relation,
@@ -56,7 +56,7 @@ impl Table {
         Self { heap, index, info }
     }
 
-    /// A table with one of its indexes, both open, for a scan by a snapshot.
+    /// A table and one of its indexes, both open, for a scan with a snapshot.
     pub(crate) fn of_index(heap: Relation, index: Relation) -> Self {
         // SAFETY: the index is open; the info is allocated in the current memory context.
         let info = unsafe { pg_sys::BuildIndexInfo(index.raw()) };
@@ -71,16 +71,16 @@ impl Table {
         self.index
     }
 
-    /// Shows the indexed value of every row to `each`, with the row's place; rows without a value are left out.
-    /// Gives the number of rows scanned, in the order of the table, so that a build is repeatable.
+    /// Calls `each` with the TID and the indexed value of every row, in the order of the table, so that a build is repeatable.
+    /// Rows with a null value are skipped. Returns the number of rows scanned.
     /// Progress is reported under `pg_stat_progress_create_index`.
     pub(crate) fn scan(self, each: impl FnMut(HeapTid, pg_sys::Datum)) -> f64 {
-        // SAFETY: without a scan of ours the table's first page comes first.
+        // SAFETY: no scan is passed. Postgres then begins at the table's first page.
         unsafe { self.scan_with(None, each) }
     }
 
-    /// As `scan`, for the rows that a snapshot sees, wherever the scan begins. A row is shown with the place by which an
-    /// index knows it.
+    /// As `scan`, for the rows visible to a snapshot; the scan may begin at any page. `each` gets the TID under which an index
+    /// stores the row.
     pub(crate) fn scan_visible(
         self,
         snapshot: &Snapshot,
@@ -90,8 +90,8 @@ impl Table {
             | pg_sys::ScanOptions::SO_ALLOW_STRAT
             | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
         let (heap, snapshot) = (self.heap.raw(), snapshot.raw());
-        // SAFETY: the relations are open and the snapshot registered. The info says as a concurrent build's does that a
-        // snapshot decides; the scan ends with `scan_with`.
+        // SAFETY: the relations are open and the snapshot registered. The info is marked concurrent, so that the snapshot
+        // decides about visibility; the scan ends with `scan_with`.
         unsafe {
             (*self.info).ii_Concurrent = true;
             let begin = (*(*heap).rd_tableam)
@@ -112,7 +112,7 @@ impl Table {
     }
 
     /// # Safety
-    /// The scan, if one is given, is of this table, with a registered snapshot, and is not used afterwards.
+    /// The scan, if any, is of this table, with a registered snapshot, and is not used afterwards.
     unsafe fn scan_with(
         self,
         rows: Option<pg_sys::TableScanDesc>,
@@ -160,14 +160,14 @@ impl IndexedValue {
     }
 }
 
-/// What the callback of a table scan works with.
+/// State of the callback of a table scan.
 struct Visit<'a> {
     each: &'a mut dyn FnMut(HeapTid, pg_sys::Datum),
     /// Holds detoasted values; reset after each row.
     row_context: pg_sys::MemoryContext,
 }
 
-/// A memory context for what one row needs.
+/// Creates a memory context for the allocations of one row.
 ///
 /// # Safety
 /// Called in the main thread of a backend.
@@ -193,7 +193,7 @@ unsafe extern "C-unwind" fn show_row(
     state: *mut c_void,
 ) {
     boundary(|| {
-        // SAFETY: an index has at least one column, and `state` is the closure that `scan` passed.
+        // SAFETY: an index has at least one column, and `scan_with` passed `state`.
         unsafe {
             if !*isnull {
                 let visit = &mut *state.cast::<Visit<'_>>();
@@ -206,29 +206,29 @@ unsafe extern "C-unwind" fn show_row(
     });
 }
 
-/// Fetches single rows of a table by their place, to see the indexed value that a snapshot sees.
+/// Fetches single rows of a table by TID, for the indexed value visible to a snapshot.
 ///
-/// Everything it holds belongs to the memory context it was made in and to the transaction; `close` gives it back early.
+/// Its memory belongs to the context current at its creation, its pins to the transaction; `close` releases both early.
 pub(crate) struct RowFetcher {
     heap: Relation,
-    /// Blocks of the table when last asked.
+    /// The table's size in blocks, as last read.
     blocks: u32,
     snapshot: pg_sys::Snapshot,
     fetch: *mut pg_sys::IndexFetchTableData,
     slot: *mut pg_sys::TupleTableSlot,
-    /// Where pages were; only for Postgres' own kind of table.
+    /// Buffers last seen to hold the table's pages; only for tables of Postgres' heap access method.
     hints: Option<RowHints>,
-    /// Values out of line.
+    /// Fetches values stored out of line.
     toast: Toast,
-    /// Where what lives as long as the scan is allocated.
+    /// The memory context of all allocations with the scan's lifetime.
     context: pg_sys::MemoryContext,
-    /// Set up only for an expression index.
+    /// Only for an expression index.
     expression: Option<Expression>,
-    /// The indexed column, if it is a plain one.
+    /// Attribute number of the indexed column; 0 for an expression.
     column: i32,
-    /// Holds detoasted values and what expressions allocate; reset before each row.
+    /// Holds detoasted values and allocations of expressions; reset before each row.
     row_context: pg_sys::MemoryContext,
-    /// Whether the row asked for last is dead to everybody.
+    /// True if the last fetched row is dead to all transactions.
     is_dead: bool,
 }
 
@@ -239,7 +239,7 @@ struct Expression {
 }
 
 impl RowFetcher {
-    /// Made in the current memory context, which must live as long as the scan.
+    /// Allocates in the current memory context, which must live as long as the scan.
     ///
     /// # Safety
     /// The snapshot outlives the fetcher, and `index` is an index on `heap`.
@@ -274,7 +274,7 @@ impl RowFetcher {
         }
     }
 
-    /// Whether the table has a block, asking for its size again before saying no.
+    /// True if the table has a block; reads the table's size again before returning false.
     pub(crate) fn has_block(&mut self, block: u32) -> bool {
         if block >= self.blocks {
             self.blocks = self.heap.blocks();
@@ -282,7 +282,7 @@ impl RowFetcher {
         block < self.blocks
     }
 
-    /// Shows the row's indexed value to `measure`, or gives none if the snapshot does not see the row or the value is null.
+    /// Calls `measure` with the row's indexed value. Returns `None` if the snapshot does not see the row or the value is null.
     pub(crate) fn with_value<R>(
         &mut self,
         tid: HeapTid,
@@ -303,17 +303,17 @@ impl RowFetcher {
         }
     }
 
-    /// Whether no transaction of this server sees any version of the row asked for last, now or later.
+    /// True if no transaction of this server sees any version of the last fetched row, now or later.
     pub(crate) fn is_dead(&self) -> bool {
         self.is_dead
     }
 
-    /// Hints about the table's pages, if there can be any.
+    /// Hints about the table's pages; `None` for local tables and other table access methods.
     pub(crate) fn hints(&self) -> Option<RowHints> {
         self.hints
     }
 
-    /// Has the disk read pages that are not in memory, so that they are there when their rows are asked for.
+    /// Prefetches pages absent from shared buffers, so that their rows can be fetched without waiting for the disk.
     pub(crate) fn prefetch(&self, blocks: &[u32]) {
         // SAFETY: the relation is open and has these blocks; the boundary owns nothing that needs dropping.
         unsafe {
@@ -332,7 +332,7 @@ impl RowFetcher {
         }
     }
 
-    /// Brings the version of the row that the snapshot sees into the slot.
+    /// Fetches the row version visible to the snapshot into the slot; false if none is visible.
     ///
     /// # Safety
     /// The fetcher is not closed.
@@ -342,8 +342,8 @@ impl RowFetcher {
         self.is_dead = false;
         let is_dead = &raw mut self.is_dead;
         let (fetch, snapshot, slot) = (self.fetch, self.snapshot, self.slot);
-        // SAFETY: the pointers are live; `tid` may be changed by the call and is ours. Where there are hints the table is a
-        // heap, whose scans are of that type.
+        // SAFETY: the pointers are live; the call may change `tid`, a copy. With hints the table is a heap, and its fetch state
+        // is of this type.
         unsafe {
             let pinned = self.hints.map(|hints| Pinned {
                 hints,
@@ -378,7 +378,7 @@ impl RowFetcher {
     /// # Safety
     /// The slot holds a row.
     unsafe fn value(&mut self) -> Option<pg_sys::Datum> {
-        // SAFETY: the slot holds a row; values and nulls are valid up to tts_nvalid.
+        // SAFETY: the caller's promise; values and nulls are valid up to tts_nvalid.
         unsafe {
             if let Some(expression) = self.expression {
                 return expression.value(self.slot);
@@ -391,7 +391,7 @@ impl RowFetcher {
         }
     }
 
-    /// Lets go of the page of the last row.
+    /// Releases the pin on the last row's page.
     pub(crate) fn reset(&mut self) {
         let fetch = self.fetch;
         // SAFETY: the slot and the fetch state are live until `close`.
@@ -407,7 +407,7 @@ impl RowFetcher {
         }
     }
 
-    /// Gives everything back.
+    /// Releases all memory and pins, and the TOAST table.
     pub(crate) fn close(self) {
         let fetch = self.fetch;
         self.toast.close();
@@ -426,7 +426,7 @@ impl RowFetcher {
     }
 }
 
-/// The pin on a page that a scan of a heap keeps from row to row (`IndexFetchHeapData`).
+/// The pinned page of an index fetch from a heap, kept from row to row (`IndexFetchHeapData`).
 struct Pinned {
     hints: RowHints,
     file: compat::FileLocator,
@@ -434,8 +434,9 @@ struct Pinned {
 }
 
 impl Pinned {
-    /// Pins the page of a row by its hint. The heap finds the page pinned as if the last row had been in it, and neither asks
-    /// the shared buffer table nor prunes; so a page that may want pruning, or whose use should be counted, is left to it.
+    /// Pins the page of a row by its hint. The heap finds the page pinned, as if the last row were on it, and neither looks it
+    /// up in the shared buffer table nor prunes it; so a page that may need pruning, or needs its use counted, is left to the
+    /// heap.
     ///
     /// # Safety
     /// The scan is not closed, and the caller runs inside an error boundary.
@@ -444,7 +445,7 @@ impl Pinned {
             return;
         };
         // SAFETY: the caller's promise. ReadRecentBuffer checks that the buffer holds this block; the prune hint is read
-        // as Postgres does before it looks closer.
+        // without a lock, as Postgres reads it first.
         unsafe {
             let header = unlocked_read::page(buffer).cast::<pg_sys::PageHeaderData>();
             let prune_xid = (&raw const (*header).pd_prune_xid).read_volatile();
@@ -471,7 +472,7 @@ impl Pinned {
 
 const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
-/// Buffer calls without an error boundary of their own: the caller has one.
+/// Buffer calls without an error boundary of their own: callers run inside one.
 mod raw {
     use super::{compat, pg_sys};
 

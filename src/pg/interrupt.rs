@@ -1,18 +1,18 @@
-//! Cancel and terminate requests, and the want of memory.
+//! Checks for cancel and terminate requests, and for exhausted memory.
 #![expect(unsafe_code, reason = "reads Postgres' interrupt flags")]
 
 use pgrx::pg_sys;
 
 use super::memory;
 
-/// Whether somebody asked this backend to stop; cheap enough for the hottest loop.
+/// True if an interrupt of this backend is pending; cheap enough for the hottest loop.
 #[inline]
 pub(crate) fn pending() -> bool {
     // SAFETY: a flag that signal handlers set; read as C code does.
     unsafe { (&raw const pg_sys::InterruptPending).read_volatile() != 0 }
 }
 
-/// `CHECK_FOR_INTERRUPTS()`: raises an ERROR when the query was cancelled, or memory has run out.
+/// `CHECK_FOR_INTERRUPTS()`: raises an ERROR if the query was cancelled or memory has run out.
 #[inline]
 pub(crate) fn check() {
     if memory::reserve_is_used() {

@@ -7,19 +7,19 @@ use super::Relation;
 
 const BLOCK: pg_sys::BlockNumber = 0;
 
-/// Held by an insert from its search to its last link. An ERROR releases it with the transaction.
+/// An insert holds it from its search to its last link. An ERROR releases it with the transaction.
 pub(crate) struct InsertLock {
     index: Relation,
     mode: i32,
 }
 
 impl InsertLock {
-    /// Beside other inserts.
+    /// Locks in share mode: other inserts may run.
     pub(crate) fn share(index: Relation) -> Self {
         Self::acquire(index, pg_sys::ShareLock.cast_signed())
     }
 
-    /// Alone: what was running has ended, and nothing starts before the release.
+    /// Locks in exclusive mode: waits for running inserts, and blocks new ones until the release.
     pub(crate) fn exclusive(index: Relation) -> Self {
         Self::acquire(index, pg_sys::ExclusiveLock.cast_signed())
     }
@@ -36,7 +36,7 @@ impl InsertLock {
     }
 }
 
-/// Waits until every insert that is running now has ended; later ones see what was written before.
+/// Waits for all running inserts to end. Later inserts see everything written before this call.
 pub(crate) fn wait_for_inserts(index: Relation) {
     InsertLock::exclusive(index).release();
 }
