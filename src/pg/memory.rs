@@ -5,8 +5,8 @@
 //! memory, the reserve is freed, the allocation succeeds, and the statement fails at the next interrupt check.
 //!
 //! The reserve is never touched, so it costs no memory, only address space, which counts as committed under
-//! `vm.overcommit_memory = 2`. Therefore a session starts with a small one, and keeps a large one from its first build, vacuum or
-//! check on.
+//! `vm.overcommit_memory = 2`. Therefore a session starts with a small one, and keeps a large one from its first build,
+//! vacuum or check on.
 #![expect(unsafe_code, reason = "implements an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use pgrx::{PgLogLevel, PgSqlErrorCode, ereport};
 
-/// How much an operation may allocate without checking.
+/// The size of the reserve: the memory an operation may allocate without checking for failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reserve {
-    /// Functions of types, searches and inserts.
+    /// 4 MB, for functions of types, searches and inserts.
     Small,
-    /// Builds with all their threads, vacuums, checks.
+    /// 32 MB, for builds with all their threads, vacuums and checks.
     Large,
 }
 
@@ -38,18 +38,18 @@ impl Reserve {
     }
 }
 
-/// Larger allocations do not use the reserve: their callers check for failure.
+/// True for an allocation of more than half the reserve: it does not use the reserve, because its caller checks for failure.
 fn is_checked(size: usize) -> bool {
     size > held().layout().size() / 2
 }
 
-/// How often, and how long each time, somebody waits for others to give memory back. Threads of a build do: their statement
-/// ends meanwhile.
+/// The number and length of waits for memory, once the reserve is used up. Threads of a build wait here while their
+/// statement fails and frees its memory.
 const TRIES: usize = 250;
 const PATIENCE: Duration = Duration::from_millis(2);
 
 static RESERVED: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
-/// Whether the reserve is, or was last, a large one.
+/// True if the reserve is large, or was large before it was freed.
 static IS_LARGE: AtomicBool = AtomicBool::new(false);
 static RESERVE_IS_USED: AtomicBool = AtomicBool::new(false);
 
@@ -58,7 +58,7 @@ struct WithReserve;
 #[global_allocator]
 static ALLOCATOR: WithReserve = WithReserve;
 
-// SAFETY: the system's allocator does the work; its promises are passed on.
+// SAFETY: the system's allocator does the work, and its guarantees hold for the result.
 unsafe impl GlobalAlloc for WithReserve {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
@@ -120,8 +120,8 @@ fn held() -> Reserve {
     }
 }
 
-/// Allocates the reserve unless it is there: when the library is loaded, and at the start of every operation, which fails without
-/// it. Called by the main thread; a large one while no other thread runs.
+/// Allocates the reserve unless one of at least this size is held; raises an ERROR if it cannot. Called by the main thread
+/// when the library is loaded and at the start of every operation; with `Large`, while no other thread runs.
 pub(crate) fn reserve(wanted: Reserve) {
     let is_enough = wanted == Reserve::Small || held() == Reserve::Large;
     if is_enough && !RESERVED.load(Ordering::Acquire).is_null() {
@@ -142,13 +142,13 @@ pub(crate) fn reserve(wanted: Reserve) {
     RESERVED.store(block, Ordering::Release);
 }
 
-/// Whether the system would give so many bytes now, besides what is put by.
+/// True if the system can allocate this many bytes now, beside the reserve.
 pub(crate) fn can_allocate(bytes: usize) -> bool {
     let Ok(layout) = Layout::from_size_align(bytes.max(1), 1) else {
         return false;
     };
-    // Not asked through a `Vec`, for which the reserve would be given back. A block that nobody looks at is not allocated at
-    // all by an optimizer that may believe in success.
+    // A `Vec` would release the reserve. `black_box` stops the optimizer, which may assume success and remove the allocation of
+    // an unused block.
     // SAFETY: the layout is of a size above zero.
     let block = std::hint::black_box(unsafe { System.alloc(layout) });
     if !block.is_null() {
@@ -158,13 +158,13 @@ pub(crate) fn can_allocate(bytes: usize) -> bool {
     !block.is_null()
 }
 
-/// Whether the reserve was needed.
+/// True if the reserve was released for an allocation.
 #[inline]
 pub(crate) fn reserve_is_used() -> bool {
     RESERVE_IS_USED.load(Ordering::Relaxed)
 }
 
-/// Ends the statement, which gives its memory back.
+/// Raises the ERROR for exhausted memory: the end of the statement frees its memory.
 #[cold]
 pub(crate) fn fail() {
     RESERVE_IS_USED.store(false, Ordering::Relaxed);

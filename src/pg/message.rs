@@ -1,4 +1,4 @@
-//! A binary value on its way in: `recv` functions read it field by field, in network order.
+//! A message with a binary value: `recv` functions read it field by field, in network order.
 #![expect(unsafe_code, reason = "reads a StringInfo")]
 
 use std::ffi::c_int;
@@ -8,7 +8,7 @@ use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys;
 
-/// What is left of a message. Reading beyond its end is Postgres's own ERROR.
+/// The unread rest of a message. Reading beyond its end is an ERROR of Postgres.
 pub(crate) struct Message<'fcx> {
     buffer: pg_sys::StringInfo,
     lifetime: PhantomData<&'fcx [u8]>,

@@ -1,4 +1,4 @@
-//! Safe names for the few Postgres calls we use.
+//! Safe wrappers for the few Postgres calls in use.
 
 pub(crate) mod array;
 pub(crate) mod boundary;
@@ -43,14 +43,15 @@ pub(crate) fn reserve_setting_prefix(prefix: &'static std::ffi::CStr) {
     unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
 }
 
-/// Whether a function was called to advance an aggregate, whose state nobody else looks at.
+/// True if a function was called to advance an aggregate; nothing else reads the aggregate's state.
 #[expect(unsafe_code, reason = "calls Postgres")]
 pub(crate) fn is_aggregate_call(call: pgrx::pg_sys::FunctionCallInfo) -> bool {
-    // SAFETY: the call is running; the context itself is not asked for.
+    // SAFETY: the call is running; a null pointer requests no memory context.
     unsafe { pgrx::pg_sys::AggCheckCallContext(call, std::ptr::null_mut()) != 0 }
 }
 
-/// Whether a function was called to advance an aggregate that is not a window's: results of those are states, too.
+/// True if a function was called to advance an aggregate outside a window. In a window, results returned earlier are states,
+/// too, and must not change.
 #[expect(unsafe_code, reason = "calls Postgres")]
 pub(crate) fn is_state_of_aggregate(call: pgrx::pg_sys::FunctionCallInfo) -> bool {
     // SAFETY: as above.

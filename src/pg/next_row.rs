@@ -1,25 +1,25 @@
-//! Where the row most likely is that a sequential scan comes to next.
+//! Predicts the address of a sequential scan's next row.
 #![expect(unsafe_code, reason = "reads where shared buffers are")]
 
 use pgrx::pg_sys;
 
 const PAGE: usize = pg_sys::BLCKSZ as usize;
 
-/// About so many bytes of a row come before the elements of a vector: headers, and a short column or two.
+/// Approximate bytes of a row before the elements of a vector: headers, and a short column or two.
 const BEFORE: usize = 48;
 
-/// Memory that a sequential scan most likely comes to next. To be prefetched: whatever is there.
+/// Memory most likely read next by a sequential scan. It is only prefetched, so a wrong guess is harmless.
 pub(crate) struct Ahead {
-    /// Where the next row starts, and its length.
+    /// The start of the next row, and its length in bytes.
     pub(crate) row: (*const u8, usize),
-    /// A byte in each half of the next page: the processor looks up every 4 kB anew where they are (TLB).
+    /// A byte in each half of the next page: the processor translates addresses once per 4 kB (TLB).
     pub(crate) page: [*const u8; 2],
 }
 
-/// What comes after the row of a value; none if the value is in no shared buffer.
+/// The memory likely read after the row of a value; `None` if the value is not in a shared buffer.
 ///
-/// Postgres fills a page from its end, so the next row lies right below this one, and is as long. Below the last row of a
-/// page is no room; the scan goes on at the end of the next page, which most likely was read into the next buffer.
+/// Postgres fills a page from its end, so the next row lies right below this one, and is as long. After the last row of a
+/// page, with no room below it, the scan continues at the end of the next page, most likely read into the next buffer.
 #[inline]
 pub(crate) fn likely(value: &[u8]) -> Option<Ahead> {
     // SAFETY: both are set when the server starts, and never changed.

@@ -1,9 +1,9 @@
-//! Expressions of the planner: taken apart, compared and put together.
+//! Reads, compares and builds expressions of the planner.
 #![expect(unsafe_code, reason = "reads and makes the planner's nodes")]
 
 use pgrx::pg_sys;
 
-/// The pointers in a list, in order; `NIL` has none.
+/// The pointers in a list, in order; `NIL` is empty.
 ///
 /// # Safety
 /// The list is `NIL`, or a valid list of pointers to `T` that does not change meanwhile.
@@ -11,7 +11,7 @@ pub(crate) unsafe fn items<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *
     // SAFETY: the caller's promise; NIL has no elements.
     let length = unsafe { list.as_ref() }.map_or(0, |list| list.length);
     (0..usize::try_from(length).expect("a length")).map(move |at| {
-        // SAFETY: the list has an element at this place, which is a pointer.
+        // SAFETY: the list has an element at this position, a pointer.
         unsafe { (*(*list).elements.add(at)).ptr_value.cast::<T>() }
     })
 }
@@ -22,16 +22,16 @@ pub(crate) fn list_of<T>(item: *mut T) -> *mut pg_sys::List {
     unsafe { pg_sys::lappend(std::ptr::null_mut(), item.cast()) }
 }
 
-/// An operator with its arguments, if this is one.
+/// The node as an operator with its arguments; `None` for other nodes.
 ///
 /// # Safety
 /// The node is null or valid.
 pub(crate) unsafe fn operator(node: *mut pg_sys::Node) -> Option<*mut pg_sys::OpExpr> {
-    // SAFETY: the caller's promise: a node says what it is.
+    // SAFETY: the caller's promise; the tag is the node's type.
     unsafe { has_tag(node, pg_sys::NodeTag::T_OpExpr) }.then_some(node.cast())
 }
 
-/// The two arguments of a list of two.
+/// The nodes of a list of two; `None` for other lengths.
 ///
 /// # Safety
 /// The list is one of nodes.
@@ -51,12 +51,12 @@ pub(crate) unsafe fn has_tag(node: *mut pg_sys::Node, tag: pg_sys::NodeTag) -> b
     unsafe { node.as_ref() }.is_some_and(|node| node.type_ == tag)
 }
 
-/// The value of a `float8` that is known and not NULL.
+/// The value of a `float8` constant; `None` if it is NULL, or for other nodes.
 ///
 /// # Safety
 /// The node is null or valid.
 pub(crate) unsafe fn float8_constant(node: *mut pg_sys::Node) -> Option<f64> {
-    // SAFETY: the caller's promise; a value of this type has its bits in the datum.
+    // SAFETY: the caller's promise; a `float8` is passed by value, its bits in the datum.
     unsafe {
         if !has_tag(node, pg_sys::NodeTag::T_Const) {
             return None;
@@ -67,7 +67,7 @@ pub(crate) unsafe fn float8_constant(node: *mut pg_sys::Node) -> Option<f64> {
     }
 }
 
-/// Whether two expressions are the same.
+/// True if two expressions are the same.
 ///
 /// # Safety
 /// Both are null or valid.
@@ -85,7 +85,7 @@ pub(crate) unsafe fn copy<T>(node: *mut T) -> *mut T {
     unsafe { pg_sys::copyObjectImpl(node.cast()).cast() }
 }
 
-/// An expression of type `float8`, or the same number of type `float4` as one.
+/// The expression if its type is `float8`, its cast to `float8` if it is `float4`; `None` for other types.
 ///
 /// # Safety
 /// The node is valid.
@@ -110,10 +110,10 @@ pub(crate) unsafe fn as_float8(node: *mut pg_sys::Node) -> Option<*mut pg_sys::N
     }
 }
 
-/// A copy of an operator with another argument at a place.
+/// A copy of an operator with one argument replaced.
 ///
 /// # Safety
-/// Operator and argument are valid, and the operator has an argument there.
+/// Operator and argument are valid, and the operator has an argument at `place`.
 pub(crate) unsafe fn with_argument(
     operator: *mut pg_sys::OpExpr,
     place: usize,

@@ -1,4 +1,4 @@
-//! Opening an index that a user names.
+//! Opens an index named by a user.
 #![expect(unsafe_code, reason = "opens relations and reads their descriptors")]
 
 use std::ffi::CStr;
@@ -9,7 +9,7 @@ use super::{Relation, text};
 
 const LOCK: i32 = pg_sys::AccessShareLock.cast_signed();
 
-/// What kind of relation an oid names.
+/// The kind of a relation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Index,
@@ -17,9 +17,9 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// The kind of a relation; one that is not there is `Other`.
+/// The kind of a relation; `Other` if it does not exist.
 pub(crate) fn kind(oid: Oid) -> Kind {
-    // SAFETY: looks into the catalogs.
+    // SAFETY: reads the catalogs.
     match unsafe { pg_sys::get_rel_relkind(oid) }.cast_unsigned() {
         pg_sys::RELKIND_INDEX => Kind::Index,
         pg_sys::RELKIND_PARTITIONED_INDEX => Kind::PartitionedIndex,
@@ -27,7 +27,7 @@ pub(crate) fn kind(oid: Oid) -> Kind {
     }
 }
 
-/// The name of a relation, or its number if it is not there.
+/// The name of a relation, or its oid if it does not exist.
 pub(crate) fn name(oid: Oid) -> String {
     // SAFETY: a null-terminated string in the current memory context, or null.
     unsafe {
@@ -39,16 +39,17 @@ pub(crate) fn name(oid: Oid) -> String {
     }
 }
 
-/// The table of an index, if it is one.
+/// The table of an index; `None` if the relation is not an index.
 pub(crate) fn table_of(index: Oid) -> Option<Oid> {
-    // SAFETY: looks into the catalogs.
+    // SAFETY: reads the catalogs.
     let table = unsafe { pg_sys::IndexGetRelation(index, true) };
     (table != pg_sys::InvalidOid).then_some(table)
 }
 
-/// The names of a table's indexes by one of these access methods; empty if the relation is no table with rows.
+/// The names of a table's indexes by one of these access methods; empty for a relation other than a plain table or a
+/// materialized view.
 pub(crate) fn indexes_of(table: Oid, methods: &[&CStr]) -> Vec<String> {
-    // SAFETY: looks into the catalogs.
+    // SAFETY: reads the catalogs.
     let kind = unsafe { pg_sys::get_rel_relkind(table) }.cast_unsigned();
     if kind != pg_sys::RELKIND_RELATION && kind != pg_sys::RELKIND_MATVIEW {
         return Vec::new();
@@ -66,9 +67,9 @@ pub(crate) fn indexes_of(table: Oid, methods: &[&CStr]) -> Vec<String> {
         .collect()
 }
 
-/// The indexes of a table.
+/// The oids of a table's indexes.
 fn index_list(table: Oid) -> Vec<Oid> {
-    // SAFETY: opens the table, or raises an ERROR; the list has `length` oids, or is null where empty.
+    // SAFETY: opens the table, or raises an ERROR; the list has `length` oids, or is null if empty.
     unsafe {
         let relation = pg_sys::table_open(table, LOCK);
         let list = pg_sys::RelationGetIndexList(relation);
@@ -91,9 +92,9 @@ pub(crate) struct OpenIndex {
 }
 
 impl OpenIndex {
-    /// Tables are locked before their indexes.
+    /// Opens both: the table first, because tables are locked before their indexes.
     pub(crate) fn open(index: Oid, table: Oid) -> Self {
-        // SAFETY: what is not there, or no longer, is an ERROR.
+        // SAFETY: a missing or dropped relation is an ERROR.
         unsafe {
             let table = Relation::new(pg_sys::table_open(table, LOCK));
             let index = Relation::new(pg_sys::index_open(index, LOCK));
@@ -101,7 +102,7 @@ impl OpenIndex {
         }
     }
 
-    /// Whether the index was made by an access method.
+    /// True if the index is of this access method.
     pub(crate) fn is_of(&self, access_method: &CStr) -> bool {
         // SAFETY: the index is open.
         unsafe {
@@ -110,30 +111,30 @@ impl OpenIndex {
         }
     }
 
-    /// Whether its pages are in another session's memory.
+    /// True for an index of another session's temporary table: its pages are in the other session's memory.
     pub(crate) fn is_others_temporary(&self) -> bool {
         // SAFETY: the index is open.
         let namespace = unsafe { (*(*self.index.raw()).rd_rel).relnamespace };
-        // SAFETY: looks into the catalogs.
+        // SAFETY: reads the catalogs.
         self.index.is_local() && unsafe { !pg_sys::isTempOrTempToastNamespace(namespace) }
     }
 
-    /// Whether it has no pages, being unlogged, until recovery ends.
+    /// True for an unlogged index during recovery: it has no pages until recovery ends.
     pub(crate) fn is_absent_in_recovery(&self) -> bool {
         // SAFETY: the index is open.
         let persistence = unsafe { (*(*self.index.raw()).rd_rel).relpersistence };
         persistence.cast_unsigned() == pg_sys::RELPERSISTENCE_UNLOGGED
-            // SAFETY: asks for the state of the server.
+            // SAFETY: reads the state of the server.
             && unsafe { pg_sys::RecoveryInProgress() }
     }
 
-    /// Whether it should hold all rows: a concurrent build has not failed or is not at work.
+    /// True if the index should hold all rows. False during a concurrent build, and after a failed one.
     pub(crate) fn is_valid(&self) -> bool {
         // SAFETY: the index is open.
         unsafe { (*(*self.index.raw()).rd_index).indisvalid }
     }
 
-    /// Whether older snapshots may see rows that it does not hold.
+    /// True if older snapshots may see rows missing from the index.
     pub(crate) fn is_for_newer_snapshots(&self) -> bool {
         // SAFETY: the index is open.
         unsafe { (*(*self.index.raw()).rd_index).indcheckxmin }

@@ -1,4 +1,4 @@
-//! A text on its way out, as output functions give it.
+//! A text under construction, the result of an output function.
 #![expect(unsafe_code, reason = "writes a null-terminated string")]
 
 use std::ffi::c_char;
@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 
 use super::number;
 
-/// A text without zero bytes, written where Postgres takes it: in the memory context of the call.
+/// A text without zero bytes, written straight into the memory context of the call.
 pub(crate) struct Output {
     start: NonNull<u8>,
     len: usize,
@@ -18,12 +18,12 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// The longest text of a float4, with room to spare.
+    /// Bytes reserved for the text of a float4; the longest text is shorter.
     pub(crate) const FLOAT: usize = 16;
 
-    /// An empty text that may become so many bytes long.
+    /// An empty text with room for this many bytes.
     pub(crate) fn with_room(room: usize) -> Self {
-        // SAFETY: palloc gives that many bytes or raises an ERROR. One is for the zero at the end.
+        // SAFETY: palloc returns the bytes or raises an ERROR. The last byte is for the terminating zero.
         let start = unsafe { pg_sys::palloc(room + 1).cast::<u8>() };
         Self {
             start: NonNull::new(start).expect("palloc gives memory or raises an ERROR"),
@@ -35,7 +35,7 @@ impl Output {
     #[inline]
     pub(crate) fn push(&mut self, text: &[u8]) {
         self.check(text.len());
-        // SAFETY: there is room.
+        // SAFETY: `check` has found the room sufficient.
         unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), self.end(), text.len()) };
         self.len += text.len();
     }
@@ -48,7 +48,7 @@ impl Output {
         self.len += unsafe { number::write_float(value, self.end().cast::<c_char>()) };
     }
 
-    /// The same of many, with commas between them.
+    /// Appends these texts of many float4, with commas between them.
     #[inline]
     pub(crate) fn push_floats(&mut self, values: impl ExactSizeIterator<Item = f32>) {
         let count = values.len();
@@ -56,7 +56,7 @@ impl Output {
         let first = self.end();
         let mut end = first;
         for value in values.take(count) {
-            // SAFETY: there is room for the longest text of so many, and a comma for each, which the last gives back.
+            // SAFETY: there is room for the longest text of each and a comma; the last comma is cut off below.
             unsafe {
                 end = end.add(number::write_float(value, end.cast::<c_char>()));
                 end.write(b',');
@@ -86,7 +86,7 @@ impl Output {
 // SAFETY: the datum is a cstring.
 unsafe impl BoxRet for Output {
     unsafe fn box_into<'fcx>(mut self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
-        // SAFETY: there is one byte more than `room`; the text lives in the memory context of the call.
+        // SAFETY: the memory is one byte longer than `room`; the text lives in the memory context of the call.
         unsafe {
             self.end().write(0);
             fcinfo.return_raw_datum(pg_sys::Datum::from(self.start.as_ptr()))

@@ -1,4 +1,4 @@
-//! Who may do what, and in whose name it is done.
+//! Checks privileges and switches roles.
 #![expect(unsafe_code, reason = "asks for and switches roles")]
 
 use std::ffi::c_int;
@@ -7,9 +7,9 @@ use pgrx::pg_sys::{self, Oid};
 
 use super::{Relation, compat};
 
-/// Whether the current user owns one of the relations, or is a superuser or a member of `pg_stat_scan_tables`.
+/// True if the current user owns one of the relations, or is a superuser or a member of `pg_stat_scan_tables`.
 pub(crate) fn may_inspect(relations: impl IntoIterator<Item = Oid>) -> bool {
-    // SAFETY: looks into the catalogs.
+    // SAFETY: reads the catalogs.
     let (user, may_scan) = unsafe {
         let user = pg_sys::GetUserId();
         let role = Oid::from(pg_sys::ROLE_PG_STAT_SCAN_TABLES);
@@ -21,8 +21,8 @@ pub(crate) fn may_inspect(relations: impl IntoIterator<Item = Oid>) -> bool {
             .any(|relation| compat::owns_relation(user, relation))
 }
 
-/// The time in which a table's owner is the current user, for expressions of an index: whoever defined them gets no other's
-/// privileges by them. An ERROR ends it with the (sub)transaction.
+/// Makes a table's owner the current user, to evaluate expressions of an index: their author must not gain the privileges of
+/// another user. An ERROR ends the switch with the (sub)transaction.
 pub(crate) struct AsOwner {
     user: Oid,
     context: c_int,
@@ -32,7 +32,7 @@ pub(crate) struct AsOwner {
 impl AsOwner {
     pub(crate) fn of(table: Relation) -> Self {
         let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        // SAFETY: the relation is open; what was before is put back by `end`, or by the abort of the transaction.
+        // SAFETY: the relation is open; `end` or the abort of the transaction restores user, context and settings.
         unsafe {
             pg_sys::GetUserIdAndSecContext(&raw mut user, &raw mut context);
             let restricted = context | pg_sys::SECURITY_RESTRICTED_OPERATION.cast_signed();
@@ -48,7 +48,7 @@ impl AsOwner {
     }
 
     pub(crate) fn end(self) {
-        // SAFETY: what `of` found and began.
+        // SAFETY: the values are those saved by `of`.
         unsafe {
             pg_sys::AtEOXact_GUC(false, self.settings);
             pg_sys::SetUserIdAndSecContext(self.user, self.context);

@@ -1,4 +1,4 @@
-//! Rows of `pg_stat_progress_create_index`.
+//! Reports progress under `pg_stat_progress_create_index`.
 #![expect(unsafe_code, reason = "writes Postgres' progress counters")]
 
 use pgrx::pg_sys;

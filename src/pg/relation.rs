@@ -1,4 +1,4 @@
-//! An open relation, and what we ask of it.
+//! An open relation and its properties.
 #![expect(unsafe_code, reason = "reads fields of Postgres' relation descriptor")]
 
 use std::ffi::CStr;
@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use super::compat::{self, FileLocator};
 use super::text;
 
-/// A relation that Postgres holds open while we are called.
+/// A relation held open by Postgres during a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Relation(pg_sys::Relation);
 
@@ -95,9 +95,9 @@ impl Relation {
         unsafe { pg_sys::get_typmodin(self.first_type()) != pg_sys::InvalidOid }
     }
 
-    /// Type and modifier of an index's first column; of a domain those of the type below it.
+    /// Type and modifier of an index's first column; for a domain, those of its base type.
     fn first_column(self) -> (pg_sys::Oid, i32) {
-        // SAFETY: an index has at least one attribute, of a type that is in the catalogs.
+        // SAFETY: an index has at least one attribute, and its type is in the catalogs.
         unsafe {
             let attribute = &*compat::attribute((*self.0).rd_att, 0);
             let mut modifier = attribute.atttypmod;
@@ -106,12 +106,12 @@ impl Relation {
         }
     }
 
-    /// Options of `WITH (...)` as `amoptions` laid them out; none when the user gave none.
+    /// The options of `WITH (...)` in the struct filled by `amoptions`; `None` if the user set no option.
     ///
     /// # Safety
     /// `T` is the struct that this relation's `amoptions` fills.
     pub(crate) unsafe fn options<T: Copy>(self) -> Option<T> {
-        // SAFETY: rd_options is null or points to what amoptions returned.
+        // SAFETY: rd_options is null or points to the struct returned by amoptions.
         unsafe { (*self.0).rd_options.cast::<T>().as_ref().copied() }
     }
 }

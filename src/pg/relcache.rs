@@ -1,18 +1,18 @@
-//! Being told that a relation has changed.
+//! A callback for changes of relations.
 #![expect(unsafe_code, reason = "registers a callback with Postgres")]
 
 use std::cell::Cell;
 
 use pgrx::pg_sys;
 
-/// Is told which relation has changed; none when all may have.
+/// Gets the oid of the changed relation; `None` if all relations may have changed.
 pub(crate) type Listener = fn(Option<u32>);
 
 thread_local! {
     static LISTENER: Cell<Option<Listener>> = const { Cell::new(None) };
 }
 
-/// Has `listener` told of every change. It must not raise errors.
+/// Registers `listener`: Postgres calls it for every change of a relation. It must not raise errors.
 pub(crate) fn on_change(listener: Listener) {
     LISTENER.set(Some(listener));
     // SAFETY: called once, from _PG_init.

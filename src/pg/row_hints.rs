@@ -1,7 +1,8 @@
-//! Which buffer held which page of a table when a scan of this backend last read it: right most of the time, verified always.
+//! A cache of buffer numbers: the buffer of each table page when a scan of this backend last read it. An entry is right most of
+//! the time, and always verified.
 //!
-//! Scans by index ask for single rows all over a table. A hint saves them the shared buffer table, and lets a row be brought
-//! near in memory before it is asked for.
+//! Index scans fetch single rows all over a table. A hint saves the look-up in the shared buffer table, and makes it possible
+//! to prefetch a row into the processor's cache.
 #![expect(unsafe_code, reason = "looks at shared buffers")]
 
 use std::cell::RefCell;
@@ -12,7 +13,7 @@ use pgrx::pg_sys;
 use super::unlocked_read::{self, Tag};
 use super::{Relation, compat};
 
-/// Places, each for many pages: the one read last is remembered.
+/// Entries of the cache. Many pages share an entry: it remembers the page read last.
 const PLACES: usize = 1 << 16;
 
 thread_local! {
@@ -34,13 +35,13 @@ impl RowHints {
         }
     }
 
-    /// The buffer that a block was in, if it still is.
+    /// The buffer of a block, if it still holds the block.
     pub(crate) fn buffer_of(self, block: u32) -> Option<pg_sys::Buffer> {
         let buffer = BUFFERS.with_borrow(|buffers| buffers.get(self.place(block)).copied());
         buffer.filter(|&buffer| self.tag.with_block(block).is_held_by(buffer))
     }
 
-    /// Local buffers are not remembered.
+    /// Remembers the buffer of a block; ignores local buffers.
     pub(crate) fn remember(self, block: u32, buffer: pg_sys::Buffer) {
         if buffer <= 0 {
             return;
@@ -58,13 +59,13 @@ impl RowHints {
         });
     }
 
-    /// Where in memory the row pointer of a row may be.
+    /// The address of a row's line pointer, if the page has a hint.
     pub(crate) fn pointer(self, row: HeapTid) -> Option<*const u8> {
         let buffer = self.buffer_of(row.block)?;
         Some(unlocked_read::page(buffer).wrapping_add(pointer_offset(row)))
     }
 
-    /// Where in memory a row may be, as its row pointer says.
+    /// The address of a row, as read from its line pointer without pin or lock: a guess, only good for prefetching.
     pub(crate) fn row(self, row: HeapTid) -> Option<*const u8> {
         let buffer = self.buffer_of(row.block)?;
         let at = pointer_offset(row);
@@ -72,7 +73,7 @@ impl RowHints {
             return None;
         }
         let pointer = unlocked_read::page(buffer).wrapping_add(at).cast::<u32>();
-        // SAFETY: within a page of shared buffers, which are always mapped, and aligned as all row pointers are.
+        // SAFETY: within a page of shared buffers, which are always mapped, and aligned as all line pointers are.
         let pointer = unsafe { pointer.read_volatile() };
         // The offset's 15 bits come first in `ItemIdData`.
         let offset = if cfg!(target_endian = "little") {
@@ -84,14 +85,14 @@ impl RowHints {
         Some(unlocked_read::page(buffer).wrapping_add(offset))
     }
 
-    /// Fibonacci hashing over file and block.
+    /// The entry of a block: Fibonacci hashing over file and block.
     fn place(self, block: u32) -> usize {
         let key = block ^ self.file.rotate_left(16);
         (key.wrapping_mul(0x9E37_79B1) >> (u32::BITS - PLACES.trailing_zeros())) as usize
     }
 }
 
-/// Of a row pointer in its page.
+/// The offset of a row's line pointer in its page.
 fn pointer_offset(row: HeapTid) -> usize {
     std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp)
         + size_of::<pg_sys::ItemIdData>() * usize::from(row.offset.saturating_sub(1))
