@@ -13,7 +13,7 @@ use super::toast::Toast;
 use super::unlocked_read;
 use super::{Relation, compat};
 
-/// Converts Postgres' row pointer to ours.
+/// Converts Postgres' item pointer to our TID.
 ///
 /// # Safety
 /// `tid` points to a valid item pointer.
@@ -26,7 +26,7 @@ pub(crate) unsafe fn heap_tid(tid: pg_sys::ItemPointer) -> HeapTid {
     }
 }
 
-/// Converts our row pointer to Postgres'.
+/// Converts our TID to Postgres' item pointer.
 pub(crate) fn item_pointer(tid: HeapTid) -> pg_sys::ItemPointerData {
     pg_sys::ItemPointerData {
         ip_blkid: pg_sys::BlockIdData {

@@ -1,4 +1,4 @@
-//! Settings of Postgres that we go by.
+//! Settings of Postgres in use here.
 #![expect(unsafe_code, reason = "reads Postgres' settings")]
 
 use std::ffi::CStr;
@@ -13,9 +13,9 @@ pub(crate) fn maintenance_work_mem() -> usize {
     unsafe { pg_sys::maintenance_work_mem.unsigned_abs() as usize * 1024 }
 }
 
-/// What a vacuum may use of memory, in bytes: `autovacuum_work_mem` for one that nobody asked for, if it is set.
+/// The memory limit of a vacuum in bytes: `autovacuum_work_mem`, if set, in an autovacuum worker; else `maintenance_work_mem`.
 pub(crate) fn vacuum_work_mem() -> usize {
-    // SAFETY: called in the main thread; the setting is there in every version, and its text is read at once.
+    // SAFETY: called in the main thread; every version has the setting, and its text is read at once.
     let own = unsafe {
         if pg_sys::MyBackendType != pg_sys::BackendType::B_AUTOVAC_WORKER {
             return maintenance_work_mem();
@@ -33,8 +33,8 @@ pub(crate) fn work_mem() -> usize {
     unsafe { pg_sys::work_mem.unsigned_abs() as usize * 1024 }
 }
 
-/// Threads that may work on an index of this table: what the table or the setting allows beside the backend itself, and
-/// no more than the machine has.
+/// The number of threads for building an index of this table: the workers allowed by the table's option, or else by the
+/// setting, plus the backend itself; at most the machine's cores.
 pub(crate) fn build_threads(table: Relation) -> usize {
     // SAFETY: the options of a table, if it has any, are of this type; the setting is never negative.
     let allowed = unsafe {

@@ -1,10 +1,9 @@
-//! Signals, which only Postgres' own thread may get.
+//! Keeps signals away from all threads but Postgres' own.
 #![expect(unsafe_code, reason = "changes the thread's signal mask")]
 
 use std::mem::MaybeUninit;
 
-/// Runs `start`, which creates threads, with all signals blocked: threads inherit the mask. The old mask comes back
-/// exactly as it was.
+/// Runs `start` with all signals blocked: the threads created by it inherit the mask. Restores the old mask afterwards.
 pub(crate) fn with_all_blocked<T>(start: impl FnOnce() -> T) -> T {
     let mut all = MaybeUninit::uninit();
     let mut old = MaybeUninit::uninit();

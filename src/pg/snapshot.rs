@@ -1,13 +1,13 @@
-//! Which rows count as there.
+//! Registered snapshots, and the lifetime of a transaction's snapshot.
 #![expect(unsafe_code, reason = "registers snapshots")]
 
 use pgrx::pg_sys;
 
-/// A registered snapshot: what it sees is kept until it is released, or the transaction ends.
+/// A registered snapshot: vacuum keeps the rows it sees until its release or the end of the transaction.
 pub(crate) struct Snapshot(pg_sys::Snapshot);
 
 impl Snapshot {
-    /// A new one; the transaction's own from REPEATABLE READ on.
+    /// Registers a new snapshot; from REPEATABLE READ on, the transaction's own.
     pub(crate) fn register() -> Self {
         // SAFETY: called within a transaction.
         unsafe { Self(pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot())) }
@@ -23,7 +23,7 @@ impl Snapshot {
     }
 }
 
-/// Whether all statements of the transaction share a snapshot, which may be older than an index.
+/// True if all statements of the transaction share a snapshot. It may be older than an index.
 pub(crate) fn is_kept_by_transaction() -> bool {
     // SAFETY: a global of this backend.
     unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ.cast_signed() }

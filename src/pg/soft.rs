@@ -1,11 +1,11 @@
-//! Input functions whose caller wants to know of bad input without an ERROR: `pg_input_is_valid`, `COPY ... ON_ERROR ignore`. There
-//! are such callers since PostgreSQL 16.
+//! Soft errors of input functions: some callers want bad input reported without an ERROR (`pg_input_is_valid`,
+//! `COPY ... ON_ERROR ignore`), since PostgreSQL 16.
 #![expect(unsafe_code, reason = "fills Postgres' ErrorSaveContext")]
 
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
-/// Runs an input function. An error that we raise ourselves is saved where the caller says, if it says so; one of Postgres'
-/// remains an ERROR.
+/// Runs an input function. Saves an error of this library in the caller's `ErrorSaveContext`, if it passed one; an ERROR of
+/// Postgres remains an ERROR.
 ///
 /// # Safety
 /// The call is that of an input function.
@@ -14,8 +14,8 @@ pub(crate) unsafe fn input(_call: FunctionCallInfo, work: impl FnOnce() -> Datum
     work()
 }
 
-/// Runs an input function. An error that we raise ourselves is saved where the caller says, if it says so; one of Postgres'
-/// remains an ERROR.
+/// Runs an input function. Saves an error of this library in the caller's `ErrorSaveContext`, if it passed one; an ERROR of
+/// Postgres remains an ERROR.
 ///
 /// # Safety
 /// The call is that of an input function.
@@ -75,7 +75,7 @@ unsafe fn save(
         text.as_ref()
             .map_or(c"".as_ptr(), |text| text.as_ptr().cast::<c_char>())
     };
-    // SAFETY: the caller's promise; texts are terminated, and Postgres copies them; names of files and functions are constants.
+    // SAFETY: the caller's promise; texts are terminated, and Postgres copies them; names of file and function are constants.
     unsafe {
         if !pg_sys::errsave_start(context, std::ptr::null()) {
             return;

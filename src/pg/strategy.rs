@@ -1,14 +1,14 @@
-//! Which buffers a statement that reads a whole relation may take.
+//! The buffers available to a statement that reads a whole relation.
 #![expect(unsafe_code, reason = "vacuum's strategy comes as a raw pointer")]
 
 use pgrx::pg_sys;
 
-/// A ring of few buffers, so that pages that are read once do not push out those that others use.
+/// A ring of few buffers, so that pages read only once do not evict pages in use by others.
 #[derive(Clone, Copy)]
 pub(crate) struct Strategy(pg_sys::BufferAccessStrategy);
 
 impl Strategy {
-    /// Any buffer, as for everybody.
+    /// No ring: any shared buffer.
     pub(crate) const NONE: Self = Self(std::ptr::null_mut());
 
     /// # Safety

@@ -1,4 +1,4 @@
-//! Trying what may end in an ERROR, and going on.
+//! Runs work that may raise an ERROR, and continues after it.
 #![expect(unsafe_code, reason = "begins and ends subtransactions")]
 
 use std::panic::AssertUnwindSafe;
@@ -8,13 +8,13 @@ use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
 
 use super::boundary;
 
-/// Runs `work` in a subtransaction of its own. Gives the message if it ended in an ERROR with one of these codes; other
-/// ERRORs, such as a cancelled statement, go on their way.
+/// Runs `work` in a subtransaction. Returns the message of an ERROR with one of the expected codes; raises other ERRORs
+/// again, for example a cancelled statement.
 pub(crate) fn attempt<R>(
     expected: &[PgSqlErrorCode],
     work: impl FnOnce() -> R,
 ) -> Result<R, String> {
-    // SAFETY: the subtransaction ends below, whatever `work` does; context and owner are what they were before it.
+    // SAFETY: the subtransaction ends below, whatever `work` does; context and owner are saved before it begins.
     let (context, owner) = unsafe {
         let before = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());

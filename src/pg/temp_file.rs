@@ -1,4 +1,4 @@
-//! Temporary files: counted against `temp_file_limit`, gone with the transaction however it ends.
+//! Temporary files: counted against `temp_file_limit`, removed at the end of the transaction, aborted or not.
 #![expect(unsafe_code, reason = "calls Postgres' buffered files")]
 
 use pgrx::{PgMemoryContexts, pg_sys};
@@ -6,21 +6,21 @@ use pgrx::{PgMemoryContexts, pg_sys};
 use super::interrupt;
 use crate::error;
 
-/// Postgres cuts a temporary file into files of this size (`MAX_PHYSICAL_FILESIZE`, buffile.c).
+/// Postgres splits a temporary file into physical files of this size (`MAX_PHYSICAL_FILESIZE`, buffile.c).
 const SEGMENT: u64 = 1 << 30;
 
-/// Where the memory of temporary files comes from: what is current while rows are shown is freed after each row.
+/// The memory context of temporary files. The context current during a table scan would be reset after each row.
 #[derive(Clone, Copy)]
 pub(crate) struct TempFiles(pg_sys::MemoryContext);
 
 impl TempFiles {
-    /// For files that are closed before the memory context that is current now goes.
+    /// Uses the current memory context. It must outlive the files.
     pub(crate) fn here() -> Self {
         // SAFETY: called in the main thread of a backend.
         Self(unsafe { pg_sys::CurrentMemoryContext })
     }
 
-    /// A new file. Postgres removes it when it is closed, or when the transaction ends.
+    /// Creates a file. Postgres removes it when it is closed, or when the transaction ends.
     pub(crate) fn create(self) -> TempFile {
         let create = |_: &mut PgMemoryContexts| {
             // SAFETY: the memory context lives as long as the file.
@@ -40,12 +40,12 @@ impl TempFiles {
 pub(crate) struct TempFile {
     file: *mut pg_sys::BufFile,
     len: u64,
-    /// Where Postgres would read or write next.
+    /// The offset of Postgres' next read or write.
     position: u64,
 }
 
 impl TempFile {
-    /// Bytes written.
+    /// The length in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -55,7 +55,7 @@ impl TempFile {
         self.write_at(self.len, bytes);
     }
 
-    /// Writes over what was there, or at the end.
+    /// Overwrites bytes from `offset` on, or appends if it is the end.
     pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) {
         self.seek(offset);
         // SAFETY: the file is open, and the bytes are only read. An error of the disk is an ERROR.
@@ -64,10 +64,10 @@ impl TempFile {
         self.len = self.len.max(self.position);
     }
 
-    /// Reads what was written.
+    /// Fills `bytes` from `offset` on; an ERROR if the file is too short.
     pub(crate) fn read_at(&mut self, offset: u64, bytes: &mut [u8]) {
         self.seek(offset);
-        // SAFETY: the file is open, and so many bytes may be written to.
+        // SAFETY: the file is open, and `bytes` has this many bytes to write to.
         let read =
             unsafe { pg_sys::BufFileRead(self.file, bytes.as_mut_ptr().cast(), bytes.len()) };
         if read != bytes.len() {
@@ -76,7 +76,7 @@ impl TempFile {
         self.position += read as u64;
     }
 
-    /// Files are read and written in loops that can run long.
+    /// Moves to an offset. Checks for interrupts, since loops over files can run long.
     fn seek(&mut self, offset: u64) {
         interrupt::check();
         if offset == self.position {
@@ -85,7 +85,7 @@ impl TempFile {
         let (segment, within) = (offset / SEGMENT, offset % SEGMENT);
         let segment = i32::try_from(segment).expect("a file of less than 2^61 bytes");
         let within = i64::try_from(within).expect("less than a segment");
-        // SAFETY: the file is open. Seeking writes what is buffered, and an error of the disk is an ERROR.
+        // SAFETY: the file is open. Seeking writes the buffer, and an error of the disk is an ERROR.
         let failed =
             unsafe { pg_sys::BufFileSeek(self.file, segment, within, libc::SEEK_SET) != 0 };
         if failed {

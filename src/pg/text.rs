@@ -1,7 +1,7 @@
-//! Text in the encoding of the database, which need not be UTF-8, nor be text in it.
+//! Text in the encoding of the database: it need not be UTF-8, and its bytes need not be valid in it.
 //!
-//! Our own words are ASCII. Names and literals that we put between them go out as they came in: in a Rust string each of their
-//! bytes beyond ASCII stands as a character of its own, from a plane for private use.
+//! Messages of this library are ASCII. Names and literals inserted in them keep their bytes: in a Rust string, a character
+//! from a private-use plane represents each byte beyond ASCII.
 #![expect(
     unsafe_code,
     reason = "asks the server for its encoding, and makes datums"
@@ -13,18 +13,18 @@ use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::{Datum, IntoDatum};
 use pgrx::pg_sys;
 
-/// Stands for byte 0; bytes beyond ASCII follow at their distance from it.
+/// The character for byte 0, never used itself: byte `b` beyond ASCII is `FIRST + b`.
 const FIRST: u32 = 0xf_0000;
 
-/// Bytes of a literal that a message shows.
+/// Maximum bytes of a literal shown in a message.
 const SHOWN: usize = 1000;
 
-/// The server's text as a string of ours.
+/// Decodes a text of the server.
 pub(crate) fn to_string(text: &CStr) -> String {
     decode(text.to_bytes())
 }
 
-/// The start of a literal that may be long, cut between two characters.
+/// The first [`SHOWN`] bytes of a literal, cut between two characters.
 pub(crate) fn excerpt(literal: &CStr) -> String {
     let bytes = literal.to_bytes();
     if bytes.len() <= SHOWN {
@@ -46,7 +46,8 @@ fn decode(bytes: &[u8]) -> String {
     decoded.collect()
 }
 
-/// A string of ours as the server's text. Other characters than those that stand for bytes occur in what the system says.
+/// Encodes a string for the server. Messages of the operating system may hold other characters beyond ASCII; if the database is
+/// not in UTF-8, each becomes a question mark.
 pub(crate) fn to_bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for character in text.chars() {
@@ -62,13 +63,13 @@ pub(crate) fn to_bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Whether the database is in UTF-8.
+/// True if the database's encoding is UTF-8.
 fn is_utf8() -> bool {
-    // SAFETY: returns a number.
+    // SAFETY: only returns a number.
     unsafe { pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_UTF8.cast_signed() }
 }
 
-/// A value of SQL's `text`.
+/// A value of SQL type `text`.
 pub(crate) struct Text(pub(crate) String);
 
 impl IntoDatum for Text {

@@ -1,8 +1,8 @@
-//! Values that a table keeps out of line (TOAST), fetched one after the other.
+//! Fetches values stored out of line (TOAST), one after the other.
 //!
-//! Postgres opens the TOAST table, its indexes and a scan anew for each value, which takes most of the time of fetching one
-//! of a few chunks. A scan that measures many rows keeps them open. It also keeps the values that it fetched last, since the
-//! query is about to ask for the distances of the rows that it is handed.
+//! Postgres opens the TOAST table, its indexes and a scan anew for each value: most of the time of fetching a value of a few
+//! chunks. An index scan computes the distances of many rows, so it keeps them open. It also caches the values fetched last,
+//! because the query is about to compute the distances of the returned rows again.
 #![expect(
     unsafe_code,
     reason = "scans TOAST tables and follows varlena pointers"
@@ -18,17 +18,17 @@ use super::compat;
 /// Bytes of the varlena header of a plain value.
 const HEADER: usize = size_of::<u32>();
 
-/// Where a value lies that was not compressed.
+/// The location of an uncompressed value in a TOAST table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     table: pg_sys::Oid,
     value: pg_sys::Oid,
-    /// Bytes without a header.
+    /// Length in bytes, without a header.
     len: usize,
 }
 
 impl Place {
-    /// Where a varlena lies if it is out of line and was not compressed.
+    /// The location of a varlena, if it is stored out of line and uncompressed.
     ///
     /// # Safety
     /// `given` points to a varlena.
@@ -57,19 +57,19 @@ impl Place {
     }
 }
 
-/// Values kept at most, and their bytes in all.
+/// Maximum number of cached values, and of their bytes together.
 const MOST_VALUES: usize = 32;
 const MOST_BYTES: usize = 256 << 10;
 
-/// The values fetched last, by all scans that are going on.
+/// A cache of the values fetched last, shared by all running scans.
 #[derive(Default)]
 struct Recent {
     values: Vec<Value>,
-    /// The one to be given up next.
+    /// The position of the value to be evicted next.
     oldest: usize,
 }
 
-/// A value fetched, as a plain varlena. Of eight bytes each, so that it is aligned.
+/// A fetched value, as a plain varlena. Words of eight bytes make it aligned.
 struct Value {
     place: Place,
     words: Vec<u64>,
@@ -80,7 +80,7 @@ thread_local! {
 }
 
 impl Recent {
-    /// A value's memory, to be filled with so many bytes.
+    /// Returns memory for a value of `place.len` bytes; evicts the oldest value if the cache is full.
     fn room(&mut self, place: Place) -> &mut Value {
         let words = (HEADER + place.len).div_ceil(size_of::<u64>());
         let most = (MOST_BYTES / (words * size_of::<u64>())).clamp(1, MOST_VALUES);
@@ -105,7 +105,7 @@ impl Recent {
     }
 }
 
-/// A copy, in the current memory context, of a value that a scan has fetched not long ago.
+/// A copy of a cached value, in the current memory context; `None` if the cache does not hold it.
 ///
 /// # Safety
 /// `given` points to a varlena.
@@ -115,7 +115,7 @@ pub(super) unsafe fn recent(given: *const pg_sys::varlena) -> Option<*mut pg_sys
     RECENT.with_borrow(|recent| {
         let value = recent.of(place)?;
         let bytes = HEADER + place.len;
-        // SAFETY: palloc gives as many bytes as are copied, or raises an ERROR, which the borrow survives: it is shared.
+        // SAFETY: palloc returns as many bytes as are copied, or raises an ERROR. The borrow survives it, but is shared.
         unsafe {
             let copy = pg_sys::palloc(bytes).cast::<u8>();
             copy.copy_from_nonoverlapping(value.words.as_ptr().cast(), bytes);
@@ -126,21 +126,21 @@ pub(super) unsafe fn recent(given: *const pg_sys::varlena) -> Option<*mut pg_sys
 
 /// Fetches values from one TOAST table.
 ///
-/// What it fetched may be asked for by `recent` as long as it is there: its snapshot sees the rows that the values belong to,
-/// so that no vacuum takes them away and no other value gets their number. Postgres' part belongs to the memory context it was
-/// made in and to the transaction; `close` gives it back early.
+/// `recent` may return its values until it is dropped: its snapshot sees their rows, so no vacuum removes the values and no
+/// other value gets their oid. Its Postgres objects belong to the memory context current at its creation and to the
+/// transaction; `close` releases them early.
 pub(super) struct ToastFetcher {
     table: pg_sys::Relation,
     index: pg_sys::Relation,
     scan: pg_sys::IndexScanDesc,
-    /// Asks for one value's chunks.
+    /// Selects one value's chunks.
     key: pg_sys::ScanKeyData,
     slot: *mut pg_sys::TupleTableSlot,
 }
 
 impl Drop for ToastFetcher {
     fn drop(&mut self) {
-        // Calls nothing of Postgres: the transaction may be aborting. One that is being told of errors keeps it borrowed.
+        // Calls nothing of Postgres: the transaction may be aborting. A cache left borrowed by an ERROR stays as it is.
         RECENT.with(|recent| {
             if let Ok(mut recent) = recent.try_borrow_mut() {
                 *recent = Recent::default();
@@ -150,7 +150,7 @@ impl Drop for ToastFetcher {
 }
 
 const LOCK: i32 = pg_sys::AccessShareLock.cast_signed();
-/// Columns of a TOAST table: the value's number, the chunk's, and the chunk.
+/// Columns of a TOAST table: the value's oid, the chunk's number, and the chunk.
 const VALUE: i16 = 1;
 const COLUMNS: i32 = 3;
 const EQUAL: u16 = pg_sys::BTEqualStrategyNumber as u16;
@@ -160,9 +160,9 @@ impl ToastFetcher {
     /// Opens a TOAST table, in the current memory context.
     ///
     /// # Safety
-    /// The snapshot is the one that rows are seen by, and stays registered while the fetcher is used.
+    /// `rows` is the snapshot of the table's scan, and stays registered while the fetcher is used.
     unsafe fn open(table: pg_sys::Oid, rows: pg_sys::Snapshot) -> Option<Self> {
-        // SAFETY: a table that is not there is an ERROR; what is opened here is closed by `close` or by the transaction's end.
+        // SAFETY: a missing table is an ERROR; `close` or the end of the transaction closes everything opened here.
         unsafe {
             let table = pg_sys::table_open(table, LOCK);
             let Some(index) = valid_index(table) else {
@@ -188,17 +188,17 @@ impl ToastFetcher {
         }
     }
 
-    /// Reads a value into the memory kept for it; false if it is not what its place says. No page stays pinned.
+    /// Reads a value into its memory; false if the chunks do not match its location. No page stays pinned.
     ///
     /// # Safety
-    /// The fetcher is not closed, and the value belongs to a row that the snapshot sees.
+    /// The fetcher is not closed, and the value belongs to a row visible to the snapshot.
     unsafe fn fetch(&mut self, value: &mut Value) -> bool {
         let place = value.place;
         let start = value.words.as_mut_ptr();
         self.key.sk_argument = pg_sys::Datum::from(place.value);
         let (scan, slot, key) = (self.scan, self.slot, &raw mut self.key);
-        // SAFETY: scan, slot and key are live; the words have room for the header and `len` bytes. The boundary owns nothing
-        // that needs dropping.
+        // SAFETY: scan, slot and key are live; the words have room for the header and `len` bytes. The closure inside the
+        // boundary owns nothing to be dropped.
         unsafe {
             let clear = (*(*slot).tts_ops).clear.expect("every kind of slot has it");
             let len = i32::try_from(HEADER + place.len).expect("read from an i32");
@@ -208,7 +208,7 @@ impl ToastFetcher {
                 raw::index_rescan(scan, key, 1, std::ptr::null_mut(), 0);
                 let (mut chunk, mut filled) = (0, 0);
                 let mut whole = true;
-                // To the end, where the scan lets go of its pages.
+                // Reads to the end, because the scan releases its pages there.
                 while raw::index_getnext_slot(scan, FORWARD, slot) {
                     raw::slot_getsomeattrs_int(slot, COLUMNS);
                     let room = contents.add(filled);
@@ -224,7 +224,7 @@ impl ToastFetcher {
         }
     }
 
-    /// Gives everything back.
+    /// Closes scan, index and table.
     fn close(self) {
         // SAFETY: opened by `open` with this lock; nothing is used afterwards.
         unsafe {
@@ -236,10 +236,10 @@ impl ToastFetcher {
     }
 }
 
-/// Copies a chunk, if it is the one expected and fits; gives its length.
+/// Copies a chunk and returns its length; `None` if it is not the expected one or does not fit.
 ///
 /// # Safety
-/// The columns are those of a row of a TOAST table, and there is that much room.
+/// `columns` are of a row of a TOAST table, and `into` has `room` bytes.
 unsafe fn copy_chunk(
     columns: *const pg_sys::Datum,
     chunk: usize,
@@ -264,12 +264,12 @@ unsafe fn copy_chunk(
     }
 }
 
-/// The index of a TOAST table, opened.
+/// Opens the valid index of a TOAST table.
 ///
 /// # Safety
 /// The table is open.
 unsafe fn valid_index(table: pg_sys::Relation) -> Option<pg_sys::Relation> {
-    // SAFETY: the caller's promise; the list is a copy for us.
+    // SAFETY: the caller's promise; the list is a copy of our own.
     unsafe {
         let list = pg_sys::RelationGetIndexList(table);
         if list.is_null() {
@@ -293,22 +293,23 @@ unsafe fn valid_index(table: pg_sys::Relation) -> Option<pg_sys::Relation> {
     }
 }
 
-/// What a scan needs to fetch values of its table: the TOAST table is opened when the first one is met.
+/// A scan's state for fetching values of its table. The first value out of line opens the TOAST table.
 #[derive(Default)]
 pub(super) enum Toast {
     #[default]
     Closed,
     Open(pg_sys::Oid, ToastFetcher),
-    /// There is something about it that Postgres should see to.
+    /// The TOAST table has no valid index: Postgres fetches the values.
     Odd,
 }
 
 impl Toast {
-    /// A value as a plain varlena if that can be had here: itself, or what it stands for. It stays until the next one.
+    /// Fetches a value stored out of line and uncompressed, and returns it as a plain varlena, valid until the next call.
+    /// Returns other values, and those of another TOAST table, unchanged.
     ///
     /// # Safety
-    /// `value` is a varlena of a row that the snapshot sees; the snapshot stays registered, and the memory context lives, as long
-    /// as this is used.
+    /// `value` is a varlena of a row visible to the snapshot; the snapshot stays registered, and the memory context lives, as
+    /// long as `self` is used.
     pub(super) unsafe fn plain(
         &mut self,
         value: pg_sys::Datum,
@@ -342,12 +343,12 @@ impl Toast {
     }
 }
 
-/// Fetches a value into the memory of values kept.
+/// Fetches a value into the cache.
 ///
 /// # Safety
 /// As for `ToastFetcher::fetch`.
 unsafe fn fetched(fetcher: &mut ToastFetcher, place: Place) -> Option<pg_sys::Datum> {
-    // Not borrowed while Postgres reads: an ERROR would leave it so.
+    // Takes the cache out while Postgres reads: an ERROR would leave it borrowed.
     let mut taken = RECENT.take();
     let value = taken.room(place);
     // SAFETY: the caller's promise.
@@ -360,7 +361,7 @@ unsafe fn fetched(fetcher: &mut ToastFetcher, place: Place) -> Option<pg_sys::Da
     Some(pg_sys::Datum::from(start))
 }
 
-/// Calls without an error boundary of their own: the caller has one around all chunks of a value.
+/// Calls without an error boundary of their own: the caller wraps all chunks of a value in one.
 mod raw {
     use super::pg_sys;
 

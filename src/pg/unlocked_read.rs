@@ -1,30 +1,30 @@
-//! Looking at pages in shared buffers without pin or lock.
+//! Reads pages in shared buffers without pin or lock.
 //!
-//! A buffer's descriptor names the page that the buffer holds. Bytes are copied between two looks at the descriptor, and the
-//! copy counts if both find the page named and valid, and the header not locked. Why these bytes are the page's:
+//! A buffer's descriptor holds the tag of the buffer's page. A read checks the descriptor, copies bytes and checks again. The
+//! copy counts if both checks find the page's tag, `BM_VALID` set and the header unlocked. The bytes are the page's because:
 //!
-//! - **A look reads the name first, then the state.** Whoever gives a buffer another name does so under the header lock and
-//!   takes away `BM_VALID` before he lets go of it, with a write barrier in between. So a look that meets a name half written
-//!   finds the header locked, or the buffer no longer valid. (Before 16 the name changes while the old state still says valid.)
-//! - **Bytes of another page come after another name.** They are written once the descriptor has lost the old name and
-//!   validity, by a later owner of the header lock, hence behind full barriers. The acquire fence between copy and second
-//!   look makes sure that who has seen one of those bytes also sees the name that came before.
-//! - **The page's own bytes come before `BM_VALID`**, which is set under the header lock when they are all there; the first
-//!   look loads the state with acquire, ahead of the copy.
-//! - **No sequence number tells whether a buffer has had another page in between** and got the first one back. To be deceived,
-//!   a reader must be stopped twice within one copy (some 50 ns): first until the buffer has been evicted and is being
-//!   filled with another page, then, after reading a few of those bytes, until it has been evicted again, filled with the
-//!   first page and used a second time (see `USED_OFTEN`). Nothing excludes that.
-//! - **The page's owner may be writing to it**, under a content lock that no look asks about: a copy may mix old and new.
+//! - **A check reads the tag first, then the state.** A backend changes a buffer's tag under the header lock, and clears
+//!   `BM_VALID` before it releases the lock, with a write barrier in between. So a check of a half-written tag finds the header
+//!   locked, or the buffer no longer valid. (Before 16 the tag changes while the old state still says valid.)
+//! - **Bytes of another page come after another tag.** They are written once the descriptor has lost the old tag and validity,
+//!   by a later owner of the header lock, hence behind full barriers. The acquire fence between the copy and the second check
+//!   ensures: a reader that has seen one of these bytes also sees the tag written before them.
+//! - **The page's own bytes come before `BM_VALID`**, set under the header lock when all of them are read; the first check
+//!   loads the state with acquire, ahead of the copy.
+//! - **No sequence number shows that a buffer held another page in between** and then the first one again. To be deceived, a
+//!   reader must be stopped twice within one copy (some 50 ns): first until the buffer has been evicted and is being filled
+//!   with another page, then, after reading a few bytes of it, until it has been evicted again, filled with the first page and
+//!   used a second time (see `USED_OFTEN`). Nothing excludes this.
+//! - **A backend may be writing to the page**, under a content lock that checks ignore: a copy may mix old and new bytes.
 //!
-//! So a copy is a good guess, and a caller must bear a wrong one: no error, no undefined behaviour, nothing written on the
-//! strength of it. `storage/page_graph.rs` says how searches do.
+//! So a copy is a good guess, and callers must tolerate a wrong one: it may cause no error and no undefined behaviour, and
+//! nothing may be written because of it. `storage/page_graph.rs` explains how searches do so.
 //!
-//! Shared buffers and their descriptors are mapped at fixed addresses as long as a server runs, so a look at any of them
-//! is harmless, however old the hint that led there. The name holds tablespace, database and file: a relation that was
-//! truncated, rebuilt or dropped has no buffers of its old name (they lose it before the file goes). Local buffers, those of
-//! temporary tables, have numbers below 0 and are never looked at. Others' memory is read by atomic and volatile loads only:
-//! no reference to it is ever made.
+//! Shared buffers and their descriptors are mapped at fixed addresses as long as a server runs, so reading any of them is
+//! harmless, however old the hint. The tag holds tablespace, database and file: a truncated, rebuilt or dropped relation has no
+//! buffers with its old tag (they lose it before the file is removed). Local buffers, used for temporary tables, have numbers
+//! below 0 and are never read. Memory written by other processes is read by atomic and volatile loads only: no reference to it
+//! is ever made.
 #![expect(unsafe_code, reason = "reads shared memory that others write to")]
 
 use std::mem::offset_of;
@@ -35,18 +35,18 @@ use pgrx::pg_sys;
 
 use super::Relation;
 
-/// A page's name, as a buffer's descriptor has it: tablespace, database, file and fork, as words that compare fast, and block.
+/// A page's tag, as in a buffer's descriptor: tablespace, database, file and fork, as words that compare fast, and block.
 #[derive(Clone, Copy)]
 pub(crate) struct Tag {
     file: [u64; 2],
     block: u32,
 }
 
-/// Postgres counts up to five how often a buffer was used lately. One that was used less than this is soon evicted: somebody
-/// should use it in the way that counts.
+/// The minimum usage count for an unlocked read. Postgres counts the recent uses of a buffer, up to five, and soon evicts one
+/// with fewer than this; such a page should be read through a pin, because only a pin increases the count.
 const USED_OFTEN: u32 = 2;
 
-// What is relied on without being named below.
+// Facts of Postgres' headers assumed by the code below.
 const _: () = assert!(size_of::<pg_sys::BufferDescPadded>() == 64);
 const _: () = assert!(size_of::<pg_sys::BufferDesc>() <= 64);
 const _: () = assert!(offset_of!(pg_sys::BufferDesc, tag) == 0);
@@ -54,26 +54,26 @@ const _: () = assert!(offset_of!(pg_sys::BufferTag, blockNum) == 16);
 const _: () = assert!(pg_sys::BM_LOCKED & pg_sys::BM_VALID == 0);
 const _: () = assert!(pg_sys::BUF_USAGECOUNT_MASK == 0xF << pg_sys::BUF_USAGECOUNT_SHIFT);
 
-/// Whether this server lays out descriptors as the headers that we were compiled with say. Debugging options of a server
-/// make its locks larger, and with them descriptors. A descriptor holds its own number, from the start and for good.
+/// True if this server's descriptors have the layout of the headers used by our build. Debugging options of a server make its
+/// locks larger, and its descriptors with them. A descriptor holds its own number, which never changes.
 pub(crate) fn is_possible() -> bool {
     static POSSIBLE: OnceLock<bool> = OnceLock::new();
     *POSSIBLE.get_or_init(|| {
         // SAFETY: set when the server starts, never changed.
         let buffers = unsafe { pg_sys::NBuffers };
-        // The last one last: with descriptors of another size it may lie beyond what is mapped.
+        // The last buffer comes last: with descriptors of another size it may lie beyond the mapped memory.
         [1, 2, buffers].into_iter().all(|buffer| {
-            // SAFETY: there are at least 16 buffers, and the first two have shown their descriptors to be of this size.
+            // SAFETY: a server has at least 16 buffers, and the first two show that descriptors are of this size.
             unsafe { (&raw const (*descriptor(buffer)).buf_id).read_volatile() == buffer - 1 }
         })
     })
 }
 
 impl Tag {
-    /// A block of the relation's main fork.
+    /// The tag of a block of the relation's main fork.
     pub(crate) fn new(relation: Relation, block: u32) -> Self {
         let tag = super::compat::buffer_tag(&relation.locator(), block);
-        // SAFETY: a tag is five words without padding, of which the block is the last.
+        // SAFETY: a tag is five words without padding; the block is the last.
         let words = unsafe { std::mem::transmute::<pg_sys::BufferTag, [u32; 5]>(tag) };
         let pair = |at: usize| {
             let [a, b, c, d] = words[at].to_ne_bytes();
@@ -89,13 +89,13 @@ impl Tag {
         Self { block, ..self }
     }
 
-    /// Where a page's descriptor is, to be prefetched.
+    /// The address of a buffer's descriptor, to be prefetched.
     #[inline]
     pub(crate) fn descriptor(buffer: pg_sys::Buffer) -> *const u8 {
         descriptor(buffer).cast()
     }
 
-    /// Copies bytes of this page from a buffer that may hold it; false if the buffer does not, or is about to be evicted.
+    /// Copies bytes of this page from a buffer that may hold it; false if the buffer holds another page or may be evicted soon.
     ///
     /// # Safety
     /// `buffer` is a number of a shared buffer.
@@ -105,8 +105,8 @@ impl Tag {
             return false;
         }
         let descriptor = descriptor(buffer);
-        // SAFETY: descriptors and pages of shared buffers are always mapped; what others may write to meanwhile is read by
-        // atomic and volatile loads only. The bytes lie in the page.
+        // SAFETY: descriptors and pages of shared buffers are always mapped; memory written concurrently is read by atomic and
+        // volatile loads only. The bytes lie in the page.
         unsafe {
             if !self.is_in(descriptor) {
                 return false;
@@ -117,16 +117,16 @@ impl Tag {
         }
     }
 
-    /// Whether a buffer holds this page; 0 is none.
+    /// True if a buffer holds this page; false for 0, which is no buffer.
     pub(crate) fn is_held_by(self, buffer: pg_sys::Buffer) -> bool {
         // SAFETY: descriptors of shared buffers are always mapped.
         buffer > 0 && unsafe { self.state_in(descriptor(buffer)).is_some() }
     }
 
-    /// Whether a buffer holds this page and was used often.
+    /// True if a buffer holds this page and was used often.
     ///
     /// # Safety
-    /// It points to the descriptor of a shared buffer.
+    /// `descriptor` points to the descriptor of a shared buffer.
     #[inline]
     unsafe fn is_in(self, descriptor: *const pg_sys::BufferDesc) -> bool {
         // SAFETY: the caller's promise.
@@ -154,7 +154,7 @@ impl Tag {
     }
 }
 
-/// Whether a shared buffer was used often, whatever it holds.
+/// True if a shared buffer was used often, whichever page it holds.
 pub(crate) fn is_used_often(buffer: pg_sys::Buffer) -> bool {
     // SAFETY: descriptors are always mapped.
     let state = unsafe {
@@ -176,7 +176,7 @@ fn descriptor(buffer: pg_sys::Buffer) -> *const pg_sys::BufferDesc {
     unsafe { pg_sys::BufferDescriptors.wrapping_add(number).cast() }
 }
 
-/// Where a shared buffer has its page.
+/// The address of a shared buffer's page.
 #[inline]
 pub(crate) fn page(buffer: pg_sys::Buffer) -> *const u8 {
     let offset = (buffer - 1).cast_unsigned() as usize * pg_sys::BLCKSZ as usize;
@@ -190,7 +190,7 @@ pub(crate) fn page(buffer: pg_sys::Buffer) -> *const u8 {
 struct Unaligned(u64);
 
 /// # Safety
-/// As many bytes as `into` has are mapped at `from`.
+/// `into.len()` bytes are mapped at `from`.
 #[inline]
 unsafe fn copy_volatile(from: *const u8, into: &mut [u8]) {
     let (words, rest) = into.as_chunks_mut::<{ size_of::<u64>() }>();

@@ -1,4 +1,4 @@
-//! Values of variable length: read without a copy where possible, or made anew.
+//! Values of variable length: read without a copy if possible, or newly allocated.
 #![expect(unsafe_code, reason = "follows and allocates varlena pointers")]
 
 use std::marker::PhantomData;
@@ -9,8 +9,8 @@ use pgrx::{pg_sys, set_varsize_4b, varatt_is_4b_u, varsize_4b};
 use super::boundary::with_reports;
 use super::toast;
 
-/// A value with a plain 4-byte header. Inline values are borrowed; compressed, short and out-of-line ones are copied,
-/// and the copy is freed with this.
+/// A value with a plain 4-byte header. Inline values are borrowed; compressed, short and out-of-line ones are copied, and
+/// dropping this frees the copy.
 pub(crate) struct Varlena<'fcx> {
     start: NonNull<pg_sys::varlena>,
     copied: bool,
@@ -19,12 +19,12 @@ pub(crate) struct Varlena<'fcx> {
 
 impl<'fcx> Varlena<'fcx> {
     /// # Safety
-    /// `datum` is a varlena that stays for `'fcx`.
+    /// `datum` is a varlena, and stays valid for `'fcx`.
     #[inline]
     pub(crate) unsafe fn detoast(datum: pg_sys::Datum) -> Self {
         let given = datum.cast_mut_ptr::<pg_sys::varlena>();
-        // SAFETY: the caller vouches for the pointer, and detoasting gives one too. A short value is unaligned, so it
-        // counts as one to be copied.
+        // SAFETY: the caller vouches for the pointer, and detoasting returns a valid one. A short value is unaligned, so it is
+        // copied.
         unsafe {
             let copied = !varatt_is_4b_u(given);
             let plain = if copied { copy(given) } else { given };
@@ -36,10 +36,10 @@ impl<'fcx> Varlena<'fcx> {
         }
     }
 
-    /// All bytes, header included; they start at a multiple of four.
+    /// All bytes, header included, aligned to four.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: the header tells how many bytes belong to the value, and they stay while `self` does.
+        // SAFETY: the header holds the value's length, and its bytes stay valid as long as `self`.
         unsafe {
             let len = varsize_4b(self.start.as_ptr());
             std::slice::from_raw_parts(self.start.as_ptr().cast(), len)
@@ -49,13 +49,13 @@ impl<'fcx> Varlena<'fcx> {
     /// Hands the value back to Postgres.
     pub(crate) fn into_datum(self) -> pg_sys::Datum {
         let start = self.start;
-        // The copy, if there is one, now belongs to the caller's memory context.
+        // A copy now belongs to the caller's memory context.
         std::mem::forget(self);
         pg_sys::Datum::from(start.as_ptr())
     }
 
-    /// The value as one that may be changed: itself where it is a copy, or where the caller knows that nobody else
-    /// looks at it (`exclusive`, the state of an aggregate); otherwise a copy.
+    /// Makes the value writable. Copies an inline value, unless the caller knows that nothing else reads it (`exclusive`: the
+    /// state of an aggregate).
     pub(crate) fn into_new(self, exclusive: bool) -> NewVarlena {
         if self.copied || exclusive {
             let start = self.start;
@@ -77,7 +77,7 @@ impl Drop for Varlena<'_> {
     }
 }
 
-/// The value with a plain header, in memory of its own.
+/// Copies a value into memory of its own, with a plain header.
 ///
 /// # Safety
 /// `given` is a varlena.
@@ -89,24 +89,24 @@ unsafe fn copy(given: *mut pg_sys::varlena) -> *mut pg_sys::varlena {
     })
 }
 
-/// Gives a copy back. While unwinding, the memory context frees it.
+/// Frees a copy. During unwinding, its memory context does so.
 #[inline(never)]
 fn free(copy: NonNull<pg_sys::varlena>) {
     if !std::thread::panicking() {
-        // SAFETY: detoasting allocated it and nobody else has it.
+        // SAFETY: detoasting allocated the copy, and nothing else refers to it.
         unsafe { pg_sys::pfree(copy.as_ptr().cast()) }
     }
 }
 
-/// A value in the making, in the current memory context.
+/// A writable value, allocated in the current memory context.
 pub(crate) struct NewVarlena {
     start: NonNull<pg_sys::varlena>,
 }
 
 impl NewVarlena {
-    /// So many bytes, the 4 of the header included: the header says so, the rest is zero.
+    /// Allocates a value of `len` bytes, including the 4 of the header. The header holds `len`, and all other bytes are zero.
     pub(crate) fn zeroed(len: usize) -> Self {
-        // SAFETY: palloc0 gives that many bytes or raises an ERROR.
+        // SAFETY: palloc0 returns `len` bytes or raises an ERROR.
         unsafe {
             let start = pg_sys::palloc0(len).cast::<pg_sys::varlena>();
             set_varsize_4b(
@@ -120,7 +120,7 @@ impl NewVarlena {
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as `Varlena::bytes`, and this is the only way to the memory.
+        // SAFETY: as for `Varlena::bytes`, and nothing else refers to the memory.
         unsafe {
             let len = varsize_4b(self.start.as_ptr());
             std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), len)
