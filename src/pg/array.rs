@@ -90,7 +90,7 @@ impl<'fcx> Array<'fcx> {
             .0
             .bytes()
             .get(start..start + self.len() * size_of::<T>())?;
-        // SAFETY: elements start at the maximal alignment, there are that many, and any bytes are a number.
+        // SAFETY: elements start at the maximal alignment, the slice holds all of them, and any bytes are a number.
         Some(unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), self.len()) })
     }
 

@@ -104,7 +104,7 @@ unsafe fn argument<'fcx, A: ArgAbi<'fcx>>(arguments: &mut Args<'_, 'fcx>) -> A {
     unsafe { arguments.next_arg_unchecked() }.expect("as many arguments as declared")
 }
 
-/// Runs a function for a call; for one that returns a set, one of several calls.
+/// Runs a function for one call; Postgres calls a function that returns a set once per row.
 ///
 /// # Safety
 /// The call's arguments are of the function's types and not NULL.
@@ -128,7 +128,7 @@ pub(crate) unsafe fn run<'fcx, Arguments, F: SqlFunction<'fcx, Arguments>>(
     }
 }
 
-/// Exports SQL functions of two values of one type, not NULL, that return an `f64`; as `NAME_wrapper`, too.
+/// Exports SQL functions, as `NAME_wrapper`: each returns an `f64` for two values of one type, both not NULL.
 macro_rules! distance_functions {
     ($type:ty: $($name:ident = $distance:expr;)*) => {
         $(const _: () = {

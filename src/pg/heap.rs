@@ -151,7 +151,7 @@ impl Table {
     }
 }
 
-/// A value of an index's column, as long as its row is being looked at.
+/// A value of an index's column, valid only during the callback for its row.
 pub(crate) struct IndexedValue(pg_sys::Datum);
 
 impl IndexedValue {
@@ -407,7 +407,7 @@ impl RowFetcher {
         }
     }
 
-    /// Releases all memory and pins, and the TOAST table.
+    /// Releases all memory and pins, and closes the TOAST table.
     pub(crate) fn close(self) {
         let fetch = self.fetch;
         self.toast.close();

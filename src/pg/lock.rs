@@ -7,7 +7,7 @@ use super::Relation;
 
 const BLOCK: pg_sys::BlockNumber = 0;
 
-/// An insert holds it from its search to its last link. An ERROR releases it with the transaction.
+/// The lock, held by an insert from its search to its last link. An ERROR releases it with the transaction.
 pub(crate) struct InsertLock {
     index: Relation,
     mode: i32,

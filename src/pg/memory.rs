@@ -107,7 +107,7 @@ fn give_back() {
     RESERVE_IS_USED.store(true, Ordering::Relaxed);
     let block = RESERVED.swap(ptr::null_mut(), Ordering::AcqRel);
     if !block.is_null() {
-        // SAFETY: allocated with this layout, and nobody else has the pointer any more.
+        // SAFETY: allocated with this layout, and nothing else refers to the block.
         unsafe { System.dealloc(block, held().layout()) };
     }
 }

@@ -1,4 +1,4 @@
-//! Settings of Postgres in use here.
+//! Reads settings of Postgres.
 #![expect(unsafe_code, reason = "reads Postgres' settings")]
 
 use std::ffi::CStr;

@@ -32,7 +32,7 @@ pub(crate) fn excerpt(literal: &CStr) -> String {
     }
     let len = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
     let limit = i32::try_from(SHOWN).expect("a small number");
-    // SAFETY: there are `len` bytes.
+    // SAFETY: the literal has `len` bytes.
     let end = unsafe { pg_sys::pg_mbcliplen(literal.as_ptr(), len, limit) };
     let end = usize::try_from(end).expect("a length");
     decode(&bytes[..end]) + "..."

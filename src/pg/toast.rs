@@ -1,8 +1,8 @@
 //! Fetches values stored out of line (TOAST), one after the other.
 //!
-//! Postgres opens the TOAST table, its indexes and a scan anew for each value: most of the time of fetching a value of a few
-//! chunks. An index scan computes the distances of many rows, so it keeps them open. It also caches the values fetched last,
-//! because the query is about to compute the distances of the returned rows again.
+//! Postgres opens the TOAST table, its indexes and a scan anew for each value, which takes most of the time of fetching one
+//! of a few chunks. An index scan computes the distances of many rows, so it keeps them open. It also caches the values
+//! fetched last, because the query is about to compute the distances of the returned rows again.
 #![expect(
     unsafe_code,
     reason = "scans TOAST tables and follows varlena pointers"
@@ -126,9 +126,9 @@ pub(super) unsafe fn recent(given: *const pg_sys::varlena) -> Option<*mut pg_sys
 
 /// Fetches values from one TOAST table.
 ///
-/// `recent` may return its values until it is dropped: its snapshot sees their rows, so no vacuum removes the values and no
-/// other value gets their oid. Its Postgres objects belong to the memory context current at its creation and to the
-/// transaction; `close` releases them early.
+/// `recent` may return a fetcher's values until the fetcher is dropped: its snapshot sees their rows, so no vacuum removes the
+/// values and no other value gets their oid. Its Postgres objects belong to the memory context current at its creation and to
+/// the transaction; `close` releases them early.
 pub(super) struct ToastFetcher {
     table: pg_sys::Relation,
     index: pg_sys::Relation,
