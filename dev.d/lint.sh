@@ -45,11 +45,11 @@ lint_arrows() {
     ((broken == 0)) || die "$broken arrows point the wrong way"
 }
 
-# lint_room WHERE ROOT ROOMS: WHERE may not use ROOT::ROOM, also inside braces.
+# lint_room WHERE ROOT ROOMS: WHERE may not use ROOT::ROOM, itself or something in it, also inside braces.
 lint_room() {
     local found
     [[ -e $1 ]] || return 0
-    found=$(grep -rnE --include='*.rs' "(^|[^a-z_:])(use )?${2:+$2::}(\{([^}]*[ ,])?)?($3)::" "$1" |
+    found=$(grep -rnE --include='*.rs' "(^|[^a-z_:])(use )?${2:+$2::}(\{([^}]*[ ,])?)?($3)(::${2:+|;|,| *\}| as })" "$1" |
         grep -vE '^[^:]+:[0-9]+: *//' || true)
     [[ -n $found ]] || return 0
     say "$1 must not know ($3):"

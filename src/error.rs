@@ -1,4 +1,4 @@
-//! All errors users see: SQLSTATE, message, detail and hint, here and nowhere else.
+//! All errors users see: SQLSTATE, message, detail and hint. Only `pg::memory` and `pg::temp_file` raise one each of their own.
 //!
 //! Messages are pgvector's if it has one for the case, since programs match on them.
 #![forbid(unsafe_code)]
@@ -367,13 +367,6 @@ pub(crate) fn debug_rows_left_out(index: &str, late: u64, limit: bool) {
     };
     let message = format!("scan of index \"{index}\" left out {late} rows found too late{limit}");
     ErrorReport::new(Code::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::DEBUG1);
-}
-
-/// A temporary file was changed by something other than this backend.
-#[track_caller]
-pub(crate) fn temp_file_too_short(read: usize, wanted: usize) -> ! {
-    let message = format!("could not read temporary file: {read} bytes of {wanted}");
-    fail(Code::ERRCODE_IO_ERROR, message)
 }
 
 #[track_caller]

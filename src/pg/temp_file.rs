@@ -1,10 +1,9 @@
 //! Temporary files: counted against `temp_file_limit`, removed at the end of the transaction, aborted or not.
 #![expect(unsafe_code, reason = "calls Postgres' buffered files")]
 
-use pgrx::{PgMemoryContexts, pg_sys};
+use pgrx::{PgLogLevel, PgMemoryContexts, PgSqlErrorCode, ereport, pg_sys};
 
 use super::interrupt;
-use crate::error;
 
 /// Postgres splits a temporary file into physical files of this size (`MAX_PHYSICAL_FILESIZE`, buffile.c).
 const SEGMENT: u64 = 1 << 30;
@@ -71,7 +70,7 @@ impl TempFile {
         let read =
             unsafe { pg_sys::BufFileRead(self.file, bytes.as_mut_ptr().cast(), bytes.len()) };
         if read != bytes.len() {
-            error::temp_file_too_short(read, bytes.len());
+            raise_too_short(read, bytes.len());
         }
         self.position += read as u64;
     }
@@ -89,10 +88,19 @@ impl TempFile {
         let failed =
             unsafe { pg_sys::BufFileSeek(self.file, segment, within, libc::SEEK_SET) != 0 };
         if failed {
-            error::temp_file_too_short(0, 0);
+            raise_too_short(0, 0);
         }
         self.position = offset;
     }
+}
+
+/// Something other than this backend has changed a temporary file.
+fn raise_too_short(read: usize, wanted: usize) {
+    ereport!(
+        PgLogLevel::ERROR,
+        PgSqlErrorCode::ERRCODE_IO_ERROR,
+        format!("could not read temporary file: {read} bytes of {wanted}")
+    );
 }
 
 impl Drop for TempFile {
