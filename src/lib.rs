@@ -29,5 +29,5 @@ extern "C-unwind" fn _PG_init() {
     am::options::init();
     pg::creation::on_new_index(am::check_new_index);
     pg::relcache::on_change(storage::index::forget);
-    storage::index::declared_by(am::opclass::declared);
+    storage::index::set_lookup(am::opclass::declared);
 }

@@ -97,8 +97,8 @@ impl Estimate {
             let selectivity = costs.indexSelectivity * within;
             let engine = Engine::of(info, &costs);
             let table = Table::of(root, info, &costs, within);
-            let beam = scan::beam_for(EF_SEARCH.get().unsigned_abs() as usize);
-            let measured = engine.measured(beam);
+            let ef = scan::first_ef(EF_SEARCH.get().unsigned_abs() as usize);
+            let measured = engine.measured(ef);
             let demand = demand::of_statement(root);
             let wanted = demand.rows().filter(|&rows| rows < table.rows);
             let row = engine.further_row(measured) + table.further_row(wanted, engine.value_len);
@@ -237,10 +237,10 @@ impl Engine {
     }
 
     /// The number of elements compared by the first search.
-    fn measured(&self, beam: usize) -> f64 {
+    fn measured(&self, ef: usize) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
-        let beam = beam as f64;
-        (MEASURED * self.m * beam.powf(MEASURED_POWER)).min(self.tuples)
+        let ef = ef as f64;
+        (MEASURED * self.m * ef.powf(MEASURED_POWER)).min(self.tuples)
     }
 
     /// The cost of the first search, before the first row.

@@ -236,9 +236,9 @@ struct Scan {
     /// True once the first search has begun.
     walking: bool,
     /// The `ef` of the next search.
-    beam: usize,
+    next_ef: usize,
     /// Rows up to this distance may be returned before the search resumes.
-    horizon: f64,
+    emit_below: f64,
     /// Resumed searches find nothing more up to this distance.
     settled: f64,
     /// Distance of the last row returned.
@@ -331,7 +331,7 @@ impl Limits {
 
 /// The `ef` of the first search. Codes are estimates: with three eighths more than `ef`, a search over codes finds as many of
 /// the nearest as a search over full vectors.
-pub(super) fn beam_for(ef: usize) -> usize {
+pub(super) fn first_ef(ef: usize) -> usize {
     ef + (3 * ef).div_ceil(8)
 }
 
@@ -352,8 +352,8 @@ impl Scan {
             marked: Dead::Read,
             may_mark: false,
             walking: false,
-            beam: 0,
-            horizon: f64::NEG_INFINITY,
+            next_ef: 0,
+            emit_below: f64::NEG_INFINITY,
             settled: f64::NEG_INFINITY,
             last: f64::NEG_INFINITY,
             late: 0,
@@ -371,7 +371,7 @@ impl Scan {
         self.found = 0;
         self.scratch.queue.clear();
         self.walking = false;
-        self.horizon = f64::NEG_INFINITY;
+        self.emit_below = f64::NEG_INFINITY;
         self.settled = f64::NEG_INFINITY;
         self.last = f64::NEG_INFINITY;
         self.late = 0;
@@ -400,7 +400,7 @@ impl Scan {
                 self.marked = Dead::PassedOver;
             }
             self.may_mark = !(*scan).xactStartedInRecovery && self.index.relation().needs_wal();
-            self.beam = beam_for(self.limits.ef);
+            self.next_ef = first_ef(self.limits.ef);
             self.threshold = threshold(scan);
             let key = &*(*scan).orderByData;
             let null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
@@ -476,7 +476,7 @@ impl Scan {
             }
             match self.scratch.queue.step() {
                 Step::Rerank(found, bound) => self.measure(found, bound),
-                Step::Emit(tid, distance) if distance > self.horizon => {
+                Step::Emit(tid, distance) if distance > self.emit_below => {
                     self.scratch.queue.push_exact(tid, distance);
                     self.find_more();
                 }
@@ -596,24 +596,24 @@ impl Scan {
     /// Starts or resumes the search; false if it finds nothing more.
     fn find_more(&mut self) -> bool {
         self.scratch.found.clear();
-        let before = self.horizon;
+        let before = self.emit_below;
         let walked = self.walk();
         // The last finds may have nearer neighbors not found yet: they wait until a search has gone well beyond them.
-        self.horizon = match self
+        self.emit_below = match self
             .scratch
             .found
             .get((self.scratch.found.len() * 4 / 5).saturating_sub(1))
         {
             Some(candidate) if walked && self.limits.iterative != IterativeScan::Off => self
-                .horizon
+                .emit_below
                 .max(self.class.lower_bound(candidate.distance, 0.0)),
             _ => f64::INFINITY,
         };
         // In relaxed order searches do not grow, and each finds rows the last one missed.
         let is_late = self.limits.iterative == IterativeScan::RelaxedOrder
             && before.is_finite()
-            && self.horizon.is_finite();
-        self.settled = if is_late { before } else { self.horizon };
+            && self.emit_below.is_finite();
+        self.settled = if is_late { before } else { self.emit_below };
         self.prefetch_rows();
         self.reserve_queue(self.scratch.found.len(), 0);
         for candidate in &self.scratch.found {
@@ -671,7 +671,7 @@ impl Scan {
                 .extend(std::iter::from_fn(|| self.scratch.search.pop_discarded()));
             return false;
         }
-        if !self.search(first, self.beam) {
+        if !self.search(first, self.next_ef) {
             self.start_again();
         }
         self.reserve_found(self.scratch.search.found().0);
@@ -683,8 +683,8 @@ impl Scan {
         // Each search doubles `ef`, so that many rows take few searches, as long as memory suffices for it. Once a good part of
         // the index has been seen, the next search covers all of it, and no row comes too late any more.
         if self.limits.is_strict() && 3 * self.scratch.memory() < self.limits.max_memory {
-            self.beam = if first || !self.wants_all() {
-                2 * self.beam
+            self.next_ef = if first || !self.wants_all() {
+                2 * self.next_ef
             } else {
                 usize::MAX
             };
@@ -728,9 +728,9 @@ impl Scan {
         self.scratch.queue.clear();
         self.late = 0;
         self.returned.remember();
-        self.horizon = f64::NEG_INFINITY;
+        self.emit_below = f64::NEG_INFINITY;
         self.settled = f64::NEG_INFINITY;
-        let ef = self.beam.saturating_add(self.found);
+        let ef = self.next_ef.saturating_add(self.found);
         self.found = 0;
         while !self.search(true, ef) {}
     }

@@ -1,7 +1,7 @@
 //! The output of a build's cells: elements in page order, neighbor lists, rows with duplicate codes.
 
 use hnsw::build::cells::{CELLS_OF_A_VECTOR, Plan, UpperLayers};
-use hnsw::build::{Neighbor, Stretches};
+use hnsw::build::{ListRanges, Neighbor};
 use hnsw::{Level, Params, level_of};
 use quantize::Codec;
 
@@ -38,7 +38,7 @@ pub(super) struct Built {
     pub(super) tall: TempFile,
     pub(super) tall_rows: u32,
     /// The lists of layer 0, in page order.
-    pub(super) ground: TempFile,
+    pub(super) layer0: TempFile,
     pub(super) record: Vec<u8>,
 }
 
@@ -77,7 +77,7 @@ impl Built {
             overflow_slots: 0,
             tall: files.create(),
             tall_rows: 0,
-            ground: files.create(),
+            layer0: files.create(),
             record: Vec::new(),
         }
     }
@@ -88,8 +88,8 @@ impl Built {
 
     /// Writes the elements and lists of a finished cell.
     pub(super) fn take(&mut self, cell: &mut Cell, layers: &[Members], whole_from: Level) {
-        let ground = layers.first().expect("the ground is always built by cell");
-        for (element, _) in ground.layer.lists() {
+        let layer0 = layers.first().expect("the layer0 is always built by cell");
+        for (element, _) in layer0.layer.lists() {
             if (element as usize) < cell.near.len() {
                 self.write_element(cell, element, whole_from);
             }
@@ -190,8 +190,8 @@ impl Built {
     }
 
     pub(super) fn take_joined(&mut self, joined: &Joined, upper: &mut UpperLayers) {
-        self.ground
-            .append(bytes_of(&joined.ground, &mut self.record));
+        self.layer0
+            .append(bytes_of(&joined.layer0, &mut self.record));
         for (place, level, neighbors) in &joined.upper {
             upper.set_neighbors(*place, *level, neighbors.iter().copied());
         }
@@ -240,7 +240,7 @@ impl ListFile<'_> {
     }
 }
 
-impl Stretches for ListFile<'_> {
+impl ListRanges for ListFile<'_> {
     fn read(&mut self, first: u32, lists: &mut [u32]) {
         self.bytes.resize(size_of_val(lists), 0);
         self.file.read_at(self.offset(first), &mut self.bytes);

@@ -4,7 +4,7 @@
 //! 1. `choose_cells` from a sample of the file of all rows, then `route`: each row goes to the buckets of its two cells.
 //! 2. `build_cell`: a cell outputs its elements in page order (`elements`), the rows beyond their capacity (`overflow`),
 //!    and neighbor lists, each to the bucket of its element's nearest cell (`lists`).
-//! 3. `join_lists`: merges each element's lists, cell by cell in build order, so the result is in page order (`ground`).
+//! 3. `join_lists`: merges each element's lists, cell by cell in build order, so the result is in page order (`layer0`).
 //! 4. The upper layers, then links to unreachable elements.
 //!
 //! Memory holds the position of each row in page order (4 bytes per row), and the lists of upper layers.
@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hnsw::build::cells::{CELLS_OF_A_VECTOR, Cells, Method, Plan, Task, UpperLayers};
-use hnsw::build::{Ground, Stopped, Watch, connect_stretches};
+use hnsw::build::{LayerExtent, Stopped, Watch, connect_ranges};
 use hnsw::{Level, Params, level_of};
 use quantize::{CodeMetric, CodeSet, Codec, EncodedRow};
 
@@ -396,19 +396,18 @@ impl Cellwise<'_> {
 
     fn connect_ground(&self, built: &mut Built, plan: &Plan, upper: &UpperLayers) {
         let capacity = 2 * self.params.m;
-        let extent = Ground {
+        let extent = LayerExtent {
             n: built.count,
             capacity,
             entry_point: upper.entry_point().map_or(0, |(place, _)| place),
-            stretch: (plan.room / 2 / (capacity * size_of::<u32>())).max(1024),
+            lists_per_range: (plan.room / 2 / (capacity * size_of::<u32>())).max(1024),
         };
         let mut lists = ListFile {
-            file: &mut built.ground,
+            file: &mut built.layer0,
             capacity,
             bytes: Vec::new(),
         };
-        let connected =
-            connect_stretches(&mut lists, &extent, self.workers.watch(), interrupt::check);
+        let connected = connect_ranges(&mut lists, &extent, self.workers.watch(), interrupt::check);
         check(connected, self.limit);
     }
 }

@@ -366,7 +366,7 @@ impl<'w> Feed<'w> {
     pub(super) fn finish(mut self) -> (Loaded, Arc<Encoder>) {
         self.submit_all();
         while let Some(first) = self.pending.pop_front() {
-            self.take_in(&first);
+            self.add_encoded(&first);
         }
         if let Loaded::InMemory(elements) = &mut self.loaded {
             elements.more.sort_by_key(|&(element, _)| element);
@@ -408,23 +408,23 @@ impl<'w> Feed<'w> {
     fn submit(&mut self, chunk: Chunk) {
         if self.pending.len() >= 2 * self.workers.threads() {
             let first = self.pending.pop_front().expect("the queue is full");
-            self.take_in(&first);
+            self.add_encoded(&first);
         }
         let encoder = self.encoder();
         self.pending
             .push_back(self.workers.submit(move || encoder.encode(chunk)));
     }
 
-    fn take_in(&mut self, pending: &Pending<Encoded>) {
+    fn add_encoded(&mut self, pending: &Pending<Encoded>) {
         let encoded = self.workers.wait(pending, || {});
         let code_len = encoded.codes.len() / encoded.tids.len().max(1);
         let codes = encoded.codes.chunks_exact(code_len.max(1));
         for (row, (&tid, code)) in (0..).zip(encoded.tids.iter().zip(codes)) {
-            self.take_in_row(&encoded, row, tid, code);
+            self.add_row(&encoded, row, tid, code);
         }
     }
 
-    fn take_in_row(&mut self, encoded: &Encoded, row: u32, tid: HeapTid, code: &[u8]) {
+    fn add_row(&mut self, encoded: &Encoded, row: u32, tid: HeapTid, code: &[u8]) {
         let hash = encoded.hashes[row as usize];
         if self.must_spool() {
             self.spool();

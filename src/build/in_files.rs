@@ -56,7 +56,7 @@ impl Source for InFiles {
     fn element(&mut self, place: u32, code: &mut Vec<u8>, neighbors: &mut Vec<u32>) -> Rows {
         let list = 2 * self.built.m * size_of::<u32>();
         self.bytes.resize(list, 0);
-        Self::read(&mut self.built.ground, place, &mut self.bytes);
+        Self::read(&mut self.built.layer0, place, &mut self.bytes);
         let ids = self
             .bytes
             .as_chunks()

@@ -13,7 +13,7 @@ use super::format::read_u32;
 /// Merged lists of consecutive elements; elements are identified by position in page order.
 pub(super) struct Joined {
     /// Lists of layer 0, one after the other, `capacity` entries each.
-    pub(super) ground: Vec<u32>,
+    pub(super) layer0: Vec<u32>,
     /// Lists of upper layers.
     pub(super) upper: Vec<(u32, Level, Vec<u32>)>,
 }
@@ -38,14 +38,14 @@ pub(super) fn join_lists(
     let mut entries = entries(records, places);
     entries.par_sort_unstable();
     watch.check()?;
-    let ground_end = entries.partition_point(|entry| entry.level == 0);
-    let of_element: Vec<&[Entry]> = entries[..ground_end]
+    let layer0_end = entries.partition_point(|entry| entry.level == 0);
+    let of_element: Vec<&[Entry]> = entries[..layer0_end]
         .chunk_by(|a, b| a.place == b.place)
         .collect();
-    let mut ground = Vec::new();
-    ground.try_reserve_exact(range.len() * capacity)?;
-    ground.resize(range.len() * capacity, FREE);
-    let lists: Vec<(&[Entry], &mut [u32])> = pair_up(&of_element, &range, &mut ground, capacity);
+    let mut layer0 = Vec::new();
+    layer0.try_reserve_exact(range.len() * capacity)?;
+    layer0.resize(range.len() * capacity, FREE);
+    let lists: Vec<(&[Entry], &mut [u32])> = pair_up(&of_element, &range, &mut layer0, capacity);
     lists.into_par_iter().for_each(|(entries, list)| {
         for (place, near) in list
             .iter_mut()
@@ -54,7 +54,7 @@ pub(super) fn join_lists(
             *place = near.element;
         }
     });
-    let upper = entries[ground_end..]
+    let upper = entries[layer0_end..]
         .chunk_by(|a, b| (a.level, a.place) == (b.level, b.place))
         .map(|entries| {
             let (level, place) = (entries[0].level, entries[0].place);
@@ -63,7 +63,7 @@ pub(super) fn join_lists(
         });
     Ok(Joined {
         upper: upper.collect(),
-        ground,
+        layer0,
     })
 }
 
@@ -71,11 +71,11 @@ pub(super) fn join_lists(
 fn pair_up<'e, 'l>(
     of_element: &[&'e [Entry]],
     range: &Range<u32>,
-    ground: &'l mut [u32],
+    layer0: &'l mut [u32],
     capacity: usize,
 ) -> Vec<(&'e [Entry], &'l mut [u32])> {
     let mut entries = of_element.iter().copied().peekable();
-    let lists = range.clone().zip(ground.chunks_exact_mut(capacity));
+    let lists = range.clone().zip(layer0.chunks_exact_mut(capacity));
     lists
         .filter_map(|(place, list)| {
             let entries = entries.next_if(|entries| entries[0].place == place)?;

@@ -7,13 +7,13 @@ mod built;
 mod cell;
 mod cellwise;
 mod feed;
-mod flush;
 mod format;
 mod in_files;
 mod joined;
 mod measured;
 mod source;
 mod workers;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +37,7 @@ use measured::Measured;
 use source::{InMemory, Source};
 use workers::Workers;
 
-pub(crate) use flush::write_empty;
+pub(crate) use write::write_empty;
 
 /// Phases as `pg_stat_progress_create_index` counts them; the first is Postgres' own.
 const PHASES: [&std::ffi::CStr; 4] = [
@@ -184,7 +184,7 @@ impl Build<'_> {
 
     fn write(&self, source: &mut impl Source) {
         enter(Phase::Writing);
-        flush::write(self.workers, self.index, self.frozen, self.center, source);
+        write::write(self.workers, self.index, self.frozen, self.center, source);
     }
 
     /// Constructs the graph in the pool, while this thread reports progress and stays interruptible.

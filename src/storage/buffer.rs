@@ -155,7 +155,7 @@ pub(crate) fn log_all_pages(index: Relation, fork: pg_sys::ForkNumber::Type) {
 const MAX_HINTS: usize = 1 << 22;
 
 /// The readahead window: adjacent blocks requested from the disk together.
-const STRETCH: u32 = 32;
+const READAHEAD: u32 = 32;
 
 /// This backend's cached data about an index's blocks: usually right, always verified.
 #[derive(Default)]
@@ -238,19 +238,19 @@ impl Hints {
         if more > 0 && unlocked_read::is_possible() && self.blocks.try_reserve(more).is_ok() {
             self.blocks.resize(wanted, Hint::default());
         }
-        let stretches = wanted.div_ceil(STRETCH as usize);
-        let more = stretches.saturating_sub(self.asked.len());
+        let windows = wanted.div_ceil(READAHEAD as usize);
+        let more = windows.saturating_sub(self.asked.len());
         if more > 0 && self.asked.try_reserve(more).is_ok() {
-            self.asked.resize(stretches, false);
+            self.asked.resize(windows, false);
         }
     }
 
     /// Returns the readahead window around a block the first time, afterwards an empty range.
-    fn new_stretch(&mut self, block: u32) -> Range<u32> {
-        let first = block - block % STRETCH;
-        let asked = self.asked.get_mut((block / STRETCH) as usize);
+    fn new_readahead(&mut self, block: u32) -> Range<u32> {
+        let first = block - block % READAHEAD;
+        let asked = self.asked.get_mut((block / READAHEAD) as usize);
         let is_new = asked.is_some_and(|asked| !std::mem::replace(asked, true));
-        let end = if is_new { first + STRETCH } else { first };
+        let end = if is_new { first + READAHEAD } else { first };
         first..self.known.min(end)
     }
 }
@@ -435,7 +435,7 @@ mod raw {
         let cached = unsafe { pg_sys::effective_cache_size }.cast_unsigned() / 4;
         if reads && hints.known <= cached {
             for &block in blocks {
-                for near in hints.new_stretch(block) {
+                for near in hints.new_readahead(block) {
                     // SAFETY: the caller's promise.
                     unsafe { prefetch_block(relation, tag, near, hints) };
                 }

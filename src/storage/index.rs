@@ -114,20 +114,20 @@ pub(crate) struct Declared {
     pub(crate) dimensions: Option<u32>,
 }
 
-static DECLARED: OnceLock<fn(Relation) -> Declared> = OnceLock::new();
+static LOOKUP: OnceLock<fn(Relation) -> Declared> = OnceLock::new();
 
 /// Sets the function to look up the vectors an index is for: the access method's, by operator classes.
-pub(crate) fn declared_by(tell: fn(Relation) -> Declared) {
+pub(crate) fn set_lookup(lookup: fn(Relation) -> Declared) {
     // Loading the library again sets the same function.
-    let _ = DECLARED.set(tell);
+    let _ = LOOKUP.set(lookup);
 }
 
 /// Compares a valid metapage with the catalogs: an error if it is for other vectors than they say.
 pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Corrupt> {
-    let Some(tell) = DECLARED.get() else {
+    let Some(lookup) = LOOKUP.get() else {
         return Ok(());
     };
-    let declared = tell(relation);
+    let declared = lookup(relation);
     let own = frozen.kind == declared.kind
         && frozen.metric == declared.metric
         && declared

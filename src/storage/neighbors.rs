@@ -56,7 +56,7 @@ pub(super) fn force_link(
         return;
     }
     for of in chosen.clone() {
-        if let Forced::Done = take_in(graph, of, level, new, true) {
+        if let Forced::Done = replace_furthest(graph, of, level, new, true) {
             return;
         }
     }
@@ -65,7 +65,7 @@ pub(super) fn force_link(
         // this insert and links the new element itself.
         loop {
             interrupt::check();
-            match take_in(graph, of, level, new, false) {
+            match replace_furthest(graph, of, level, new, false) {
                 Forced::Done => return,
                 Forced::Gone => break,
                 Forced::Changed | Forced::Unwilling => {}
@@ -115,14 +115,14 @@ enum Forced {
     Unwilling,
 }
 
-/// Puts `new` into a list, replacing the furthest element if the list is full; if `kindly`, the furthest of the elements to
+/// Puts `new` into a list, replacing the furthest element if the list is full; if `keeps_reachable`, the furthest of the elements to
 /// which another one in the list links.
-fn take_in(
+fn replace_furthest(
     graph: &mut PageGraph<'_>,
     of: ElementId,
     level: Level,
     new: ElementId,
-    kindly: bool,
+    keeps_reachable: bool,
 ) -> Forced {
     let index = graph.index();
     let full = match push(index, of, level, new) {
@@ -130,7 +130,7 @@ fn take_in(
         Push::Gone => return Forced::Gone,
         Push::Full(full) => full,
     };
-    let covered = if kindly {
+    let covered = if keeps_reachable {
         graph.neighbors_of_all(&full, level)
     } else {
         Vec::new()
@@ -140,14 +140,15 @@ fn take_in(
         return Forced::Gone;
     };
     let by_distance = codes.candidates(&base, full.iter().copied());
-    let may_go = |element: &ElementId| !kindly || covered.binary_search(element).is_ok();
+    let may_go = |element: &ElementId| !keeps_reachable || covered.binary_search(element).is_ok();
     let furthest = by_distance
         .iter()
         .rev()
         .map(|candidate| candidate.element)
         .find(may_go);
     // A list without live elements exists only while vacuum is running.
-    let Some(furthest) = furthest.or_else(|| full.first().copied().filter(|_| !kindly)) else {
+    let Some(furthest) = furthest.or_else(|| full.first().copied().filter(|_| !keeps_reachable))
+    else {
         return Forced::Unwilling;
     };
     let mut list = full.clone();
@@ -155,7 +156,7 @@ fn take_in(
     list.push(new);
     // The replaced element may have no other incoming link, so the new element links to it. A tombstone leaves for good,
     // without a new link: vacuum may have repaired the new element's list already.
-    if !kindly && graph.is_live(furthest) {
+    if !keeps_reachable && graph.is_live(furthest) {
         push_or_displace(index, new, level, furthest);
     }
     if replace(index, of, level, &full, &list) {

@@ -291,9 +291,9 @@ mod tests {
 
     /// Six elements in a ring; 0 and 3 are on layer 1 too, 5 is not live and has been unlinked.
     fn sound() -> Drawn {
-        let ground = [[1, 4], [2, 0], [3, 1], [4, 2], [0, 3], [0, 4]];
+        let layer0 = [[1, 4], [2, 0], [3, 1], [4, 2], [0, 3], [0, 4]];
         let mut lists: BTreeMap<_, _> = (0..)
-            .zip(ground)
+            .zip(layer0)
             .map(|(e, list)| ((e, 0), list.to_vec()))
             .collect();
         lists.insert((0, 1), vec![3]);

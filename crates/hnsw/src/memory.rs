@@ -15,10 +15,10 @@ const NONE: u32 = u32::MAX;
 pub struct MemoryGraph {
     m: usize,
     /// The capacity of a list of layer 0: `2 * m`, unless the graph is a part of another.
-    ground_capacity: usize,
+    layer0_capacity: usize,
     levels: Vec<Level>,
     /// The lists of layer 0.
-    ground: Vec<u32>,
+    layer0: Vec<u32>,
     /// The lists of the layers above, `m` entries each: an element's lists are adjacent, from layer 1 up.
     upper: Vec<u32>,
     /// The number of an element's first list in `upper`.
@@ -34,8 +34,8 @@ impl MemoryGraph {
         Self::bytes_needed_with(n, m, max_neighbors(m, 0))
     }
 
-    pub(crate) fn bytes_needed_with(n: usize, m: usize, ground_capacity: usize) -> usize {
-        let per_element = size_of::<Level>() + (ground_capacity + 2) * size_of::<u32>();
+    pub(crate) fn bytes_needed_with(n: usize, m: usize, layer0_capacity: usize) -> usize {
+        let per_element = size_of::<Level>() + (layer0_capacity + 2) * size_of::<u32>();
         n * per_element + upper_lists(n, m) * m * size_of::<u32>()
     }
 
@@ -54,21 +54,21 @@ impl MemoryGraph {
     pub(crate) fn try_with_levels(
         levels: Vec<Level>,
         m: usize,
-        ground_capacity: usize,
+        layer0_capacity: usize,
     ) -> Result<Self, TryReserveError> {
         let n = levels.len();
         let upper_lists: usize = levels.iter().copied().map(usize::from).sum();
         let mut graph = Self {
             m,
-            ground_capacity,
+            layer0_capacity,
             levels,
-            ground: Vec::new(),
+            layer0: Vec::new(),
             upper: Vec::new(),
             upper_start: Vec::new(),
             entry_point: None,
             order: Vec::new(),
         };
-        graph.ground.try_reserve_exact(n * ground_capacity)?;
+        graph.layer0.try_reserve_exact(n * layer0_capacity)?;
         graph.upper.try_reserve_exact(upper_lists * m)?;
         graph.upper_start.try_reserve_exact(n)?;
         graph.order.try_reserve_exact(n)?;
@@ -77,8 +77,8 @@ impl MemoryGraph {
     }
 
     fn lay_out(&mut self) {
-        self.ground
-            .resize(self.levels.len() * self.ground_capacity, NONE);
+        self.layer0
+            .resize(self.levels.len() * self.layer0_capacity, NONE);
         let mut lists = 0;
         for &level in &self.levels {
             self.upper_start.push(lists);
@@ -92,7 +92,7 @@ impl MemoryGraph {
     #[inline]
     pub(crate) fn capacity(&self, level: Level) -> usize {
         if level == 0 {
-            self.ground_capacity
+            self.layer0_capacity
         } else {
             self.m
         }
@@ -130,7 +130,7 @@ impl MemoryGraph {
         let capacity = self.capacity(level);
         let start = self.list(of, level) * capacity;
         let list = match level {
-            0 => &self.ground[start..start + capacity],
+            0 => &self.layer0[start..start + capacity],
             _ => &self.upper[start..start + capacity],
         };
         filled(list)
@@ -151,7 +151,7 @@ impl MemoryGraph {
     /// Bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let numbers = self.ground.capacity()
+        let numbers = self.layer0.capacity()
             + self.upper.capacity()
             + self.upper_start.capacity()
             + self.order.capacity();
@@ -180,9 +180,9 @@ impl MemoryGraph {
     }
 
     /// The entries of all lists of layer 0, or of the layers above, for parallel writing.
-    pub(crate) fn lists_mut(&mut self, ground: bool) -> &mut [u32] {
-        if ground {
-            &mut self.ground
+    pub(crate) fn lists_mut(&mut self, layer0: bool) -> &mut [u32] {
+        if layer0 {
+            &mut self.layer0
         } else {
             &mut self.upper
         }

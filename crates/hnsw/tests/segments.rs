@@ -6,7 +6,7 @@ use hnsw::build::cells::{
     CELLS_OF_A_VECTOR, Cells, Method, Task, UpperLayers, by_insertion, by_segments, join,
 };
 use hnsw::build::{
-    FREE, Ground, Neighbor, Stopped, Stretches, Watch, batched, connect_stretches, segments,
+    FREE, LayerExtent, ListRanges, Neighbor, Stopped, Watch, batched, connect_ranges, segments,
 };
 use hnsw::{
     Candidate, ElementId, Finding, Inspect, Level, Member, MemoryGraph, Params, Search,
@@ -42,22 +42,22 @@ fn subset(codes: &CodeSet, ids: &[u32]) -> CodeSet {
 #[derive(Debug, PartialEq)]
 struct InCells {
     capacity: usize,
-    ground: Vec<u32>,
+    layer0: Vec<u32>,
     /// The entry point, and the lists of each layer above.
     entry_point: Option<(u32, Level)>,
     upper: Vec<Vec<(u32, Vec<u32>)>>,
     levels: Vec<Level>,
 }
 
-impl Stretches for InCells {
+impl ListRanges for InCells {
     fn read(&mut self, first: u32, lists: &mut [u32]) {
         let start = first as usize * self.capacity;
-        lists.copy_from_slice(&self.ground[start..start + lists.len()]);
+        lists.copy_from_slice(&self.layer0[start..start + lists.len()]);
     }
 
     fn write(&mut self, first: u32, lists: &[u32]) {
         let start = first as usize * self.capacity;
-        self.ground[start..start + lists.len()].copy_from_slice(lists);
+        self.layer0[start..start + lists.len()].copy_from_slice(lists);
     }
 }
 
@@ -81,7 +81,7 @@ impl Store for Searched<'_> {
             }
             return;
         }
-        let list = &self.0.ground[of.0 as usize * self.0.capacity..][..self.0.capacity];
+        let list = &self.0.layer0[of.0 as usize * self.0.capacity..][..self.0.capacity];
         into.extend(list.iter().filter(|&&n| n != FREE).map(|&n| ElementId(n)));
     }
 
@@ -167,11 +167,11 @@ fn assemble(
     watch: &Watch,
 ) -> Result<InCells, Stopped> {
     let capacity = 2 * params.m;
-    let mut ground = Vec::new();
+    let mut layer0 = Vec::new();
     for list in &mut lists[0] {
         join(list, capacity);
         let ids = list.iter().map(|near| near.element);
-        ground.extend(ids.chain(std::iter::repeat(FREE)).take(capacity));
+        layer0.extend(ids.chain(std::iter::repeat(FREE)).take(capacity));
     }
     let upper_elements: Vec<u32> = (0..levels.len() as u32)
         .filter(|&element| levels[element as usize] > 0)
@@ -194,20 +194,20 @@ fn assemble(
     };
     let mut graph = InCells {
         capacity,
-        ground,
+        layer0,
         entry_point: upper
             .entry_point()
             .or((!levels.is_empty()).then_some((0, 0))),
         upper: (1..lists.len() as Level).map(lists_of).collect(),
         levels,
     };
-    let extent = Ground {
+    let extent = LayerExtent {
         n: graph.levels.len() as u32,
         capacity,
         entry_point: graph.entry_point.map_or(0, |(element, _)| element),
-        stretch: 700,
+        lists_per_range: 700,
     };
-    connect_stretches(&mut graph, &extent, watch, || {})?;
+    connect_ranges(&mut graph, &extent, watch, || {})?;
     Ok(graph)
 }
 

@@ -693,7 +693,7 @@ mod tests {
                 let mut codes = CodeSet::with_simd(dimensions, CodeMetric::L2, simd);
                 let mut row = EncodedRow::new();
                 for vector in 0..16 {
-                    // All pairs of signs in neighboring rows, and long stretches of each.
+                    // All pairs of signs in neighboring rows, and long runs of each.
                     let sign = |d: usize| {
                         if d >> (vector % 10) & 1 == 0 {
                             1.0

@@ -17,7 +17,7 @@ SELECT walks, expansions BETWEEN 10 AND evaluations AS expands, evaluations BETW
 	pages > 0 AS pins, rows BETWEEN 10 AND 40 AS measures FROM hnsw_last_scan();
 -- asking changes nothing
 SELECT walks FROM hnsw_last_scan();
--- Once pages are known, codes and neighbors are read at a glance: pins are for the entry point and for row pointers.
+-- Once pages are known, codes and neighbors are read without pin or lock: pins are for the entry point and for row pointers.
 DO $$ BEGIN FOR i IN 1..8 LOOP PERFORM id FROM t ORDER BY embedding <-> '[1,2,3,4]' LIMIT 10; END LOOP; END $$;
 SELECT pages < evaluations / 2 AS glances FROM hnsw_last_scan();
 -- each further walk counts

@@ -2,7 +2,7 @@
 //!
 //! Each vector joins the two nearest cells (`Cells`). One cell at a time is read into memory, and its graph is built alone
 //! (`by_segments`, `by_insertion`). The output is a list with distances for each element, so later steps need no codes:
-//! `join` merges the lists of a vector's cells and keeps the nearest. `connect_stretches` then makes every element
+//! `join` merges the lists of a vector's cells and keeps the nearest. `connect_ranges` then makes every element
 //! reachable, reading a range of lists at a time. Upper layers are built in the same way, but as a whole from the lowest
 //! layer that fits in memory (`Plan::whole_from`); their lists are always in memory (`UpperLayers`).
 //!

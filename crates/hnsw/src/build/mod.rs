@@ -8,15 +8,15 @@ mod leaf;
 mod merge;
 mod partition;
 mod per_thread;
+mod ranges;
 mod segments;
-mod stretches;
 
 pub use crate::vectors::Vectors;
 pub use batched::batched;
 pub(crate) use connect::connect;
 pub use merge::Neighbor;
+pub use ranges::{FREE, LayerExtent, ListRanges, connect_ranges};
 pub use segments::{bytes_needed as segments_bytes_needed, bytes_of_thread, segments};
-pub use stretches::{FREE, Ground, Stretches, connect_stretches};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

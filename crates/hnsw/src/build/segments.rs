@@ -88,10 +88,10 @@ pub fn bytes_needed(n: usize, dimensions: usize, params: &Params) -> usize {
     let upper = n.div_ceil(params.m.max(2) - 1);
     let graph = MemoryGraph::bytes_needed(n, params.m);
     let effort = Effort::new(params);
-    let ground = bytes_of_layer(n, dimensions, &effort);
+    let layer0 = bytes_of_layer(n, dimensions, &effort);
     let above =
         CodeSet::bytes_needed(upper, dimensions) + bytes_of_layer(upper, dimensions, &effort);
-    graph + ground.max(above) + bytes_of_threads(n, dimensions, params)
+    graph + layer0.max(above) + bytes_of_threads(n, dimensions, params)
 }
 
 /// Bytes for building a layer of `n` elements.

@@ -9,7 +9,7 @@ use super::{Stopped, Watch, try_filled};
 use std::collections::BTreeSet;
 
 /// External storage of a layer's neighbor lists, all of the same capacity.
-pub trait Stretches {
+pub trait ListRanges {
     /// Reads lists from `first` on into the whole buffer.
     fn read(&mut self, first: u32, lists: &mut [u32]);
 
@@ -25,7 +25,7 @@ const FAR: u32 = 256;
 
 /// The layer to connect.
 #[derive(Clone, Copy, Debug)]
-pub struct Ground {
+pub struct LayerExtent {
     /// The number of elements.
     pub n: u32,
     /// The capacity of a list.
@@ -33,16 +33,16 @@ pub struct Ground {
     /// The entry point.
     pub entry_point: u32,
     /// Lists per range.
-    pub stretch: usize,
+    pub lists_per_range: usize,
 }
 
 /// Makes every element reachable from the entry point; returns the number of unreachable ones. Calls `check` regularly.
 ///
 /// # Errors
 /// If memory runs out, or if the watch says stop.
-pub fn connect_stretches<S: Stretches>(
+pub fn connect_ranges<S: ListRanges>(
     store: &mut S,
-    extent: &Ground,
+    extent: &LayerExtent,
     watch: &Watch,
     mut check: impl FnMut(),
 ) -> Result<usize, Stopped> {
@@ -55,16 +55,16 @@ pub fn connect_stretches<S: Stretches>(
         let before = (connect.count, connect.lost);
         let promises = connect.take_promises();
         let last = settled && promises.is_empty();
-        for first in (0..extent.n).step_by(extent.stretch) {
+        for first in (0..extent.n).step_by(extent.lists_per_range) {
             check();
             watch.check()?;
-            let mut stretch = Stretch::read(store, extent, first, &mut connect.buffer);
-            connect.keep(&promises, &mut stretch);
-            connect.walk_on(&stretch);
+            let mut range = ListRange::read(store, extent, first, &mut connect.buffer);
+            connect.keep(&promises, &mut range);
+            connect.walk_on(&range);
             if settled {
-                connect.promise_links(&mut stretch);
+                connect.promise_links(&mut range);
             }
-            connect.buffer = stretch.write(store);
+            connect.buffer = range.write(store);
         }
         if last && connect.promises.is_empty() {
             return Ok(connect.lost);
@@ -96,7 +96,7 @@ struct Connect {
 }
 
 impl Connect {
-    fn try_new(extent: &Ground) -> Result<Self, Stopped> {
+    fn try_new(extent: &LayerExtent) -> Result<Self, Stopped> {
         let mut connect = Self {
             entry_point: extent.entry_point,
             reached: Bits::try_new(extent.n)?,
@@ -107,7 +107,7 @@ impl Connect {
             reserved: BTreeSet::new(),
             to_expand: Vec::new(),
             buffer: try_filled(
-                extent.stretch.min(extent.n as usize) * extent.capacity,
+                extent.lists_per_range.min(extent.n as usize) * extent.capacity,
                 FREE,
             )?,
         };
@@ -130,13 +130,13 @@ impl Connect {
 
     /// Writes the pending links of this range. A full list drops its last neighbor, which is then reachable through the new
     /// one.
-    fn keep(&mut self, promises: &[Promise], stretch: &mut Stretch) {
-        let start = promises.partition_point(|promise| promise.by < stretch.first);
+    fn keep(&mut self, promises: &[Promise], range: &mut ListRange) {
+        let start = promises.partition_point(|promise| promise.by < range.first);
         for promise in &promises[start..] {
-            if !stretch.contains(promise.by) {
+            if !range.contains(promise.by) {
                 break;
             }
-            if let Some(displaced) = stretch.enter(promise.by, promise.to) {
+            if let Some(displaced) = range.enter(promise.by, promise.to) {
                 self.promises.push(Promise {
                     by: promise.to,
                     to: displaced,
@@ -149,22 +149,22 @@ impl Connect {
     }
 
     /// Extends reachability within a range, and to the first elements outside of it.
-    fn walk_on(&mut self, stretch: &Stretch) {
-        for element in stretch.elements() {
+    fn walk_on(&mut self, range: &ListRange) {
+        for element in range.elements() {
             if self.reached.contains(element) {
-                self.walk(stretch, element);
+                self.walk(range, element);
             }
         }
     }
 
-    fn walk(&mut self, stretch: &Stretch, from: u32) {
+    fn walk(&mut self, range: &ListRange, from: u32) {
         self.to_expand.push(from);
         while let Some(element) = self.to_expand.pop() {
             if !self.expanded.insert(element) {
                 continue;
             }
-            for &neighbor in stretch.neighbors(element) {
-                if self.reach(neighbor) && stretch.contains(neighbor) {
+            for &neighbor in range.neighbors(element) {
+                if self.reach(neighbor) && range.contains(neighbor) {
                     self.to_expand.push(neighbor);
                 }
             }
@@ -172,28 +172,28 @@ impl Connect {
     }
 
     /// Adds a pending link to each unreachable element of a range, and marks it reached.
-    fn promise_links(&mut self, stretch: &mut Stretch) {
-        for element in stretch.elements() {
+    fn promise_links(&mut self, range: &mut ListRange) {
+        for element in range.elements() {
             if self.reached.contains(element) {
                 continue;
             }
-            let by = self.nearest_reached(stretch, element);
+            let by = self.nearest_reached(range, element);
             // Its list has not extended reachability yet.
-            stretch.make_room(element);
+            range.make_room(element);
             self.reserved.insert(element);
             self.promises.push(Promise { by, to: element });
             self.lost += 1;
             self.reach(element);
-            self.walk(stretch, element);
+            self.walk(range, element);
         }
     }
 
     /// A reached neighbor of an element, else a reached preceding element, else the entry point.
-    fn nearest_reached(&self, stretch: &Stretch, element: u32) -> u32 {
+    fn nearest_reached(&self, range: &ListRange, element: u32) -> u32 {
         let may_link =
             |other: &u32| self.reached.contains(*other) && !self.reserved.contains(other);
-        let before = (stretch.first..element).rev().take(FAR as usize);
-        let near = stretch.neighbors(element).iter().copied().chain(before);
+        let before = (range.first..element).rev().take(FAR as usize);
+        let near = range.neighbors(element).iter().copied().chain(before);
         near.filter(|&other| other != element)
             .find(may_link)
             .unwrap_or(self.entry_point)
@@ -201,22 +201,22 @@ impl Connect {
 }
 
 /// A range of consecutive lists.
-struct Stretch {
+struct ListRange {
     first: u32,
     capacity: usize,
     lists: Vec<u32>,
     changed: bool,
 }
 
-impl Stretch {
-    fn read<S: Stretches>(
+impl ListRange {
+    fn read<S: ListRanges>(
         store: &mut S,
-        extent: &Ground,
+        extent: &LayerExtent,
         first: u32,
         buffer: &mut Vec<u32>,
     ) -> Self {
         let mut lists = std::mem::take(buffer);
-        let count = extent.stretch.min((extent.n - first) as usize);
+        let count = extent.lists_per_range.min((extent.n - first) as usize);
         lists.resize(count * extent.capacity, FREE);
         store.read(first, &mut lists);
         Self {
@@ -228,7 +228,7 @@ impl Stretch {
     }
 
     /// Writes the range back if it changed; returns its memory for the next.
-    fn write<S: Stretches>(self, store: &mut S) -> Vec<u32> {
+    fn write<S: ListRanges>(self, store: &mut S) -> Vec<u32> {
         if self.changed {
             store.write(self.first, &self.lists);
         }
@@ -308,7 +308,7 @@ mod tests {
         lists: Vec<u32>,
     }
 
-    impl Stretches for Memory {
+    impl ListRanges for Memory {
         fn read(&mut self, first: u32, lists: &mut [u32]) {
             let start = first as usize * self.capacity;
             lists.copy_from_slice(&self.lists[start..start + lists.len()]);
@@ -360,14 +360,14 @@ mod tests {
         }
     }
 
-    fn connect(memory: &mut Memory, entry_point: u32, stretch: usize) -> usize {
-        let extent = Ground {
+    fn connect(memory: &mut Memory, entry_point: u32, lists_per_range: usize) -> usize {
+        let extent = LayerExtent {
             n: (memory.lists.len() / memory.capacity) as u32,
             capacity: memory.capacity,
             entry_point,
-            stretch,
+            lists_per_range,
         };
-        connect_stretches(memory, &extent, &Watch::default(), || {}).unwrap()
+        connect_ranges(memory, &extent, &Watch::default(), || {}).unwrap()
     }
 
     /// Connected and disconnected graphs, with empty, partly filled and full lists.
@@ -393,12 +393,12 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_reached_whatever_the_stretch() {
-        for stretch in [1, 7, 100, 1000] {
+    fn everything_is_reached_whatever_the_range() {
+        for range in [1, 7, 100, 1000] {
             for (number, mut memory) in graphs().into_iter().enumerate() {
-                connect(&mut memory, 4, stretch);
-                assert_eq!(memory.unreached(4), 0, "graph {number}, stretch {stretch}");
-                assert!(memory.is_sound(), "graph {number}, stretch {stretch}");
+                connect(&mut memory, 4, range);
+                assert_eq!(memory.unreached(4), 0, "graph {number}, range {range}");
+                assert!(memory.is_sound(), "graph {number}, range {range}");
             }
         }
     }
