@@ -73,7 +73,7 @@ bench_profile_groups() {
         function group(kind, name) {
             if (kind == "k") return "kernel"
             if (name ~ /quantize::|Query::|estimate/) return "codes"
-            if (name ~ /PageGraph|storage::|glance|Reader/) return "slots_and_pages"
+            if (name ~ /PageGraph|storage::|unlocked|Reader/) return "slots_and_pages"
             if (name ~ /am::scan|RerankQueue/) return "rerank queue"
             if (name ~ /hnsw::|Search|Visited|BinaryHeap|sort/) return "walk"
             if (name ~ /toast|Toast|_bt_|btget|btrescan|index_getnext|index_rescan/) return "values_out_of_line"
