@@ -684,7 +684,7 @@ impl Scan {
         // the index has been seen, the next search covers all of it, and no row comes too late any more.
         if self.limits.is_strict() && 3 * self.scratch.memory() < self.limits.max_memory {
             self.next_ef = if first || !self.wants_all() {
-                2 * self.next_ef
+                self.next_ef.saturating_mul(2)
             } else {
                 usize::MAX
             };
