@@ -11,6 +11,10 @@ use crate::pg::node;
 /// the nearest rows, not all.
 const UNKNOWN_LIMIT: f64 = 100.0;
 
+/// A cursor without LIMIT reads few rows if `cursor_tuple_fraction` is below this; the default is 0.1. postgres_fdw reads the
+/// partitions of a foreign table by such cursors, a few rows of each.
+const FEW: f64 = 0.05;
+
 /// The rows a statement takes from a path in the path's order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Demand {
@@ -54,7 +58,7 @@ pub(super) unsafe fn of_statement(root: *mut pg_sys::PlannerInfo) -> Demand {
         // Zero means all rows, a number below one a share of them: a cursor's, or a guess at a LIMIT not known yet.
         match (*root).tuple_fraction {
             rows if rows >= 1.0 => Demand::Rows(rows),
-            share if share > 0.0 && has_limit(root) => Demand::Share(share),
+            share if share > 0.0 && (share < FEW || has_limit(root)) => Demand::Share(share),
             _ => Demand::All,
         }
     }

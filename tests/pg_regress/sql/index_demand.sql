@@ -126,6 +126,12 @@ INSERT INTO filled SELECT id, embedding FROM t;
 SELECT uses_index('SELECT id FROM filled WHERE id > 0 ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector LIMIT 10') AS few,
 	uses_index('SELECT id FROM filled WHERE id > 0 ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector') AS all_rows;
 
+-- a cursor of which few rows are read, as the session says
+SET cursor_tuple_fraction = 0.001;
+SELECT uses_index('DECLARE c CURSOR FOR SELECT id FROM t ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector') AS few_rows;
+RESET cursor_tuple_fraction;
+SELECT uses_index('DECLARE c CURSOR FOR SELECT id FROM t ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector') AS any_number;
+
 -- where no other way is left
 SET enable_seqscan = off;
 SELECT uses_index('SELECT id FROM t ORDER BY embedding <-> array_fill(1, ARRAY[16])::vector') AS without_limit,
