@@ -14,7 +14,7 @@ dev_package() {
         '') ;;
         *) die "package knows --check, not '$1'" ;;
     esac
-    command -v dpkg-shlibdeps >/dev/null || die "dpkg-shlibdeps is missing (Debian: dpkg-dev)"
+    package_tools_ensure
     if [[ ${PG_CONFIG:-} ]]; then
         [[ ! $check ]] || die "package --check goes with PG, not with PG_CONFIG"
         install_locate
@@ -30,6 +30,14 @@ dev_package() {
             package_major
         )
     done
+}
+
+package_tools_ensure() {
+    if command -v dpkg-shlibdeps >/dev/null && command -v readelf >/dev/null; then return; fi
+    is_root || die "dpkg-shlibdeps or readelf is missing. Install them, then run this again:
+    sudo apt-get install -y --no-install-recommends dpkg-dev binutils"
+    dev_dir_choose
+    packages_install dpkg-dev binutils
 }
 
 package_major() {
