@@ -5,7 +5,7 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 /// The behaviour of a scan when the executor wants more rows than its first search found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
 pub(crate) enum IterativeScan {
-    /// The scan ends after at most `hnsw.ef_search` rows.
+    /// The scan ends after at most `hnsw.ef_search` elements.
     #[name = c"off"]
     Off,
     /// The search resumes; rows may come slightly out of order.
@@ -21,7 +21,7 @@ pub(crate) static EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(40);
 /// Resumes scans if filters or a large LIMIT need more rows.
 pub(crate) static ITERATIVE_SCAN: GucSetting<IterativeScan> =
     GucSetting::<IterativeScan>::new(IterativeScan::StrictOrder);
-/// The most elements a scan may visit before it stops resuming its search.
+/// The most elements compared, or rows fetched, before a scan stops resuming its search.
 pub(crate) static MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(20_000);
 /// The memory of a scan, in multiples of `work_mem`.
 pub(crate) static SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
