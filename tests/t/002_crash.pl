@@ -104,7 +104,8 @@ $node->safe_psql('postgres', 'DROP INDEX wordnet_embedding; CHECKPOINT');
 for my $delay (0.02, 0.3) {
   my $build = Wordnet::session($node,
     'CREATE INDEX wordnet_embedding ON wordnet USING hnsw (embedding vector_l1_ops) WITH (m = 64, ef_construction = 1000)');
-  $node->poll_query_until('postgres', 'SELECT count(*) > 0 FROM pg_stat_progress_create_index');
+  $node->poll_query_until('postgres', 'SELECT count(*) > 0 FROM pg_stat_progress_create_index')
+    or die 'no build began';
   sleep($delay);
   Wordnet::crash($node);
   $build->{run}->kill_kill;

@@ -99,7 +99,8 @@ sub end_in_phase {
   sql("SELECT $function(pid) FROM pg_stat_progress_create_index");
   eval { Wordnet::output($session); 1 } and die 'the build was not ended';
   my $error = $@;
-  $node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_progress_create_index');
+  $node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_progress_create_index')
+    or die 'the build does not end';
   return $error;
 }
 
