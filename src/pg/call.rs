@@ -7,6 +7,8 @@ use pgrx::FromDatum;
 use pgrx::callconv::{ArgAbi, Args, CallCx, FcInfo, RetAbi};
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Pg_finfo_record};
 
+use super::soft;
+
 /// A C function of calling convention 1.
 pub(crate) type Function = unsafe extern "C-unwind" fn(FunctionCallInfo) -> Datum;
 
@@ -27,6 +29,9 @@ pub(crate) use describe;
 /// Exports a Rust function to SQL as `NAME_wrapper`. Our SQL declares it with the arguments of the Rust function, and STRICT.
 macro_rules! sql_function {
     ($name:ident) => {
+        $crate::pg::call::sql_function!($name, $crate::pg::call::run);
+    };
+    ($name:ident, $run:path) => {
         #[allow(unsafe_code, reason = "exported and called by Postgres")]
         const _: () = {
             #[unsafe(export_name = concat!(stringify!($name), "_wrapper"))]
@@ -34,7 +39,7 @@ macro_rules! sql_function {
                 call: pgrx::pg_sys::FunctionCallInfo,
             ) -> pgrx::pg_sys::Datum {
                 // SAFETY: Postgres calls it as our SQL declares it.
-                $crate::pg::boundary(|| unsafe { $crate::pg::call::run(call, $name) })
+                $crate::pg::boundary(|| unsafe { $run(call, $name) })
             }
 
             $crate::pg::call::describe!(concat!(stringify!($name), "_wrapper"));
@@ -46,20 +51,7 @@ pub(crate) use sql_function;
 /// As `sql_function`, for the input function of a type: its caller may ask for a soft error instead of an ERROR.
 macro_rules! input_function {
     ($name:ident) => {
-        #[allow(unsafe_code, reason = "exported and called by Postgres")]
-        const _: () = {
-            #[unsafe(export_name = concat!(stringify!($name), "_wrapper"))]
-            unsafe extern "C-unwind" fn wrapper(
-                call: pgrx::pg_sys::FunctionCallInfo,
-            ) -> pgrx::pg_sys::Datum {
-                // SAFETY: Postgres calls it as our SQL declares it.
-                $crate::pg::boundary(|| unsafe {
-                    $crate::pg::soft::input(call, || $crate::pg::call::run(call, $name))
-                })
-            }
-
-            $crate::pg::call::describe!(concat!(stringify!($name), "_wrapper"));
-        };
+        $crate::pg::call::sql_function!($name, $crate::pg::call::run_input);
     };
 }
 pub(crate) use input_function;
@@ -126,6 +118,18 @@ pub(crate) unsafe fn run<'fcx, Arguments, F: SqlFunction<'fcx, Arguments>>(
         };
         F::Returned::box_ret_in(&mut call, returned).sans_lifetime()
     }
+}
+
+/// Runs an input function for one call; see [`soft`].
+///
+/// # Safety
+/// As for [`run`].
+pub(crate) unsafe fn run_input<'fcx, Arguments, F: SqlFunction<'fcx, Arguments>>(
+    call: FunctionCallInfo,
+    function: F,
+) -> Datum {
+    // SAFETY: the caller's promise.
+    unsafe { soft::input(call, || run(call, function)) }
 }
 
 /// Exports SQL functions, as `NAME_wrapper`: each returns an `f64` for two values of one type, both not NULL.
