@@ -169,6 +169,8 @@ unsafe extern "C-unwind" fn keep_copy(this: *mut c_void) {
         COPYING.set(false);
         if (*report).elevel == ERROR {
             keep(number, report);
+        } else {
+            empty(number);
         }
     }
 }
