@@ -81,33 +81,13 @@ impl<'a> Codes<'a> {
         candidates
     }
 
-    /// The neighbors chosen by a new element with this code; candidates not live are left out.
-    pub(super) fn choose(
-        &self,
-        code: &[u8],
-        candidates: &[Candidate],
-        max: usize,
-    ) -> Vec<Candidate> {
-        self.select(code, candidates, max, least_kept(max))
-    }
-
-    /// The neighbors kept by an element with this code when its list is overfull.
-    pub(super) fn cut(
-        &self,
-        code: &[u8],
-        candidates: &[Candidate],
-        capacity: usize,
-    ) -> Vec<Candidate> {
-        self.select(code, candidates, capacity, least_kept(capacity))
-    }
-
-    /// Algorithm 4 over codes, and the nearest of the rest up to `fill`.
-    fn select(
+    /// The neighbors of an element with this code, chosen by a new one or kept when its list ran over: Algorithm 4 over codes,
+    /// and the nearest of the rest up to `least_kept`. Candidates not live are left out.
+    pub(super) fn select(
         &self,
         base: &[u8],
         candidates: &[Candidate],
         max: usize,
-        fill: usize,
     ) -> Vec<Candidate> {
         let live: Vec<(Candidate, &[u8])> = candidates
             .iter()
@@ -129,7 +109,7 @@ impl<'a> Codes<'a> {
             query.distance(codes[other]) + *longer
         };
         select_neighbors(&candidates, max, between, &mut selected);
-        fill_with_nearest(&candidates, fill, &mut selected);
+        fill_with_nearest(&candidates, least_kept(max), &mut selected);
         selected
     }
 

@@ -105,7 +105,7 @@ impl StoreMut for Insertion<'_> {
             .iter()
             .map(|candidate| candidate.element)
             .collect();
-        Codes::read(&mut self.graph, &elements).choose(&self.code, candidates, max)
+        Codes::read(&mut self.graph, &elements).select(&self.code, candidates, max)
     }
 
     fn absorb(&mut self, query: &Query, candidates: &[Candidate]) -> bool {

@@ -92,6 +92,7 @@ fn push_beside(
         };
         // The most recently added members are the likeliest to have room.
         for &member in full.iter().rev().filter(|&&member| member != new) {
+            interrupt::check();
             let mut list = Vec::new();
             graph.neighbors(member, level, &mut list);
             if list.len() < max
@@ -207,8 +208,9 @@ fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
     pushed
 }
 
-/// Adds to the list of a newly inserted element. A full list drops its first neighbor, one chosen by the element itself and
-/// linked from others: on the layers above 0 an element chooses as many neighbors as its list holds.
+/// Adds to the list of an element just linked: a new one, or one that vacuum found lost. A full list drops its first neighbor.
+/// A new element chose that one itself, and others link to it: above layer 0 an element chooses as many as its list holds.
+/// (A vacuum looks for elements lost so in its next round.)
 fn push_or_displace(index: &Index, of: ElementId, level: Level, new: ElementId) {
     while let Push::Full(full) = push(index, of, level, new) {
         interrupt::check();
@@ -238,7 +240,7 @@ fn reselect(
     let codes = codes.with(new, code);
     let candidates = codes.candidates(&base, full.iter().copied().chain([new]));
     let mut kept: Vec<ElementId> = codes
-        .cut(codes.get(of)?, &candidates, full.len())
+        .select(codes.get(of)?, &candidates, full.len())
         .iter()
         .map(|kept| kept.element)
         .collect();

@@ -15,6 +15,7 @@ use super::buffer::{Access, Page};
 use super::index::Index;
 use super::page_graph::PageGraph;
 use super::record::Record;
+use crate::pg::interrupt;
 
 /// A reader's position in the chain of an element's further rows.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +133,7 @@ impl Chain {
             let mut descent = Descent::default();
             let mut unbroken = true;
             while let Some(at) = next.take().filter(|_| unbroken) {
+                interrupt::check();
                 let found = with_slot(index, at, |slot| {
                     unbroken =
                         slot.is_live() && slot.element() == self.element && descent.goes_on(slot);
