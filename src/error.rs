@@ -355,7 +355,7 @@ pub(crate) fn element_too_large(m: usize, dimensions: u32) -> ! {
 /// Reports at DEBUG1 that a build does not fit in memory.
 pub(crate) fn say_cells(cells: usize, largest: usize) {
     let message = format!("hnsw index build goes by {cells} cells of at most {largest} rows");
-    ErrorReport::new(Code::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::DEBUG1);
+    text::debug(&message);
 }
 
 /// Reports at DEBUG1 that a scan was read to its end and left out rows.
@@ -366,7 +366,7 @@ pub(crate) fn debug_rows_left_out(index: &str, late: u64, limit: bool) {
         ""
     };
     let message = format!("scan of index \"{index}\" left out {late} rows found too late{limit}");
-    ErrorReport::new(Code::ERRCODE_SUCCESSFUL_COMPLETION, message, "").report(PgLogLevel::DEBUG1);
+    text::debug(&message);
 }
 
 #[track_caller]

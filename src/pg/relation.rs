@@ -38,9 +38,8 @@ impl Relation {
         // SAFETY: rd_rel is set; the name is a null-terminated string in the current memory context, or null.
         unsafe {
             let name = pg_sys::get_am_name((*(*self.0).rd_rel).relam);
-            name.as_ref().map_or_else(String::new, |name| {
-                CStr::from_ptr(name).to_string_lossy().into_owned()
-            })
+            name.as_ref()
+                .map_or_else(String::new, |name| text::to_string(CStr::from_ptr(name)))
         }
     }
 

@@ -7,11 +7,11 @@
     reason = "asks the server for its encoding, and makes datums"
 )]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::{Datum, IntoDatum};
-use pgrx::pg_sys;
+use pgrx::{PgLogLevel, pg_sys};
 
 /// The character for byte 0, never used itself: byte `b` beyond ASCII is `FIRST + b`.
 const FIRST: u32 = 0xf_0000;
@@ -61,6 +61,19 @@ pub(crate) fn to_bytes(text: &str) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Reports a message at DEBUG1.
+pub(crate) fn debug(message: &str) {
+    let mut bytes = to_bytes(message);
+    bytes.push(0);
+    let mut report = pg_sys::ErrorData {
+        elevel: PgLogLevel::DEBUG1 as c_int,
+        message: bytes.as_mut_ptr().cast(),
+        ..Default::default()
+    };
+    // SAFETY: the text is terminated, and Postgres copies it.
+    unsafe { pg_sys::ThrowErrorData(&raw mut report) };
 }
 
 /// True if the database's encoding is UTF-8.

@@ -61,6 +61,13 @@ for (@encodings) {
     complains($encoding, "SELECT '$literal'::$type", '22P02', qq{invalid input syntax for type $type: "$literal"},
       "a literal of $type comes back as it was given");
   }
+  # Names, in messages that are no errors.
+  $node->safe_psql($encoding, 'CREATE TABLE late AS SELECT ARRAY(SELECT sin(i * j * 1.7) FROM generate_series(1, 12) j)::vector(12) AS e
+    FROM generate_series(1, 4000) i');
+  complains($encoding, qq{CREATE INDEX "$word" ON late USING hnsw (e vector_l2_ops); SET enable_seqscan = off; SET enable_sort = off;
+    SET hnsw.max_scan_tuples = 1; SET client_min_messages = debug1;
+    SELECT count(*) FROM (SELECT e FROM late ORDER BY e <-> (SELECT e FROM late LIMIT 1) LIMIT 2000) s}, '00000',
+    qq{scan of index "$word" left out}, 'a scan names its index as it was named');
   my $letter = substr $word, 1, $encoding eq 'EUC_JP' || $encoding eq 'UTF8' ? 2 : 1;
   for my $shift (0, 1) {
     my $literal = '[' . 'x' x $shift . $letter x 3_000 . ']';
