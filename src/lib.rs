@@ -6,9 +6,11 @@ mod am;
 mod build;
 mod error;
 mod inspect;
+mod opclass;
 mod pg;
 #[cfg(any(test, feature = "pg_test"))]
 mod pg_tests;
+mod scan;
 mod settings;
 mod storage;
 mod types;
@@ -29,5 +31,5 @@ extern "C-unwind" fn _PG_init() {
     am::options::init();
     pg::creation::on_new_index(am::check_new_index);
     pg::relcache::on_change(storage::index::forget);
-    storage::index::set_lookup(am::opclass::declared);
+    storage::index::set_lookup(opclass::declared);
 }

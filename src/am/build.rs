@@ -4,8 +4,8 @@
 use layout::{Frozen, Geometry};
 use pgrx::pg_sys;
 
-use super::opclass::OperatorClass;
 use super::options;
+use crate::opclass::OperatorClass;
 use crate::pg::heap::Table;
 use crate::pg::{Relation, boundary};
 use crate::types::indexed::Indexed;

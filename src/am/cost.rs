@@ -6,8 +6,8 @@
 use layout::VectorKind;
 use pgrx::pg_sys;
 
-use super::opclass::OperatorClass;
-use super::{demand, options, scan, threshold};
+use super::{demand, options, threshold};
+use crate::opclass::OperatorClass;
 use crate::pg::{Relation, boundary, compat};
 use crate::settings::EF_SEARCH;
 
@@ -97,7 +97,7 @@ impl Estimate {
             let selectivity = costs.indexSelectivity * within;
             let engine = Engine::of(info, &costs);
             let table = Table::of(root, info, &costs, within);
-            let ef = scan::first_ef(EF_SEARCH.get().unsigned_abs() as usize);
+            let ef = crate::scan::first_ef(EF_SEARCH.get().unsigned_abs() as usize);
             let measured = engine.measured(ef);
             let demand = demand::of_statement(root);
             let wanted = demand.rows().filter(|&rows| rows < table.rows);

@@ -2,9 +2,9 @@
 
 use pgrx::pg_sys;
 
-use super::opclass::OperatorClass;
 use super::options;
 use crate::error;
+use crate::opclass::OperatorClass;
 use crate::pg::{Relation, boundary, heap};
 use crate::storage::{self, Index};
 use crate::types::indexed::Indexed;

@@ -6,10 +6,7 @@ mod cost;
 mod demand;
 mod insert;
 mod ivfflat;
-mod last_scan;
-pub(crate) mod opclass;
 pub(crate) mod options;
-mod pgvector;
 mod scan;
 mod threshold;
 mod vacuum;
@@ -22,7 +19,7 @@ use crate::pg::{Relation, boundary, compat};
 
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    boundary(|| describe_method(opclass::SUPPORT_FUNCTIONS, amoptions))
+    boundary(|| describe_method(crate::opclass::SUPPORT_FUNCTIONS, amoptions))
 }
 
 describe!("hnswhandler_wrapper");

@@ -9,17 +9,17 @@ use crate::pg::call::sql_function;
 
 /// Counts of a scan's work for its last query.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Cost {
+pub(crate) struct Cost {
     /// Searches of the graph, first and resumed.
-    pub(super) walks: u64,
+    pub(crate) walks: u64,
     /// Elements whose neighbors were read.
-    pub(super) expansions: u64,
+    pub(crate) expansions: u64,
     /// Elements whose codes were compared with the query.
-    pub(super) evaluations: u64,
+    pub(crate) evaluations: u64,
     /// Index pages that were pinned and locked; unlocked reads do not count.
-    pub(super) pages: u64,
+    pub(crate) pages: u64,
     /// Table rows fetched for their exact distances.
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
 }
 
 thread_local! {
@@ -27,7 +27,7 @@ thread_local! {
 }
 
 /// Called when a scan ends.
-pub(super) fn set(cost: Cost) {
+pub(crate) fn set(cost: Cost) {
     LAST.set(Some(cost));
 }
 

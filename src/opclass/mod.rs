@@ -1,11 +1,16 @@
 //! The operator class of an index: prepares its vectors and names the operator that computes exact distances.
+#![expect(
+    unsafe_code,
+    reason = "names C functions and reads an index's descriptor"
+)]
+
+mod pgvector;
 
 use distance::{BitMetric, Metric};
 use layout::{IndexMetric, VectorKind, max_code_len, widest_code_len};
 use pgrx::pg_sys;
 use quantize::{CodeBits, Codec, Value};
 
-use super::pgvector;
 use crate::error;
 use crate::pg::Relation;
 use crate::pg::call::Function;
@@ -13,7 +18,7 @@ use crate::storage::index::{Declared, SPARSE_ELEMENTS};
 use crate::types::indexed::{Indexed, Kind, Operator};
 
 /// Support functions of an operator class: distance, norm (present where vectors are normalised), type.
-pub(super) const SUPPORT_FUNCTIONS: u16 = 3;
+pub(crate) const SUPPORT_FUNCTIONS: u16 = 3;
 const DISTANCE: u16 = 1;
 const NORM: u16 = 2;
 
@@ -32,10 +37,10 @@ const MAX_NON_ZERO: usize = 1000;
 
 /// An operator class: a kind of vector, a metric and the exact operator.
 #[derive(Clone, Copy)]
-pub(super) struct OperatorClass {
+pub(crate) struct OperatorClass {
     /// The kind of vector, as stored in the metapage.
-    pub(super) stored: VectorKind,
-    pub(super) metric: IndexMetric,
+    pub(crate) stored: VectorKind,
+    pub(crate) metric: IndexMetric,
     operator: Operator,
 }
 
@@ -71,7 +76,7 @@ const CLASSES: [(Function, VectorKind, IndexMetric, IndexMetric); 11] = [
 
 impl OperatorClass {
     /// Returns the operator class of an index's column, by its support functions.
-    pub(super) fn of(index: Relation) -> Self {
+    pub(crate) fn of(index: Relation) -> Self {
         // SAFETY: the relation is an open index; a class without a distance function is an ERROR in core.
         let (distance, has_norm) = unsafe {
             let info = pg_sys::index_getprocinfo(index.raw(), 1, DISTANCE);
@@ -96,17 +101,17 @@ impl OperatorClass {
     }
 
     /// The kind of the column's values.
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.operator.kind()
     }
 
     /// The class's exact operator.
-    pub(super) fn operator(&self) -> Operator {
+    pub(crate) fn operator(&self) -> Operator {
         self.operator
     }
 
     /// Converts an estimate over codes into a lower bound of the operator's value.
-    pub(super) fn lower_bound(&self, estimate: f32, error: f32) -> f64 {
+    pub(crate) fn lower_bound(&self, estimate: f32, error: f32) -> f64 {
         let bound = f64::from(estimate) - SURENESS * f64::from(error) - SMALLEST;
         match self.metric {
             IndexMetric::L2 => bound.max(0.0).sqrt() * (1.0 - ROUNDING),
@@ -120,7 +125,7 @@ impl OperatorClass {
 
     /// Returns the bits per dimension of codes for values of `dimensions` in a graph of `m` neighbors, and the codes' length in
     /// bytes; `None` if no code fits in a page.
-    pub(super) fn code(&self, dimensions: usize, m: usize) -> Option<(CodeBits, usize)> {
+    pub(crate) fn code(&self, dimensions: usize, m: usize) -> Option<(CodeBits, usize)> {
         let room = max_code_len(m);
         match self.stored {
             VectorKind::F32 | VectorKind::F16 => {
@@ -146,7 +151,7 @@ impl OperatorClass {
     }
 
     /// Prepares a value for the index; `None` if the class leaves it out. A value no index of this class may hold is an ERROR.
-    pub(super) fn prepare_row(&self, value: &Indexed<'_>) -> Option<Value> {
+    pub(crate) fn prepare_row(&self, value: &Indexed<'_>) -> Option<Value> {
         if let Indexed::Sparse(vector) = value
             && vector.elements().values.len() > MAX_NON_ZERO
         {
@@ -156,7 +161,7 @@ impl OperatorClass {
     }
 
     /// Converts a value into the form codes are made from; `None` for a zero vector if the metric needs a direction.
-    pub(super) fn prepare(&self, value: &Indexed<'_>) -> Option<Value> {
+    pub(crate) fn prepare(&self, value: &Indexed<'_>) -> Option<Value> {
         let mut value = match value {
             Indexed::F32(vector) => Value::Dense(vector.values().to_vec()),
             Indexed::F16(vector) => {
@@ -180,7 +185,7 @@ impl OperatorClass {
     }
 
     /// Returns zero, in the form codes are made from.
-    pub(super) fn zero(&self, dimensions: usize) -> Value {
+    pub(crate) fn zero(&self, dimensions: usize) -> Value {
         match self.stored {
             VectorKind::F32 | VectorKind::F16 => Value::Dense(vec![0.0; dimensions]),
             VectorKind::Bit => Value::Bits(vec![0; dimensions.div_ceil(8)]),

@@ -1,0 +1,44 @@
+//! Settings that limit a scan.
+
+use crate::pg::setting;
+use crate::settings::{
+    EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER,
+};
+
+/// Settings as they were when the scan began.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// `hnsw.ef_search`.
+    pub(super) ef: usize,
+    pub(super) iterative: IterativeScan,
+    pub(super) max_visited: u64,
+    pub(super) max_memory: usize,
+}
+
+impl Limits {
+    pub(super) fn now() -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a size in bytes, saturating"
+        )]
+        let max_memory = (setting::work_mem() as f64 * SCAN_MEM_MULTIPLIER.get()) as usize;
+        Self {
+            ef: EF_SEARCH.get().unsigned_abs() as usize,
+            iterative: ITERATIVE_SCAN.get(),
+            max_visited: MAX_SCAN_TUPLES.get().unsigned_abs().into(),
+            max_memory,
+        }
+    }
+
+    pub(super) fn is_strict(&self) -> bool {
+        self.iterative == IterativeScan::StrictOrder
+    }
+}
+
+/// The `ef` of the first search. Codes are estimates: with three eighths more than `ef`, a search over codes finds as many of
+/// the nearest as a search over full vectors.
+pub(crate) fn first_ef(ef: usize) -> usize {
+    ef + (3 * ef).div_ceil(8)
+}
