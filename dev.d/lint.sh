@@ -39,10 +39,11 @@ lint_arrows() {
     lint_room src/error.rs 'crate' 'am|build|storage|types'
     lint_room src/inspect 'crate' 'am|build|scan|settings'
     lint_room crates '' 'pgrx|pg_sys'
-    lint_room crates/distance '' 'hnsw|layout|quantize|values'
-    lint_room crates/values '' 'hnsw|layout|quantize'
-    lint_room crates/quantize '' 'hnsw|layout|values'
-    lint_room crates/hnsw '' 'layout|values'
+    lint_room crates/distance '' 'filter|hnsw|layout|quantize|values'
+    lint_room crates/values '' 'filter|hnsw|layout|quantize'
+    lint_room crates/quantize '' 'filter|hnsw|layout|values'
+    lint_room crates/filter '' 'distance|hnsw|layout|quantize|values'
+    lint_room crates/hnsw '' 'filter|layout|values'
     lint_room crates/layout '' 'distance|quantize|values'
     ((broken == 0)) || die "$broken arrows point the wrong way"
 }
