@@ -64,6 +64,8 @@ fn empty(frozen: &Frozen) -> Metapage {
         element_free: None,
         upper_free: None,
         overflow_free: None,
+        filter_first: None,
+        filter_free: None,
         removals: 0,
     }
 }

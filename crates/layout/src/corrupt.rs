@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt::{Display, Formatter, Result};
 
-use crate::page::{LAYOUT_VERSION, PAGE_SIZE, PageKind};
+use crate::page::{KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind};
 
 /// A fault of a page. The caller adds the index and the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,15 @@ pub enum Corrupt {
     EndlessOverflow,
     /// The entry point is not the id of an element, or it is missing and has a level.
     EntryPoint(u32),
+    /// The widths of key columns in the metapage are not a count and so many widths of 1, 2, 4 or 8.
+    KeyWidths([u8; 8]),
+    /// The row key of an entry lies outside the bounds of its filter page.
+    Zone {
+        /// The entry.
+        entry: u16,
+    },
+    /// The filter pages of an index are linked in a ring.
+    EndlessFilter,
 }
 
 impl Display for Corrupt {
@@ -116,7 +125,10 @@ impl Display for Corrupt {
             Self::NeverWritten => write!(f, "page was never written"),
             Self::PageId(found) => write!(f, "page id is {found:#06x}"),
             Self::LayoutVersion(found) => {
-                write!(f, "layout version is {found}, not {LAYOUT_VERSION}")
+                write!(
+                    f,
+                    "layout version is {found}, not {LAYOUT_VERSION} or {KEYED_LAYOUT_VERSION}"
+                )
             }
             Self::Pgvectors => write!(f, "index was built by pgvector"),
             Self::UnknownPageKind(found) => write!(f, "page kind is {found}"),
@@ -135,6 +147,12 @@ impl Display for Corrupt {
                 write!(f, "row in block {block} of the table, which does not exist")
             }
             Self::OtherIndex => write!(f, "metapage is that of another index"),
+            Self::KeyWidths(found) => write!(f, "widths of key columns are {found:?}"),
+            Self::Zone { entry } => write!(
+                f,
+                "entry {entry} lies outside the bounds of its filter page"
+            ),
+            Self::EndlessFilter => write!(f, "filter pages are linked in a ring"),
             Self::EndlessOverflow => write!(f, "overflow slots are linked in a ring"),
             Self::State(found) => write!(f, "slot state is {found}"),
             Self::Level(found) => write!(f, "level is {found}"),

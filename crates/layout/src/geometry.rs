@@ -3,10 +3,12 @@ use std::fmt::{Display, Formatter};
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use filter::Widths;
 use hnsw::ElementId;
 
 use crate::NO_ELEMENT;
 use crate::element::ELEMENT_HEAD;
+use crate::filter_page::FilterShape;
 use crate::overflow::OVERFLOW_SLOT;
 use crate::page::{CONTENTS, PAGE_HEADER};
 use crate::upper::UPPER_HEAD;
@@ -128,6 +130,8 @@ pub struct Geometry {
     pub upper: Slots<UpperId>,
     /// Slots of overflow pages.
     pub overflow: Slots<OverflowId>,
+    /// Filter pages; `None` for an index without key columns.
+    pub keys: Option<FilterShape>,
 }
 
 impl Geometry {
@@ -149,7 +153,23 @@ impl Geometry {
             element: Slots::new(ELEMENT_HEAD + code_len + 8 * m).ok_or(too_large)?,
             upper: Slots::new(UPPER_HEAD + 4 * m).ok_or(too_large)?,
             overflow: Slots::new(OVERFLOW_SLOT).ok_or(too_large)?,
+            keys: None,
         })
+    }
+
+    /// The same sizes, with filter pages for key columns of these widths.
+    #[must_use]
+    pub fn with_keys(self, widths: Option<Widths>) -> Self {
+        Self {
+            keys: widths.map(FilterShape::new),
+            ..self
+        }
+    }
+
+    /// The widths of the key columns' images; `None` without key columns.
+    #[must_use]
+    pub fn widths(&self) -> Option<Widths> {
+        self.keys.map(|keys| keys.widths)
     }
 
     /// The byte range for an estimate, within the page: head and code of an element.

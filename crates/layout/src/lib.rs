@@ -2,7 +2,8 @@
 //!
 //! A page is 8192 bytes: 24 of Postgres' own header, contents, and 16 of special area with the page's kind ([`Special`]).
 //! The metapage holds the frozen options and the entry point ([`Metapage`]). Element, upper and overflow pages hold slots
-//! of fixed size ([`Geometry`]); `pd_lower` ends the used ones, so WAL skips the rest. Center pages hold plain floats.
+//! of fixed size ([`Geometry`]); `pd_lower` ends the used ones, so WAL skips the rest. Center pages hold plain floats. Filter
+//! pages hold the key columns of rows in arrays ([`FilterPage`]).
 //!
 //! Integers are in native byte order, as in all of Postgres' pages. Reserved bytes are zero. Every byte is checked before
 //! use: any contents give a value or [`Corrupt`].
@@ -13,6 +14,7 @@
 mod center;
 mod corrupt;
 mod element;
+mod filter_page;
 mod geometry;
 mod heap_tid;
 mod metapage;
@@ -27,6 +29,7 @@ pub use corrupt::Corrupt;
 pub use element::{
     ElementPage, ElementPageMut, ElementSlot, ElementSlotMut, INLINE_TIDS, NewElement, copied_code,
 };
+pub use filter_page::{FilterPage, FilterPageMut, FilterShape};
 pub use geometry::{
     Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, max_code_len,
     widest_code_len,
@@ -35,7 +38,8 @@ pub use heap_tid::HeapTid;
 pub use metapage::{EntryPoint, Frozen, IndexMetric, Metapage, VectorKind};
 pub use overflow::{OVERFLOW_TIDS, OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
 pub use page::{
-    LAYOUT_VERSION, PAGE_SIZE, PageKind, Special, is_new, list_page, special, unlist_page,
+    KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind, Special, is_new, list_page, special,
+    unlist_page,
 };
 pub use slots::SlotState;
 pub use upper::{UpperPage, UpperPageMut, UpperSlot, UpperSlotMut};

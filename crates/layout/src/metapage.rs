@@ -1,10 +1,11 @@
 use bytemuck::{Pod, Zeroable};
+use filter::Widths;
 use hnsw::{ElementId, Level, MAX_LEVEL};
 
 use crate::geometry::SlotId;
 use crate::page::{
-    LAYOUT_VERSION, NO_BLOCK, PAGE_HEADER, PAGE_SIZE, PageKind, init_page, lower, set_lower,
-    special_of,
+    KEYED_LAYOUT_VERSION, LAYOUT_VERSION, NO_BLOCK, PAGE_HEADER, PAGE_SIZE, PageKind, init_page,
+    lower, set_lower, special_of,
 };
 use crate::{Corrupt, Geometry, NO_ELEMENT};
 
@@ -36,7 +37,11 @@ struct Raw {
     overflow_free: u32,
     built_elements: u64,
     removals: u64,
-    reserved: [u64; 23],
+    /// The number of key columns and the widths of their images, or zeroes.
+    keys: [u8; 8],
+    filter_first: u32,
+    filter_free: u32,
+    reserved: [u64; 21],
 }
 
 /// The kind of vector in the indexed column.
@@ -171,6 +176,10 @@ pub struct Metapage {
     pub upper_free: Option<u32>,
     /// The first overflow page in the free list.
     pub overflow_free: Option<u32>,
+    /// The first filter page; each names the next.
+    pub filter_first: Option<u32>,
+    /// The first filter page in the free list.
+    pub filter_free: Option<u32>,
     /// Vacuums that have freed slots of elements. A vacuum raises it before it frees the first one, so a search that
     /// reads the same number before and after has met no freed slot.
     pub removals: u64,
@@ -193,19 +202,22 @@ impl Metapage {
         if raw.magic != MAGIC {
             return Err(Corrupt::Magic(raw.magic));
         }
-        if raw.layout_version != LAYOUT_VERSION {
+        if !matches!(raw.layout_version, LAYOUT_VERSION | KEYED_LAYOUT_VERSION) {
             return Err(Corrupt::LayoutVersion(raw.layout_version));
         }
-        if raw.reserved != [0; 23] {
+        if raw.reserved != [0; 21] {
             return Err(Corrupt::Reserved);
         }
         let frozen = raw.frozen()?;
+        let is_keyed = frozen.geometry.keys.is_some();
         Ok(Self {
             frozen,
             entry_point: raw.entry_point(&frozen.geometry)?,
             element_free: block(raw.element_free),
             upper_free: block(raw.upper_free),
             overflow_free: block(raw.overflow_free),
+            filter_first: block(raw.filter_first).filter(|_| is_keyed),
+            filter_free: block(raw.filter_free).filter(|_| is_keyed),
             removals: raw.removals,
         })
     }
@@ -237,9 +249,14 @@ impl Metapage {
             built_elements,
         } = self.frozen;
         let in_page = |len: usize| u32::try_from(len).expect("less than a page");
+        // An index without key columns keeps the bytes of layout version 1: zeroes.
+        let none = geometry.keys.map_or(0, |_| NO_BLOCK);
         Raw {
             magic: MAGIC,
-            layout_version: LAYOUT_VERSION,
+            layout_version: match geometry.keys {
+                Some(_) => KEYED_LAYOUT_VERSION,
+                None => LAYOUT_VERSION,
+            },
             kind: kind as u8,
             metric: metric as u8,
             code_bits,
@@ -257,7 +274,10 @@ impl Metapage {
             overflow_free: self.overflow_free.unwrap_or(NO_BLOCK),
             built_elements,
             removals: self.removals,
-            reserved: [0; 23],
+            keys: keys_of(&geometry),
+            filter_first: self.filter_first.unwrap_or(none),
+            filter_free: self.filter_free.unwrap_or(none),
+            reserved: [0; 21],
         }
     }
 }
@@ -300,10 +320,30 @@ impl Raw {
         let agrees = u32::try_from(geometry.element.len) == Ok(self.slot_len)
             && geometry.element.per_page == self.slots_per_page;
         if agrees {
-            Ok(geometry)
+            Ok(geometry.with_keys(self.widths()?))
         } else {
             Err(contradiction)
         }
+    }
+
+    /// The widths of the key columns' images, which only layout version 2 has.
+    fn widths(&self) -> Result<Option<Widths>, Corrupt> {
+        if self.layout_version == LAYOUT_VERSION {
+            let is_unset = self.keys == [0; 8] && self.filter_first == 0 && self.filter_free == 0;
+            return if is_unset {
+                Ok(None)
+            } else {
+                Err(Corrupt::Reserved)
+            };
+        }
+        let [count, widths @ ..] = self.keys;
+        let (used, unused) = widths
+            .split_at_checked(count.into())
+            .ok_or(Corrupt::KeyWidths(self.keys))?;
+        Widths::new(used)
+            .filter(|_| unused.iter().all(|&width| width == 0))
+            .map(Some)
+            .ok_or(Corrupt::KeyWidths(self.keys))
     }
 
     fn entry_point(&self, geometry: &Geometry) -> Result<Option<EntryPoint>, Corrupt> {
@@ -327,6 +367,16 @@ impl Raw {
             level: self.entry_level,
         }))
     }
+}
+
+/// The number of key columns and the widths of their images, as stored.
+fn keys_of(geometry: &Geometry) -> [u8; 8] {
+    let mut keys = [0; 8];
+    if let Some(widths) = geometry.widths() {
+        keys[0] = u8::try_from(widths.count()).expect("at most 7 columns");
+        keys[1..=widths.count()].copy_from_slice(widths.as_slice());
+    }
+    keys
 }
 
 /// Numbers with which the first pages of pgvector's indexes begin and end: hnsw and ivfflat.

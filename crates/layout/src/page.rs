@@ -14,6 +14,8 @@ pub(crate) const SPECIAL: usize = PAGE_SIZE - size_of::<Special>();
 pub(crate) const CONTENTS: usize = SPECIAL - PAGE_HEADER;
 /// The version of the byte layout of this build.
 pub const LAYOUT_VERSION: u32 = 1;
+/// The version of the byte layout of an index with key columns.
+pub const KEYED_LAYOUT_VERSION: u32 = 2;
 /// The null block number.
 pub(crate) const NO_BLOCK: u32 = u32::MAX;
 
@@ -45,6 +47,8 @@ pub enum PageKind {
     Overflow = 4,
     /// The vector subtracted before encoding.
     Center = 5,
+    /// The key columns of rows.
+    Filter = 6,
 }
 
 impl TryFrom<u8> for PageKind {
@@ -57,6 +61,7 @@ impl TryFrom<u8> for PageKind {
             3 => Self::Upper,
             4 => Self::Overflow,
             5 => Self::Center,
+            6 => Self::Filter,
             _ => return Err(Corrupt::UnknownPageKind(kind)),
         })
     }
@@ -70,6 +75,7 @@ impl Display for PageKind {
             Self::Upper => "upper",
             Self::Overflow => "overflow",
             Self::Center => "center",
+            Self::Filter => "filter",
         })
     }
 }

@@ -97,6 +97,8 @@ fn metapage() -> Vec<u8> {
         element_free: Some(4),
         upper_free: None,
         overflow_free: None,
+        filter_first: None,
+        filter_free: None,
         removals: 5,
     }
     .init(&mut page);
@@ -353,7 +355,7 @@ fn what_is_wrong_with_any_page_is_named() {
         (8190, &[0, 0], Corrupt::PageId(0)),
         (8188, &2u16.to_ne_bytes(), Corrupt::LayoutVersion(2)),
         (8176, &[0], Corrupt::UnknownPageKind(0)),
-        (8176, &[6], Corrupt::UnknownPageKind(6)),
+        (8176, &[7], Corrupt::UnknownPageKind(7)),
         (8177, &[2], Corrupt::Reserved),
         (8184, &[1], Corrupt::Reserved),
         (12, &23u16.to_ne_bytes(), header(23, 8176, 8176)),
@@ -400,10 +402,15 @@ fn what_is_wrong_with_a_metapage_is_named() {
         slot_len,
     };
     let beyond = geometry.element.join(2, 0).unwrap().0 + u32::from(geometry.element.per_page);
-    let table: [(usize, &[u8], Corrupt); 22] = [
+    let table: [(usize, &[u8], Corrupt); 26] = [
         (12, &284u16.to_ne_bytes(), Corrupt::Used(284)),
         (24, &1u32.to_ne_bytes(), Corrupt::Magic(1)),
-        (28, &2u32.to_ne_bytes(), Corrupt::LayoutVersion(2)),
+        (28, &3u32.to_ne_bytes(), Corrupt::LayoutVersion(3)),
+        // Version 2 is for key columns, version 1 for none.
+        (28, &2u32.to_ne_bytes(), Corrupt::KeyWidths([0; 8])),
+        (96, &[1], Corrupt::Reserved),
+        (104, &[1], Corrupt::Reserved),
+        (108, &[1], Corrupt::Reserved),
         (32, &[5], Corrupt::VectorKind(5)),
         // Bit strings have metrics of their own.
         (32, &[3], Corrupt::IndexMetric(3)),
@@ -443,9 +450,23 @@ fn what_is_wrong_with_a_metapage_is_named() {
 }
 
 #[test]
+fn wrong_widths_of_key_columns_are_named() {
+    for widths in [
+        [0; 8],
+        [1, 3, 0, 0, 0, 0, 0, 0],
+        [1, 4, 4, 0, 0, 0, 0, 0],
+        [8; 8],
+    ] {
+        let page = with(metapage(), 28, &2u32.to_ne_bytes());
+        let page = with(page, 96, &widths);
+        assert_eq!(Metapage::read(&page), Err(Corrupt::KeyWidths(widths)));
+    }
+}
+
+#[test]
 fn another_version_is_named() {
     let newer = Metapage::read(&with(metapage(), 28, &7u32.to_ne_bytes())).unwrap_err();
-    assert_eq!(newer.to_string(), "layout version is 7, not 1");
+    assert_eq!(newer.to_string(), "layout version is 7, not 1 or 2");
 }
 
 #[test]

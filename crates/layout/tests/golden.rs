@@ -6,11 +6,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use filter::Widths;
 use hnsw::ElementId;
 use layout::{
-    CenterPage, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry, HeapTid, IndexMetric,
-    Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, SlotState, UpperId,
-    UpperPage, UpperPageMut, VectorKind, init_center_page, list_page, special,
+    CenterPage, ElementPage, ElementPageMut, EntryPoint, FilterPage, FilterPageMut, Frozen,
+    Geometry, HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage,
+    OverflowPageMut, PAGE_SIZE, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind,
+    init_center_page, list_page, special,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -61,6 +63,8 @@ fn metapage() -> Metapage {
         element_free: Some(7),
         upper_free: None,
         overflow_free: Some(9),
+        filter_first: None,
+        filter_free: None,
         removals: 0,
     }
 }
@@ -78,6 +82,8 @@ fn empty_metapage() -> Metapage {
         element_free: None,
         upper_free: None,
         overflow_free: None,
+        filter_first: None,
+        filter_free: None,
         removals: 0,
     }
 }
@@ -121,6 +127,45 @@ fn sparse_metapage() -> Metapage {
         frozen,
         ..metapage()
     }
+}
+
+/// An index with a `smallint` and a `bigint` column.
+fn keyed_metapage() -> Metapage {
+    let frozen = Frozen {
+        geometry: keyed_geometry(),
+        ..metapage().frozen
+    };
+    Metapage {
+        frozen,
+        filter_first: Some(11),
+        filter_free: Some(13),
+        ..metapage()
+    }
+}
+
+fn keyed_geometry() -> Geometry {
+    geometry().with_keys(Widths::new(&[2, 8]))
+}
+
+fn row_key(images: [Option<u64>; 2]) -> Vec<u8> {
+    let mut key = Vec::new();
+    let widths = keyed_geometry().widths().expect("it has key columns");
+    widths.write_key(&images, &mut key);
+    key
+}
+
+fn write_filter(page: &mut [u8]) {
+    let mut writer = FilterPageMut::init(page, &keyed_geometry(), Some(12));
+    let keys = [
+        row_key([Some(0x8102), Some(0x0102_0304_0506_0708)]),
+        row_key([None, Some(9)]),
+        row_key([Some(1), None]),
+    ];
+    for (entry, key) in (0..).zip(&keys) {
+        writer.write(entry, ElementId(0x0102_0304), tid(entry), key);
+    }
+    writer.remove(|row| row == tid(1));
+    list_page(page, Some(78)).expect("a good page");
 }
 
 fn write_elements(page: &mut [u8]) {
@@ -203,7 +248,7 @@ fn write_overflow_dead(page: &mut [u8]) {
 }
 
 /// The pages as this build writes them.
-fn written() -> [(&'static str, Vec<u8>); 10] {
+fn written() -> [(&'static str, Vec<u8>); 12] {
     let page = |write: &dyn Fn(&mut [u8])| {
         let mut page = vec![0; PAGE_SIZE];
         write(&mut page);
@@ -221,6 +266,8 @@ fn written() -> [(&'static str, Vec<u8>); 10] {
             "v1_meta_sparse.bin",
             page(&|page| sparse_metapage().init(page)),
         ),
+        ("v2_meta.bin", page(&|page| keyed_metapage().init(page))),
+        ("v2_filter.bin", page(&write_filter)),
         ("v1_element.bin", page(&write_elements)),
         ("v1_upper.bin", page(&write_upper)),
         ("v1_overflow.bin", page(&write_overflow)),
@@ -233,7 +280,7 @@ fn written() -> [(&'static str, Vec<u8>); 10] {
 }
 
 #[test]
-fn v1_pages_are_written_as_released() {
+fn pages_are_written_as_released() {
     for (name, page) in written() {
         if std::env::var_os("OMENDB_WRITE_GOLDEN").is_some_and(|value| value == "1") {
             fs::write(golden(name), &page).expect("the golden folder can be written");
@@ -267,6 +314,49 @@ fn v1_metapages_are_read() {
     let page = read("v1_meta.bin");
     assert_eq!(&page[24..28], b"omen");
     assert_eq!(&page[8190..], [0x9D, 0xFF]);
+}
+
+#[test]
+fn v2_metapages_are_read() {
+    let read = Metapage::read(&read("v2_meta.bin"));
+    assert_eq!(read, Ok(keyed_metapage()));
+}
+
+#[test]
+fn v2_filter_pages_are_read() {
+    let (page, geometry) = (read("v2_filter.bin"), keyed_geometry());
+    let view = FilterPage::view(&page, &geometry).unwrap();
+    assert_eq!(view.check(), Ok(()));
+    assert_eq!(
+        (view.next(), geometry.keys.unwrap().per_page),
+        (Some(12), 368)
+    );
+    let used: Vec<_> = (0..4).map(|entry| view.is_used(entry)).collect();
+    assert_eq!(used, [true, false, true, false]);
+    assert_eq!(
+        (view.element(0), view.heap_tid(2)),
+        (ElementId(0x0102_0304), tid(2))
+    );
+    let mut keys = Vec::new();
+    view.row_key(0, &mut keys);
+    view.row_key(2, &mut keys);
+    let first = row_key([Some(0x8102), Some(0x0102_0304_0506_0708)]);
+    assert_eq!(keys, [first, row_key([Some(1), None])].concat());
+    let zone = view.zone();
+    assert_eq!(
+        (
+            zone.column(0).min,
+            zone.column(0).max,
+            zone.column(0).has_null
+        ),
+        (1, 0x8102, false)
+    );
+    assert!(zone.column(1).has_null);
+    let special = view.special().unwrap();
+    assert_eq!(
+        (special.is_listed(), special.next(), special.free()),
+        (true, Some(78), 366)
+    );
 }
 
 #[test]

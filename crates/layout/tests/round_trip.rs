@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use filter::Widths;
 use hnsw::{ElementId, Level, MAX_LEVEL};
 use layout::{
     CENTER_VALUES, CenterPage, Corrupt, ElementPage, ElementPageMut, ElementSlotMut, EntryPoint,
@@ -112,13 +113,19 @@ fn metapage() -> impl Strategy<Value = Metapage> {
         option::of(link()),
         option::of(link()),
     );
+    let filter = option::of((
+        vec(prop::sample::select(vec![1u8, 2, 4, 8]), 1..=7),
+        option::of(link()),
+        option::of(link()),
+    ));
     let entry = option::of((1u32..1000, any::<prop::sample::Index>(), 0..=MAX_LEVEL));
     let counts = (any::<u64>(), any::<u64>());
-    (geometry(), frozen, blocks, entry, counts).prop_map(
+    (geometry(), frozen, blocks, filter, entry, counts).prop_map(
         |(
             geometry,
             (metric, code_bits, dimensions, seed),
             (center, elements, upper, overflow),
+            filter,
             entry,
             (built, removals),
         )| {
@@ -129,6 +136,10 @@ fn metapage() -> impl Strategy<Value = Metapage> {
                     level,
                 }
             });
+            let widths = filter.as_ref().and_then(|(widths, ..)| Widths::new(widths));
+            let (filter_first, filter_free) = filter
+                .map(|(_, first, free)| (first, free))
+                .unwrap_or_default();
             Metapage {
                 frozen: Frozen {
                     kind: VectorKind::F32,
@@ -136,7 +147,7 @@ fn metapage() -> impl Strategy<Value = Metapage> {
                     code_bits,
                     dimensions,
                     seed,
-                    geometry,
+                    geometry: geometry.with_keys(widths),
                     center_block: center,
                     built_elements: built,
                 },
@@ -144,6 +155,8 @@ fn metapage() -> impl Strategy<Value = Metapage> {
                 element_free: elements,
                 upper_free: upper,
                 overflow_free: overflow,
+                filter_first,
+                filter_free,
                 removals,
             }
         },
