@@ -32,9 +32,9 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
             table,
             frozen,
             options::params(index).ef_construction,
-            |value| {
+            |row, _row_key| {
                 // SAFETY: the column is of the operator class's type.
-                let value = unsafe { Indexed::from_raw(class.kind(), value) };
+                let value = unsafe { Indexed::from_raw(class.kind(), row.column(0)?) };
                 error::check_dimensions(frozen.dimensions, value.dimensions());
                 class.prepare_row(&value)
             },

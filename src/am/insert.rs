@@ -37,6 +37,7 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
                 &index,
                 options::params(relation).ef_construction,
                 &prepared,
+                &[],
                 tid,
             );
         }

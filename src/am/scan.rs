@@ -116,9 +116,10 @@ impl Opened {
             compat::count_index_scan(scan);
             let key = &*(*scan).orderByData;
             let is_null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
-            self.scan.begin(&Start {
+            self.scan.begin(Start {
                 query: (!is_null).then(|| Indexed::from_raw(self.scan.kind(), key.sk_argument)),
                 threshold: threshold(scan),
+                filter: None,
                 may_pass_over_dead: (*scan).ignore_killed_tuples,
                 may_mark: !(*scan).xactStartedInRecovery,
             });

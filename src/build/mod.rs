@@ -10,6 +10,7 @@ mod feed;
 mod format;
 mod in_files;
 mod joined;
+mod keys;
 mod measured;
 mod source;
 mod workers;
@@ -21,18 +22,18 @@ use std::sync::atomic::Ordering;
 use hnsw::build::{Stopped, Watch};
 use hnsw::{MemoryGraph, Params};
 use layout::{Frozen, HeapTid};
-use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
 use quantize::{Codec, Value};
 
 use crate::error;
-use crate::pg::heap::Table;
+use crate::pg::heap::{IndexRow, Table};
 use crate::pg::progress::{self, Counter};
 use crate::pg::temp_file::TempFiles;
 use crate::pg::{Relation, setting};
 use crate::storage::index::codec;
 use cellwise::Cellwise;
 use feed::{Allowance, Elements, Feed, Loaded, Spool};
+use keys::Keys;
 use measured::Measured;
 use source::{InMemory, Source};
 use workers::Workers;
@@ -70,12 +71,13 @@ pub(crate) struct Built {
     pub(crate) indexed: f64,
 }
 
-/// Builds the index of a table. `prepare` returns the prepared value of a row, or `None` if the row is not indexed.
+/// Builds the index of a table. `prepare` returns the prepared value of a row and appends its row key, if the index has key
+/// columns; it returns `None` if the row is not indexed.
 pub(crate) fn build(
     table: Table,
     frozen: Frozen,
     ef_construction: usize,
-    mut prepare: impl FnMut(Datum) -> Option<Value>,
+    mut prepare: impl FnMut(IndexRow<'_>, &mut Vec<u8>) -> Option<Value>,
 ) -> Built {
     if table.heap().blocks() == 0 {
         // Postgres rebuilds the index of a temporary table with `ON COMMIT DELETE ROWS` at every commit.
@@ -90,13 +92,20 @@ pub(crate) fn build(
         ef_construction,
     };
     let limit = setting::maintenance_work_mem();
+    let mut keys = keys(&table, &frozen, limit / KEYS_SHARE);
+    let limit = limit - keys.as_ref().map_or(0, |_| limit / KEYS_SHARE);
     let workers = Workers::start(threads(table.heap(), &frozen, limit));
     enter(Phase::Loading);
     let allowance = allowance(&workers, &frozen, params, limit);
     let mut feed = Feed::new(&workers, &frozen, allowance);
-    let rows = table.scan(|tid: HeapTid, value| {
-        if let Some(value) = prepare(value) {
+    let mut row_key = Vec::new();
+    let rows = table.scan(|tid: HeapTid, row| {
+        row_key.clear();
+        if let Some(value) = prepare(row, &mut row_key) {
             feed.add(tid, value);
+            if let Some(keys) = &mut keys {
+                keys.add(tid, &row_key);
+            }
         }
     });
     let (loaded, encoder) = feed.finish();
@@ -109,12 +118,22 @@ pub(crate) fn build(
         limit,
     };
     let indexed = match loaded {
-        Loaded::InMemory(elements) => build.in_memory(elements, &encoder.codec),
-        Loaded::InFile(spool) => build.in_cells(spool, encoder.codec.clone(), allowance),
+        Loaded::InMemory(elements) => build.in_memory(elements, &encoder.codec, keys),
+        Loaded::InFile(spool) => build.in_cells(spool, encoder.codec.clone(), allowance, keys),
     };
     #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
     let indexed = indexed as f64;
     Built { rows, indexed }
+}
+
+/// The share of a build's memory for row keys.
+const KEYS_SHARE: usize = 8;
+
+/// Collects the row keys of a build; `None` if the index has no key columns.
+fn keys(table: &Table, frozen: &Frozen, memory: usize) -> Option<Keys> {
+    let shape = frozen.geometry.keys?;
+    let blocks = table.heap().blocks();
+    Some(Keys::new(TempFiles::here(), shape, blocks, memory))
 }
 
 /// The number of threads of a build: fewer if their own memory would exceed half of `limit`.
@@ -161,13 +180,19 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn in_memory(&self, elements: Elements, codec: &Codec) -> usize {
+    fn in_memory(&self, elements: Elements, codec: &Codec, keys: Option<Keys>) -> usize {
         let (elements, graph) = self.construct(elements, codec);
-        self.write(&mut InMemory::new(&elements, &graph));
+        self.write(&mut InMemory::new(&elements, &graph), keys);
         elements.len() + elements.more.len()
     }
 
-    fn in_cells(&self, spool: Spool, codec: Codec, allowance: Allowance) -> usize {
+    fn in_cells(
+        &self,
+        spool: Spool,
+        codec: Codec,
+        allowance: Allowance,
+        keys: Option<Keys>,
+    ) -> usize {
         enter(Phase::Building);
         progress::set(Counter::TuplesTotal, spool.rows.into());
         let cellwise = Cellwise {
@@ -178,13 +203,20 @@ impl Build<'_> {
             limit: self.limit,
         };
         let mut graph = cellwise.build(spool, report);
-        self.write(&mut graph);
+        self.write(&mut graph, keys);
         graph.rows()
     }
 
-    fn write(&self, source: &mut impl Source) {
+    fn write(&self, source: &mut impl Source, keys: Option<Keys>) {
         enter(Phase::Writing);
-        write::write(self.workers, self.index, self.frozen, self.center, source);
+        write::write(
+            self.workers,
+            self.index,
+            self.frozen,
+            self.center,
+            source,
+            keys,
+        );
     }
 
     /// Constructs the graph in the pool, while this thread reports progress and stays interruptible.

@@ -9,6 +9,7 @@ use layout::{
 };
 use pgrx::pg_sys::ForkNumber::{self, INIT_FORKNUM};
 
+use super::keys::Keys;
 use super::source::{OverflowRows, Source};
 use super::workers::{Pending, Workers};
 use crate::error;
@@ -36,6 +37,7 @@ pub(super) fn write(
     frozen: &Frozen,
     center: Option<&[f32]>,
     source: &mut impl Source,
+    mut keys: Option<Keys>,
 ) {
     let center_pages = center.map_or(0, |center| center.len().div_ceil(CENTER_VALUES));
     let first_block = METAPAGE + 1 + u32::try_from(center_pages).expect("a center takes few pages");
@@ -44,16 +46,23 @@ pub(super) fn write(
         ..*frozen
     };
     let plan = Plan::new(&frozen, first_block, source);
+    let filter_pages = keys.as_ref().map_or(0, Keys::pages);
     progress::set(Counter::BlocksDone, 0);
-    progress::set(Counter::BlocksTotal, plan.overflow_pages.end().into());
+    progress::set(
+        Counter::BlocksTotal,
+        u64::from(plan.overflow_pages.end()) + u64::from(filter_pages),
+    );
     let mut writer = BulkWriter::new(index);
     let mut metapage = PageImage::EMPTY;
-    plan.metapage(source).init(&mut metapage.0);
+    plan.metapage(source, keys.as_ref()).init(&mut metapage.0);
     writer.write(std::slice::from_mut(&mut metapage));
     write_center(&mut writer, center.unwrap_or_default(), first_block);
-    plan.write_elements(&mut writer, workers, source);
+    plan.write_elements(&mut writer, workers, source, keys.as_mut());
     plan.write_upper(&mut writer, source);
-    plan.write_overflow(&mut writer, source);
+    plan.write_overflow(&mut writer, source, keys.as_mut());
+    if let Some(keys) = keys {
+        keys.write(&mut writer, &frozen.geometry);
+    }
     writer.finish();
 }
 
@@ -179,7 +188,9 @@ impl Plan {
         }
     }
 
-    fn metapage(&self, source: &impl Source) -> Metapage {
+    fn metapage(&self, source: &impl Source, keys: Option<&Keys>) -> Metapage {
+        let first_filter = self.overflow_pages.end();
+        let filter_pages = keys.map_or(0, Keys::pages);
         let mut frozen = self.frozen;
         frozen.built_elements = self.elements.taken.into();
         let entry_point = source.entry_point().map(|(place, level)| EntryPoint {
@@ -191,12 +202,22 @@ impl Plan {
             element_free: self.elements.with_room(),
             upper_free: self.upper_with_room.first().copied(),
             overflow_free: self.overflow_pages.with_room(),
+            filter_first: (filter_pages > 0).then_some(first_filter),
+            filter_free: keys
+                .filter(|keys| keys.has_room())
+                .map(|_| first_filter + filter_pages - 1),
             ..empty(&frozen)
         }
     }
 
     /// This thread collects the contents of a batch of pages, the pool fills the pages, this thread writes them in order.
-    fn write_elements(&self, writer: &mut BulkWriter, workers: &Workers, source: &mut impl Source) {
+    fn write_elements(
+        &self,
+        writer: &mut BulkWriter,
+        workers: &Workers,
+        source: &mut impl Source,
+        mut keys: Option<&mut Keys>,
+    ) {
         let per_task = self.elements.per_page() * PAGES_OF_A_TASK as u32;
         let mut pending = VecDeque::new();
         let mut upper = self.upper.iter().peekable();
@@ -208,7 +229,12 @@ impl Plan {
             let mut batch = Batch::new(first, self);
             for place in first..self.elements.taken.min(first.saturating_add(per_task)) {
                 let upper = upper.next_if(|upper| upper.0 == place);
-                batch.take(place, upper.map(|&(_, level, id)| (level, id)), source);
+                let tids = batch.take(place, upper.map(|&(_, level, id)| (level, id)), source);
+                if let Some(keys) = &mut keys {
+                    for &tid in tids {
+                        keys.set_element(tid, self.elements.id(place));
+                    }
+                }
             }
             pending.push_back(workers.submit(move || batch.pages()));
         }
@@ -244,7 +270,12 @@ impl Plan {
         }
     }
 
-    fn write_overflow(&self, writer: &mut BulkWriter, source: &mut impl Source) {
+    fn write_overflow(
+        &self,
+        writer: &mut BulkWriter,
+        source: &mut impl Source,
+        mut keys: Option<&mut Keys>,
+    ) {
         let geometry = &self.frozen.geometry;
         let per_page = self.overflow_pages.per_page() as usize;
         let mut rows = OverflowRows::default();
@@ -261,6 +292,9 @@ impl Plan {
                 for &tid in &rows.tids {
                     let fits = written.add_tid(tid);
                     assert!(fits, "a slot takes as many rows as it was given");
+                    if let Some(keys) = &mut keys {
+                        keys.set_element(tid, self.elements.id(rows.owner));
+                    }
                 }
             }
             list_if_roomy(&mut page, writer.next(), self.overflow_pages.with_room());
@@ -341,7 +375,13 @@ impl Batch {
         }
     }
 
-    fn take(&mut self, place: u32, upper: Option<(Level, UpperId)>, source: &mut impl Source) {
+    /// Adds the next element; returns the rows in its own slot.
+    fn take(
+        &mut self,
+        place: u32,
+        upper: Option<(Level, UpperId)>,
+        source: &mut impl Source,
+    ) -> &[HeapTid] {
         let before = self.neighbors.len();
         let rows = source.element(place, &mut self.codes, &mut self.neighbors);
         self.elements.push(ElementRows {
@@ -351,6 +391,8 @@ impl Batch {
             tid_count: 1 + usize::from(rows.second.is_some()),
             overflow: rows.overflow,
         });
+        let rows = self.elements.last().expect("pushed just now");
+        &rows.tids[..rows.tid_count]
     }
 
     fn pages(self) -> Vec<PageImage> {

@@ -11,7 +11,13 @@ use crate::storage::metapage::METAPAGE;
 const WALKS: usize = 10;
 
 pub(super) fn check(pages: &Pages<'_>, listed: &[Sign], findings: &mut Findings) {
-    for kind in [PageKind::Element, PageKind::Upper, PageKind::Overflow] {
+    let kinds = [
+        PageKind::Element,
+        PageKind::Upper,
+        PageKind::Overflow,
+        PageKind::Filter,
+    ];
+    for kind in kinds {
         let mut trouble = None;
         let mut met = None;
         for _ in 0..WALKS {
@@ -83,6 +89,7 @@ fn walk(pages: &Pages<'_>, kind: PageKind) -> Result<Vec<u32>, Trouble> {
     let mut next = match kind {
         PageKind::Upper => metapage.upper_free,
         PageKind::Overflow => metapage.overflow_free,
+        PageKind::Filter => metapage.filter_free,
         _ => metapage.element_free,
     };
     let (mut blocks, mut from) = (Vec::new(), METAPAGE);

@@ -187,13 +187,7 @@ fn check(open: &OpenIndex, heapallindexed: bool, raise: bool) -> Vec<Finding> {
     if let Some(metapage) = read_metapage(open, &mut findings) {
         let (_, survey) = examine(open, &metapage, &mut findings);
         if let Some(snapshot) = &snapshot {
-            rows::find_missing(
-                open,
-                &metapage.frozen,
-                snapshot,
-                &survey.rows,
-                &mut findings,
-            );
+            rows::find_missing(open, &metapage.frozen, snapshot, &survey, &mut findings);
         }
     }
     if let Some(snapshot) = snapshot {
@@ -256,6 +250,7 @@ fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u
     let mut survey = surveyor.run();
     lists::check(&pages, &survey.listed, findings);
     rows::find_repeated(&pages, &mut survey.rows, findings);
+    rows::find_repeated_entries(&mut survey.entries, findings);
     let members = std::mem::take(&mut survey.members);
     let linked = links::check(&pages, members, findings);
     (linked.unreachable, survey)

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use layout::{ElementPage, HeapTid, IndexMetric, OverflowPage, SlotState, VectorKind};
 
-use super::findings::Findings;
+use super::findings::{Findings, Place};
 use super::pages::Pages;
-use super::survey::{row_key, row_of};
-use crate::pg::heap::{IndexedValue, Table};
+use super::survey::{Survey, row_key, row_of};
+use crate::pg::heap::{IndexRow, Table};
 use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
 use crate::pg::snapshot::Snapshot;
@@ -82,21 +82,34 @@ fn rows_of(pages: &Pages<'_>, block: u32) -> Vec<(u16, HeapTid)> {
     rows
 }
 
-/// Reports rows visible to the snapshot and missing from the index. The rows of the index are sorted, and were read after
-/// the snapshot was taken: vacuum has removed no row visible to it.
+/// Reports rows with two entries in filter pages, and sorts the entries.
+pub(super) fn find_repeated_entries(entries: &mut [u64], findings: &mut Findings) {
+    entries.sort_unstable();
+    for twice in entries.windows(2).filter(|pair| pair[0] == pair[1]) {
+        let tid = row_of(twice[0]);
+        let what = format!("row ({},{}) has two entries", tid.block, tid.offset);
+        findings.error(Place::default(), what);
+    }
+}
+
+/// Reports rows visible to the snapshot and missing from the index, or from its filter pages. The rows of the index are sorted,
+/// and were read after the snapshot was taken: vacuum has removed no row visible to it.
 pub(super) fn find_missing(
     open: &OpenIndex,
     frozen: &layout::Frozen,
     snapshot: &Snapshot,
-    rows: &[u64],
+    survey: &Survey,
     findings: &mut Findings,
 ) {
+    let is_keyed = frozen.geometry.keys.is_some();
+    let is_in = |rows: &[u64], key| rows.binary_search(&key).is_ok();
     let mut missing = Vec::new();
     let mut left_out = 0_usize;
     let owner = AsOwner::of(open.table);
-    Table::of_index(open.table, open.index).scan_visible(snapshot, |tid, value| {
+    Table::of_index(open.table, open.index).scan_visible(snapshot, |tid, row| {
         let key = row_key(tid);
-        if rows.binary_search(&key).is_err() && is_indexed(frozen, &value) {
+        let is_complete = is_in(&survey.rows, key) && (!is_keyed || is_in(&survey.entries, key));
+        if !is_complete && is_indexed(frozen, row) {
             if missing.len() < SUSPECTS {
                 missing.push(key);
             } else {
@@ -105,23 +118,28 @@ pub(super) fn find_missing(
         }
     });
     owner.end();
-    for tid in missing.into_iter().map(row_of) {
+    for key in missing {
+        let tid = row_of(key);
+        let part = match is_in(&survey.rows, key) {
+            true => "the filter pages of the index",
+            false => "the index",
+        };
         let what = format!(
-            "row ({},{}) of the table is not in the index",
+            "row ({},{}) of the table is not in {part}",
             tid.block, tid.offset
         );
-        findings.error(super::findings::Place::default(), what);
+        findings.error(Place::default(), what);
     }
     if left_out > 0 {
         let what = format!("nor are {left_out} further rows");
-        findings.error(super::findings::Place::default(), what);
+        findings.error(Place::default(), what);
     }
 }
 
-/// True if the index includes a value: it leaves out zero vectors for cosine, since they have no direction.
-fn is_indexed(frozen: &layout::Frozen, value: &IndexedValue) -> bool {
+/// True if the index includes a row: it leaves out NULL, and for cosine zero vectors, since they have no direction.
+fn is_indexed(frozen: &layout::Frozen, row: IndexRow<'_>) -> bool {
     if frozen.metric != IndexMetric::Cosine {
-        return true;
+        return row.column(0).is_some();
     }
     let kind = match frozen.kind {
         VectorKind::F32 => Kind::Dense(distance::Kind::F32),
@@ -129,5 +147,5 @@ fn is_indexed(frozen: &layout::Frozen, value: &IndexedValue) -> bool {
         VectorKind::Bit => Kind::Bit,
         VectorKind::Sparse => Kind::Sparse,
     };
-    norm_of_indexed(kind, value) != 0.0
+    norm_of_indexed(kind, row, 0).is_some_and(|norm| norm != 0.0)
 }

@@ -5,8 +5,8 @@
 
 use hnsw::{ElementId, Member};
 use layout::{
-    Corrupt, ElementPage, ElementSlot, Frozen, HeapTid, OverflowId, OverflowPage, PageKind, SlotId,
-    SlotState, Special, UpperId, UpperPage,
+    Corrupt, ElementPage, ElementSlot, FilterPage, Frozen, HeapTid, OverflowId, OverflowPage,
+    PageKind, SlotId, SlotState, Special, UpperId, UpperPage,
 };
 
 use super::budget::Budget;
@@ -27,6 +27,7 @@ pub(super) struct Counts {
     pub(super) element_pages: u64,
     pub(super) upper_pages: u64,
     pub(super) overflow_pages: u64,
+    pub(super) filter_pages: u64,
     pub(super) other_pages: u64,
     pub(super) live: u64,
     pub(super) dead: u64,
@@ -50,6 +51,8 @@ pub(super) struct Survey {
     pub(super) members: Vec<Member>,
     /// Rows as numbers (`row_key`), in the same order as their TIDs.
     pub(super) rows: Vec<u64>,
+    /// The rows of entries in filter pages, as numbers.
+    pub(super) entries: Vec<u64>,
     pub(super) listed: Vec<Sign>,
     /// Overflow slots in the chain of an element.
     chained: Vec<OverflowId>,
@@ -118,6 +121,7 @@ impl Surveyor<'_, '_> {
             PageKind::Element => self.element_page(block, &*page, special),
             PageKind::Upper => self.upper_page(block, &*page, special),
             PageKind::Overflow => self.overflow_page(block, &*page, special),
+            PageKind::Filter => self.filter_page(block, &*page, special),
             PageKind::Center => {
                 self.survey.counts.other_pages += 1;
                 self.survey.center_pages.push(block);
@@ -169,6 +173,20 @@ impl Surveyor<'_, '_> {
         }
         self.survey.counts.free += u64::from(special.free());
         self.count_free(block, special, slots.per_page, view.used(), freed);
+        Ok(())
+    }
+
+    fn filter_page(&mut self, block: u32, page: &[u8], special: Special) -> Result<(), Corrupt> {
+        self.survey.counts.filter_pages += 1;
+        let view = FilterPage::view(page, self.pages.geometry())?;
+        view.check()?;
+        for tid in view.heap_tids() {
+            self.budget.push(&mut self.survey.entries, row_key(tid));
+        }
+        if special.free() > 0 && !special.is_listed() {
+            let what = "page with free entries is in no list of such pages";
+            self.findings.warning(block, what);
+        }
         Ok(())
     }
 

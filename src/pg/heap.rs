@@ -71,21 +71,16 @@ impl Table {
         self.index
     }
 
-    /// Calls `each` with the TID and the indexed value of every row, in the order of the table, so that a build is repeatable.
-    /// Rows with a null value are skipped. Returns the number of rows scanned.
-    /// Progress is reported under `pg_stat_progress_create_index`.
-    pub(crate) fn scan(self, each: impl FnMut(HeapTid, pg_sys::Datum)) -> f64 {
+    /// Calls `each` with the TID and the index's columns of every row, in the order of the table, so that a build is repeatable.
+    /// Returns the number of rows scanned. Progress is reported under `pg_stat_progress_create_index`.
+    pub(crate) fn scan(self, each: impl FnMut(HeapTid, IndexRow<'_>)) -> f64 {
         // SAFETY: no scan is passed. Postgres then begins at the table's first page.
         unsafe { self.scan_with(None, each) }
     }
 
     /// As `scan`, for the rows visible to a snapshot; the scan may begin at any page. `each` gets the TID under which an index
     /// stores the row.
-    pub(crate) fn scan_visible(
-        self,
-        snapshot: &Snapshot,
-        mut each: impl FnMut(HeapTid, IndexedValue),
-    ) {
+    pub(crate) fn scan_visible(self, snapshot: &Snapshot, each: impl FnMut(HeapTid, IndexRow<'_>)) {
         let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
             | pg_sys::ScanOptions::SO_ALLOW_STRAT
             | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
@@ -107,7 +102,7 @@ impl Table {
                     flags,
                 )
             });
-            self.scan_with(Some(scan), |tid, value| each(tid, IndexedValue(value)));
+            self.scan_with(Some(scan), each);
         }
     }
 
@@ -116,12 +111,13 @@ impl Table {
     unsafe fn scan_with(
         self,
         rows: Option<pg_sys::TableScanDesc>,
-        mut each: impl FnMut(HeapTid, pg_sys::Datum),
+        mut each: impl FnMut(HeapTid, IndexRow<'_>),
     ) -> f64 {
         // SAFETY: the relations are open and the info belongs to them; `visit` outlives the call.
         unsafe {
             let mut visit = Visit {
                 each: &mut each,
+                columns: (*self.info).ii_NumIndexAttrs.unsigned_abs() as usize,
                 row_context: row_context(),
             };
             let routine = &*(*self.heap.raw()).rd_tableam;
@@ -151,18 +147,41 @@ impl Table {
     }
 }
 
-/// A value of an index's column, valid only during the callback for its row.
-pub(crate) struct IndexedValue(pg_sys::Datum);
+/// The columns of an index for one row, valid only during the callback for the row.
+#[derive(Clone, Copy)]
+pub(crate) struct IndexRow<'a> {
+    values: &'a [pg_sys::Datum],
+    nulls: &'a [bool],
+}
 
-impl IndexedValue {
-    pub(crate) fn datum(&self) -> pg_sys::Datum {
-        self.0
+impl<'a> IndexRow<'a> {
+    /// # Safety
+    /// Both arrays have an entry for each of `columns` columns.
+    pub(crate) unsafe fn new(
+        values: *const pg_sys::Datum,
+        nulls: *const bool,
+        columns: usize,
+    ) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self {
+                values: std::slice::from_raw_parts(values, columns),
+                nulls: std::slice::from_raw_parts(nulls, columns),
+            }
+        }
+    }
+
+    /// A column counted from 0; `None` for NULL.
+    pub(crate) fn column(self, column: usize) -> Option<pg_sys::Datum> {
+        (!self.nulls[column]).then(|| self.values[column])
     }
 }
 
 /// State of the callback of a table scan.
 struct Visit<'a> {
-    each: &'a mut dyn FnMut(HeapTid, pg_sys::Datum),
+    each: &'a mut dyn FnMut(HeapTid, IndexRow<'_>),
+    /// Columns of the index.
+    columns: usize,
     /// Holds detoasted values; reset after each row.
     row_context: pg_sys::MemoryContext,
 }
@@ -193,15 +212,14 @@ unsafe extern "C-unwind" fn show_row(
     state: *mut c_void,
 ) {
     boundary(|| {
-        // SAFETY: an index has at least one column, and `scan_with` passed `state`.
+        // SAFETY: Postgres passes the values of all columns, and `scan_with` passed `state`.
         unsafe {
-            if !*isnull {
-                let visit = &mut *state.cast::<Visit<'_>>();
-                let outer = pg_sys::MemoryContextSwitchTo(visit.row_context);
-                (visit.each)(heap_tid(tid), *values);
-                pg_sys::MemoryContextSwitchTo(outer);
-                pg_sys::MemoryContextReset(visit.row_context);
-            }
+            let visit = &mut *state.cast::<Visit<'_>>();
+            let row = IndexRow::new(values, isnull, visit.columns);
+            let outer = pg_sys::MemoryContextSwitchTo(visit.row_context);
+            (visit.each)(heap_tid(tid), row);
+            pg_sys::MemoryContextSwitchTo(outer);
+            pg_sys::MemoryContextReset(visit.row_context);
         }
     });
 }

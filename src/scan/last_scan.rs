@@ -20,6 +20,8 @@ pub(crate) struct Cost {
     pub(crate) pages: u64,
     /// Table rows fetched for their exact distances.
     pub(crate) rows: u64,
+    /// Rows that pass the conditions on key columns.
+    pub(crate) matches: u64,
 }
 
 thread_local! {

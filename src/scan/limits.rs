@@ -13,6 +13,8 @@ pub(super) struct Limits {
     pub(super) iterative: IterativeScan,
     pub(super) max_visited: u64,
     pub(super) max_memory: usize,
+    /// Rows a scan returns.
+    pub(super) most_rows: usize,
 }
 
 impl Limits {
@@ -29,6 +31,20 @@ impl Limits {
             iterative: ITERATIVE_SCAN.get(),
             max_visited: MAX_SCAN_TUPLES.get().unsigned_abs().into(),
             max_memory,
+            most_rows: usize::MAX,
+        }
+    }
+
+    /// The limits of a scan with conditions on key columns. Without iterative scans it returns up to `ef` rows that pass, so it
+    /// searches until it has found them.
+    pub(super) fn of_filtered(self) -> Self {
+        match self.iterative {
+            IterativeScan::Off => Self {
+                iterative: IterativeScan::StrictOrder,
+                most_rows: self.ef,
+                ..self
+            },
+            _ => self,
         }
     }
 

@@ -1,14 +1,17 @@
 //! Index scans: search the graph over codes, compute exact distances of the nearest rows from the table, return them in exact
 //! order.
 
+mod filtered;
 mod found;
 pub(crate) mod last_scan;
 mod limits;
+mod nearest;
 mod returned;
 
 use std::cell::Cell;
 
-use hnsw::{Candidate, Counters, RerankQueue, Search, SearchOptions, Step};
+use filter::Filter;
+use hnsw::{Candidate, Counters, RerankQueue, Search, SearchOptions, Step, Store};
 use layout::{Corrupt, HeapTid};
 use quantize::Query;
 
@@ -17,12 +20,15 @@ use crate::opclass::OperatorClass;
 use crate::pg::heap::RowFetcher;
 use crate::pg::{Relation, interrupt};
 use crate::settings::IterativeScan;
+use crate::storage::keys::Match;
 use crate::storage::rows::{self, Chain, Dead, DeadRows, ReadSlot};
 use crate::storage::{Index, PageGraph};
 use crate::types::indexed::{self, Indexed, Kind};
+use filtered::Filtered;
 use found::{Alike, Found};
 use last_scan::Cost;
 use limits::Limits;
+use nearest::Nearest;
 use returned::Returned;
 
 pub(crate) use limits::first_ef;
@@ -32,6 +38,9 @@ const AHEAD: usize = 12;
 
 /// Bytes of a row to prefetch; the hardware prefetcher loads the following ones.
 const ROW_START: usize = 256;
+
+/// The share of a scan's memory for the rows that pass conditions on key columns.
+const MATCHES_SHARE: usize = 4;
 
 /// After a scan has compared one in this many of the index's elements, it is taken to want all rows.
 const SEEN_BEFORE_ALL: u64 = 4;
@@ -43,6 +52,7 @@ struct Scratch {
     queue: RerankQueue<Found, HeapTid>,
     found: Vec<Candidate>,
     tids: Vec<HeapTid>,
+    run: Vec<Match>,
 }
 
 thread_local! {
@@ -77,6 +87,8 @@ pub(crate) struct Start<'a> {
     pub(crate) query: Option<Indexed<'a>>,
     /// Rows beyond this distance are not wanted.
     pub(crate) threshold: f64,
+    /// The conditions on key columns.
+    pub(crate) filter: Option<Filter>,
     /// True if rows marked as dead are invisible to the snapshot.
     pub(crate) may_pass_over_dead: bool,
     /// True if rows found dead to everybody may be marked.
@@ -119,6 +131,12 @@ pub(crate) struct Scan {
     /// Rows beyond this distance are not wanted.
     threshold: f64,
     limits: Limits,
+    /// The rows that pass conditions on key columns, if there are conditions.
+    filtered: Option<Filtered>,
+    /// True once the codes of all rows that pass are compared: nothing is left to find.
+    is_exact: bool,
+    /// True if a gated search was given up.
+    is_given_up: bool,
 }
 
 /// The query, for codes and for rows.
@@ -152,6 +170,9 @@ impl Scan {
             late: 0,
             threshold: f64::INFINITY,
             limits: Limits::now(),
+            filtered: None,
+            is_exact: false,
+            is_given_up: false,
         }
     }
 
@@ -168,6 +189,9 @@ impl Scan {
         self.settled = f64::NEG_INFINITY;
         self.last = f64::NEG_INFINITY;
         self.late = 0;
+        self.filtered = None;
+        self.is_exact = false;
+        self.is_given_up = false;
         if let Some(rows) = &mut self.rows {
             rows.reset();
         }
@@ -184,7 +208,7 @@ impl Scan {
     }
 
     /// Sets the query.
-    pub(crate) fn begin(&mut self, start: &Start<'_>) {
+    pub(crate) fn begin(&mut self, start: Start<'_>) {
         self.limits = Limits::now();
         // A transaction begun on a standby may have a snapshot older than all of the primary, as for btree.
         if start.may_pass_over_dead {
@@ -200,6 +224,20 @@ impl Scan {
                 ..self.anywhere()
             },
         });
+        if let Some(filter) = start.filter {
+            self.select(filter);
+        }
+    }
+
+    /// Finds the rows that pass the conditions on key columns.
+    fn select(&mut self, filter: Filter) {
+        let memory = self.limits.max_memory / MATCHES_SHARE;
+        let (filtered, pages) = Filtered::select(&self.index, filter, memory);
+        self.cost.pages += pages;
+        self.cost.matches = filtered.count() as u64;
+        self.next_ef = filtered.first_ef(self.next_ef);
+        self.filtered = Some(filtered);
+        self.limits = self.limits.of_filtered();
     }
 
     /// The reader of the table's rows; `open` makes it for the first query.
@@ -256,6 +294,9 @@ impl Scan {
 
     /// Returns the next row in the order of exact distances.
     pub(crate) fn next(&mut self) -> Option<HeapTid> {
+        if self.returned.count() >= self.limits.most_rows {
+            return None;
+        }
         loop {
             interrupt::check();
             if self.is_beyond_threshold() {
@@ -288,7 +329,8 @@ impl Scan {
 
     /// Reports why a scan read to its end may have left out rows.
     fn report_end(&self) {
-        let limit = self.limits.iterative != IterativeScan::Off && !self.may_walk_on();
+        let limit =
+            self.limits.iterative != IterativeScan::Off && !self.is_exact && !self.may_walk_on();
         if self.late > 0 || limit {
             error::debug_rows_left_out(&self.index.relation().name(), self.late, limit);
         }
@@ -378,12 +420,22 @@ impl Scan {
                 let mut graph = PageGraph::new(&self.index, &mut hints);
                 let more = rows::inline(&mut graph, element, &mut self.scratch.tids);
                 self.cost.pages += graph.visits();
+                if let Some(filtered) = &mut self.filtered {
+                    filtered.retain(&mut self.scratch.tids, more.is_some());
+                }
                 (more, None)
             }
             Found::Rows(chain, _) => {
                 self.cost.pages += 1;
                 let reading = chain.read(&self.index, self.marked, &mut self.scratch.tids);
+                if let Some(filtered) = &mut self.filtered {
+                    filtered.retain(&mut self.scratch.tids, true);
+                }
                 (reading.after, reading.from)
+            }
+            Found::Row(_, row) => {
+                self.scratch.tids.push(row);
+                (None, None)
             }
         }
     }
@@ -392,7 +444,14 @@ impl Scan {
     fn find_more(&mut self) -> bool {
         self.scratch.found.clear();
         let before = self.emit_below;
-        let walked = self.walk();
+        if self.is_exact {
+            return false;
+        }
+        let is_few = self.filtered.as_ref().is_some_and(Filtered::is_few);
+        let walked = !is_few && self.walk();
+        if is_few || self.is_given_up {
+            return self.compare_all();
+        }
         // The last finds may have nearer neighbors not found yet: they wait until a search has gone well beyond them.
         self.emit_below = match self
             .scratch
@@ -459,6 +518,10 @@ impl Scan {
             return false;
         }
         if !first && !self.may_walk_on() {
+            if self.filtered.is_some() {
+                self.is_given_up = true;
+                return false;
+            }
             // Candidates estimated on the way are returned before the scan ends.
             self.reserve_found(self.scratch.search.found().1);
             self.scratch
@@ -466,8 +529,11 @@ impl Scan {
                 .extend(std::iter::from_fn(|| self.scratch.search.pop_discarded()));
             return false;
         }
-        if !self.search(first, self.next_ef) {
+        if !self.search(first, self.next_ef) && !self.is_given_up {
             self.start_again();
+        }
+        if self.is_given_up {
+            return false;
         }
         self.reserve_found(self.scratch.search.found().0);
         self.scratch.search.take_nearest(&mut self.scratch.found);
@@ -492,7 +558,8 @@ impl Scan {
     fn search(&mut self, from_entry_point: bool, ef: usize) -> bool {
         let query = &self.query.as_ref().expect("set before the first row").codes;
         let mut hints = self.index.hints().borrow_mut();
-        let mut graph = PageGraph::new(&self.index, &mut hints);
+        let gate = self.filtered.as_ref().map(|filtered| filtered.gate(ef));
+        let mut graph = PageGraph::new(&self.index, &mut hints).with_gate(gate.as_ref());
         let options = SearchOptions {
             ef,
             keep_discarded: self.limits.iterative != IterativeScan::Off,
@@ -514,7 +581,13 @@ impl Scan {
         if self.scratch.search.is_out_of_memory() {
             error::out_of_memory(self.scratch.memory());
         }
-        graph.removals() == self.removals
+        let is_whole = graph.removals() == self.removals;
+        drop(graph);
+        self.is_given_up = gate.is_some_and(|gate| gate.is_shut());
+        if let Some(filtered) = &mut self.filtered {
+            filtered.spend(now.evaluations - before.evaluations);
+        }
+        is_whole
     }
 
     /// Searches from the entry point until no vacuum interferes, for as many elements as were found so far plus the next `ef`.
@@ -527,7 +600,64 @@ impl Scan {
         self.settled = f64::NEG_INFINITY;
         let ef = self.next_ef.saturating_add(self.found);
         self.found = 0;
-        while !self.search(true, ef) {}
+        while !self.search(true, ef) && !self.is_given_up {}
+    }
+
+    /// Compares the codes of all rows that pass the conditions on key columns. Rows returned before are passed over.
+    fn compare_all(&mut self) -> bool {
+        self.scratch.queue.clear();
+        self.returned.remember();
+        self.is_exact = true;
+        self.is_given_up = false;
+        self.emit_below = f64::INFINITY;
+        self.settled = f64::INFINITY;
+        let filtered = self.filtered.take().expect("only a filtered scan is exact");
+        let index = self.index.clone();
+        let mut nearest = Nearest::new(self.limits.max_memory);
+        filtered.each_run(&index, |run| self.compare(run, &mut nearest));
+        self.reserve_queue(nearest.len(), 0);
+        let is_any = nearest.len() > 0;
+        self.threshold = self.threshold.min(nearest.horizon());
+        for (bound, found) in nearest.into_rows() {
+            let found = Found::Row(found.element, found.row);
+            self.scratch.queue.push_estimate(found, bound);
+        }
+        is_any
+    }
+
+    /// Compares the codes of some rows.
+    fn compare(&mut self, run: &[Match], nearest: &mut Nearest) {
+        let Scratch {
+            run: rows, found, ..
+        } = &mut *self.scratch;
+        rows.clear();
+        rows.extend_from_slice(run);
+        rows.sort_unstable_by_key(|row| row.element);
+        let mut elements: Vec<_> = rows.iter().map(|row| row.element).collect();
+        elements.dedup();
+        found.clear();
+        let query = &self.query.as_ref().expect("set before the first row").codes;
+        {
+            let mut hints = self.index.hints().borrow_mut();
+            let mut graph = PageGraph::new(&self.index, &mut hints);
+            graph.estimate(query, &elements, found);
+            self.cost.pages += graph.visits();
+        }
+        self.cost.evaluations += elements.len() as u64;
+        found.sort_unstable_by_key(|candidate| candidate.element);
+        let mut candidates = found.iter().peekable();
+        for &row in &*rows {
+            while candidates
+                .next_if(|next| next.element < row.element)
+                .is_some()
+            {}
+            let Some(candidate) = candidates.peek().filter(|next| next.element == row.element)
+            else {
+                continue;
+            };
+            let bound = self.class.lower_bound(candidate.distance, candidate.error);
+            nearest.push(bound, row);
+        }
     }
 
     /// True if a good part of the index has been seen.
@@ -536,9 +666,15 @@ impl Scan {
         seen >= self.index.most_elements() / SEEN_BEFORE_ALL
     }
 
+    /// The maximum bytes for everything found so far.
+    fn memory(&self) -> usize {
+        let filtered = self.filtered.as_ref().map_or(0, Filtered::memory);
+        self.scratch.memory() + self.returned.memory() + filtered
+    }
+
     fn may_walk_on(&self) -> bool {
         let Counters { evaluations, .. } = self.scratch.search.counters();
         evaluations.max(self.cost.rows) < self.limits.max_visited
-            && self.scratch.memory() + self.returned.memory() < self.limits.max_memory
+            && self.memory() < self.limits.max_memory
     }
 }

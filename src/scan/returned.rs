@@ -34,6 +34,11 @@ impl Returned {
         self.passed_over.extend(&self.rows);
     }
 
+    /// The number of rows returned.
+    pub(super) fn count(&self) -> usize {
+        self.rows.len()
+    }
+
     #[inline]
     pub(super) fn contains(&self, row: HeapTid) -> bool {
         !self.passed_over.is_empty() && self.passed_over.contains(&row)

@@ -4,8 +4,8 @@
 //! with freed slots back. An insert therefore reads one page, no matter how many pages are full.
 
 use layout::{
-    Corrupt, ElementPage, ElementPageMut, Metapage, OverflowPage, OverflowPageMut, PageKind,
-    SlotId, Slots, Special, UpperPage, UpperPageMut,
+    Corrupt, ElementPage, ElementPageMut, FilterPage, FilterPageMut, Metapage, OverflowPage,
+    OverflowPageMut, PageKind, SlotId, Slots, Special, UpperPage, UpperPageMut,
 };
 use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
 
@@ -46,7 +46,8 @@ impl Place {
     }
 }
 
-/// Commits a record with the filled slots; new pages become heads of their lists in the same record.
+/// Commits a record with the filled slots; new pages become heads of their lists in the same record, a filter page of the chain
+/// of all filter pages too.
 pub(crate) fn commit(index: &Index, mut record: Record, places: &[(&Place, Image)]) {
     if places.iter().all(|(place, _)| !place.is_new) {
         return record.commit();
@@ -57,6 +58,11 @@ pub(crate) fn commit(index: &Index, mut record: Record, places: &[(&Place, Image
         layout::list_page(record.bytes(*image), *head)
             .expect("the page was initialised in this record");
         *head = Some(place.block());
+        if place.kind == PageKind::Filter {
+            let first = metapage.contents.filter_first.replace(place.block());
+            let view = FilterPageMut::view(record.bytes(*image), index.geometry());
+            index.expect(place.block(), view).set_next(first);
+        }
     }
     metapage.write(&mut record);
     record.commit();
@@ -132,6 +138,10 @@ fn free_run(index: &Index, kind: PageKind, page: &[u8], run: u8) -> Result<Room,
             let view = OverflowPage::view(page, geometry)?;
             (view.find_free(), view.special()?)
         }
+        PageKind::Filter => {
+            let view = FilterPage::view(page, geometry)?;
+            (view.find_free(), view.special()?)
+        }
         PageKind::Meta | PageKind::Center => unreachable!("pages without slots are in no list"),
     };
     Ok(match slot {
@@ -157,6 +167,7 @@ fn init(index: &Index, kind: PageKind, page: &mut [u8]) {
         PageKind::Element => drop(ElementPageMut::init(page, geometry)),
         PageKind::Upper => drop(UpperPageMut::init(page, geometry)),
         PageKind::Overflow => drop(OverflowPageMut::init(page, geometry)),
+        PageKind::Filter => _ = FilterPageMut::init(page, geometry, None),
         PageKind::Meta | PageKind::Center => {
             unreachable!("pages without slots are not allocated here")
         }
@@ -182,6 +193,7 @@ fn head(metapage: &mut Metapage, kind: PageKind) -> &mut Option<u32> {
         PageKind::Element => &mut metapage.element_free,
         PageKind::Upper => &mut metapage.upper_free,
         PageKind::Overflow => &mut metapage.overflow_free,
+        PageKind::Filter => &mut metapage.filter_free,
         PageKind::Meta | PageKind::Center => unreachable!("pages without slots are in no list"),
     }
 }

@@ -15,15 +15,22 @@ use super::index::Index;
 use super::metapage::Locked;
 use super::page_graph::PageGraph;
 use super::record::{Image, Record};
-use super::{neighbors, rows};
+use super::{keys, neighbors, rows};
 use crate::pg::lock::InsertLock;
 
 thread_local! {
     static SEARCH: RefCell<Search> = RefCell::new(Search::new());
 }
 
-/// Adds a row to the index. `value` is already prepared for the operator class (normalised for cosine).
-pub(crate) fn insert(index: &Index, ef_construction: usize, value: &Value, tid: HeapTid) {
+/// Adds a row to the index. `value` is already prepared for the operator class (normalised for cosine); `row_key` is empty if the
+/// index has no key columns.
+pub(crate) fn insert(
+    index: &Index,
+    ef_construction: usize,
+    value: &Value,
+    row_key: &[u8],
+    tid: HeapTid,
+) {
     let mut code = vec![0; index.codec().code_len()];
     index.codec().encode_value(value, &mut code);
     let query = index.codec().query_value(value);
@@ -34,12 +41,19 @@ pub(crate) fn insert(index: &Index, ef_construction: usize, value: &Value, tid: 
         graph: PageGraph::new(index, &mut hints),
         code,
         tid,
+        element: None,
     };
     let params = index.params(ef_construction);
     // Taken out for the duration of the insert, so an error in between leaves no borrow behind.
     let mut search = SEARCH.take();
     hnsw::insert(&mut insertion, &mut search, &query, &params, level);
     SEARCH.set(search);
+    let element = insertion.element.expect("the row has joined an element");
+    drop(insertion);
+    drop(hints);
+    if index.geometry().keys.is_some() {
+        keys::add(index, element, tid, row_key);
+    }
     lock.release();
 }
 
@@ -71,6 +85,8 @@ struct Insertion<'a> {
     graph: PageGraph<'a>,
     code: Vec<u8>,
     tid: HeapTid,
+    /// The element that holds the row, once there is one.
+    element: Option<ElementId>,
 }
 
 impl<'a> Insertion<'a> {
@@ -111,10 +127,12 @@ impl StoreMut for Insertion<'_> {
     fn absorb(&mut self, query: &Query, candidates: &[Candidate]) -> bool {
         // Equal codes have bitwise equal distances; few other codes do.
         let own = query.distance(&self.code);
-        candidates
+        self.element = candidates
             .iter()
             .filter(|candidate| candidate.live && candidate.distance.to_bits() == own.to_bits())
-            .any(|candidate| rows::add(self.index(), candidate.element, &self.code, self.tid))
+            .map(|candidate| candidate.element)
+            .find(|&element| rows::add(self.index(), element, &self.code, self.tid));
+        self.element.is_some()
     }
 
     fn add(&mut self, _: &Query, neighbors: &[Vec<Candidate>]) -> ElementId {
@@ -155,6 +173,7 @@ impl StoreMut for Insertion<'_> {
             .and_then(|mut page| page.write(place.slot, &new));
         index.expect(place.block(), written);
         allocate::commit(index, record, &places);
+        self.element = Some(element);
         element
     }
 

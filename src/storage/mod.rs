@@ -4,8 +4,10 @@ pub(crate) mod allocate;
 pub(crate) mod buffer;
 pub(crate) mod bulk;
 mod codes;
+mod gate;
 pub(crate) mod index;
 pub(crate) mod insert;
+pub(crate) mod keys;
 pub(crate) mod metapage;
 mod neighbors;
 pub(crate) mod page_graph;
@@ -13,5 +15,6 @@ pub(crate) mod record;
 pub(crate) mod rows;
 pub(crate) mod vacuum;
 
+pub(crate) use gate::Gate;
 pub(crate) use index::Index;
 pub(crate) use page_graph::PageGraph;

@@ -23,6 +23,7 @@ use layout::{
 use quantize::Query;
 
 use super::buffer::{Checked, Hints, Reader, Scratch};
+use super::gate::Gate;
 use super::index::Index;
 use super::metapage;
 use crate::pg::interrupt;
@@ -34,6 +35,7 @@ pub(crate) struct PageGraph<'a> {
     scratch: Scratch,
     /// The metapage's count of removals, as read with the entry point.
     removals: u64,
+    gate: Option<&'a Gate<'a>>,
 }
 
 impl Drop for PageGraph<'_> {
@@ -51,7 +53,14 @@ impl<'a> PageGraph<'a> {
             reader: Reader::new(index.relation(), hints),
             scratch,
             removals: 0,
+            gate: None,
         }
+    }
+
+    /// Limits searches to what a gate lets through.
+    pub(crate) fn with_gate(mut self, gate: Option<&'a Gate<'a>>) -> Self {
+        self.gate = gate;
+        self
     }
 
     /// The count of removals at the start of a search.
@@ -226,6 +235,17 @@ impl<'a> PageGraph<'a> {
         }
     }
 
+    /// Estimates the distances of the elements left in `missed`, from locked pages.
+    fn estimate_locked(&mut self, query: &Query, into: &mut Vec<Candidate>) {
+        let missed = std::mem::take(&mut self.scratch.missed);
+        self.visit_elements(&missed, |element, page, slot| {
+            let (state, code) = page.code(slot)?;
+            into.extend(candidate(query, element, state, code));
+            Ok(())
+        });
+        self.scratch.missed = missed;
+    }
+
     /// Copies an element's slot by an unlocked read.
     pub(super) fn element_unlocked(&mut self, element: ElementId) -> Option<ElementSlot<'_>> {
         let geometry = self.index.geometry();
@@ -384,6 +404,9 @@ impl Store for PageGraph<'_> {
     }
 
     fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
+        if self.gate.is_some_and(Gate::is_shut) {
+            return;
+        }
         let copied = if level > 0 {
             self.upper_neighbors_unlocked(of, level, into)
         } else {
@@ -402,16 +425,13 @@ impl Store for PageGraph<'_> {
 
     fn estimate(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
         interrupt::check();
+        let before = into.len();
         self.estimate_unlocked(query, elements, into);
-        if self.scratch.missed.is_empty() {
-            return;
+        if !self.scratch.missed.is_empty() {
+            self.estimate_locked(query, into);
         }
-        let missed = std::mem::take(&mut self.scratch.missed);
-        self.visit_elements(&missed, |element, page, slot| {
-            let (state, code) = page.code(slot)?;
-            into.extend(candidate(query, element, state, code));
-            Ok(())
-        });
-        self.scratch.missed = missed;
+        if let Some(gate) = self.gate {
+            gate.pass(&mut into[before..]);
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::bit::Bits;
 use super::datum::{Dense, Scalar};
 use super::sparse::{self, Sparsevec};
 use crate::error;
-use crate::pg::heap::IndexedValue;
+use crate::pg::heap::IndexRow;
 
 /// The kind of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +78,11 @@ impl Indexed<'_> {
     }
 }
 
-/// The norm of a value to be indexed; NaN for bits.
-pub(crate) fn norm_of_indexed(kind: Kind, value: &IndexedValue) -> f64 {
-    // SAFETY: whatever an hnsw index holds is a varlena, and one that is no value of this kind is an ERROR.
-    unsafe { Indexed::from_raw(kind, value.datum()) }.norm()
+/// The norm of a row's vector, in a column of the index counted from 0; NaN for bits, `None` for NULL.
+pub(crate) fn norm_of_indexed(kind: Kind, row: IndexRow<'_>, column: usize) -> Option<f64> {
+    let value = row.column(column)?;
+    // SAFETY: the vector column of an hnsw index holds varlenas, and one that is no value of this kind is an ERROR.
+    Some(unsafe { Indexed::from_raw(kind, value) }.norm())
 }
 
 /// The exact distance an operator computes.

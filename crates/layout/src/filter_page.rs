@@ -202,6 +202,20 @@ impl<'a> FilterPage<'a> {
         HeapTid::from_bytes(bytemuck::pod_read_unaligned(&self.page[at..at + TID_LEN]))
     }
 
+    /// The number of entries in use.
+    #[must_use]
+    pub fn count(&self) -> u16 {
+        let free = self.special().map_or(0, |special| special.free());
+        self.shape.per_page - free.min(self.shape.per_page)
+    }
+
+    /// The rows of all entries in use.
+    pub fn heap_tids(&self) -> impl Iterator<Item = HeapTid> {
+        (0..self.shape.per_page)
+            .filter(|&entry| self.is_used(entry))
+            .map(|entry| self.heap_tid(entry))
+    }
+
     /// Appends the row key of an entry.
     ///
     /// # Panics
@@ -281,7 +295,7 @@ impl<'a> FilterPageMut<'a> {
         init_page(page, PageKind::Filter, shape.per_page);
         set_lower(page, shape.end());
         let mut view = Self { page, shape };
-        view.set_zone(&Zone::EMPTY, next.unwrap_or(NO_BLOCK));
+        view.set_head(&Zone::EMPTY, next.unwrap_or(NO_BLOCK));
         view
     }
 
@@ -302,6 +316,12 @@ impl<'a> FilterPageMut<'a> {
             shape: self.shape,
             head: bytemuck::pod_read_unaligned(&self.page[PAGE_HEADER..PAGE_HEADER + HEAD]),
         }
+    }
+
+    /// Links the next filter page of the index.
+    pub fn set_next(&mut self, next: Option<u32>) {
+        let zone = self.shared().zone();
+        self.set_head(&zone, next.unwrap_or(NO_BLOCK));
     }
 
     /// Writes an entry into a place from [`FilterPage::find_free`], and widens the bounds.
@@ -336,7 +356,7 @@ impl<'a> FilterPageMut<'a> {
         let mut zone = self.shared().zone();
         if zone.add(shape.widths, row_key) {
             let next = self.shared().head.next;
-            self.set_zone(&zone, next);
+            self.set_head(&zone, next);
         }
     }
 
@@ -360,7 +380,7 @@ impl<'a> FilterPageMut<'a> {
             }
         }
         let next = self.shared().head.next;
-        self.set_zone(&zone, next);
+        self.set_head(&zone, next);
         let free = self.free().saturating_add(removed);
         set_free(self.page, free.min(self.shape.per_page));
         removed
@@ -371,7 +391,7 @@ impl<'a> FilterPageMut<'a> {
         self.shared().special().map_or(0, |special| special.free())
     }
 
-    fn set_zone(&mut self, zone: &Zone, next: u32) {
+    fn set_head(&mut self, zone: &Zone, next: u32) {
         let mut nulls = 0;
         for number in 0..self.shape.widths.count() {
             let column = zone.column(number);

@@ -33,7 +33,7 @@ fn row_key(widths: &Widths, seed: u64) -> Vec<u8> {
     let images: Vec<_> = (0..widths.count())
         .map(|column| {
             let image = seed.rotate_left(9 * u32::try_from(column).unwrap());
-            (image % 5 != 0).then_some(image & widths.max_image(column))
+            (!image.is_multiple_of(5)).then_some(image & widths.max_image(column))
         })
         .collect();
     let mut key = Vec::new();

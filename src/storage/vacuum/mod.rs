@@ -35,6 +35,19 @@ pub(crate) struct Counts {
     pub(crate) rows_removed: u64,
 }
 
+impl Counts {
+    /// Counts a row; returns whether it is dead.
+    fn add(&mut self, is_dead: bool) -> bool {
+        let count = if is_dead {
+            &mut self.rows_removed
+        } else {
+            &mut self.rows_kept
+        };
+        *count += 1;
+        is_dead
+    }
+}
+
 /// Removes the rows for which `is_dead` is true.
 pub(crate) fn remove_rows(
     index: &Index,

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use hnsw::{ElementId, ElementSet};
 use layout::{
-    Corrupt, ElementPage, ElementPageMut, HeapTid, OverflowId, OverflowPage, OverflowPageMut,
-    PageKind, SlotState,
+    Corrupt, ElementPage, ElementPageMut, FilterPage, FilterPageMut, HeapTid, OverflowId,
+    OverflowPage, OverflowPageMut, PageKind, SlotState,
 };
 
 use super::{Counts, Sweep, no_elements};
@@ -26,26 +26,19 @@ pub(super) fn remove(
 ) -> (Counts, ElementSet) {
     let index = sweep.index;
     let mut counts = Counts::default();
-    let mut is_dead = |tid: HeapTid| {
-        let dead = is_dead(tid);
-        let count = if dead {
-            &mut counts.rows_removed
-        } else {
-            &mut counts.rows_kept
-        };
-        *count += 1;
-        dead
-    };
     let mut removal = Removal {
         index,
         tombstones: no_elements(index),
         owners: BTreeSet::new(),
     };
     sweep.each(
-        &[PageKind::Element, PageKind::Overflow],
+        &[PageKind::Element, PageKind::Overflow, PageKind::Filter],
         |block, kind, bytes| match kind {
-            PageKind::Overflow => find_in_overflow(index, block, bytes, &mut is_dead),
-            _ => find_in_elements(index, block, bytes, &mut is_dead),
+            PageKind::Filter => find_in_filter(index, block, bytes, &mut is_dead),
+            PageKind::Overflow => {
+                find_in_overflow(index, block, bytes, &mut |tid| counts.add(is_dead(tid)))
+            }
+            _ => find_in_elements(index, block, bytes, &mut |tid| counts.add(is_dead(tid))),
         },
         |block, found| removal.apply(block, found),
     );
@@ -66,6 +59,9 @@ enum Found {
         dead_tids: HashSet<HeapTid>,
         /// The owners of slots left empty.
         owners: Vec<ElementId>,
+    },
+    Filter {
+        dead_tids: HashSet<HeapTid>,
     },
 }
 
@@ -118,6 +114,19 @@ fn find_in_overflow(
     Found::Overflow { dead_tids, owners }
 }
 
+/// An entry's row is also in an element, which counts it.
+fn find_in_filter(
+    index: &Index,
+    block: u32,
+    bytes: &[u8],
+    is_dead: &mut impl FnMut(HeapTid) -> bool,
+) -> Found {
+    let view = index.expect(block, FilterPage::view(bytes, index.geometry()));
+    Found::Filter {
+        dead_tids: view.heap_tids().filter(|&tid| is_dead(tid)).collect(),
+    }
+}
+
 /// Pass 1 in progress.
 struct Removal<'a> {
     index: &'a Index,
@@ -147,6 +156,10 @@ impl Removal<'_> {
                 if !dead_tids.is_empty() {
                     remove_from_overflow_page(self.index, block, &dead_tids);
                 }
+            }
+            Found::Filter { dead_tids } if dead_tids.is_empty() => {}
+            Found::Filter { dead_tids } => {
+                remove_from_filter_page(self.index, block, &dead_tids);
             }
         }
     }
@@ -213,6 +226,17 @@ fn remove_from_overflow_page(index: &Index, block: u32, dead: &HashSet<HeapTid>)
         }
     }
     record.commit();
+}
+
+fn remove_from_filter_page(index: &Index, block: u32, dead: &HashSet<HeapTid>) {
+    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let mut record = Record::begin(index.relation());
+    let image = record.page(&page);
+    let view = FilterPageMut::view(record.bytes(image), index.geometry());
+    index.expect(block, view).remove(|tid| dead.contains(&tid));
+    let listed = allocate::relist(index, PageKind::Filter, &page, &mut record, image);
+    record.commit();
+    drop(listed);
 }
 
 /// A walk along the chain of an element's further rows, to unlink and free its empty slots.
