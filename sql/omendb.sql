@@ -990,6 +990,162 @@ CREATE OPERATOR CLASS sparsevec_l1_ops
 	FUNCTION 3 hnsw_sparsevec_support(internal);
 
 --
+-- hnsw: key columns, for filters. Strategies 1 to 5 are <, <=, =, >= and >, 6 is && and 7 @>. The index keeps an image of each
+-- value (src/keys), made by the library for these types, and by support function 4 for types of others.
+--
+
+CREATE OPERATOR FAMILY integer_ops USING hnsw;
+
+CREATE OPERATOR CLASS int2_ops
+	DEFAULT FOR TYPE int2 USING hnsw FAMILY integer_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR CLASS int4_ops
+	DEFAULT FOR TYPE int4 USING hnsw FAMILY integer_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR CLASS int8_ops
+	DEFAULT FOR TYPE int8 USING hnsw FAMILY integer_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+ALTER OPERATOR FAMILY integer_ops USING hnsw ADD
+	OPERATOR 1 < (int2, int4), OPERATOR 2 <= (int2, int4), OPERATOR 3 = (int2, int4), OPERATOR 4 >= (int2, int4), OPERATOR 5 > (int2, int4),
+	OPERATOR 1 < (int2, int8), OPERATOR 2 <= (int2, int8), OPERATOR 3 = (int2, int8), OPERATOR 4 >= (int2, int8), OPERATOR 5 > (int2, int8),
+	OPERATOR 1 < (int4, int2), OPERATOR 2 <= (int4, int2), OPERATOR 3 = (int4, int2), OPERATOR 4 >= (int4, int2), OPERATOR 5 > (int4, int2),
+	OPERATOR 1 < (int4, int8), OPERATOR 2 <= (int4, int8), OPERATOR 3 = (int4, int8), OPERATOR 4 >= (int4, int8), OPERATOR 5 > (int4, int8),
+	OPERATOR 1 < (int8, int2), OPERATOR 2 <= (int8, int2), OPERATOR 3 = (int8, int2), OPERATOR 4 >= (int8, int2), OPERATOR 5 > (int8, int2),
+	OPERATOR 1 < (int8, int4), OPERATOR 2 <= (int8, int4), OPERATOR 3 = (int8, int4), OPERATOR 4 >= (int8, int4), OPERATOR 5 > (int8, int4);
+
+CREATE OPERATOR FAMILY float_ops USING hnsw;
+
+CREATE OPERATOR CLASS float4_ops
+	DEFAULT FOR TYPE float4 USING hnsw FAMILY float_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR CLASS float8_ops
+	DEFAULT FOR TYPE float8 USING hnsw FAMILY float_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+ALTER OPERATOR FAMILY float_ops USING hnsw ADD
+	OPERATOR 1 < (float4, float8), OPERATOR 2 <= (float4, float8), OPERATOR 3 = (float4, float8), OPERATOR 4 >= (float4, float8), OPERATOR 5 > (float4, float8),
+	OPERATOR 1 < (float8, float4), OPERATOR 2 <= (float8, float4), OPERATOR 3 = (float8, float4), OPERATOR 4 >= (float8, float4), OPERATOR 5 > (float8, float4);
+
+CREATE OPERATOR FAMILY datetime_ops USING hnsw;
+
+CREATE OPERATOR CLASS date_ops
+	DEFAULT FOR TYPE date USING hnsw FAMILY datetime_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR CLASS timestamp_ops
+	DEFAULT FOR TYPE timestamp USING hnsw FAMILY datetime_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR CLASS timestamptz_ops
+	DEFAULT FOR TYPE timestamptz USING hnsw FAMILY datetime_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+ALTER OPERATOR FAMILY datetime_ops USING hnsw ADD
+	OPERATOR 1 < (date, timestamp), OPERATOR 2 <= (date, timestamp), OPERATOR 3 = (date, timestamp), OPERATOR 4 >= (date, timestamp), OPERATOR 5 > (date, timestamp),
+	OPERATOR 1 < (timestamp, date), OPERATOR 2 <= (timestamp, date), OPERATOR 3 = (timestamp, date), OPERATOR 4 >= (timestamp, date), OPERATOR 5 > (timestamp, date);
+
+CREATE OPERATOR FAMILY numeric_ops USING hnsw;
+
+CREATE OPERATOR CLASS numeric_ops
+	DEFAULT FOR TYPE numeric USING hnsw FAMILY numeric_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR FAMILY bool_ops USING hnsw;
+
+CREATE OPERATOR CLASS bool_ops
+	DEFAULT FOR TYPE bool USING hnsw FAMILY bool_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR FAMILY time_ops USING hnsw;
+
+CREATE OPERATOR CLASS time_ops
+	DEFAULT FOR TYPE time USING hnsw FAMILY time_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR FAMILY oid_ops USING hnsw;
+
+CREATE OPERATOR CLASS oid_ops
+	DEFAULT FOR TYPE oid USING hnsw FAMILY oid_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR FAMILY money_ops USING hnsw;
+
+CREATE OPERATOR CLASS money_ops
+	DEFAULT FOR TYPE money USING hnsw FAMILY money_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR FAMILY uuid_ops USING hnsw;
+
+CREATE OPERATOR CLASS uuid_ops
+	DEFAULT FOR TYPE uuid USING hnsw FAMILY uuid_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR FAMILY interval_ops USING hnsw;
+
+CREATE OPERATOR CLASS interval_ops
+	DEFAULT FOR TYPE interval USING hnsw FAMILY interval_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR FAMILY char_ops USING hnsw;
+
+CREATE OPERATOR CLASS char_ops
+	DEFAULT FOR TYPE "char" USING hnsw FAMILY char_ops AS
+	OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >;
+
+CREATE OPERATOR FAMILY enum_ops USING hnsw;
+
+CREATE OPERATOR CLASS enum_ops
+	DEFAULT FOR TYPE anyenum USING hnsw FAMILY enum_ops AS
+	OPERATOR 3 =;
+
+CREATE OPERATOR FAMILY text_ops USING hnsw;
+
+CREATE OPERATOR CLASS text_ops
+	DEFAULT FOR TYPE text USING hnsw FAMILY text_ops AS
+	OPERATOR 3 =;
+
+CREATE OPERATOR CLASS name_ops
+	DEFAULT FOR TYPE name USING hnsw FAMILY text_ops AS
+	OPERATOR 3 =;
+
+ALTER OPERATOR FAMILY text_ops USING hnsw ADD
+	OPERATOR 3 = (text, name), OPERATOR 3 = (name, text);
+
+CREATE OPERATOR FAMILY bpchar_ops USING hnsw;
+
+CREATE OPERATOR CLASS bpchar_ops
+	DEFAULT FOR TYPE bpchar USING hnsw FAMILY bpchar_ops AS
+	OPERATOR 3 =;
+
+CREATE OPERATOR FAMILY bytea_ops USING hnsw;
+
+CREATE OPERATOR CLASS bytea_ops
+	DEFAULT FOR TYPE bytea USING hnsw FAMILY bytea_ops AS
+	OPERATOR 3 =;
+
+CREATE OPERATOR FAMILY network_ops USING hnsw;
+
+CREATE OPERATOR CLASS inet_ops
+	DEFAULT FOR TYPE inet USING hnsw FAMILY network_ops AS
+	OPERATOR 3 =;
+
+CREATE OPERATOR FAMILY array_ops USING hnsw;
+
+CREATE OPERATOR CLASS array_ops
+	DEFAULT FOR TYPE anyarray USING hnsw FAMILY array_ops AS
+	OPERATOR 3 =, OPERATOR 6 &&, OPERATOR 7 @>;
+
+CREATE OPERATOR FAMILY text_pattern_ops USING hnsw;
+
+CREATE OPERATOR CLASS text_pattern_ops
+	FOR TYPE text USING hnsw FAMILY text_pattern_ops AS
+	OPERATOR 1 ~<~, OPERATOR 2 ~<=~, OPERATOR 3 =, OPERATOR 4 ~>=~, OPERATOR 5 ~>~;
+
+--
 -- ivfflat: the same graph, for statements and dumps that ask for it. Operator classes have pgvector's support functions: 1 and 2 mean
 -- what they mean for hnsw; 3 and 4, for the centers of lists, and 5, for the type, are not called. One of
 -- these classes, vector_l2_ops, is a default, as in pgvector.

@@ -320,6 +320,26 @@ pub(crate) fn type_not_supported(method: &str) -> ! {
 }
 
 #[track_caller]
+pub(crate) fn no_vector_column(method: &str) -> ! {
+    let message = format!("an {method} index needs a column to order by");
+    let hint = "Name a vector column with its operator class before the columns to filter by, as in (embedding vector_l2_ops, tenant_id).";
+    fail_with_hint(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message, hint)
+}
+
+#[track_caller]
+pub(crate) fn too_many_vector_columns(method: &str, found: usize) -> ! {
+    let message = format!("an {method} index has one column to order by, not {found}");
+    let hint = "Create an index for each vector column.";
+    fail_with_hint(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message, hint)
+}
+
+#[track_caller]
+pub(crate) fn too_many_key_columns(method: &str, most: usize, found: usize) -> ! {
+    let message = format!("an {method} index has up to {most} columns to filter by, not {found}");
+    fail(Code::ERRCODE_TOO_MANY_COLUMNS, message)
+}
+
+#[track_caller]
 pub(crate) fn column_without_dimensions() -> ! {
     fail(
         Code::ERRCODE_INVALID_PARAMETER_VALUE,

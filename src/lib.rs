@@ -6,6 +6,7 @@ mod am;
 mod build;
 mod error;
 mod inspect;
+mod keys;
 mod opclass;
 mod pg;
 #[cfg(any(test, feature = "pg_test"))]

@@ -21,12 +21,11 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
 ) -> *mut pg_sys::IndexBuildResult {
     boundary(|| {
         // SAFETY: Postgres passes the open table and index and the IndexInfo that relates them.
-        let (index, table) = unsafe {
-            let (heap, index) = (Relation::new(heap), Relation::new(index));
-            (index, Table::new(heap, index, info))
-        };
+        let (heap, index) = unsafe { (Relation::new(heap), Relation::new(index)) };
         storage::index::forget(Some(index.oid().to_u32()));
         let class = OperatorClass::of(index);
+        // SAFETY: as above; the index has the column of its class.
+        let table = unsafe { Table::new(heap, index, info, class.column) };
         let frozen = frozen(index, &class);
         let built = build::build(
             table,
@@ -34,7 +33,7 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
             options::params(index).ef_construction,
             |row, _row_key| {
                 // SAFETY: the column is of the operator class's type.
-                let value = unsafe { Indexed::from_raw(class.kind(), row.column(0)?) };
+                let value = unsafe { Indexed::from_raw(class.kind(), row.vector()?) };
                 error::check_dimensions(frozen.dimensions, value.dimensions());
                 class.prepare_row(&value)
             },
@@ -63,13 +62,13 @@ pub(super) unsafe extern "C-unwind" fn ambuildphasename(phase: i64) -> *mut std:
     build::phase_name(phase).map_or(std::ptr::null_mut(), |name| name.as_ptr().cast_mut())
 }
 
-/// Returns the dimensions of an index's column; an ERROR if it has none.
-pub(super) fn check_dimensions(index: Relation) -> u32 {
+/// Returns the dimensions of an index's vector column; an ERROR if it has none.
+pub(super) fn check_dimensions(index: Relation, column: usize) -> u32 {
     // Postgres accepts `bit varying` for `bit`, but its values have any length.
-    if index.first_type() == pg_sys::VARBITOID {
+    if index.column_type(column) == pg_sys::VARBITOID {
         error::type_not_supported(&index.access_method());
     }
-    let Ok(dimensions) = u32::try_from(index.first_typmod()) else {
+    let Ok(dimensions) = u32::try_from(index.column_typmod(column)) else {
         error::column_without_dimensions()
     };
     dimensions
@@ -77,7 +76,7 @@ pub(super) fn check_dimensions(index: Relation) -> u32 {
 
 /// Checks the options of a new index and fixes them for its life.
 fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
-    let dimensions = check_dimensions(index);
+    let dimensions = check_dimensions(index, class.column);
     if dimensions > class.stored.max_dimensions() {
         let most = class.stored.max_dimensions();
         error::too_many_column_dimensions(most, &index.access_method());

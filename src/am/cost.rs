@@ -6,7 +6,7 @@
 use layout::VectorKind;
 use pgrx::pg_sys;
 
-use super::{demand, options, threshold};
+use super::{clauses, demand, options, threshold};
 use crate::opclass::OperatorClass;
 use crate::pg::{Relation, boundary, compat};
 use crate::settings::EF_SEARCH;
@@ -92,6 +92,7 @@ impl Estimate {
                 return None;
             }
             costs.numIndexTuples = (*info).tuples;
+            clauses::keep_served(path);
             pg_sys::genericcostestimate(root, path, loop_count, &raw mut costs);
             let within = threshold::add_to(root, path)?;
             let selectivity = costs.indexSelectivity * within;
@@ -258,8 +259,9 @@ impl Engine {
 
 /// Bytes of an indexed value; zero if not known.
 fn value_len(index: Relation) -> f64 {
-    let dimensions = f64::from(index.first_typmod().max(0));
-    match OperatorClass::of(index).stored {
+    let class = OperatorClass::of(index);
+    let dimensions = f64::from(index.column_typmod(class.column).max(0));
+    match class.stored {
         VectorKind::F32 => 4.0 * dimensions,
         VectorKind::F16 => 2.0 * dimensions,
         VectorKind::Bit => dimensions / 8.0,

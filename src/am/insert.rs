@@ -21,14 +21,16 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
 ) -> bool {
     boundary(|| {
         // SAFETY: Postgres passes an open index, one value and one null flag per column, and a valid row pointer.
-        let (relation, value, tid) = unsafe {
-            if *isnull {
+        let (relation, tid) = unsafe { (Relation::new(index), heap::heap_tid(heap_tid)) };
+        let class = OperatorClass::of(relation);
+        // SAFETY: as above.
+        let value = unsafe {
+            if *isnull.add(class.column) {
                 return false;
             }
-            (Relation::new(index), *values, heap::heap_tid(heap_tid))
+            *values.add(class.column)
         };
         let index = Index::open(relation);
-        let class = OperatorClass::of(relation);
         // SAFETY: the column is of the operator class's type.
         let value = unsafe { Indexed::from_raw(class.kind(), value) };
         error::check_dimensions(index.frozen().dimensions, value.dimensions());

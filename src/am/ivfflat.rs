@@ -1,5 +1,6 @@
 //! The access method `ivfflat`, for statements and dumps written for pgvector: hnsw by another name. Its indexes are the same
-//! graph, built with the default `m` and `ef_construction`.
+//! graph, built with the default `m` and `ef_construction`, and of one column: pgvector's ivfflat has no second one, and
+//! who writes new statements writes hnsw.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 use pgrx::pg_sys;
@@ -16,7 +17,7 @@ const SUPPORT_FUNCTIONS: u16 = 5;
 unsafe extern "C-unwind" fn ivfflathandler_wrapper(
     _call: pg_sys::FunctionCallInfo,
 ) -> pg_sys::Datum {
-    boundary(|| describe_method(SUPPORT_FUNCTIONS, amoptions))
+    boundary(|| describe_method(SUPPORT_FUNCTIONS, false, amoptions))
 }
 
 describe!("ivfflathandler_wrapper");

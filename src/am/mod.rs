@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
 mod build;
+mod clauses;
 mod cost;
 mod demand;
 mod insert;
@@ -14,12 +15,15 @@ mod validate;
 
 use pgrx::pg_sys;
 
+use crate::keys;
+use crate::opclass;
 use crate::pg::call::describe;
-use crate::pg::{Relation, boundary, compat};
+use crate::pg::creation::NewIndex;
+use crate::pg::{boundary, compat};
 
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    boundary(|| describe_method(crate::opclass::SUPPORT_FUNCTIONS, amoptions))
+    boundary(|| describe_method(opclass::SUPPORT_FUNCTIONS, true, amoptions))
 }
 
 describe!("hnswhandler_wrapper");
@@ -34,14 +38,18 @@ unsafe extern "C-unwind" fn amoptions(
     })
 }
 
-/// Refuses an index of ours on a column without dimensions. Postgres keeps an index as it is if a column's type loses its
+/// Refuses an index of ours without a vector column, or with one without dimensions. Postgres keeps an index as it is if a column's type loses its
 /// dimensions; later it could not be rebuilt by `REINDEX`, `TRUNCATE` or `VACUUM FULL`.
-pub(crate) fn check_new_index(index: Relation, ambuild: pg_sys::ambuild_function) {
+pub(crate) fn check_new_index(new: &NewIndex, ambuild: pg_sys::ambuild_function) {
     let ours: unsafe extern "C-unwind" fn(_, _, _) -> _ = build::ambuild;
     let is_ours = ambuild.is_some_and(|ambuild| std::ptr::fn_addr_eq(ambuild, ours));
+    if !is_ours {
+        return;
+    }
+    let column = keys::check(new);
     // A type without modifiers is not ours: `ambuild` raises the ERROR for it.
-    if is_ours && index.first_type_has_modifiers() {
-        build::check_dimensions(index);
+    if new.relation.column_has_modifiers(column) {
+        build::check_dimensions(new.relation, column);
     }
 }
 
@@ -49,8 +57,12 @@ pub(crate) fn check_new_index(index: Relation, ambuild: pg_sys::ambuild_function
 type ParseOptions = unsafe extern "C-unwind" fn(pg_sys::Datum, bool) -> *mut pg_sys::bytea;
 
 /// Describes an access method to Postgres: the IndexAmRoutine, field by field. Both access methods share their callbacks; they
-/// differ in the number of support functions of their operator classes, and in the options of `WITH (...)`.
-fn describe_method(support_functions: u16, amoptions: ParseOptions) -> pg_sys::Datum {
+/// differ in the number of support functions of their operator classes, in the options of `WITH (...)`, and in key columns.
+fn describe_method(
+    support_functions: u16,
+    has_keys: bool,
+    amoptions: ParseOptions,
+) -> pg_sys::Datum {
     let routine = new_routine();
     routine.amstrategies = 0;
     routine.amsupport = support_functions;
@@ -59,10 +71,10 @@ fn describe_method(support_functions: u16, amoptions: ParseOptions) -> pg_sys::D
     routine.amcanorderbyop = true;
     routine.amcanbackward = false;
     routine.amcanunique = false;
-    routine.amcanmulticol = false;
+    routine.amcanmulticol = has_keys;
     routine.amoptionalkey = true;
-    routine.amsearcharray = false;
-    routine.amsearchnulls = false;
+    routine.amsearcharray = has_keys;
+    routine.amsearchnulls = has_keys;
     routine.amstorage = false;
     routine.amclusterable = false;
     routine.ampredlocks = false;

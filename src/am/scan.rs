@@ -4,6 +4,7 @@
 use pgrx::{PgMemoryContexts, pg_sys};
 
 use crate::error;
+use crate::keys;
 use crate::pg::heap::{RowFetcher, item_pointer};
 use crate::pg::{Relation, boundary, compat};
 use crate::scan::{Scan, Start};
@@ -22,6 +23,7 @@ pub(super) unsafe extern "C-unwind" fn ambeginscan(
             let state = Opened {
                 scan: Scan::new(Relation::new(index)),
                 context: pg_sys::CurrentMemoryContext,
+                rechecks: false,
             };
             (*scan).opaque = PgMemoryContexts::CurrentMemoryContext
                 .leak_and_drop_on_delete(state)
@@ -78,7 +80,7 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
                 return false;
             };
             (*scan).xs_heaptid = item_pointer(tid);
-            (*scan).xs_recheck = false;
+            (*scan).xs_recheck = state.rechecks;
             (*scan).xs_recheckorderby = false;
             true
         }
@@ -96,6 +98,8 @@ pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
 struct Opened {
     scan: Scan,
     context: pg_sys::MemoryContext,
+    /// True if the scan has conditions on key columns.
+    rechecks: bool,
 }
 
 impl Opened {
@@ -115,10 +119,12 @@ impl Opened {
             }
             compat::count_index_scan(scan);
             let key = &*(*scan).orderByData;
+            let vector = key.sk_attno;
+            self.rechecks = conditions(scan).iter().any(|key| key.sk_attno != vector);
             let is_null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
             self.scan.begin(Start {
                 query: (!is_null).then(|| Indexed::from_raw(self.scan.kind(), key.sk_argument)),
-                threshold: threshold(scan),
+                threshold: threshold(conditions(scan), vector),
                 filter: None,
                 may_pass_over_dead: (*scan).ignore_killed_tuples,
                 may_mark: !(*scan).xactStartedInRecovery,
@@ -143,6 +149,7 @@ unsafe fn open_rows(
         let rows = RowFetcher::new(
             Relation::new((*scan).heapRelation),
             index,
+            keys::vector_column(index),
             (*scan).xs_snapshot,
         );
         pg_sys::MemoryContextSwitchTo(outer);
@@ -157,19 +164,25 @@ unsafe fn state<'a>(scan: pg_sys::IndexScanDesc) -> &'a mut Opened {
     unsafe { &mut *(*scan).opaque.cast::<Opened>() }
 }
 
-/// The least distance the scan's conditions allow (`super::threshold`), plus a tolerance for rounding: the filter decides.
+/// The scan's conditions.
 ///
 /// # Safety
-/// The scan's keys are set, and all of them are of our operator that takes a `float8`.
-unsafe fn threshold(scan: pg_sys::IndexScanDesc) -> f64 {
+/// The scan's keys are set and stay as they are.
+unsafe fn conditions<'a>(scan: pg_sys::IndexScanDesc) -> &'a [pg_sys::ScanKeyData] {
     // SAFETY: the caller's promise. Without keys there is no array of them.
-    let keys = unsafe {
+    unsafe {
         match (*scan).numberOfKeys.unsigned_abs() as usize {
             0 => &[],
             count => std::slice::from_raw_parts((*scan).keyData, count),
         }
-    };
-    let threshold = keys.iter().map(distance_of).fold(f64::INFINITY, f64::min);
+    }
+}
+
+/// The least distance that the conditions on the vector column allow (`super::threshold`), plus a tolerance for rounding: the
+/// filter decides. These conditions are all of our operator that takes a `float8`.
+fn threshold(conditions: &[pg_sys::ScanKeyData], vector: pg_sys::AttrNumber) -> f64 {
+    let of_vector = conditions.iter().filter(|key| key.sk_attno == vector);
+    let threshold = of_vector.map(distance_of).fold(f64::INFINITY, f64::min);
     if threshold.is_finite() {
         threshold + hnsw::ROUNDING * threshold.abs().max(1.0)
     } else {

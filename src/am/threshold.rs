@@ -36,7 +36,7 @@ pub(super) unsafe fn add_to(
             return Some(1.0);
         };
         // Postgres may cost a path twice; the second time it has our conditions.
-        if !are_ours((*path).indexclauses)? {
+        if !are_ours(&ordering, (*path).indexclauses)? {
             for (clause, bound) in ordering.bounds((*path).indexinfo) {
                 let condition = ordering.condition(root, clause, bound);
                 (*path).indexclauses = pg_sys::lappend((*path).indexclauses, condition.cast());
@@ -48,6 +48,8 @@ pub(super) unsafe fn add_to(
 
 /// The order of a path: an operator between the indexed column and the query vector.
 struct Ordering {
+    /// The vector column, counted from 0.
+    place: i32,
     operator: pg_sys::Oid,
     column: *mut pg_sys::Node,
     query: *mut pg_sys::Node,
@@ -79,12 +81,14 @@ impl Ordering {
     /// # Safety
     /// As for `add_to`.
     unsafe fn of(path: *mut pg_sys::IndexPath) -> Option<Self> {
-        // SAFETY: the caller's promise: an index has a column at least.
+        // SAFETY: the caller's promise: families and types are listed for each column.
         unsafe {
             let info = (*path).indexinfo;
+            let place = node::integers((*path).indexorderbycols).next()?;
+            let at = usize::try_from(place).expect("a column");
             let within = pg_sys::get_opfamily_member(
-                *(*info).opfamily,
-                *(*info).opcintype,
+                *(*info).opfamily.add(at),
+                *(*info).opcintype.add(at),
                 pg_sys::FLOAT8OID,
                 WITHIN,
             );
@@ -94,6 +98,7 @@ impl Ordering {
             let order = node::operator(node::items((*path).indexorderbys).next()?)?;
             let [column, query] = node::two((*order).args)?;
             Some(Self {
+                place,
                 operator: (*order).opno,
                 column,
                 query,
@@ -197,6 +202,21 @@ impl Ordering {
         }
     }
 
+    /// The conditions on the vector column.
+    ///
+    /// # Safety
+    /// The list is one of index clauses.
+    unsafe fn conditions(
+        &self,
+        clauses: *mut pg_sys::List,
+    ) -> impl Iterator<Item = *mut pg_sys::IndexClause> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            node::items::<pg_sys::IndexClause>(clauses)
+                .filter(|clause| i32::from((**clause).indexcol) == self.place)
+        }
+    }
+
     /// Makes an index condition from a condition of the filter.
     ///
     /// # Safety
@@ -230,6 +250,7 @@ impl Ordering {
                 (*clause).security_level,
             ));
             (*condition).lossy = true;
+            (*condition).indexcol = self.place.try_into().expect("few columns");
             condition
         }
     }
@@ -246,7 +267,7 @@ impl Ordering {
         // SAFETY: the caller's promise.
         unsafe {
             let info = (*path).indexinfo;
-            if (*path).indexclauses.is_null() {
+            if self.conditions((*path).indexclauses).next().is_none() {
                 return 1.0;
             }
             let of_distance = node::items::<pg_sys::RestrictInfo>((*info).indrestrictinfo)
@@ -300,17 +321,22 @@ unsafe fn is_known_to_scan(bound: *mut pg_sys::Node) -> bool {
     }
 }
 
-/// Returns true if all conditions are ours, false for an empty list, `None` if any is not ours. A condition a user wrote with
-/// our operator is not lossy.
+/// Returns true if all conditions on the vector column are ours, false if there are none, `None` if any is not ours. A condition
+/// a user wrote with our operator is not lossy.
 ///
 /// # Safety
 /// The list is one of index clauses.
-unsafe fn are_ours(conditions: *mut pg_sys::List) -> Option<bool> {
+unsafe fn are_ours(ordering: &Ordering, clauses: *mut pg_sys::List) -> Option<bool> {
     // SAFETY: the caller's promise.
     unsafe {
-        node::items::<pg_sys::IndexClause>(conditions)
-            .all(|condition| (*condition).lossy)
-            .then_some(!conditions.is_null())
+        let mut any = false;
+        for condition in ordering.conditions(clauses) {
+            if !(*condition).lossy {
+                return None;
+            }
+            any = true;
+        }
+        Some(any)
     }
 }
 

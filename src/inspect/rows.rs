@@ -7,6 +7,7 @@ use layout::{ElementPage, HeapTid, IndexMetric, OverflowPage, SlotState, VectorK
 use super::findings::{Findings, Place};
 use super::pages::Pages;
 use super::survey::{Survey, row_key, row_of};
+use crate::keys;
 use crate::pg::heap::{IndexRow, Table};
 use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
@@ -106,7 +107,8 @@ pub(super) fn find_missing(
     let mut missing = Vec::new();
     let mut left_out = 0_usize;
     let owner = AsOwner::of(open.table);
-    Table::of_index(open.table, open.index).scan_visible(snapshot, |tid, row| {
+    let column = keys::vector_column(open.index);
+    Table::of_index(open.table, open.index, column).scan_visible(snapshot, |tid, row| {
         let key = row_key(tid);
         let is_complete = is_in(&survey.rows, key) && (!is_keyed || is_in(&survey.entries, key));
         if !is_complete && is_indexed(frozen, row) {
@@ -139,7 +141,7 @@ pub(super) fn find_missing(
 /// True if the index includes a row: it leaves out NULL, and for cosine zero vectors, since they have no direction.
 fn is_indexed(frozen: &layout::Frozen, row: IndexRow<'_>) -> bool {
     if frozen.metric != IndexMetric::Cosine {
-        return row.column(0).is_some();
+        return row.vector().is_some();
     }
     let kind = match frozen.kind {
         VectorKind::F32 => Kind::Dense(distance::Kind::F32),
@@ -147,5 +149,5 @@ fn is_indexed(frozen: &layout::Frozen, row: IndexRow<'_>) -> bool {
         VectorKind::Bit => Kind::Bit,
         VectorKind::Sparse => Kind::Sparse,
     };
-    norm_of_indexed(kind, row, 0).is_some_and(|norm| norm != 0.0)
+    norm_of_indexed(kind, row).is_some_and(|norm| norm != 0.0)
 }

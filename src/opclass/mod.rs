@@ -12,14 +12,16 @@ use pgrx::pg_sys;
 use quantize::{CodeBits, Codec, Value};
 
 use crate::error;
+use crate::keys;
 use crate::pg::Relation;
 use crate::pg::call::Function;
+use crate::pg::relation::attribute_number;
 use crate::storage::index::{Declared, SPARSE_ELEMENTS};
 use crate::types::indexed::{Indexed, Kind, Operator};
 
-/// Support functions of an operator class: distance, norm (present where vectors are normalised), type.
-pub(crate) const SUPPORT_FUNCTIONS: u16 = 3;
-const DISTANCE: u16 = 1;
+/// Support functions of an operator class: distance, norm (present where vectors are normalised), type; of a key column's
+/// class: the fourth alone (`crate::keys`).
+pub(crate) const SUPPORT_FUNCTIONS: u16 = 4;
 const NORM: u16 = 2;
 
 /// Estimates below this value have lost digits: the sums behind them are no longer exact to f32's precision.
@@ -38,6 +40,8 @@ const MAX_NON_ZERO: usize = 1000;
 /// An operator class: a kind of vector, a metric and the exact operator.
 #[derive(Clone, Copy)]
 pub(crate) struct OperatorClass {
+    /// The index's column of vectors, counted from 0.
+    pub(crate) column: usize,
     /// The kind of vector, as stored in the metapage.
     pub(crate) stored: VectorKind,
     pub(crate) metric: IndexMetric,
@@ -75,16 +79,15 @@ const CLASSES: [(Function, VectorKind, IndexMetric, IndexMetric); 11] = [
 ];
 
 impl OperatorClass {
-    /// Returns the operator class of an index's column, by its support functions.
+    /// Returns the operator class of an index's vector column, by its support functions.
     pub(crate) fn of(index: Relation) -> Self {
-        // SAFETY: the relation is an open index; a class without a distance function is an ERROR in core.
-        let (distance, has_norm) = unsafe {
-            let info = pg_sys::index_getprocinfo(index.raw(), 1, DISTANCE);
-            let norm = pg_sys::index_getprocid(index.raw(), 1, NORM);
-            (
-                (*info).fn_addr.map(pgvector::ours),
-                norm != pg_sys::InvalidOid,
-            )
+        let column = keys::vector_column(index);
+        let has_norm = index.support_function(column, NORM) != pg_sys::InvalidOid;
+        // SAFETY: the relation is an open index, and the column's class has a distance function.
+        let distance = unsafe {
+            let number = attribute_number(column);
+            let info = pg_sys::index_getprocinfo(index.raw(), number, keys::DISTANCE);
+            (*info).fn_addr.map(pgvector::ours)
         };
         let known = CLASSES
             .iter()
@@ -94,6 +97,7 @@ impl OperatorClass {
         };
         let metric = if has_norm { normed } else { plain };
         Self {
+            column,
             stored,
             metric,
             operator: operator(stored, metric),
@@ -203,7 +207,7 @@ pub(crate) fn declared(index: Relation) -> Declared {
     Declared {
         kind: class.stored,
         metric: class.metric,
-        dimensions: u32::try_from(index.first_typmod()).ok(),
+        dimensions: u32::try_from(index.column_typmod(class.column)).ok(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::row_hints::RowHints;
 use super::snapshot::Snapshot;
 use super::toast::Toast;
 use super::unlocked_read;
-use super::{Relation, compat};
+use super::{Relation, compat, node};
 
 /// Converts Postgres' item pointer to our TID.
 ///
@@ -43,24 +43,38 @@ pub(crate) struct Table {
     heap: Relation,
     index: Relation,
     info: *mut pg_sys::IndexInfo,
+    /// The index's column whose values are read, counted from 0.
+    column: usize,
 }
 
 impl Table {
     /// # Safety
-    /// Postgres passed all three to `ambuild`.
+    /// Postgres passed the first three to `ambuild`, and the index has this column.
     pub(crate) unsafe fn new(
         heap: Relation,
         index: Relation,
         info: *mut pg_sys::IndexInfo,
+        column: usize,
     ) -> Self {
-        Self { heap, index, info }
+        Self {
+            heap,
+            index,
+            info,
+            column,
+        }
     }
 
-    /// A table and one of its indexes, both open, for a scan with a snapshot.
-    pub(crate) fn of_index(heap: Relation, index: Relation) -> Self {
+    /// A table and one of its indexes, both open, for a scan with a snapshot that reads the values of a column.
+    pub(crate) fn of_index(heap: Relation, index: Relation, column: usize) -> Self {
+        assert!(column < index.columns(), "column {column} of an index");
         // SAFETY: the index is open; the info is allocated in the current memory context.
         let info = unsafe { pg_sys::BuildIndexInfo(index.raw()) };
-        Self { heap, index, info }
+        Self {
+            heap,
+            index,
+            info,
+            column,
+        }
     }
 
     pub(crate) fn heap(self) -> Relation {
@@ -118,6 +132,7 @@ impl Table {
             let mut visit = Visit {
                 each: &mut each,
                 columns: (*self.info).ii_NumIndexAttrs.unsigned_abs() as usize,
+                vector: self.column,
                 row_context: row_context(),
             };
             let routine = &*(*self.heap.raw()).rd_tableam;
@@ -152,36 +167,45 @@ impl Table {
 pub(crate) struct IndexRow<'a> {
     values: &'a [pg_sys::Datum],
     nulls: &'a [bool],
+    vector: usize,
 }
 
 impl<'a> IndexRow<'a> {
     /// # Safety
-    /// Both arrays have an entry for each of `columns` columns.
+    /// Both arrays have an entry for each of `columns` columns. The vector column is one of them, counted from 0.
     pub(crate) unsafe fn new(
         values: *const pg_sys::Datum,
         nulls: *const bool,
         columns: usize,
+        vector: usize,
     ) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             Self {
                 values: std::slice::from_raw_parts(values, columns),
                 nulls: std::slice::from_raw_parts(nulls, columns),
+                vector,
             }
         }
     }
 
-    /// A column counted from 0; `None` for NULL.
-    pub(crate) fn column(self, column: usize) -> Option<pg_sys::Datum> {
-        (!self.nulls[column]).then(|| self.values[column])
+    /// The value of the vector column; `None` for NULL.
+    pub(crate) fn vector(self) -> Option<pg_sys::Datum> {
+        (!self.nulls[self.vector]).then(|| self.values[self.vector])
+    }
+
+    /// The values of all columns, and which of them are NULL.
+    pub(crate) fn all(self) -> (&'a [pg_sys::Datum], &'a [bool]) {
+        (self.values, self.nulls)
     }
 }
 
 /// State of the callback of a table scan.
 struct Visit<'a> {
     each: &'a mut dyn FnMut(HeapTid, IndexRow<'_>),
-    /// Columns of the index.
+    /// Columns of the index, and the vector column among them.
     columns: usize,
+    vector: usize,
     /// Holds detoasted values; reset after each row.
     row_context: pg_sys::MemoryContext,
 }
@@ -215,7 +239,7 @@ unsafe extern "C-unwind" fn show_row(
         // SAFETY: Postgres passes the values of all columns, and `scan_with` passed `state`.
         unsafe {
             let visit = &mut *state.cast::<Visit<'_>>();
-            let row = IndexRow::new(values, isnull, visit.columns);
+            let row = IndexRow::new(values, isnull, visit.columns, visit.vector);
             let outer = pg_sys::MemoryContextSwitchTo(visit.row_context);
             (visit.each)(heap_tid(tid), row);
             pg_sys::MemoryContextSwitchTo(outer);
@@ -260,8 +284,13 @@ impl RowFetcher {
     /// Allocates in the current memory context, which must live as long as the scan.
     ///
     /// # Safety
-    /// The snapshot outlives the fetcher, and `index` is an index on `heap`.
-    pub(crate) unsafe fn new(heap: Relation, index: Relation, snapshot: pg_sys::Snapshot) -> Self {
+    /// The snapshot outlives the fetcher, and `index` is an index on `heap` with this column.
+    pub(crate) unsafe fn new(
+        heap: Relation,
+        index: Relation,
+        of: usize,
+        snapshot: pg_sys::Snapshot,
+    ) -> Self {
         // SAFETY: the relations are open; all is allocated in the current memory context.
         unsafe {
             let begin = (*(*heap.raw()).rd_tableam)
@@ -269,11 +298,8 @@ impl RowFetcher {
                 .expect("every table access method has it");
             let raw_heap = heap.raw();
             let columns = &raw const (*(*index.raw()).rd_index).indkey.values;
-            let column = i32::from(*columns.cast::<i16>());
-            let expression = (column == 0).then(|| Expression {
-                info: pg_sys::BuildIndexInfo(index.raw()),
-                estate: pg_sys::CreateExecutorState(),
-            });
+            let column = i32::from(*columns.cast::<i16>().add(of));
+            let expression = (column == 0).then(|| Expression::of(index, of));
             let is_heap = std::ptr::eq((*raw_heap).rd_tableam, pg_sys::GetHeapamTableAmRoutine());
             Self {
                 heap,
@@ -511,6 +537,26 @@ mod raw {
 }
 
 impl Expression {
+    /// # Safety
+    /// The index's column of this number, from 0, is an expression.
+    unsafe fn of(index: Relation, column: usize) -> Self {
+        // SAFETY: the caller's promise: an expression is stored for each column whose attribute number is 0.
+        unsafe {
+            let info = pg_sys::BuildIndexInfo(index.raw());
+            let numbers = &mut (*info).ii_IndexAttrNumbers;
+            let before = numbers[..column].iter().filter(|&&number| number == 0);
+            let own = node::items::<pg_sys::Node>((*info).ii_Expressions).nth(before.count());
+            // The other columns of a row are not computed.
+            (*info).ii_Expressions = node::list_of(own.expect("an expression for each"));
+            (*info).ii_NumIndexAttrs = 1;
+            numbers[0] = 0;
+            Self {
+                info,
+                estate: pg_sys::CreateExecutorState(),
+            }
+        }
+    }
+
     /// # Safety
     /// The slot holds a row of the table.
     unsafe fn value(self, slot: *mut pg_sys::TupleTableSlot) -> Option<pg_sys::Datum> {

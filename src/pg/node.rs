@@ -16,6 +16,19 @@ pub(crate) unsafe fn items<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *
     })
 }
 
+/// The numbers in a list of integers.
+///
+/// # Safety
+/// The list is `NIL`, or a valid list of integers that does not change meanwhile.
+pub(crate) unsafe fn integers(list: *mut pg_sys::List) -> impl Iterator<Item = i32> {
+    // SAFETY: the caller's promise; NIL has no elements.
+    let length = unsafe { list.as_ref() }.map_or(0, |list| list.length);
+    (0..usize::try_from(length).expect("a length")).map(move |at| {
+        // SAFETY: the list has an element at this position, an integer.
+        unsafe { (*(*list).elements.add(at)).int_value }
+    })
+}
+
 /// A list of one pointer.
 pub(crate) fn list_of<T>(item: *mut T) -> *mut pg_sys::List {
     // SAFETY: a list is made in the current memory context.

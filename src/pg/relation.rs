@@ -78,27 +78,42 @@ impl Relation {
         unsafe { (*(*self.0).rd_rel).relpersistence.cast_unsigned() == pg_sys::RELPERSISTENCE_TEMP }
     }
 
-    /// The type modifier of an index's first column: its dimensions, or -1.
-    pub(crate) fn first_typmod(self) -> i32 {
-        self.first_column().1
+    /// The number of an index's columns.
+    pub(crate) fn columns(self) -> usize {
+        // SAFETY: the relation is an open index.
+        let count = unsafe { (*(*self.0).rd_index).indnkeyatts };
+        usize::try_from(count).expect("a count")
     }
 
-    /// The type of an index's first column.
-    pub(crate) fn first_type(self) -> pg_sys::Oid {
-        self.first_column().0
+    /// The type modifier of an index's column: a vector's dimensions, or -1.
+    pub(crate) fn column_typmod(self, column: usize) -> i32 {
+        self.column(column).1
     }
 
-    /// True if the type of an index's first column can have modifiers.
-    pub(crate) fn first_type_has_modifiers(self) -> bool {
+    /// The type of an index's column; for a domain, its base type.
+    pub(crate) fn column_type(self, column: usize) -> pg_sys::Oid {
+        self.column(column).0
+    }
+
+    /// True if the type of an index's column can have modifiers.
+    pub(crate) fn column_has_modifiers(self, column: usize) -> bool {
         // SAFETY: the type is in the catalogs.
-        unsafe { pg_sys::get_typmodin(self.first_type()) != pg_sys::InvalidOid }
+        unsafe { pg_sys::get_typmodin(self.column_type(column)) != pg_sys::InvalidOid }
     }
 
-    /// Type and modifier of an index's first column; for a domain, those of its base type.
-    fn first_column(self) -> (pg_sys::Oid, i32) {
-        // SAFETY: an index has at least one attribute, and its type is in the catalogs.
+    /// The function of this number in the operator class of an index's column; invalid if the class has none.
+    pub(crate) fn support_function(self, column: usize, number: u16) -> pg_sys::Oid {
+        // SAFETY: the relation is an open index, whose access method has this many support functions.
+        unsafe { pg_sys::index_getprocid(self.0, attribute_number(column), number) }
+    }
+
+    /// Type and modifier of an index's column; for a domain, those of its base type.
+    fn column(self, column: usize) -> (pg_sys::Oid, i32) {
+        // SAFETY: the index has this attribute, and its type is in the catalogs.
         unsafe {
-            let attribute = &*compat::attribute((*self.0).rd_att, 0);
+            let count = usize::try_from((*(*self.0).rd_att).natts).expect("a count");
+            assert!(column < count, "column {column} of an index");
+            let attribute = &*compat::attribute((*self.0).rd_att, column);
             let mut modifier = attribute.atttypmod;
             let base = pg_sys::getBaseTypeAndTypmod(attribute.atttypid, &raw mut modifier);
             (base, modifier)
@@ -113,4 +128,9 @@ impl Relation {
         // SAFETY: rd_options is null or points to the struct returned by amoptions.
         unsafe { (*self.0).rd_options.cast::<T>().as_ref().copied() }
     }
+}
+
+/// The number of an index's column as Postgres counts, from 1.
+pub(crate) fn attribute_number(column: usize) -> pg_sys::AttrNumber {
+    pg_sys::AttrNumber::try_from(column + 1).expect("few columns")
 }

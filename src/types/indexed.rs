@@ -78,9 +78,9 @@ impl Indexed<'_> {
     }
 }
 
-/// The norm of a row's vector, in a column of the index counted from 0; NaN for bits, `None` for NULL.
-pub(crate) fn norm_of_indexed(kind: Kind, row: IndexRow<'_>, column: usize) -> Option<f64> {
-    let value = row.column(column)?;
+/// The norm of a row's vector; NaN for bits, `None` for NULL.
+pub(crate) fn norm_of_indexed(kind: Kind, row: IndexRow<'_>) -> Option<f64> {
+    let value = row.vector()?;
     // SAFETY: the vector column of an hnsw index holds varlenas, and one that is no value of this kind is an ERROR.
     Some(unsafe { Indexed::from_raw(kind, value) }.norm())
 }

@@ -30,7 +30,7 @@ INSERT INTO errors VALUES
 	($$CREATE INDEX ON items USING hnsw ((any_v::vector(3)) vector_l2_ops)$$, '22000 | expected 3 dimensions, not 2'),
 	($$CREATE INDEX ON items USING hnsw (v)$$, '42704 | data type vector has no default operator class for access method "hnsw" | You must specify an operator class for the index or define a default operator class for the data type.'),
 	($$CREATE INDEX ON items USING hnsw (v halfvec_l2_ops)$$, '42804 | operator class "halfvec_l2_ops" does not accept data type vector'),
-	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops, h halfvec_l2_ops)$$, '0A000 | access method "hnsw" does not support multicolumn indexes'),
+	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops, h halfvec_l2_ops)$$, '0A000 | an hnsw index has one column to order by, not 2 | Create an index for each vector column.'),
 	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops) INCLUDE (id)$$, '0A000 | access method "hnsw" does not support included columns'),
 	($$CREATE UNIQUE INDEX ON items USING hnsw (v vector_l2_ops)$$, '0A000 | access method "hnsw" does not support unique indexes'),
 	($$CREATE INDEX ON items USING hnsw (v vector_l2_ops DESC)$$, '0A000 | access method "hnsw" does not support ASC/DESC options'),
