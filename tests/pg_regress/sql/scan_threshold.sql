@@ -3,7 +3,7 @@
 -- every operator class has the operator for it, which shows no row more or less
 SELECT count(*), count(DISTINCT amopfamily), bool_and(amoppurpose = 's') FROM pg_amop JOIN pg_am a ON a.oid = amopmethod
 	WHERE amname = 'hnsw' AND amopopr::regoperator::text LIKE '@<=%' AND amopstrategy = 2;
-SELECT count(*) FROM pg_opclass JOIN pg_am a ON a.oid = opcmethod WHERE amname = 'hnsw';
+SELECT count(*) FROM pg_opclass JOIN pg_am a ON a.oid = opcmethod JOIN pg_amop ON amopfamily = opcfamily AND amoppurpose = 'o' WHERE amname = 'hnsw';
 
 CREATE TABLE t (id int PRIMARY KEY, topic int, v vector(16), h halfvec(16), s sparsevec(16), b bit(64), far float8);
 INSERT INTO t SELECT i, i % 10, v, v::halfvec, v::sparsevec, (hashint8(i)::bit(32) || hashint8(-i)::bit(32))::bit(64), i / 100.0
