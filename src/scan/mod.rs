@@ -673,8 +673,7 @@ impl Scan {
     }
 
     fn may_walk_on(&self) -> bool {
-        let Counters { evaluations, .. } = self.scratch.search.counters();
-        evaluations.max(self.cost.rows) < self.limits.max_visited
+        self.cost.evaluations.max(self.cost.rows) < self.limits.max_visited
             && self.memory() < self.limits.max_memory
     }
 }
