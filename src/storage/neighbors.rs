@@ -24,7 +24,7 @@ pub(super) fn link(
 ) -> bool {
     let index = graph.index();
     for _ in 0..TRIES {
-        let full = match push(index, of, level, new) {
+        let full = match push(index, of, level, &[new]) {
             Push::Done => return true,
             Push::Gone => return false,
             Push::Full(list) => list,
@@ -56,20 +56,14 @@ pub(super) fn force_link(
         return;
     }
     for of in chosen.clone() {
-        if let Forced::Done = replace_furthest(graph, of, level, new, true) {
+        if replace_covered(graph, of, level, new) {
             return;
         }
     }
+    // If all chosen elements are gone, the vacuum that removed them waits for this insert and links the new element itself.
     for of in chosen {
-        // Each lost round is another insert's progress. If all chosen elements are gone, the vacuum that removed them waits for
-        // this insert and links the new element itself.
-        loop {
-            interrupt::check();
-            match replace_furthest(graph, of, level, new, false) {
-                Forced::Done => return,
-                Forced::Gone => break,
-                Forced::Changed | Forced::Unwilling => {}
-            }
+        if replace_furthest(graph, of, level, new) {
+            return;
         }
     }
 }
@@ -85,7 +79,7 @@ fn push_beside(
     let max = max_neighbors(index.geometry().m.into(), level);
     for of in chosen {
         interrupt::check();
-        let full = match push(index, of, level, new) {
+        let full = match push(index, of, level, &[new]) {
             Push::Done => return true,
             Push::Gone => continue,
             Push::Full(full) => full,
@@ -97,7 +91,7 @@ fn push_beside(
             graph.neighbors(member, level, &mut list);
             if list.len() < max
                 && graph.is_live(member)
-                && matches!(push(index, member, level, new), Push::Done)
+                && matches!(push(index, member, level, &[new]), Push::Done)
             {
                 return true;
             }
@@ -106,65 +100,87 @@ fn push_beside(
     false
 }
 
-/// The result of forcing a link.
-enum Forced {
-    Done,
-    Gone,
-    /// Another backend changed the list meanwhile.
-    Changed,
-    /// For every element in the list, this may be its only incoming link.
-    Unwilling,
+/// Puts `new` into a list; a full list drops the furthest of the elements to which another one in the list links. False if
+/// there is none, if the element is gone, or if another backend has changed the list.
+fn replace_covered(graph: &mut PageGraph<'_>, of: ElementId, level: Level, new: ElementId) -> bool {
+    let index = graph.index();
+    let full = match push(index, of, level, &[new]) {
+        Push::Done => return true,
+        Push::Gone => return false,
+        Push::Full(full) => full,
+    };
+    furthest_covered(graph, of, level, &full)
+        .is_some_and(|furthest| replace(index, of, level, &full, &swap(&full, furthest, new)))
 }
 
-/// Puts `new` into a list, replacing the furthest element if the list is full; if `keeps_reachable`, the furthest of the elements to
-/// which another one in the list links.
+/// Puts `new` into a list; a full list drops its furthest element, and `new` links to that one, which may have no other
+/// incoming link. False if the element is gone.
 fn replace_furthest(
     graph: &mut PageGraph<'_>,
     of: ElementId,
     level: Level,
     new: ElementId,
-    keeps_reachable: bool,
-) -> Forced {
+) -> bool {
     let index = graph.index();
-    let full = match push(index, of, level, new) {
-        Push::Done => return Forced::Done,
-        Push::Gone => return Forced::Gone,
-        Push::Full(full) => full,
-    };
-    let covered = if keeps_reachable {
-        graph.neighbors_of_all(&full, level)
-    } else {
-        Vec::new()
-    };
-    let codes = Codes::read(graph, &[&[of], full.as_slice()].concat());
-    let Some(base) = codes.query(of) else {
-        return Forced::Gone;
-    };
-    let by_distance = codes.candidates(&base, full.iter().copied());
-    let may_go = |element: &ElementId| !keeps_reachable || covered.binary_search(element).is_ok();
-    let furthest = by_distance
-        .iter()
-        .rev()
+    // Kept across rounds: another choice would displace one more neighbor of the new element.
+    let mut linked = None;
+    // Each lost round is another insert's progress.
+    loop {
+        interrupt::check();
+        let full = match push(index, of, level, &[new]) {
+            Push::Done => return true,
+            Push::Gone => return false,
+            Push::Full(full) => full,
+        };
+        let furthest = linked
+            .filter(|linked| full.contains(linked))
+            // A list without live elements exists only while vacuum is running.
+            .or_else(|| furthest(graph, of, &full, |_| true))
+            .unwrap_or(full[0]);
+        // A tombstone leaves for good, without a new link: vacuum may have repaired the new element's list already.
+        if linked != Some(furthest) && graph.is_live(furthest) {
+            push_or_displace(graph, new, level, furthest);
+            linked = Some(furthest);
+        }
+        if replace(index, of, level, &full, &swap(&full, furthest, new)) {
+            return true;
+        }
+    }
+}
+
+/// The furthest of the neighbors to which another one in the list links, so that it stays reachable without this list.
+fn furthest_covered(
+    graph: &mut PageGraph<'_>,
+    of: ElementId,
+    level: Level,
+    list: &[ElementId],
+) -> Option<ElementId> {
+    let covered = graph.neighbors_of_all(list, level);
+    furthest(graph, of, list, |element| {
+        covered.binary_search(&element).is_ok()
+    })
+}
+
+/// The furthest live neighbor that may go.
+fn furthest(
+    graph: &mut PageGraph<'_>,
+    of: ElementId,
+    list: &[ElementId],
+    may_go: impl Fn(ElementId) -> bool,
+) -> Option<ElementId> {
+    let codes = Codes::read(graph, &[&[of], list].concat());
+    let base = codes.query(of)?;
+    let may_go = list.iter().copied().filter(|&element| may_go(element));
+    codes
+        .candidates(&base, may_go)
+        .last()
         .map(|candidate| candidate.element)
-        .find(may_go);
-    // A list without live elements exists only while vacuum is running.
-    let Some(furthest) = furthest.or_else(|| full.first().copied().filter(|_| !keeps_reachable))
-    else {
-        return Forced::Unwilling;
-    };
-    let mut list = full.clone();
-    list.retain(|&element| element != furthest);
-    list.push(new);
-    // The replaced element may have no other incoming link, so the new element links to it. A tombstone leaves for good,
-    // without a new link: vacuum may have repaired the new element's list already.
-    if !keeps_reachable && graph.is_live(furthest) {
-        push_or_displace(index, new, level, furthest);
-    }
-    if replace(index, of, level, &full, &list) {
-        Forced::Done
-    } else {
-        Forced::Changed
-    }
+}
+
+/// A list with `new` at its end in place of `old`.
+fn swap(list: &[ElementId], old: ElementId, new: ElementId) -> Vec<ElementId> {
+    let stays = list.iter().copied().filter(|&element| element != old);
+    stays.chain([new]).collect()
 }
 
 /// Writes a list if it still is `old`; false if another backend has changed it. A dead element's list is left unchanged.
@@ -190,32 +206,32 @@ enum Push {
     Full(Vec<ElementId>),
 }
 
-/// Adds an element to a list if it has room.
-fn push(index: &Index, of: ElementId, level: Level, new: ElementId) -> Push {
+/// Adds to a list those elements that it lacks, if it has room for all of them.
+fn push(index: &Index, of: ElementId, level: Level, new: &[ElementId]) -> Push {
     let max = max_neighbors(index.geometry().m.into(), level);
     let mut pushed = Push::Gone;
     change(index, of, level, |list| {
         pushed = Push::Done;
-        if list.contains(&new) {
-            return None;
-        }
-        if list.len() >= max {
+        let missing = new.iter().filter(|new| !list.contains(new));
+        let longer: Vec<ElementId> = list.iter().chain(missing).copied().collect();
+        if longer.len() > max {
             pushed = Push::Full(list.to_vec());
             return None;
         }
-        Some([list, &[new]].concat())
+        (longer.len() > list.len()).then_some(longer)
     });
     pushed
 }
 
-/// Adds to the list of an element just linked: a new one, or one that vacuum found lost. A full list drops its first neighbor.
-/// A new element chose that one itself, and others link to it: above layer 0 an element chooses as many as its list holds.
-/// (A vacuum looks for elements lost so in its next round.)
-fn push_or_displace(index: &Index, of: ElementId, level: Level, new: ElementId) {
-    while let Push::Full(full) = push(index, of, level, new) {
+/// Adds to the list of an element just linked: a new one, or one that vacuum found lost. A full list drops its furthest
+/// neighbor to which another one in it links. Without such a one it drops its first: a new element chose that one itself, and
+/// others link to it; one that vacuum found lost leads to nothing yet, and vacuum links what it leads to no more.
+fn push_or_displace(graph: &mut PageGraph<'_>, of: ElementId, level: Level, new: ElementId) {
+    let index = graph.index();
+    while let Push::Full(full) = push(index, of, level, &[new]) {
         interrupt::check();
-        let list = [&full[1..], &[new]].concat();
-        if replace(index, of, level, &full, &list) {
+        let dropped = furthest_covered(graph, of, level, &full).unwrap_or(full[0]);
+        if replace(index, of, level, &full, &swap(&full, dropped, new)) {
             return;
         }
     }
@@ -250,13 +266,16 @@ fn reselect(
         let is_lost = |element: &ElementId| {
             !kept.contains(element) && covered.binary_search(element).is_err()
         };
-        let lost: Vec<ElementId> = full.iter().copied().filter(is_lost).collect();
-        for lost in lost {
-            if kept.len() < full.len() {
-                kept.push(lost);
-            } else if graph.is_live(lost) && !matches!(push(index, new, level, lost), Push::Done) {
-                return None;
-            }
+        let mut lost: Vec<ElementId> = full.iter().copied().filter(is_lost).collect();
+        let homeless = lost.split_off(lost.len().min(full.len() - kept.len()));
+        kept.extend(lost);
+        let homeless: Vec<ElementId> = homeless
+            .into_iter()
+            .filter(|&lost| graph.is_live(lost))
+            .collect();
+        // All of them or none: a change that is given up leaves the new element's list as it was.
+        if !homeless.is_empty() && !matches!(push(index, new, level, &homeless), Push::Done) {
+            return None;
         }
     }
     Some(kept)
