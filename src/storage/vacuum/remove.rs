@@ -167,20 +167,37 @@ impl Removal<'_> {
     /// Frees the emptied overflow slots; returns the tombstones.
     fn finish(mut self) -> ElementSet {
         for owner in std::mem::take(&mut self.owners) {
-            let (block, slot) = self.index.geometry().element.split(owner);
-            check_block(self.index, block);
-            let mut walk = Unlinking::default();
-            let mut is_done = false;
-            while !is_done {
-                compat::vacuum_delay_point();
-                let page = Page::lock(self.index.relation(), block, Access::Exclusive);
-                is_done = walk.unlink_some(self.index, &page, slot);
-                if is_done {
-                    self.remove_from_page(&page, &[slot], &HashSet::new());
-                }
+            if let Some(head) = self.unlink_empty_heads(owner) {
+                unlink_empty_behind(self.index, head);
             }
         }
         self.tombstones
+    }
+
+    /// Unlinks empty slots at the head of an element's chain, up to the first with rows, which it returns; without one the
+    /// element may become a tombstone. The element's page is locked for one slot at a time: an insert adds rows to the head,
+    /// or a new head, under the same lock.
+    fn unlink_empty_heads(&mut self, owner: ElementId) -> Option<OverflowId> {
+        let index = self.index;
+        let (block, slot) = index.geometry().element.split(owner);
+        check_block(index, block);
+        loop {
+            compat::vacuum_delay_point();
+            let page = Page::lock(index.relation(), block, Access::Exclusive);
+            let view = ElementPage::view(page.bytes(), index.geometry());
+            let element = index.expect(block, view.and_then(|view| view.slot(slot)));
+            let Some(head) = element.overflow() else {
+                self.remove_from_page(&page, &[slot], &HashSet::new());
+                return None;
+            };
+            let (is_empty, after) = with_slot(index, head, |slot| {
+                (slot.heap_tids().len() == 0, slot.next())
+            });
+            if !is_empty {
+                return Some(head);
+            }
+            unlink(index, Link::Element(&page, slot), head, after);
+        }
     }
 
     /// Drops dead rows of a page's elements, in one record. Elements left without rows become tombstones.
@@ -239,92 +256,73 @@ fn remove_from_filter_page(index: &Index, block: u32, dead: &HashSet<HeapTid>) {
     drop(listed);
 }
 
-/// A walk along the chain of an element's further rows, to unlink and free its empty slots.
-///
-/// It goes in steps: no lock may be held for long, and a chain may have any length. Between two steps inserts may add slots at
-/// the head, and rows to the head's slot; only vacuum unlinks slots.
-#[derive(Default)]
-struct Unlinking {
-    /// The last slot kept in the chain; `None` if all so far were unlinked.
-    before: Option<OverflowId>,
-    descent: Descent,
-}
-
-impl Unlinking {
-    /// The maximum number of slots in a step.
-    const STEP: usize = 100;
-
-    /// Takes a step; true at the end of the chain. The element's page is locked, so no insert adds a row meanwhile.
-    fn unlink_some(&mut self, index: &Index, element_page: &Page, slot: u16) -> bool {
-        let mut next = match self.before {
-            Some(before) => with_slot(index, before, |slot| slot.next()),
-            None => {
-                self.descent = Descent::default();
-                first_slot(index, element_page, slot)
+/// Unlinks the empty slots behind a slot of a chain. Inserts change only the head and the element, so no page stays locked
+/// between two slots.
+fn unlink_empty_behind(index: &Index, head: OverflowId) {
+    let mut before = head;
+    let mut descent = Descent::default();
+    let mut next = with_slot(index, head, |slot| {
+        descent.goes_on(slot);
+        slot.next()
+    });
+    while let Some(at) = next {
+        compat::vacuum_delay_point();
+        let (is_empty, after) = with_slot(index, at, |slot| {
+            if !descent.goes_on(slot) {
+                let (block, _) = index.geometry().overflow.split(at);
+                index.corrupt(block, Corrupt::EndlessOverflow);
             }
-        };
-        for _ in 0..Self::STEP {
-            let Some(at) = next else { return true };
-            let (is_empty, after) = with_slot(index, at, |slot| {
-                if !self.descent.goes_on(slot) {
-                    index.corrupt(
-                        index.geometry().overflow.split(at).0,
-                        Corrupt::EndlessOverflow,
-                    );
-                }
-                (slot.heap_tids().len() == 0, slot.next())
-            });
-            if is_empty {
-                unlink(index, element_page, slot, self.before, at, after);
-            } else {
-                self.before = Some(at);
-            }
-            next = after;
+            (slot.heap_tids().len() == 0, slot.next())
+        });
+        if is_empty {
+            unlink(index, Link::Overflow(before), at, after);
+        } else {
+            before = at;
         }
-        next.is_none()
+        next = after;
     }
 }
 
-fn first_slot(index: &Index, element_page: &Page, slot: u16) -> Option<OverflowId> {
-    let view = ElementPage::view(element_page.bytes(), index.geometry());
-    let element = view.and_then(|view| view.slot(slot));
-    index.expect(element_page.block(), element).overflow()
+/// The predecessor of an overflow slot in its chain.
+enum Link<'a> {
+    /// The element in this slot of a page locked exclusively.
+    Element(&'a Page, u16),
+    Overflow(OverflowId),
 }
 
-/// Links the predecessor of an overflow slot (the element itself, if `before` is `None`) to its successor, and frees the slot.
-fn unlink(
-    index: &Index,
-    element_page: &Page,
-    slot: u16,
-    before: Option<OverflowId>,
-    at: OverflowId,
-    after: Option<OverflowId>,
-) {
+/// Links the predecessor of an overflow slot to its successor, and frees the slot.
+fn unlink(index: &Index, before: Link<'_>, at: OverflowId, after: Option<OverflowId>) {
     let overflow = &index.geometry().overflow;
     let (block, number) = overflow.split(at);
     let page = Page::lock(index.relation(), block, Access::Exclusive);
-    let before_page = before
-        .map(|before| overflow.split(before).0)
-        .filter(|&before| before != block)
-        .map(|before| Page::lock(index.relation(), before, Access::Exclusive));
+    let mut before_page = None;
     let mut record = Record::begin(index.relation());
-    if before.is_none() {
-        let link = record.page(element_page);
-        let linked =
-            ElementPageMut::view(record.bytes(link), index.geometry()).and_then(|mut page| {
-                page.slot(slot)
-                    .map(|mut element| element.set_overflow(after))
-            });
-        index.expect(element_page.block(), linked);
-    }
-    let image = record.page(&page);
-    if let Some(before) = before {
-        let link = before_page.as_ref().map_or(image, |page| record.page(page));
-        let (block, number) = overflow.split(before);
-        let linked = OverflowPageMut::view(record.bytes(link), index.geometry())
-            .and_then(|mut page| page.slot(number).map(|mut slot| slot.set_next(after)));
-        index.expect(block, linked);
-    }
+    let image = match before {
+        Link::Element(element_page, slot) => {
+            let link = record.page(element_page);
+            let linked =
+                ElementPageMut::view(record.bytes(link), index.geometry()).and_then(|mut page| {
+                    page.slot(slot)
+                        .map(|mut element| element.set_overflow(after))
+                });
+            index.expect(element_page.block(), linked);
+            record.page(&page)
+        }
+        Link::Overflow(before) => {
+            let (before_block, slot) = overflow.split(before);
+            let image = record.page(&page);
+            let link = if before_block == block {
+                image
+            } else {
+                let page = Page::lock(index.relation(), before_block, Access::Exclusive);
+                record.page(before_page.insert(page))
+            };
+            let linked = OverflowPageMut::view(record.bytes(link), index.geometry())
+                .and_then(|mut page| page.slot(slot).map(|mut slot| slot.set_next(after)));
+            index.expect(before_block, linked);
+            image
+        }
+    };
     let freed = OverflowPageMut::view(record.bytes(image), index.geometry())
         .and_then(|mut page| page.free(number));
     index.expect(block, freed);
