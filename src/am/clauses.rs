@@ -33,3 +33,19 @@ pub(super) unsafe fn keep_served(path: *mut pg_sys::IndexPath) {
         }
     }
 }
+
+/// The conditions on key columns, in a list of their own.
+///
+/// # Safety
+/// The planner is costing this path.
+pub(super) unsafe fn on_keys(path: *const pg_sys::IndexPath) -> *mut pg_sys::List {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let vector = node::integers((*path).indexorderbycols).next();
+        node::items::<pg_sys::IndexClause>((*path).indexclauses)
+            .filter(|clause| Some(i32::from((**clause).indexcol)) != vector)
+            .fold(null_mut(), |list, clause| {
+                pg_sys::lappend(list, clause.cast())
+            })
+    }
+}

@@ -9,6 +9,7 @@ use pgrx::pg_sys;
 use super::{clauses, demand, options, threshold};
 use crate::opclass::OperatorClass;
 use crate::pg::{Relation, boundary, compat};
+use crate::scan::{CODE, LEAST_EF, first_ef};
 use crate::settings::EF_SEARCH;
 
 /// Elements compared with the query by a search: this number times `m`, times this power of `ef`. Between the figures of text
@@ -18,6 +19,8 @@ const MEASURED_POWER: f64 = 0.75;
 /// Elements compared for each row returned beyond the first search, as long as elements are left, and rows read for it.
 const MEASURED_PER_ROW: f64 = 13.0;
 const ROWS_PER_ROW: f64 = 1.3;
+/// The cost of a row's keys in a pass over all, in those of an element of a search.
+const KEY: f64 = 0.003;
 /// The cost of a row read in the order of distance, as a multiple of one read by a bitmap heap scan. Measured for filters
 /// leaving from half of the rows to one of 10,000, in tables of 128 and 384 dimensions: with it the planner takes the faster
 /// plan.
@@ -93,20 +96,29 @@ impl Estimate {
             }
             costs.numIndexTuples = (*info).tuples;
             clauses::keep_served(path);
+            // The conditions on the distance are charged apart, and Postgres may cost a path twice.
+            let all = std::mem::replace(&mut (*path).indexclauses, clauses::on_keys(path));
             pg_sys::genericcostestimate(root, path, loop_count, &raw mut costs);
+            let is_keyed = !(*path).indexclauses.is_null();
+            (*path).indexclauses = all;
             let within = threshold::add_to(root, path)?;
             let selectivity = costs.indexSelectivity * within;
             let engine = Engine::of(info, &costs);
             let table = Table::of(root, info, &costs, within);
-            let ef = crate::scan::first_ef(EF_SEARCH.get().unsigned_abs() as usize);
-            let measured = engine.measured(ef);
+            let ef = first_ef(EF_SEARCH.get().unsigned_abs() as usize);
+            #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
+            let ef = ef as f64;
+            let search = match is_keyed {
+                true => engine.filtered(ef, costs.indexSelectivity),
+                false => engine.plain(ef),
+            };
             let demand = demand::of_statement(root);
             let wanted = demand.rows().filter(|&rows| rows < table.rows);
-            let row = engine.further_row(measured) + table.further_row(wanted, engine.value_len);
-            let first = engine.walk(measured) + if wanted.is_some() { 0.0 } else { ALL_ROWS };
+            let row = search.row + table.further_row(wanted, engine.value_len);
+            let first = search.first + if wanted.is_some() { 0.0 } else { ALL_ROWS };
             Some(Self {
                 startup: first,
-                total: first + demand.charged(engine.tuples * within) * row.max(0.0),
+                total: first + demand.charged(engine.tuples * selectivity) * row.max(0.0),
                 selectivity,
                 pages: costs.numIndexPages,
             })
@@ -196,6 +208,12 @@ impl Table {
     }
 }
 
+/// The cost of finding rows: before the first one, and for each further one.
+struct Search {
+    first: f64,
+    row: f64,
+}
+
 /// The work of a scan by the figures of its index and table, in the planner's units.
 struct Engine {
     m: f64,
@@ -238,10 +256,37 @@ impl Engine {
     }
 
     /// The number of elements compared by the first search.
-    fn measured(&self, ef: usize) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
-        let ef = ef as f64;
+    fn measured(&self, ef: f64) -> f64 {
         (MEASURED * self.m * ef.powf(MEASURED_POWER)).min(self.tuples)
+    }
+
+    /// A scan without conditions on key columns.
+    fn plain(&self, ef: f64) -> Search {
+        let measured = self.measured(ef);
+        let left = 1.0 - measured / self.tuples;
+        Search {
+            first: self.walk(measured),
+            row: self.further_row(MEASURED_PER_ROW * left),
+        }
+    }
+
+    /// A scan with conditions on key columns that this share of the rows passes: a pass over the rows' keys, then a search, or
+    /// the codes of all rows that pass where these cost less.
+    fn filtered(&self, ef: f64, share: f64) -> Search {
+        let share = share.clamp(1.0 / self.tuples, 1.0);
+        let code = self.element * CODE + self.page / ELEMENTS_PER_VISIT;
+        let exact = share * self.tuples * code;
+        let measured = self.measured((ef * share.sqrt()).max(LEAST_EF)) / share;
+        let searched = self.walk(measured.min(self.tuples));
+        let row = if searched < exact {
+            MEASURED_PER_ROW / share
+        } else {
+            0.0
+        };
+        Search {
+            first: self.tuples * KEY * self.element + searched.min(exact),
+            row: self.further_row(row.min(CODE * share * self.tuples)),
+        }
     }
 
     /// The cost of the first search, before the first row.
@@ -250,9 +295,8 @@ impl Engine {
         measured * self.element + pages * self.page
     }
 
-    /// The cost of a further row, with its share of the resumed searches for elements left by the first.
-    fn further_row(&self, measured: f64) -> f64 {
-        let elements = MEASURED_PER_ROW * (1.0 - measured / self.tuples);
+    /// The cost of a further row, with this share of the resumed searches for elements left by the first.
+    fn further_row(&self, elements: f64) -> f64 {
         elements * (self.element + self.page / ELEMENTS_PER_VISIT) + (ROWS_PER_ROW - 1.0) * self.row
     }
 }

@@ -16,13 +16,13 @@ use crate::storage::keys::{self, Match};
 use crate::storage::{Gate, Index};
 
 /// The price of comparing a code known beforehand, in those of a search, which waits for memory.
-const CODE: f64 = 0.6;
+pub(crate) const CODE: f64 = 0.6;
 
 /// Codes of all rows that pass are compared without a search if their price is at most this.
 const FEW: f64 = 800.0;
 
 /// The least `ef` of a gated search.
-const LEAST_EF: f64 = 20.0;
+pub(crate) const LEAST_EF: f64 = 20.0;
 
 /// The rows that pass a filter.
 pub(super) struct Filtered {

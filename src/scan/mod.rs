@@ -31,6 +31,7 @@ use limits::Limits;
 use nearest::Nearest;
 use returned::Returned;
 
+pub(crate) use filtered::{CODE, LEAST_EF};
 pub(crate) use limits::first_ef;
 
 /// Rows prefetched together.
