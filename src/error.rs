@@ -340,6 +340,15 @@ pub(crate) fn too_many_key_columns(method: &str, most: usize, found: usize) -> !
 }
 
 #[track_caller]
+pub(crate) fn no_key_function(method: &str, type_name: &str) -> ! {
+    let message = format!("an {method} index cannot filter by values of type {type_name}");
+    let hint = format!(
+        "An operator class with FUNCTION 4 key({type_name}), which returns bigint, makes it possible."
+    );
+    fail_with_hint(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message, &hint)
+}
+
+#[track_caller]
 pub(crate) fn column_without_dimensions() -> ! {
     fail(
         Code::ERRCODE_INVALID_PARAMETER_VALUE,

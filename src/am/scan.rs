@@ -4,8 +4,9 @@
 use pgrx::{PgMemoryContexts, pg_sys};
 
 use crate::error;
-use crate::keys;
+use crate::keys::{self, KeyColumns};
 use crate::pg::heap::{RowFetcher, item_pointer};
+use crate::pg::scalar::Condition;
 use crate::pg::{Relation, boundary, compat};
 use crate::scan::{Scan, Start};
 use crate::types::indexed::Indexed;
@@ -24,6 +25,7 @@ pub(super) unsafe extern "C-unwind" fn ambeginscan(
                 scan: Scan::new(Relation::new(index)),
                 context: pg_sys::CurrentMemoryContext,
                 rechecks: false,
+                finds_nothing: false,
             };
             (*scan).opaque = PgMemoryContexts::CurrentMemoryContext
                 .leak_and_drop_on_delete(state)
@@ -57,7 +59,9 @@ pub(super) unsafe extern "C-unwind" fn amrescan(
                     (*scan).numberOfOrderBys.unsigned_abs() as usize,
                 );
             }
-            state(scan).scan.restart();
+            let state = state(scan);
+            state.finds_nothing = false;
+            state.scan.restart();
         }
     });
 }
@@ -70,8 +74,11 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
         // SAFETY: the scan is ours and its keys are set; heap and snapshot are set before the first row is asked for.
         unsafe {
             let state = state(scan);
-            if !state.scan.has_begun() {
+            if !state.scan.has_begun() && !state.finds_nothing {
                 state.begin(scan);
+            }
+            if state.finds_nothing {
+                return false;
             }
             let row = state.scan.next();
             compat::check_snapshot_age((*scan).xs_snapshot, (*scan).indexRelation);
@@ -100,6 +107,8 @@ struct Opened {
     context: pg_sys::MemoryContext,
     /// True if the scan has conditions on key columns.
     rechecks: bool,
+    /// True if no row can meet them.
+    finds_nothing: bool,
 }
 
 impl Opened {
@@ -121,6 +130,14 @@ impl Opened {
             let key = &*(*scan).orderByData;
             let vector = key.sk_attno;
             self.rechecks = conditions(scan).iter().any(|key| key.sk_attno != vector);
+            if self.rechecks {
+                let conditions = conditions(scan).iter().map(|key| Condition::new(key));
+                let filter = KeyColumns::of(index).filter(conditions);
+                self.finds_nothing = filter.is_some_and(|filter| filter.is_impossible());
+                if self.finds_nothing {
+                    return;
+                }
+            }
             let is_null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
             self.scan.begin(Start {
                 query: (!is_null).then(|| Indexed::from_raw(self.scan.kind(), key.sk_argument)),

@@ -1,12 +1,17 @@
 //! Key columns: the columns of an index beside its vector column, for filters.
 #![forbid(unsafe_code)]
 
-use filter::MAX_COLUMNS;
+mod conditions;
+mod image;
+
+use filter::{Filter, MAX_COLUMNS, Widths};
 use pgrx::pg_sys;
 
 use crate::error;
 use crate::pg::Relation;
 use crate::pg::creation::NewIndex;
+use crate::pg::scalar::{Column, Condition, IndexRow};
+use image::Image;
 
 /// The support function that makes a column the one to order by.
 pub(crate) const DISTANCE: u16 = 1;
@@ -38,5 +43,82 @@ fn the_one(functions: impl Iterator<Item = pg_sys::Oid>, index: Relation) -> usi
         (Some((column, _)), 0) => column,
         (Some(_), others) => error::too_many_vector_columns(&index.access_method(), 1 + others),
         (None, _) => error::no_vector_column(&index.access_method()),
+    }
+}
+
+/// The key columns of an open index, in order; the vector column is left out.
+pub(crate) struct KeyColumns {
+    columns: Vec<KeyColumn>,
+    /// `None` if there are none.
+    widths: Option<Widths>,
+}
+
+struct KeyColumn {
+    column: Column,
+    image: Image,
+}
+
+impl KeyColumns {
+    /// An ERROR if the values of a column have no images.
+    pub(crate) fn of(index: Relation) -> Self {
+        let vector = vector_column(index);
+        let columns = (0..index.columns()).filter(|&place| place != vector);
+        let columns: Vec<KeyColumn> = columns.map(|place| KeyColumn::of(index, place)).collect();
+        let widths: Vec<u8> = columns.iter().map(|column| column.image.width()).collect();
+        Self {
+            columns,
+            widths: Widths::new(&widths),
+        }
+    }
+
+    #[allow(dead_code, reason = "the pages for keys are to come")]
+    /// The shape of row keys; `None` for an index without key columns.
+    pub(crate) fn widths(&self) -> Option<Widths> {
+        self.widths
+    }
+
+    #[allow(dead_code, reason = "the pages for keys are to come")]
+    /// Appends the row key of a row; nothing for an index without key columns.
+    pub(crate) fn row_key(&self, row: &IndexRow<'_>, into: &mut Vec<u8>) {
+        let Some(widths) = self.widths else { return };
+        let mut images = [None; MAX_COLUMNS];
+        for (image, column) in images.iter_mut().zip(&self.columns) {
+            *image = column
+                .column
+                .read(row)
+                .map(|value| column.image.image(&value));
+        }
+        widths.write_key(&images[..self.columns.len()], into);
+    }
+
+    /// The filter of a scan's conditions; those on the vector column are passed over. `None` for an index without key columns.
+    pub(crate) fn filter<'a>(
+        &self,
+        conditions: impl Iterator<Item = Condition<'a>>,
+    ) -> Option<Filter> {
+        let mut filter = Filter::new(self.widths?);
+        for condition in conditions {
+            let place = condition.place();
+            let number = self
+                .columns
+                .iter()
+                .position(|column| column.column.place == place);
+            if let Some(number) = number {
+                conditions::add(&mut filter, number, &self.columns[number], &condition);
+            }
+        }
+        Some(filter)
+    }
+}
+
+impl KeyColumn {
+    fn of(index: Relation, place: usize) -> Self {
+        let Some(column) = Column::of(index, place) else {
+            error::no_key_function(&index.access_method(), &index.column_type_name(place))
+        };
+        Self {
+            column,
+            image: Image::of(&column),
+        }
     }
 }

@@ -95,6 +95,16 @@ impl Relation {
         self.column(column).0
     }
 
+    /// The name of the type of an index's column, for messages.
+    pub(crate) fn column_type_name(self, column: usize) -> String {
+        // SAFETY: the type is in the catalogs; the name is a string in the current memory context.
+        unsafe {
+            text::to_string(CStr::from_ptr(pg_sys::format_type_be(
+                self.column_type(column),
+            )))
+        }
+    }
+
     /// True if the type of an index's column can have modifiers.
     pub(crate) fn column_has_modifiers(self, column: usize) -> bool {
         // SAFETY: the type is in the catalogs.
