@@ -5,6 +5,7 @@ use layout::{Frozen, Geometry};
 use pgrx::pg_sys;
 
 use super::options;
+use crate::keys::KeyColumns;
 use crate::opclass::OperatorClass;
 use crate::pg::heap::Table;
 use crate::pg::{Relation, boundary};
@@ -26,16 +27,19 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
         let class = OperatorClass::of(index);
         // SAFETY: as above; the index has the column of its class.
         let table = unsafe { Table::new(heap, index, info, class.column) };
-        let frozen = frozen(index, &class);
+        let keys = KeyColumns::of(index);
+        let frozen = frozen(index, &class, &keys);
         let built = build::build(
             table,
             frozen,
             options::params(index).ef_construction,
-            |row, _row_key| {
+            |row, row_key| {
                 // SAFETY: the column is of the operator class's type.
                 let value = unsafe { Indexed::from_raw(class.kind(), row.vector()?) };
                 error::check_dimensions(frozen.dimensions, value.dimensions());
-                class.prepare_row(&value)
+                let prepared = class.prepare_row(&value)?;
+                keys.row_key(row, row_key);
+                Some(prepared)
             },
         );
         // SAFETY: memory for a result that Postgres frees.
@@ -53,7 +57,7 @@ pub(super) unsafe extern "C-unwind" fn ambuildempty(index: pg_sys::Relation) {
     boundary(|| {
         // SAFETY: Postgres passes the open index.
         let index = unsafe { Relation::new(index) };
-        let frozen = frozen(index, &OperatorClass::of(index));
+        let frozen = frozen(index, &OperatorClass::of(index), &KeyColumns::of(index));
         build::write_empty(index, &frozen, pg_sys::ForkNumber::INIT_FORKNUM);
     });
 }
@@ -75,7 +79,7 @@ pub(super) fn check_dimensions(index: Relation, column: usize) -> u32 {
 }
 
 /// Checks the options of a new index and fixes them for its life.
-fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
+fn frozen(index: Relation, class: &OperatorClass, keys: &KeyColumns) -> Frozen {
     let dimensions = check_dimensions(index, class.column);
     if dimensions > class.stored.max_dimensions() {
         let most = class.stored.max_dimensions();
@@ -97,7 +101,7 @@ fn frozen(index: Relation, class: &OperatorClass) -> Frozen {
         code_bits: bits.number(),
         dimensions,
         seed: SEED,
-        geometry,
+        geometry: geometry.with_keys(keys.widths()),
         center_block: None,
         built_elements: 0,
     }

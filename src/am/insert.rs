@@ -4,8 +4,10 @@ use pgrx::pg_sys;
 
 use super::options;
 use crate::error;
+use crate::keys::KeyColumns;
 use crate::opclass::OperatorClass;
-use crate::pg::{Relation, boundary, heap};
+use crate::pg::heap::{self, IndexRow};
+use crate::pg::{Relation, boundary};
 use crate::storage::{self, Index};
 use crate::types::indexed::Indexed;
 
@@ -20,26 +22,28 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
     _info: *mut pg_sys::IndexInfo,
 ) -> bool {
     boundary(|| {
-        // SAFETY: Postgres passes an open index, one value and one null flag per column, and a valid row pointer.
+        // SAFETY: Postgres passes an open index and a valid row pointer.
         let (relation, tid) = unsafe { (Relation::new(index), heap::heap_tid(heap_tid)) };
         let class = OperatorClass::of(relation);
-        // SAFETY: as above.
-        let value = unsafe {
-            if *isnull.add(class.column) {
-                return false;
-            }
-            *values.add(class.column)
+        // SAFETY: Postgres passes a value and a null flag for each column.
+        let row = unsafe { IndexRow::new(values, isnull, relation.columns(), class.column) };
+        let Some(value) = row.vector() else {
+            return false;
         };
         let index = Index::open(relation);
         // SAFETY: the column is of the operator class's type.
         let value = unsafe { Indexed::from_raw(class.kind(), value) };
         error::check_dimensions(index.frozen().dimensions, value.dimensions());
         if let Some(prepared) = class.prepare_row(&value) {
+            let mut row_key = Vec::new();
+            if index.geometry().keys.is_some() {
+                KeyColumns::of(relation).row_key(row, &mut row_key);
+            }
             storage::insert::insert(
                 &index,
                 options::params(relation).ef_construction,
                 &prepared,
-                &[],
+                &row_key,
                 tid,
             );
         }

@@ -1,6 +1,7 @@
 //! Callbacks of index scans: pass Postgres' scan keys to `crate::scan` and its rows back.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
+use filter::Filter;
 use pgrx::{PgMemoryContexts, pg_sys};
 
 use crate::error;
@@ -130,19 +131,20 @@ impl Opened {
             let key = &*(*scan).orderByData;
             let vector = key.sk_attno;
             self.rechecks = conditions(scan).iter().any(|key| key.sk_attno != vector);
-            if self.rechecks {
+            let filter = self.rechecks.then(|| {
                 let conditions = conditions(scan).iter().map(|key| Condition::new(key));
-                let filter = KeyColumns::of(index).filter(conditions);
-                self.finds_nothing = filter.is_some_and(|filter| filter.is_impossible());
-                if self.finds_nothing {
-                    return;
-                }
+                KeyColumns::of(index).filter(conditions)
+            });
+            let filter = filter.flatten();
+            self.finds_nothing = filter.as_ref().is_some_and(Filter::is_impossible);
+            if self.finds_nothing {
+                return;
             }
             let is_null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
             self.scan.begin(Start {
                 query: (!is_null).then(|| Indexed::from_raw(self.scan.kind(), key.sk_argument)),
                 threshold: threshold(conditions(scan), vector),
-                filter: None,
+                filter,
                 may_pass_over_dead: (*scan).ignore_killed_tuples,
                 may_mark: !(*scan).xactStartedInRecovery,
             });

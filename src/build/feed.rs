@@ -130,7 +130,9 @@ fn with_room_for(frozen: Frozen, sample: &[Value]) -> Frozen {
     let code_len = Codec::sparse_code_len(frozen.dimensions as usize, elements.max(1));
     let code_len = widest_code_len(m, code_len.min(max_code_len(m)));
     Frozen {
-        geometry: Geometry::new(m, code_len).unwrap_or(frozen.geometry),
+        geometry: Geometry::new(m, code_len).map_or(frozen.geometry, |geometry| {
+            geometry.with_keys(frozen.geometry.widths())
+        }),
         ..frozen
     }
 }

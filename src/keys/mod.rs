@@ -10,7 +10,8 @@ use pgrx::pg_sys;
 use crate::error;
 use crate::pg::Relation;
 use crate::pg::creation::NewIndex;
-use crate::pg::scalar::{Column, Condition, IndexRow};
+use crate::pg::heap::IndexRow;
+use crate::pg::scalar::{Column, Condition};
 use image::Image;
 
 /// The support function that makes a column the one to order by.
@@ -71,15 +72,13 @@ impl KeyColumns {
         }
     }
 
-    #[allow(dead_code, reason = "the pages for keys are to come")]
     /// The shape of row keys; `None` for an index without key columns.
     pub(crate) fn widths(&self) -> Option<Widths> {
         self.widths
     }
 
-    #[allow(dead_code, reason = "the pages for keys are to come")]
     /// Appends the row key of a row; nothing for an index without key columns.
-    pub(crate) fn row_key(&self, row: &IndexRow<'_>, into: &mut Vec<u8>) {
+    pub(crate) fn row_key(&self, row: IndexRow<'_>, into: &mut Vec<u8>) {
         let Some(widths) = self.widths else { return };
         let mut images = [None; MAX_COLUMNS];
         for (image, column) in images.iter_mut().zip(&self.columns) {

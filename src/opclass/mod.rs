@@ -12,7 +12,7 @@ use pgrx::pg_sys;
 use quantize::{CodeBits, Codec, Value};
 
 use crate::error;
-use crate::keys;
+use crate::keys::{self, KeyColumns};
 use crate::pg::Relation;
 use crate::pg::call::Function;
 use crate::pg::relation::attribute_number;
@@ -208,6 +208,7 @@ pub(crate) fn declared(index: Relation) -> Declared {
         kind: class.stored,
         metric: class.metric,
         dimensions: u32::try_from(index.column_typmod(class.column)).ok(),
+        keys: KeyColumns::of(index).widths(),
     }
 }
 

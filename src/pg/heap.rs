@@ -165,14 +165,15 @@ impl Table {
 /// The columns of an index for one row, valid only during the callback for the row.
 #[derive(Clone, Copy)]
 pub(crate) struct IndexRow<'a> {
-    values: &'a [pg_sys::Datum],
-    nulls: &'a [bool],
+    pub(super) values: &'a [pg_sys::Datum],
+    pub(super) nulls: &'a [bool],
     vector: usize,
 }
 
 impl<'a> IndexRow<'a> {
     /// # Safety
-    /// Both arrays have an entry for each of `columns` columns. The vector column is one of them, counted from 0.
+    /// Both arrays have an entry for each of `columns` columns, and stay as they are for `'a`. The vector column is one of them,
+    /// counted from 0. The row is read by columns of its index only.
     pub(crate) unsafe fn new(
         values: *const pg_sys::Datum,
         nulls: *const bool,
@@ -192,12 +193,6 @@ impl<'a> IndexRow<'a> {
     /// The value of the vector column; `None` for NULL.
     pub(crate) fn vector(self) -> Option<pg_sys::Datum> {
         (!self.nulls[self.vector]).then(|| self.values[self.vector])
-    }
-
-    /// The values of all columns, and which of them are NULL.
-    #[expect(dead_code, reason = "for key columns, which builds do not read yet")]
-    pub(crate) fn all(self) -> (&'a [pg_sys::Datum], &'a [bool]) {
-        (self.values, self.nulls)
     }
 }
 

@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use pgrx::{direct_function_call, pg_sys};
 
 use super::Relation;
+use super::heap::IndexRow;
 use super::relation::attribute_number;
 use super::varlena::Varlena;
 
@@ -362,41 +363,11 @@ impl Column {
         }
     }
 
-    #[allow(dead_code, reason = "the pages for keys are to come")]
     /// The value of a row of the index; `None` for NULL.
-    pub(crate) fn read<'a>(&self, row: &IndexRow<'a>) -> Option<Scalar<'a>> {
+    pub(crate) fn read<'a>(&self, row: IndexRow<'a>) -> Option<Scalar<'a>> {
         let value = row.values[self.place];
         // SAFETY: the row is of the index (`IndexRow::new`).
         (!row.nulls[self.place]).then(|| unsafe { self.reader.read(value) })
-    }
-}
-
-/// The values of a row for an index, as Postgres passes them to `aminsert` and to the callback of a build.
-#[allow(dead_code, reason = "the pages for keys are to come")]
-#[derive(Clone, Copy)]
-pub(crate) struct IndexRow<'a> {
-    values: &'a [pg_sys::Datum],
-    nulls: &'a [bool],
-}
-
-#[allow(dead_code, reason = "the pages for keys are to come")]
-impl<'a> IndexRow<'a> {
-    /// # Safety
-    /// Both arrays have an entry for each column of the index, and stay as they are for `'a`. The row is read by columns of this
-    /// index only.
-    pub(crate) unsafe fn new(
-        index: Relation,
-        values: *const pg_sys::Datum,
-        nulls: *const bool,
-    ) -> Self {
-        let columns = index.columns();
-        // SAFETY: the caller's promise.
-        unsafe {
-            Self {
-                values: std::slice::from_raw_parts(values, columns),
-                nulls: std::slice::from_raw_parts(nulls, columns),
-            }
-        }
     }
 }
 

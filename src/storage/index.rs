@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use distance::BitMetric;
+use filter::Widths;
 use hnsw::Params;
 use layout::{CenterPage, Corrupt, Frozen, Geometry, IndexMetric, VectorKind};
 use quantize::{CodeBits, Codec};
@@ -112,6 +113,8 @@ pub(crate) struct Declared {
     pub(crate) metric: IndexMetric,
     /// `None` if the column lost its dimensions since the index was created.
     pub(crate) dimensions: Option<u32>,
+    /// The widths of the key columns' images; `None` without key columns.
+    pub(crate) keys: Option<Widths>,
 }
 
 static LOOKUP: OnceLock<fn(Relation) -> Declared> = OnceLock::new();
@@ -130,6 +133,7 @@ pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Cor
     let declared = lookup(relation);
     let own = frozen.kind == declared.kind
         && frozen.metric == declared.metric
+        && frozen.geometry.widths() == declared.keys
         && declared
             .dimensions
             .is_none_or(|dimensions| dimensions == frozen.dimensions);
