@@ -51,18 +51,18 @@ impl Filtered {
         let most = memory / size_of::<Match>();
         let (mut count, mut matches) = (0, Vec::new());
         let selected = keys::select(index, &filter, |found| {
-            elements.insert(found.element);
-            count += 1;
-            if count <= most {
-                if matches.try_reserve(1).is_err() {
-                    error::out_of_memory(count * size_of::<Match>());
-                }
-                matches.push(found);
+            for found in found {
+                elements.insert(found.element);
+            }
+            count += found.len();
+            if count > most {
+                matches = Vec::new();
+            } else if matches.try_reserve(found.len()).is_ok() {
+                matches.extend_from_slice(found);
+            } else {
+                error::out_of_memory(count * size_of::<Match>());
             }
         });
-        if count > most {
-            matches = Vec::new();
-        }
         #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
         let filtered = Self {
             filter,
@@ -121,8 +121,8 @@ impl Filtered {
             self.matches.chunks(RUN).for_each(each);
             return;
         }
-        keys::select_by_page(index, &self.filter, |page| {
-            page.chunks(RUN).for_each(&mut each);
+        keys::select(index, &self.filter, |found| {
+            found.chunks(RUN).for_each(&mut each);
         });
     }
 

@@ -30,6 +30,8 @@ struct Kept {
     frozen: Frozen,
     codec: Codec,
     hints: RefCell<Hints>,
+    /// The filter pages, in the order of their chain, as last read.
+    filter_pages: RefCell<Rc<[u32]>>,
 }
 
 thread_local! {
@@ -68,6 +70,10 @@ impl Index {
 
     pub(crate) fn hints(&self) -> &RefCell<Hints> {
         &self.kept.hints
+    }
+
+    pub(super) fn filter_pages(&self) -> &RefCell<Rc<[u32]>> {
+        &self.kept.filter_pages
     }
 
     /// An upper bound of the number of elements in an index of the present size.
@@ -172,6 +178,7 @@ impl Kept {
             codec,
             frozen,
             hints: RefCell::default(),
+            filter_pages: RefCell::new(Rc::from([])),
         }
     }
 }

@@ -5,16 +5,19 @@
 //! dead row in its first pass, long before the element's slot is freed. An entry never moves, and a filter page never leaves
 //! the chain; so a scan that follows the chain meets every entry that was there when it began.
 
+use std::rc::Rc;
+
 use filter::Filter;
 use hnsw::ElementId;
 use layout::{Corrupt, FilterPage, FilterPageMut, HeapTid, PageKind};
 
 use super::allocate;
-use super::buffer::{Access, Page};
+use super::buffer::{Access, Checked, Page, Reader};
 use super::index::Index;
 use super::metapage;
 use super::record::Record;
 use super::rows::check_block;
+use crate::error;
 use crate::pg::interrupt;
 
 /// A row that passes a filter, and its element.
@@ -44,76 +47,95 @@ pub(crate) struct Selected {
     pub(crate) rows: u64,
 }
 
-/// Calls `found` with each row that passes a filter, while a page is locked.
-pub(crate) fn select(index: &Index, filter: &Filter, mut found: impl FnMut(Match)) -> Selected {
-    let mut entries = Vec::new();
-    let mut rows = 0;
-    let pages = each_page(index, |page| {
-        rows += u64::from(page.count());
-        select_in(page, filter, &mut entries, &mut found);
-    });
-    Selected { pages, rows }
-}
+/// Filter pages read in one go.
+const PAGES: usize = 32;
 
-/// As `select`, but calls `each` with the rows of a page, with no page locked.
-pub(crate) fn select_by_page(index: &Index, filter: &Filter, mut each: impl FnMut(&[Match])) {
+/// Calls `found` with the rows that pass a filter, those of some pages at a time, with no page locked.
+pub(crate) fn select(index: &Index, filter: &Filter, mut found: impl FnMut(&[Match])) -> Selected {
+    let blocks = chain(index);
     let (mut entries, mut matches) = (Vec::new(), Vec::new());
-    let mut next = metapage::read(index.relation()).filter_first;
-    let mut pages = 0;
-    while let Some(block) = next {
+    let mut rows = 0;
+    for blocks in blocks.chunks(PAGES) {
         matches.clear();
-        next = read_page(index, block, &mut pages, |page| {
-            select_in(page, filter, &mut entries, &mut |found| matches.push(found));
-        });
-        each(&matches);
+        rows += select_in(index, filter, blocks, &mut entries, &mut matches);
+        found(&matches);
+    }
+    Selected {
+        pages: blocks.len() as u64,
+        rows,
     }
 }
 
+/// Appends the rows of some filter pages that pass; returns the number of rows in these pages.
 fn select_in(
-    page: &FilterPage<'_>,
-    filter: &Filter,
-    entries: &mut Vec<u16>,
-    found: &mut impl FnMut(Match),
-) {
-    if !filter.may_match(&page.zone()) {
-        return;
-    }
-    entries.clear();
-    filter.select(&page.entries(), entries);
-    for &entry in &*entries {
-        found(Match {
-            element: page.element(entry),
-            row: page.heap_tid(entry),
-        });
-    }
-}
-
-/// Calls `look` with each filter page, share-locked. Returns their number.
-fn each_page(index: &Index, mut look: impl FnMut(&FilterPage<'_>)) -> u64 {
-    let mut next = metapage::read(index.relation()).filter_first;
-    let mut pages = 0;
-    while let Some(block) = next {
-        next = read_page(index, block, &mut pages, &mut look);
-    }
-    pages
-}
-
-/// Calls `look` with a page of the chain, counts it, and returns the next one.
-fn read_page(
     index: &Index,
-    block: u32,
-    pages: &mut u64,
-    look: impl FnOnce(&FilterPage<'_>),
-) -> Option<u32> {
-    interrupt::check();
-    let relation = index.relation();
-    check_block(index, block);
-    *pages += 1;
-    if *pages > u64::from(relation.blocks()) {
-        index.corrupt(block, Corrupt::EndlessFilter);
+    filter: &Filter,
+    blocks: &[u32],
+    entries: &mut Vec<u16>,
+    matches: &mut Vec<Match>,
+) -> u64 {
+    let geometry = index.geometry();
+    let per_page = geometry.keys.map_or(0, |shape| shape.per_page);
+    let most = blocks.len() * usize::from(per_page);
+    if matches.try_reserve(most).is_err() || entries.try_reserve(per_page.into()).is_err() {
+        error::out_of_memory(most * size_of::<Match>());
     }
-    let page = Page::lock(relation, block, Access::Share);
-    let view = index.expect(block, FilterPage::view(page.bytes(), index.geometry()));
-    look(&view);
-    view.next()
+    let (mut rows, mut wrong) = (0, None);
+    let mut hints = index.hints().borrow_mut();
+    let mut reader = Reader::new(index.relation(), &mut hints);
+    if !blocks.iter().all(|&block| reader.has_block(block)) {
+        drop(hints);
+        let missing = blocks.iter().max().copied().unwrap_or_default();
+        index.corrupt(missing, Corrupt::NoSuchBlock(missing));
+    }
+    reader.visit(blocks, |range, page| {
+        let block = blocks[range.start];
+        let view = FilterPage::view(page, geometry);
+        let view = view.map_err(|what| wrong = Some((block, what))).ok()?;
+        rows += u64::from(view.count());
+        if filter.may_match(&view.zone()) {
+            entries.clear();
+            filter.select(&view.entries(), entries);
+            matches.extend(entries.iter().map(|&entry| Match {
+                element: view.element(entry),
+                row: view.heap_tid(entry),
+            }));
+        }
+        Some(Checked {
+            kind: PageKind::Filter,
+            used: per_page,
+        })
+    });
+    drop(hints);
+    if let Some((block, what)) = wrong {
+        index.corrupt(block, what);
+    }
+    rows
+}
+
+/// The filter pages of an index. New pages come first in the chain and none leaves it, so the pages known before are not read.
+fn chain(index: &Index) -> Rc<[u32]> {
+    let relation = index.relation();
+    let mut next = metapage::read(relation).filter_first;
+    let known = Rc::clone(&index.filter_pages().borrow());
+    let mut pages = Vec::new();
+    while let Some(block) = next.filter(|block| known.first() != Some(block)) {
+        interrupt::check();
+        check_block(index, block);
+        if pages.len() > relation.blocks() as usize {
+            index.corrupt(block, Corrupt::EndlessFilter);
+        }
+        pages.push(block);
+        let page = Page::lock(relation, block, Access::Share);
+        next = index
+            .expect(block, FilterPage::view(page.bytes(), index.geometry()))
+            .next();
+    }
+    if pages.is_empty() {
+        return known;
+    }
+    pages.extend_from_slice(&known);
+    let pages: Rc<[u32]> = pages.into();
+    index.filter_pages().replace(Rc::clone(&pages));
+    pages
 }
