@@ -95,7 +95,7 @@ impl Estimate {
                 return None;
             }
             costs.numIndexTuples = (*info).tuples;
-            clauses::keep_served(path);
+            clauses::complete(root, path);
             // The conditions on the distance are charged apart, and Postgres may cost a path twice.
             let all = std::mem::replace(&mut (*path).indexclauses, clauses::on_keys(path));
             pg_sys::genericcostestimate(root, path, loop_count, &raw mut costs);

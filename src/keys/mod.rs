@@ -72,6 +72,14 @@ impl KeyColumns {
         }
     }
 
+    /// The places in the index of the columns whose images tell values apart.
+    pub(crate) fn comparable(&self) -> impl Iterator<Item = usize> {
+        let columns = self.columns.iter();
+        columns
+            .filter(|column| column.image != Image::Blind)
+            .map(|column| column.column.place)
+    }
+
     /// The shape of row keys; `None` for an index without key columns.
     pub(crate) fn widths(&self) -> Option<Widths> {
         self.widths

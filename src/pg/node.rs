@@ -44,6 +44,112 @@ pub(crate) unsafe fn operator(node: *mut pg_sys::Node) -> Option<*mut pg_sys::Op
     unsafe { has_tag(node, pg_sys::NodeTag::T_OpExpr) }.then_some(node.cast())
 }
 
+/// The node as `operand operator ANY (array)`; `None` for other nodes.
+///
+/// # Safety
+/// The node is null or valid.
+pub(crate) unsafe fn any_of(node: *mut pg_sys::Node) -> Option<*mut pg_sys::ScalarArrayOpExpr> {
+    // SAFETY: the caller's promise; the tag is the node's type.
+    unsafe {
+        let any = node.cast::<pg_sys::ScalarArrayOpExpr>();
+        (has_tag(node, pg_sys::NodeTag::T_ScalarArrayOpExpr) && (*any).useOr).then_some(any)
+    }
+}
+
+/// The alternatives of an `OR`; `None` for other nodes.
+///
+/// # Safety
+/// The node is null or valid.
+pub(crate) unsafe fn alternatives(node: *mut pg_sys::Node) -> Option<*mut pg_sys::List> {
+    // SAFETY: the caller's promise; the tag is the node's type.
+    unsafe { arguments_of(node, pg_sys::BoolExprType::OR_EXPR) }
+}
+
+/// # Safety
+/// The node is null or valid.
+unsafe fn arguments_of(
+    node: *mut pg_sys::Node,
+    kind: pg_sys::BoolExprType::Type,
+) -> Option<*mut pg_sys::List> {
+    // SAFETY: the caller's promise; the tag is the node's type.
+    unsafe {
+        let expression = node.cast::<pg_sys::BoolExpr>();
+        (has_tag(node, pg_sys::NodeTag::T_BoolExpr) && (*expression).boolop == kind)
+            .then(|| (*expression).args)
+    }
+}
+
+/// Takes a condition for a boolean expression and the value that it has where the condition holds: `x`, `NOT x`, `x IS TRUE` or
+/// `x IS FALSE`.
+///
+/// # Safety
+/// The node is valid.
+pub(crate) unsafe fn flag(node: *mut pg_sys::Node) -> (*mut pg_sys::Node, bool) {
+    // SAFETY: the caller's promise; the tag is the node's type.
+    unsafe {
+        if let Some(arguments) = arguments_of(node, pg_sys::BoolExprType::NOT_EXPR) {
+            return (items(arguments).next().expect("NOT has an argument"), false);
+        }
+        if has_tag(node, pg_sys::NodeTag::T_BooleanTest) {
+            let test = node.cast::<pg_sys::BooleanTest>();
+            match (*test).booltesttype {
+                pg_sys::BoolTestType::IS_TRUE => return ((*test).arg.cast(), true),
+                pg_sys::BoolTestType::IS_FALSE => return ((*test).arg.cast(), false),
+                _ => {}
+            }
+        }
+        (node, true)
+    }
+}
+
+/// An array of these expressions, which are of one type; `None` if the type has no arrays.
+///
+/// # Safety
+/// The list is one of valid expressions, and not empty.
+pub(crate) unsafe fn array(elements: *mut pg_sys::List) -> Option<*mut pg_sys::Node> {
+    // SAFETY: the caller's promise. A node of this type is all zeroes but for its tag.
+    unsafe {
+        let first = items::<pg_sys::Node>(elements).next()?;
+        let of = pg_sys::exprType(first);
+        let array_type = pg_sys::get_array_type(of);
+        if array_type == pg_sys::InvalidOid {
+            return None;
+        }
+        let array = pg_sys::palloc0(size_of::<pg_sys::ArrayExpr>()).cast::<pg_sys::ArrayExpr>();
+        (*array).xpr.type_ = pg_sys::NodeTag::T_ArrayExpr;
+        (*array).array_typeid = array_type;
+        (*array).array_collid = pg_sys::exprCollation(first);
+        (*array).element_typeid = of;
+        (*array).elements = elements;
+        (*array).location = -1;
+        Some(array.cast())
+    }
+}
+
+/// `x operator ANY (array)`, for an `x operator y`.
+///
+/// # Safety
+/// The operator has two arguments, and the array's elements are of the type of the second.
+pub(crate) unsafe fn equals_any(
+    like: *mut pg_sys::OpExpr,
+    array: *mut pg_sys::Node,
+) -> *mut pg_sys::Expr {
+    // SAFETY: the caller's promise. A node of this type is all zeroes but for its tag.
+    unsafe {
+        let any = pg_sys::palloc0(size_of::<pg_sys::ScalarArrayOpExpr>())
+            .cast::<pg_sys::ScalarArrayOpExpr>();
+        (*any).xpr.type_ = pg_sys::NodeTag::T_ScalarArrayOpExpr;
+        (*any).opno = (*like).opno;
+        (*any).opfuncid = pg_sys::get_opcode((*like).opno);
+        (*any).useOr = true;
+        (*any).inputcollid = (*like).inputcollid;
+        let operand = items::<pg_sys::Node>((*like).args).next();
+        (*any).args = pg_sys::lappend(list_of(operand.expect("two arguments")), array.cast());
+        (*any).location = -1;
+        any.cast()
+    }
+}
+
 /// The nodes of a list of two; `None` for other lengths.
 ///
 /// # Safety
