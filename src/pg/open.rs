@@ -54,34 +54,44 @@ pub(crate) fn indexes_of(table: Oid, methods: &[&CStr]) -> Vec<String> {
     if kind != pg_sys::RELKIND_RELATION && kind != pg_sys::RELKIND_MATVIEW {
         return Vec::new();
     }
-    let is_of = |&index: &Oid| {
-        let open = OpenIndex::open(index, table);
-        let found = methods.iter().any(|method| open.is_of(method));
-        open.close();
+    // SAFETY: a table dropped meanwhile is none; its lock is held until its indexes are closed, so none is dropped first.
+    unsafe {
+        let open = pg_sys::try_table_open(table, LOCK);
+        if open.is_null() {
+            return Vec::new();
+        }
+        let table = Relation::new(open);
+        let is_of = |&index: &Oid| {
+            let open = OpenIndex {
+                index: Relation::new(pg_sys::index_open(index, LOCK)),
+                table,
+            };
+            let found = methods.iter().any(|method| open.is_of(method));
+            pg_sys::index_close(open.index.raw(), LOCK);
+            found
+        };
+        let found = index_list(table)
+            .into_iter()
+            .filter(is_of)
+            .map(name)
+            .collect();
+        pg_sys::table_close(table.raw(), LOCK);
         found
-    };
-    index_list(table)
-        .into_iter()
-        .filter(is_of)
-        .map(name)
-        .collect()
+    }
 }
 
-/// The oids of a table's indexes.
-fn index_list(table: Oid) -> Vec<Oid> {
-    // SAFETY: opens the table, or raises an ERROR; the list has `length` oids, or is null if empty.
+/// The oids of an open table's indexes.
+fn index_list(table: Relation) -> Vec<Oid> {
+    // SAFETY: the list has `length` oids, or is null if empty.
     unsafe {
-        let relation = pg_sys::table_open(table, LOCK);
-        let list = pg_sys::RelationGetIndexList(relation);
-        let found = list.as_ref().map_or_else(Vec::new, |list| {
+        let list = pg_sys::RelationGetIndexList(table.raw());
+        list.as_ref().map_or_else(Vec::new, |list| {
             let length = usize::try_from(list.length).expect("a list has a length");
             std::slice::from_raw_parts(list.elements, length)
                 .iter()
                 .map(|cell| cell.oid_value)
                 .collect()
-        });
-        pg_sys::table_close(relation, LOCK);
-        found
+        })
     }
 }
 
