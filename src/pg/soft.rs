@@ -15,7 +15,7 @@ pub(crate) unsafe fn input(_call: FunctionCallInfo, work: impl FnOnce() -> Datum
 }
 
 /// Runs an input function. Saves an error of this library in the caller's `ErrorSaveContext`, if it passed one; an ERROR of
-/// Postgres remains an ERROR.
+/// Postgres remains an ERROR, and so does one that says nothing about the input.
 ///
 /// # Safety
 /// The call is that of an input function.
@@ -34,6 +34,7 @@ pub(crate) unsafe fn input(call: FunctionCallInfo, work: impl FnOnce() -> Datum)
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(value) => value,
         Err(panic) => match panic.downcast::<ErrorReportWithLevel>() {
+            Ok(report) if is_hard(&report) => resume_unwind(report),
             Ok(report) => {
                 // SAFETY: the context is of this type.
                 unsafe { save(context, &report) };
@@ -42,6 +43,17 @@ pub(crate) unsafe fn input(call: FunctionCallInfo, work: impl FnOnce() -> Datum)
             Err(panic) => resume_unwind(panic),
         },
     }
+}
+
+/// True for an error that another input would have met too.
+#[cfg(not(feature = "pg15"))]
+fn is_hard(report: &pgrx::pg_sys::panic::ErrorReportWithLevel) -> bool {
+    use pgrx::PgSqlErrorCode as Code;
+
+    matches!(
+        report.sql_error_code(),
+        Code::ERRCODE_OUT_OF_MEMORY | Code::ERRCODE_INTERNAL_ERROR | Code::ERRCODE_DATA_CORRUPTED
+    )
 }
 
 /// `errsave` and `ereturn`, macros in C (utils/elog.h).
