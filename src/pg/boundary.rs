@@ -13,8 +13,9 @@
 #![expect(unsafe_code, reason = "copies and throws reports of Postgres")]
 
 use std::any::Any;
-use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 
@@ -96,6 +97,21 @@ thread_local! {
     /// The number of the oldest copy, the next to be replaced.
     static OLDEST: Cell<usize> = const { Cell::new(0) };
     static COPYING: Cell<bool> = const { Cell::new(false) };
+    /// Names of source files and functions in reports: Postgres keeps pointers to them, as to constants.
+    static NAMES: RefCell<BTreeSet<&'static CStr>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// A name as a constant. The number of names is that of places in source code which raise an error.
+fn constant(name: &str) -> *const c_char {
+    let name = CString::new(text::to_bytes(name)).unwrap_or_default();
+    NAMES.with_borrow_mut(|names| match names.get(name.as_c_str()) {
+        Some(known) => known.as_ptr(),
+        None => {
+            let name: &'static CStr = Box::leak(name.into_boxed_c_str());
+            names.insert(name);
+            name.as_ptr()
+        }
+    })
 }
 
 /// Allocates memory for copies when the library is loaded, so that reports can be copied when memory is short. Each copy has a
@@ -134,6 +150,8 @@ mod raw {
         pub(super) fn CopyErrorData() -> *mut ErrorData;
         pub(super) fn ThrowErrorData(report: *mut ErrorData);
         pub(super) fn geterrcode() -> c_int;
+        pub(super) fn errhidestmt(hide: bool) -> c_int;
+        pub(super) fn errhidecontext(hide: bool) -> c_int;
         pub(super) fn MemoryContextReset(context: pg_sys::MemoryContext);
         pub(super) fn MemoryContextAllocZero(
             context: pg_sys::MemoryContext,
@@ -251,11 +269,40 @@ unsafe fn throw(panic: Box<dyn Any + Send>) -> ! {
     unsafe {
         COPYING.set(false);
         match report_of(panic) {
-            Ok(report) => raw::ThrowErrorData(report),
+            Ok(report) => throw_report(report),
             Err(panic) => pgrx_extern_c_guard(|| resume_unwind(panic)),
         }
     }
     unreachable!("an ERROR does not return")
+}
+
+/// Raises a report. ThrowErrorData copies all of it but the flags that keep the statement or the context out of the log:
+/// a callback sets them, and the jump takes it off the stack.
+///
+/// # Safety
+/// As for [`throw`].
+unsafe fn throw_report(report: *mut ErrorData) {
+    let mut flags = ErrorContextCallback {
+        // SAFETY: the main thread's stack of callbacks.
+        previous: unsafe { pg_sys::error_context_stack },
+        callback: Some(hide),
+        arg: report.cast(),
+    };
+    // SAFETY: the frame lives until the jump, which restores the stack.
+    unsafe {
+        pg_sys::error_context_stack = &raw mut flags;
+        raw::ThrowErrorData(report);
+    }
+}
+
+/// Gives the report being raised the flags of the one that it is a copy of.
+unsafe extern "C-unwind" fn hide(report: *mut c_void) {
+    // SAFETY: `throw_report`'s report; the report being raised is on top of Postgres' stack of them.
+    unsafe {
+        let report = report.cast::<ErrorData>();
+        raw::errhidestmt((*report).hide_stmt);
+        raw::errhidecontext((*report).hide_ctx);
+    }
 }
 
 /// The report of a panic; or the panic itself if it is a bug of this library, for pgrx to report.
@@ -301,10 +348,10 @@ unsafe fn new_report(from: &ErrorReportWithLevel) -> *mut ErrorData {
         (*report).message = copy(from.message());
         (*report).detail = from.detail().map_or(ptr::null_mut(), copy);
         (*report).hint = from.hint().map_or(ptr::null_mut(), copy);
-        (*report).filename = copy(from.file());
+        (*report).filename = constant(from.file());
         (*report).lineno = from.line_number().cast_signed();
         let function = from.function_name().filter(|name| !name.is_empty());
-        (*report).funcname = function.map_or(ptr::null(), |name| copy(name).cast_const());
+        (*report).funcname = function.map_or(ptr::null(), constant);
         keep(number, report);
         report
     }
