@@ -19,7 +19,9 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, ereport};
 /// The size of the reserve: the memory an operation may allocate without checking for failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reserve {
-    /// 4 MB, for functions of types, searches and inserts.
+    /// 4 MB, for functions of types, searches and inserts. Their allocations above half of it are all checked by their
+    /// callers: values have at most 16,000 elements or 64,000 bits, and what grows with a search uses `try_reserve`. Only the
+    /// message of an ERROR of Postgres may be longer.
     Small,
     /// 32 MB, for builds with all their threads, vacuums and checks.
     Large,
@@ -48,9 +50,12 @@ fn is_checked(size: usize) -> bool {
 const TRIES: usize = 250;
 const PATIENCE: Duration = Duration::from_millis(2);
 
+/// The reserve, or null. The lowest bit of the address, zero by its alignment, is set for a large one: whoever takes it knows
+/// its size, whatever another thread does.
 static RESERVED: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 /// True if the reserve is large, or was large before it was freed.
 static IS_LARGE: AtomicBool = AtomicBool::new(false);
+const IS_LARGE_BIT: usize = 1;
 static RESERVE_IS_USED: AtomicBool = AtomicBool::new(false);
 
 struct WithReserve;
@@ -105,10 +110,20 @@ fn after_giving_back(allocate: impl Fn() -> *mut u8) -> *mut u8 {
 
 fn give_back() {
     RESERVE_IS_USED.store(true, Ordering::Relaxed);
-    let block = RESERVED.swap(ptr::null_mut(), Ordering::AcqRel);
+    free(RESERVED.swap(ptr::null_mut(), Ordering::AcqRel));
+}
+
+/// Frees what was taken from `RESERVED`.
+fn free(reserved: *mut u8) {
+    let size = if reserved.addr() & IS_LARGE_BIT == 0 {
+        Reserve::Small
+    } else {
+        Reserve::Large
+    };
+    let block = reserved.map_addr(|address| address & !IS_LARGE_BIT);
     if !block.is_null() {
         // SAFETY: allocated with this layout, and nothing else refers to the block.
-        unsafe { System.dealloc(block, held().layout()) };
+        unsafe { System.dealloc(block, size.layout()) };
     }
 }
 
@@ -132,14 +147,12 @@ pub(crate) fn reserve(wanted: Reserve) {
     if block.is_null() {
         fail();
     }
-    let old = RESERVED.swap(ptr::null_mut(), Ordering::AcqRel);
-    if !old.is_null() {
-        // SAFETY: allocated with the layout of the reserve held so far.
-        unsafe { System.dealloc(old, held().layout()) };
-    }
-    IS_LARGE.store(wanted == Reserve::Large, Ordering::Relaxed);
+    free(RESERVED.swap(ptr::null_mut(), Ordering::AcqRel));
+    let is_large = wanted == Reserve::Large;
+    IS_LARGE.store(is_large, Ordering::Relaxed);
     RESERVE_IS_USED.store(false, Ordering::Relaxed);
-    RESERVED.store(block, Ordering::Release);
+    let tag = if is_large { IS_LARGE_BIT } else { 0 };
+    RESERVED.store(block.map_addr(|address| address | tag), Ordering::Release);
 }
 
 /// True if the system can allocate this many bytes now, beside the reserve.
