@@ -2,7 +2,8 @@
 //!
 //! A pass over the filter pages finds all rows that pass. If these are few, their codes are compared one by one (*exact*).
 //! Otherwise a search of the graph finds the nearest of them: it goes through all elements and counts only those with a row
-//! that passes (*gated*). Its budget is the price of the codes of all rows that pass. A search that uses it up, or is going to,
+//! that passes (*gated*). A filter that most rows pass is left to the executor until it has rejected many. The budget of a gated
+//! search is the price of the codes of all rows that pass. A search that uses it up, or is going to,
 //! is given up for them, so a scan costs at most about twice the better of both.
 
 use std::collections::HashSet;
@@ -23,6 +24,21 @@ const FEW: f64 = 800.0;
 
 /// The least `ef` of a gated search.
 pub(crate) const LEAST_EF: f64 = 20.0;
+
+/// Rows kept from the pass over all.
+const MOST_KEPT: usize = 1 << 14;
+
+/// A filter passed by this share of the rows is left to the executor at first: half of the nearest rows pass it, unless it has to
+/// do with the distance.
+const MANY: f64 = 0.5;
+
+/// Rows returned before a filter left to the executor is applied after all.
+pub(super) const LEFT_TO_EXECUTOR: usize = 64;
+
+/// True if most rows pass, by a sample.
+pub(super) fn passes_most(index: &Index, filter: &Filter) -> bool {
+    keys::sampled_share(index, filter) >= MANY
+}
 
 /// The rows that pass a filter.
 pub(super) struct Filtered {
@@ -48,7 +64,7 @@ impl Filtered {
         let ids = u64::from(index.relation().blocks()) << index.geometry().element.bits;
         let elements = ElementSet::with_room(ids);
         let mut elements = elements.unwrap_or_else(|_| error::out_of_memory(ids as usize / 8));
-        let most = memory / size_of::<Match>();
+        let most = (memory / size_of::<Match>()).min(MOST_KEPT);
         let (mut count, mut matches) = (0, Vec::new());
         let selected = keys::select(index, &filter, |found| {
             for found in found {

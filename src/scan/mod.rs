@@ -24,7 +24,7 @@ use crate::storage::keys::Match;
 use crate::storage::rows::{self, Chain, Dead, DeadRows, ReadSlot};
 use crate::storage::{Index, PageGraph};
 use crate::types::indexed::{self, Indexed, Kind};
-use filtered::Filtered;
+use filtered::{Filtered, LEFT_TO_EXECUTOR};
 use found::{Alike, Found};
 use last_scan::Cost;
 use limits::Limits;
@@ -134,6 +134,8 @@ pub(crate) struct Scan {
     limits: Limits,
     /// The rows that pass conditions on key columns, if there are conditions.
     filtered: Option<Filtered>,
+    /// Conditions left to the executor so far.
+    pending: Option<Filter>,
     /// True once the codes of all rows that pass are compared: nothing is left to find.
     is_exact: bool,
     /// True if a gated search was given up.
@@ -172,6 +174,7 @@ impl Scan {
             threshold: f64::INFINITY,
             limits: Limits::now(),
             filtered: None,
+            pending: None,
             is_exact: false,
             is_given_up: false,
         }
@@ -191,6 +194,7 @@ impl Scan {
         self.last = f64::NEG_INFINITY;
         self.late = 0;
         self.filtered = None;
+        self.pending = None;
         self.is_exact = false;
         self.is_given_up = false;
         if let Some(rows) = &mut self.rows {
@@ -226,19 +230,36 @@ impl Scan {
             },
         });
         if let Some(filter) = start.filter {
-            self.select(filter);
+            self.limits = self.limits.of_filtered();
+            if filtered::passes_most(&self.index, &filter) {
+                self.pending = Some(filter);
+            } else {
+                self.select(filter);
+            }
         }
     }
 
-    /// Finds the rows that pass the conditions on key columns.
+    /// Finds the rows that pass the conditions on key columns, and searches from the beginning. Rows returned before are passed
+    /// over.
     fn select(&mut self, filter: Filter) {
         let memory = self.limits.max_memory / MATCHES_SHARE;
         let (filtered, pages) = Filtered::select(&self.index, filter, memory);
         self.cost.pages += pages;
         self.cost.matches = filtered.count() as u64;
-        self.next_ef = filtered.first_ef(self.next_ef);
+        self.next_ef = filtered.first_ef(first_ef(self.limits.ef));
         self.filtered = Some(filtered);
-        self.limits = self.limits.of_filtered();
+        self.walking = false;
+        self.forget_found();
+    }
+
+    /// Applies conditions left to the executor so far; false if there are none.
+    fn apply_pending(&mut self) -> bool {
+        let Some(filter) = self.pending.take() else {
+            return false;
+        };
+        self.limits.most_rows = self.limits.most_rows.saturating_add(self.returned.count());
+        self.select(filter);
+        true
     }
 
     /// The reader of the table's rows; `open` makes it for the first query.
@@ -295,7 +316,10 @@ impl Scan {
 
     /// Returns the next row in the order of exact distances.
     pub(crate) fn next(&mut self) -> Option<HeapTid> {
-        if self.returned.count() >= self.limits.most_rows {
+        if self.returned.count() >= LEFT_TO_EXECUTOR {
+            self.apply_pending();
+        }
+        if self.returned.count() >= self.limits.most_rows && self.pending.is_none() {
             return None;
         }
         loop {
@@ -320,6 +344,7 @@ impl Scan {
                 }
                 Step::Emit(..) => self.late += 1,
                 Step::Empty if self.find_more() => {}
+                Step::Empty if !self.may_walk_on() && self.apply_pending() => {}
                 Step::Empty => {
                     self.report_end();
                     return None;
@@ -591,14 +616,19 @@ impl Scan {
         is_whole
     }
 
-    /// Searches from the entry point until no vacuum interferes, for as many elements as were found so far plus the next `ef`.
-    /// Rows returned before are passed over.
-    fn start_again(&mut self) {
+    /// Empties the rerank queue, for a search from the beginning.
+    fn forget_found(&mut self) {
         self.scratch.queue.clear();
         self.late = 0;
         self.returned.remember();
         self.emit_below = f64::NEG_INFINITY;
         self.settled = f64::NEG_INFINITY;
+    }
+
+    /// Searches from the entry point until no vacuum interferes, for as many elements as were found so far plus the next `ef`.
+    /// Rows returned before are passed over.
+    fn start_again(&mut self) {
+        self.forget_found();
         let ef = self.next_ef.saturating_add(self.found);
         self.found = 0;
         while !self.search(true, ef) && !self.is_given_up {}

@@ -50,6 +50,21 @@ pub(crate) struct Selected {
 /// Filter pages read in one go.
 const PAGES: usize = 32;
 
+/// Filter pages of a sample.
+const SAMPLE: usize = 4;
+
+/// The share of rows that pass a filter, in a sample of the filter pages.
+pub(crate) fn sampled_share(index: &Index, filter: &Filter) -> f64 {
+    let all = chain(index);
+    let step = all.len().div_ceil(SAMPLE).max(1);
+    let blocks: Vec<u32> = all.iter().step_by(step).copied().collect();
+    let (mut entries, mut matches) = (Vec::new(), Vec::new());
+    let rows = select_in(index, filter, &blocks, &mut entries, &mut matches);
+    #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
+    let share = matches.len() as f64 / rows.max(1) as f64;
+    share
+}
+
 /// Calls `found` with the rows that pass a filter, those of some pages at a time, with no page locked.
 pub(crate) fn select(index: &Index, filter: &Filter, mut found: impl FnMut(&[Match])) -> Selected {
     let blocks = chain(index);
