@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod build;
+mod calibrate;
 mod check;
 mod element_set;
 mod insert;
@@ -16,6 +17,7 @@ mod store;
 mod vectors;
 mod visited;
 
+pub use calibrate::{Calibration, Calibrator, RANKS, TARGETS};
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use element_set::ElementSet;
 pub use insert::insert;
@@ -23,7 +25,7 @@ pub use memory::{Insertion, MemoryGraph, View};
 pub use reach::Reach;
 pub use repair::repair_neighbors;
 pub use rerank_queue::{ROUNDING, RerankQueue, Step, is_in_order};
-pub use search::{Counters, Descent, Search, SearchOptions};
+pub use search::{Counters, Descent, Matters, Search, SearchOptions, Slack};
 pub use select::{fill_with_nearest, least_kept, select_neighbors};
 pub use store::{Store, StoreMut};
 pub use vectors::{ElementQuery, Query, Vectors, half_square};

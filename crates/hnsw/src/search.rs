@@ -1,9 +1,13 @@
 //! Algorithms 2 and 5 of the HNSW paper, and the resumable scan.
 
+mod slack;
+
 use crate::visited::Visited;
 use crate::{Candidate, ElementId, Level, Store};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+
+pub use slack::{Matters, Slack};
 
 /// The extent of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,10 @@ pub struct Search {
     discarded: BinaryHeap<Reverse<Candidate>>,
     /// Candidates not yet pushed to `discarded`: most searches end before their order matters.
     aside: Vec<Reverse<Candidate>>,
+    /// The widest error of an element set aside, for `extend`.
+    widest: f32,
+    /// The nearest of the found, for `extend`; furthest on top.
+    few: BinaryHeap<Candidate>,
     /// Unvisited neighbors of the expanded element, and their distances.
     neighbors: Vec<ElementId>,
     measured: Vec<Candidate>,
@@ -71,6 +79,8 @@ impl Search {
             nearest: BinaryHeap::new(),
             discarded: BinaryHeap::new(),
             aside: Vec::new(),
+            widest: 0.0,
+            few: BinaryHeap::new(),
             neighbors: Vec::new(),
             measured: Vec::new(),
             counters: Counters::default(),
@@ -354,6 +364,7 @@ impl Search {
         self.nearest.clear();
         self.discarded.clear();
         self.aside.clear();
+        self.widest = 0.0;
         self.out_of_memory = false;
     }
 

@@ -438,6 +438,18 @@ impl Query {
             QueryForm::Sparse(query) => query.estimate(code),
         }
     }
+
+    /// The length of the query, less the center, where distances are negative inner products: differences between distances
+    /// grow with it. `None` for other metrics, whose distances have a least value of 0.
+    #[must_use]
+    pub fn unit(&self) -> Option<f32> {
+        match &self.form {
+            QueryForm::Rotated(query) => query.unit(),
+            QueryForm::Exact(query) => query.unit(),
+            QueryForm::Sparse(query) => query.unit(),
+            QueryForm::Scalar(_) | QueryForm::Bits(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -472,6 +484,22 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_unit_of_inner_products_grows_with_the_query() {
+        for bits in CodeBits::ALL {
+            let codec = |metric| Codec::new(64, bits, metric, 1, None);
+            let doubled: Vec<f32> = vector(64, 1).iter().map(|value| 2.0 * value).collect();
+            let units = |codec: &Codec| {
+                [vector(64, 1), doubled.clone()].map(|vector| codec.query(&vector).unit())
+            };
+            let [Some(unit), Some(twice)] = units(&codec(CodeMetric::InnerProduct)) else {
+                panic!("inner products have a unit");
+            };
+            assert!((twice / unit - 2.0).abs() < 0.02, "{bits:?} {unit} {twice}");
+            assert_eq!(units(&codec(CodeMetric::L2)), [None, None]);
         }
     }
 

@@ -65,6 +65,15 @@ impl QueryErrorBound {
         }
     }
 
+    /// The query's length times the weight of products in distances.
+    pub(crate) fn length(self) -> f32 {
+        if self.along > 0.0 {
+            1.0 / self.along
+        } else {
+            0.0
+        }
+    }
+
     /// The maximum by which a vector may be nearer than estimated, from the code's squared length and tangent, the distance's
     /// product, and the size of its other terms.
     #[inline]

@@ -28,6 +28,11 @@ impl ExactQuery {
         }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a length, saturating")]
+    pub(crate) fn unit(&self) -> Option<f32> {
+        (self.metric == CodeMetric::InnerProduct).then(|| distance::norm(&self.values) as f32)
+    }
+
     pub(crate) fn from_code(metric: CodeMetric, simd: Simd, code: &[u8]) -> ExactQuery {
         let values = code
             .as_chunks()

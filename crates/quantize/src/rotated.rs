@@ -228,6 +228,10 @@ impl RotatedQuery {
         (self.distance_less(head, product), error)
     }
 
+    pub(crate) fn unit(&self) -> Option<f32> {
+        (!self.is_l2).then(|| self.error_bound.length())
+    }
+
     /// The product's term of the distance. Multiplied in this order, so that the distance of two codes is symmetric.
     #[inline]
     fn product(&self, head: Head, levels: &[u8]) -> f32 {

@@ -224,6 +224,10 @@ impl SparseCodes {
 }
 
 impl SparseQuery {
+    pub(crate) fn unit(&self) -> Option<f32> {
+        (self.codes.metric == CodeMetric::InnerProduct).then_some(self.norm as f32)
+    }
+
     pub(crate) fn distance(&self, code: &[u8]) -> f32 {
         self.measure(code).0
     }

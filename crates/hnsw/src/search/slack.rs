@@ -1,0 +1,268 @@
+//! A search that ends by distance instead of by a number of elements (arXiv 2505.15636): when the nearest candidate left is
+//! farther than the distance that matters by more than a slack. An easy query ends early, a hard one goes on.
+
+use super::{Counters, Search, SearchOptions};
+use crate::{Candidate, ElementId, Store};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// How far beyond the distance that matters a search goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slack {
+    /// The slack in units. A negative one ends a search before the distance that matters itself.
+    pub share: f32,
+    /// The unit: `None` for the distance that matters, where distances have a least value of 0. Negative inner products have
+    /// none; their unit is the length of the query.
+    pub unit: Option<f32>,
+    /// Elements count as found if their estimate less this many half-widths of its error is within the reach.
+    pub sureness: f32,
+}
+
+/// The distance that matters to the end of a search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Matters {
+    /// The distance of a row about to be handed out.
+    Row(f32),
+    /// The distance of the element of this rank among those found and not taken yet.
+    Rank(usize),
+}
+
+impl Slack {
+    /// The distance up to which candidates are expanded for a distance that matters.
+    #[must_use]
+    pub fn reach(&self, distance: f32) -> f32 {
+        let unit = self.unit.unwrap_or(distance);
+        // An infinite share of nothing is nothing.
+        if unit > 0.0 {
+            distance + self.share * unit
+        } else {
+            distance
+        }
+    }
+
+    /// The share with which the reach for `distance` is `reach`; infinite if there is none.
+    #[must_use]
+    pub fn share_of(distance: f32, reach: f32, unit: Option<f32>) -> f32 {
+        let unit = unit.unwrap_or(distance);
+        if unit > 0.0 {
+            (reach - distance) / unit
+        } else if reach <= distance {
+            0.0
+        } else {
+            f32::INFINITY
+        }
+    }
+
+    fn lower_bound(&self, candidate: &Candidate) -> f32 {
+        candidate.distance - self.sureness * candidate.error
+    }
+}
+
+/// Limits neither the elements found nor those set aside.
+const UNLIMITED: SearchOptions = SearchOptions {
+    ef: usize::MAX,
+    keep_discarded: true,
+};
+
+/// The nearest elements found, up to a number: the distance of the last decides about the end.
+struct Few {
+    most: usize,
+    nearest: BinaryHeap<Candidate>,
+}
+
+impl Few {
+    /// Infinite as long as fewer elements are found.
+    fn distance(&self) -> f32 {
+        match self.nearest.peek() {
+            Some(last) if self.nearest.len() >= self.most => last.distance,
+            _ => f32::INFINITY,
+        }
+    }
+
+    /// True if the element is one of the nearest.
+    fn add(&mut self, candidate: Candidate) -> bool {
+        if self.nearest.len() < self.most {
+            self.nearest.push(candidate);
+            return true;
+        }
+        match self.nearest.peek_mut() {
+            Some(mut last) if candidate < *last => {
+                *last = candidate;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Search {
+    /// Algorithm 5 with `extend` in place of Algorithm 2. Discards the state of an earlier search.
+    pub fn start_within<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        slack: &Slack,
+        matters: Matters,
+        most: u64,
+    ) -> f32 {
+        self.counters = Counters::default();
+        let descent = self.descend(store, query, 0);
+        self.clear();
+        let Some(descent) = descent else {
+            return f32::INFINITY;
+        };
+        // All elements are reachable from the entry point, but not from every element.
+        self.enter(&[descent.nearest, descent.entry_point], &UNLIMITED);
+        self.extend(store, query, slack, matters, most)
+    }
+
+    /// Expands candidates, nearest first, until the nearest one left is beyond the slack's reach for the distance that
+    /// matters, or `most` distances have been estimated since the start. Returns the distance up to which no candidate is
+    /// left: infinite once there is none at all.
+    ///
+    /// Elements beyond the reach, errors included, are set aside until a later call reaches them. Elements found before and
+    /// not taken stay among the found.
+    pub fn extend<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        slack: &Slack,
+        matters: Matters,
+        most: u64,
+    ) -> f32 {
+        let mut few = self.few(matters);
+        let mut reach = match matters {
+            Matters::Row(distance) => slack.reach(distance),
+            Matters::Rank(_) => slack.reach(few.distance()),
+        };
+        self.take_up(reach, slack);
+        let mut end = f32::INFINITY;
+        while let Some(&Reverse(candidate)) = self.candidates.peek() {
+            if candidate.distance > reach {
+                end = reach;
+                break;
+            }
+            if self.counters.evaluations >= most || self.out_of_memory {
+                end = candidate.distance;
+                break;
+            }
+            self.candidates.pop();
+            self.expand(store, query, candidate.element);
+            for i in 0..self.measured.len() {
+                let candidate = self.measured[i];
+                if candidate.live && few.most > 0 && few.add(candidate) {
+                    reach = slack.reach(few.distance());
+                }
+                if slack.lower_bound(&candidate) > reach {
+                    self.discard(candidate, &UNLIMITED);
+                } else {
+                    self.admit(candidate, &UNLIMITED);
+                }
+            }
+        }
+        self.few = few.nearest;
+        if self.has_aside() {
+            end.min(reach)
+        } else {
+            end
+        }
+    }
+
+    /// True if the search has candidates to go on from.
+    #[must_use]
+    pub fn can_extend(&self) -> bool {
+        !self.candidates.is_empty() || self.has_aside()
+    }
+
+    /// Expands candidates, nearest first, until `most` distances have been estimated: from an element, or else from the entry
+    /// point. Calls `step` with the distance of each candidate expanded and with the elements found by it. An element named
+    /// with a distance is taken for as far as that.
+    pub(crate) fn trace<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        from: Option<ElementId>,
+        moved: Option<(ElementId, f32)>,
+        most: u64,
+        mut step: impl FnMut(f32, &[Candidate]),
+    ) {
+        self.counters = Counters::default();
+        let start = match from {
+            Some(element) => element,
+            None => match self.descend(store, query, 0) {
+                Some(descent) => descent.nearest.element,
+                None => return,
+            },
+        };
+        self.clear();
+        self.measured.clear();
+        self.visited.insert(start);
+        store.estimate(query, &[start], &mut self.measured);
+        let mut expanded = f32::NEG_INFINITY;
+        loop {
+            for candidate in &mut self.measured {
+                if let Some((element, distance)) = moved
+                    && candidate.element == element
+                {
+                    candidate.distance = distance;
+                }
+            }
+            step(expanded, &self.measured);
+            let found = self.measured.iter().copied().map(Reverse);
+            self.candidates.extend(found);
+            if self.counters.evaluations >= most || self.out_of_memory {
+                return;
+            }
+            let Some(Reverse(candidate)) = self.candidates.pop() else {
+                return;
+            };
+            expanded = candidate.distance;
+            self.expand(store, query, candidate.element);
+        }
+    }
+
+    fn expand<S: Store>(&mut self, store: &mut S, query: &S::Query, element: ElementId) {
+        if let Some(Reverse(next)) = self.candidates.peek() {
+            store.prepare(next.element);
+        }
+        self.estimate_neighbors(store, query, element, 0);
+    }
+
+    fn has_aside(&self) -> bool {
+        !self.aside.is_empty() || !self.discarded.is_empty()
+    }
+
+    /// The nearest of the elements found and not taken. If none is left, takes up elements set aside until one is live.
+    fn few(&mut self, matters: Matters) -> Few {
+        let mut nearest = std::mem::take(&mut self.few);
+        nearest.clear();
+        let Matters::Rank(most) = matters else {
+            return Few { most: 0, nearest };
+        };
+        while self.nearest.is_empty() {
+            match self.nearest_discarded() {
+                Some(candidate) if self.reserve(1) => self.admit(candidate, &UNLIMITED),
+                _ => break,
+            }
+        }
+        let mut few = Few { most, nearest };
+        for &candidate in &self.nearest {
+            few.add(candidate);
+        }
+        few
+    }
+
+    /// Takes up the elements set aside whose lower bounds may be within the reach.
+    fn take_up(&mut self, reach: f32, slack: &Slack) {
+        let errors = self.aside.iter().map(|Reverse(aside)| aside.error);
+        self.widest = errors.fold(self.widest, f32::max);
+        let reach = reach + slack.sureness * self.widest;
+        while let Some(candidate) = self.nearest_discarded() {
+            if candidate.distance > reach || !self.reserve(1) {
+                self.discard(candidate, &UNLIMITED);
+                break;
+            }
+            self.admit(candidate, &UNLIMITED);
+        }
+    }
+}

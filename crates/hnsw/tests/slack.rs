@@ -1,0 +1,240 @@
+//! Searches that end by distance: laws, and the recall that a calibration promises.
+
+mod sets;
+
+use hnsw::{
+    Calibrator, ElementId, ElementQuery, Matters, MemoryGraph, Params, Search, SearchOptions,
+    Slack, Vectors,
+};
+use proptest::prelude::*;
+use sets::{Floats, Shape, build, l2_squared, made_up};
+use std::collections::BTreeSet;
+
+const PARAMS: Params = Params {
+    m: 8,
+    ef_construction: 32,
+};
+
+fn slack(share: f32) -> Slack {
+    Slack {
+        share,
+        unit: None,
+        sureness: 1.0,
+    }
+}
+
+/// The elements found by a search for the nearest `rank`, and its number of evaluations.
+fn found(
+    graph: &MemoryGraph,
+    floats: &Floats,
+    query: &[f32],
+    slack: &Slack,
+    rank: usize,
+) -> (BTreeSet<u32>, u64) {
+    let distance = |element: u32| l2_squared(query, floats.row(element));
+    let (mut search, mut found) = (Search::new(), Vec::new());
+    let matters = Matters::Rank(rank);
+    search.start_within(&mut graph.view(), &distance, slack, matters, u64::MAX);
+    search.take_nearest(&mut found);
+    (
+        found.iter().map(|found| found.element.0).collect(),
+        search.counters().evaluations,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn a_larger_slack_never_finds_less(seed in 0..1000_u64, small in -0.4_f32..1.0, more in 0.0_f32..1.0, rank in 1..20_usize) {
+        let (floats, queries) = made_up(Shape::Clusters, 1205, 8, seed).split(1200);
+        let graph = build(&floats, &PARAMS, 1).unwrap();
+        for query in 0..queries.len() as u32 {
+            let (few, less) = found(&graph, &floats, queries.row(query), &slack(small), rank);
+            let (many, most) = found(&graph, &floats, queries.row(query), &slack(small + more), rank);
+            prop_assert!(few.is_subset(&many), "{} {}", few.len(), many.len());
+            prop_assert!(less <= most);
+        }
+    }
+
+    #[test]
+    fn rows_asked_for_one_by_one_are_found_as_together(seed in 0..1000_u64, share in 0.0_f32..0.5) {
+        let (floats, queries) = made_up(Shape::Clusters, 1205, 8, seed).split(1200);
+        let graph = build(&floats, &PARAMS, 1).unwrap();
+        let slack = slack(share);
+        for query in 0..queries.len() as u32 {
+            let distance = |element: u32| l2_squared(queries.row(query), floats.row(element));
+            let (mut search, mut all, mut more) = (Search::new(), Vec::new(), Vec::new());
+            let mut view = graph.view();
+            search.start_within(&mut view, &distance, &slack, Matters::Rank(1), u64::MAX);
+            for row in [0.5, 1.0, 2.0, 4.0] {
+                let end = search.extend(&mut view, &distance, &slack, Matters::Row(row), u64::MAX);
+                prop_assert!(end >= slack.reach(row));
+                search.take_nearest(&mut more);
+                all.extend(more.iter().map(|found| found.element.0));
+            }
+            let taken: BTreeSet<u32> = all.iter().copied().collect();
+            prop_assert_eq!(taken.len(), all.len(), "each element is found once");
+            let mut once = Search::new();
+            once.start_within(&mut view, &distance, &slack, Matters::Rank(1), u64::MAX);
+            once.extend(&mut view, &distance, &slack, Matters::Row(4.0), u64::MAX);
+            prop_assert_eq!(once.counters().evaluations, search.counters().evaluations);
+            once.take_nearest(&mut more);
+            prop_assert!(more.iter().all(|found| taken.contains(&found.element.0)));
+        }
+    }
+}
+
+#[test]
+fn an_infinite_slack_finds_the_whole_graph() {
+    let (floats, queries) = made_up(Shape::Clusters, 3001, 8, 3).split(3000);
+    let graph = build(&floats, &PARAMS, 1).unwrap();
+    let (all, _) = found(&graph, &floats, queries.row(0), &slack(f32::INFINITY), 1);
+    assert_eq!(all.len(), 3000);
+}
+
+#[test]
+fn more_rows_than_the_graph_has_are_the_whole_graph() {
+    let (floats, queries) = made_up(Shape::Clusters, 301, 8, 3).split(300);
+    let graph = build(&floats, &PARAMS, 1).unwrap();
+    let (all, _) = found(&graph, &floats, queries.row(0), &slack(0.0), 1000);
+    assert_eq!(all.len(), 300);
+}
+
+#[test]
+fn a_search_that_may_estimate_no_more_says_how_far_it_came() {
+    let (floats, queries) = made_up(Shape::Clusters, 3001, 8, 3).split(3000);
+    let graph = build(&floats, &PARAMS, 1).unwrap();
+    let distance = |element: u32| l2_squared(queries.row(0), floats.row(element));
+    let mut search = Search::new();
+    let (slack, mut view) = (slack(0.5), graph.view());
+    let matters = Matters::Rank(10);
+    let end = search.start_within(&mut view, &distance, &slack, matters, 60);
+    assert!(search.can_extend() && end < f32::INFINITY);
+    assert!((60..100).contains(&search.counters().evaluations));
+    // What is left comes as the elements that a limit keeps a scan from.
+    let (mut taken, mut left) = (Vec::new(), 0);
+    search.take_nearest(&mut taken);
+    while search.pop_discarded().is_some() {
+        left += 1;
+    }
+    assert!(taken.len() + left <= search.counters().evaluations as usize);
+    assert_eq!(
+        search.extend(
+            &mut view,
+            &distance,
+            &slack,
+            Matters::Row(f32::MAX),
+            u64::MAX
+        ),
+        f32::INFINITY
+    );
+}
+
+#[test]
+fn inner_products_have_the_unit_of_the_query() {
+    let by_unit = |unit| Slack {
+        share: 0.1,
+        unit: Some(unit),
+        sureness: 1.0,
+    };
+    assert_eq!(by_unit(10.0).reach(-7.0), -6.0);
+    assert_eq!(Slack::share_of(-7.0, -6.0, Some(10.0)), 0.1);
+    assert_eq!(by_unit(0.0).reach(-7.0), -7.0);
+}
+
+#[test]
+fn a_distance_of_nothing_has_no_slack() {
+    assert_eq!(slack(f32::INFINITY).reach(0.0), 0.0);
+    assert_eq!(Slack::share_of(0.0, 1.0, None), f32::INFINITY);
+    assert_eq!(Slack::share_of(0.0, 0.0, None), 0.0);
+}
+
+/// Queries from the same distribution get about the recall that the calibration promises, and not less.
+#[test]
+fn a_calibrated_slack_keeps_its_target() {
+    let (floats, queries) = made_up(Shape::Clusters, 8200, 24, 7).split(8000);
+    let graph = build(&floats, &PARAMS, 1).unwrap();
+    let mut calibrator = Calibrator::default();
+    for own in (0..floats.len() as u32).step_by(40) {
+        let query = ElementQuery::new(&floats, own);
+        assert!(calibrator.add(&mut graph.view(), &query, None, ElementId(own)));
+    }
+    assert_eq!(calibrator.sampled(), 200);
+    let calibration = calibrator.finish().expect("200 elements");
+    for shares in calibration.shares.windows(2) {
+        assert!(
+            shares[0]
+                .iter()
+                .zip(shares[1])
+                .all(|(less, more)| *less <= more)
+        );
+    }
+    let mut effort = Vec::new();
+    for target in [0.9, 0.99] {
+        let slack = slack(calibration.share(target, 10));
+        let (hits, evaluations) = totals(&floats, &queries, |query| {
+            found(&graph, &floats, query, &slack, 10)
+        });
+        let recall = hits as f64 / (10 * queries.len()) as f64;
+        assert!(recall >= target - 0.015, "{recall} for {target}");
+        effort.push(evaluations);
+    }
+    assert!(effort[0] < effort[1]);
+}
+
+/// The nearest ten found of all queries, and the evaluations for them.
+fn totals(
+    floats: &Floats,
+    queries: &Floats,
+    mut search: impl FnMut(&[f32]) -> (BTreeSet<u32>, u64),
+) -> (usize, u64) {
+    let (mut hits, mut evaluations) = (0, 0);
+    for query in (0..queries.len() as u32).map(|query| queries.row(query)) {
+        let (found, cost) = search(query);
+        let nearest = floats.nearest(query, 10);
+        hits += nearest.iter().filter(|row| found.contains(row)).count();
+        evaluations += cost;
+    }
+    (hits, evaluations)
+}
+
+/// The elements found by a search for a fixed number, and its number of evaluations.
+fn found_by_ef(
+    graph: &MemoryGraph,
+    floats: &Floats,
+    query: &[f32],
+    ef: usize,
+) -> (BTreeSet<u32>, u64) {
+    let options = SearchOptions {
+        ef,
+        keep_discarded: false,
+    };
+    let distance = |element: u32| l2_squared(query, floats.row(element));
+    let (mut search, mut found) = (Search::new(), Vec::new());
+    search.start(&mut graph.view(), &distance, &options);
+    search.take_nearest(&mut found);
+    (
+        found.iter().map(|found| found.element.0).collect(),
+        search.counters().evaluations,
+    )
+}
+
+#[test]
+fn a_slack_takes_fewer_evaluations_than_a_fixed_number_of_the_same_recall() {
+    let (floats, queries) = made_up(Shape::Clusters, 8200, 24, 7).split(8000);
+    let graph = build(&floats, &PARAMS, 1).unwrap();
+    let (wanted, cost) = totals(&floats, &queries, |query| {
+        found(&graph, &floats, query, &slack(0.25), 10)
+    });
+    let (_, cost_of_ef) = (10..400)
+        .step_by(10)
+        .map(|ef| {
+            totals(&floats, &queries, |query| {
+                found_by_ef(&graph, &floats, query, ef)
+            })
+        })
+        .find(|(hits, _)| *hits >= wanted)
+        .expect("a large ef finds all");
+    assert!(cost < cost_of_ef, "{cost} {cost_of_ef}");
+}
