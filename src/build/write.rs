@@ -76,6 +76,7 @@ fn empty(frozen: &Frozen) -> Metapage {
         filter_first: None,
         filter_free: None,
         removals: 0,
+        calibrated: None,
     }
 }
 

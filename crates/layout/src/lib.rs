@@ -35,7 +35,7 @@ pub use geometry::{
     widest_code_len,
 };
 pub use heap_tid::HeapTid;
-pub use metapage::{EntryPoint, Frozen, IndexMetric, Metapage, VectorKind};
+pub use metapage::{Calibrated, EntryPoint, Frozen, IndexMetric, Metapage, VectorKind};
 pub use overflow::{OVERFLOW_TIDS, OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
 pub use page::{
     KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind, Special, is_new, list_page, special,

@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 use filter::Widths;
-use hnsw::{ElementId, Level, MAX_LEVEL};
+use hnsw::{Calibration, ElementId, Level, MAX_LEVEL, RANKS, TARGETS};
 
 use crate::geometry::SlotId;
 use crate::page::{
@@ -41,8 +41,14 @@ struct Raw {
     keys: [u8; 8],
     filter_first: u32,
     filter_free: u32,
-    reserved: [u64; 21],
+    reserved: [u64; 11],
+    calibrated_blocks: u32,
+    calibrated_elements: u32,
+    shares: [u32; SHARES],
 }
+
+/// The numbers of a calibration.
+const SHARES: usize = RANKS.len() * TARGETS.len();
 
 /// The kind of vector in the indexed column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,8 +169,30 @@ pub struct EntryPoint {
     pub level: Level,
 }
 
+/// The slacks of searches with a target recall, found by a build or by `hnsw_calibrate`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibrated {
+    /// The slacks.
+    pub calibration: Calibration,
+    /// The blocks of the index at that time; more now means that elements have been added. Not 0.
+    pub blocks: u32,
+    /// The sampled elements.
+    pub elements: u32,
+}
+
+impl Calibrated {
+    fn raw_shares(&self) -> [u32; SHARES] {
+        let mut raw = [0; SHARES];
+        let shares = self.calibration.shares.as_flattened();
+        for (raw, share) in raw.iter_mut().zip(shares) {
+            *raw = share.to_bits();
+        }
+        raw
+    }
+}
+
 /// The contents of block 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metapage {
     /// Options.
     pub frozen: Frozen,
@@ -183,6 +211,8 @@ pub struct Metapage {
     /// Vacuums that have freed slots of elements. A vacuum raises it before it frees the first one, so a search that
     /// reads the same number before and after has met no freed slot.
     pub removals: u64,
+    /// The calibration; `None` in an index of an earlier version or of few elements.
+    pub calibrated: Option<Calibrated>,
 }
 
 impl Metapage {
@@ -205,7 +235,7 @@ impl Metapage {
         if !matches!(raw.layout_version, LAYOUT_VERSION | KEYED_LAYOUT_VERSION) {
             return Err(Corrupt::LayoutVersion(raw.layout_version));
         }
-        if raw.reserved != [0; 21] {
+        if raw.reserved != [0; 11] {
             return Err(Corrupt::Reserved);
         }
         let frozen = raw.frozen()?;
@@ -219,6 +249,7 @@ impl Metapage {
             filter_first: block(raw.filter_first).filter(|_| is_keyed),
             filter_free: block(raw.filter_free).filter(|_| is_keyed),
             removals: raw.removals,
+            calibrated: raw.calibrated()?,
         })
     }
 
@@ -277,12 +308,43 @@ impl Metapage {
             keys: keys_of(&geometry),
             filter_first: self.filter_first.unwrap_or(none),
             filter_free: self.filter_free.unwrap_or(none),
-            reserved: [0; 21],
+            reserved: [0; 11],
+            calibrated_blocks: self.calibrated.map_or(0, |calibrated| calibrated.blocks),
+            calibrated_elements: self.calibrated.map_or(0, |calibrated| calibrated.elements),
+            shares: self
+                .calibrated
+                .map_or([0; SHARES], |calibrated| calibrated.raw_shares()),
         }
     }
 }
 
 impl Raw {
+    fn calibrated(&self) -> Result<Option<Calibrated>, Corrupt> {
+        if self.calibrated_blocks == 0 {
+            let is_empty = self.calibrated_elements == 0 && self.shares == [0; SHARES];
+            return is_empty.then_some(None).ok_or(Corrupt::Reserved);
+        }
+        let mut calibration = Calibration {
+            shares: [[0.0; RANKS.len()]; TARGETS.len()],
+        };
+        for (share, &raw) in calibration
+            .shares
+            .as_flattened_mut()
+            .iter_mut()
+            .zip(&self.shares)
+        {
+            *share = f32::from_bits(raw);
+            if !(-1.0..=Calibration::MOST).contains(share) {
+                return Err(Corrupt::Share(raw));
+            }
+        }
+        Ok(Some(Calibrated {
+            calibration,
+            blocks: self.calibrated_blocks,
+            elements: self.calibrated_elements,
+        }))
+    }
+
     fn frozen(&self) -> Result<Frozen, Corrupt> {
         let (kind, metric) = (VectorKind::try_from(self.kind)?, self.metric.try_into()?);
         if !kind.has(metric) {

@@ -1,12 +1,12 @@
 //! Any bytes give a value or a fault, never a panic.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use hnsw::{ElementId, MAX_LEVEL};
+use hnsw::{Calibration, ElementId, MAX_LEVEL};
 use layout::{
-    CenterPage, Corrupt, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry, HeapTid,
-    IndexMetric, Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE,
-    PageKind, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page, is_new,
-    list_page, special, unlist_page,
+    Calibrated, CenterPage, Corrupt, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry,
+    HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut,
+    PAGE_SIZE, PageKind, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page,
+    is_new, list_page, special, unlist_page,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -100,6 +100,7 @@ fn metapage() -> Vec<u8> {
         filter_first: None,
         filter_free: None,
         removals: 5,
+        calibrated: None,
     }
     .init(&mut page);
     page
@@ -390,6 +391,29 @@ fn an_index_that_pgvector_built_is_named() {
         Err(Corrupt::PageId(ivfflat.1)),
         "the beginning of one and the end of the other"
     );
+}
+
+#[test]
+fn a_slack_that_no_calibration_finds_is_named() {
+    let mut metapage = Metapage::read(&metapage()).unwrap();
+    metapage.calibrated = Some(Calibrated {
+        calibration: Calibration {
+            shares: [[0.25; 3]; 6],
+        },
+        blocks: 9,
+        elements: 200,
+    });
+    let mut page = vec![0; PAGE_SIZE];
+    metapage.init(&mut page);
+    assert_eq!(Metapage::read(&page), Ok(metapage));
+    for share in [f32::NAN, f32::INFINITY, -1.5, 8.5] {
+        let page = with(page.clone(), 276, &share.to_bits().to_ne_bytes());
+        let expected = Corrupt::Share(share.to_bits());
+        assert_eq!(Metapage::read(&page), Err(expected), "{share}");
+    }
+    // A calibration without blocks is none, and leaves no bytes.
+    let page = with(page, 200, &[0; 4]);
+    assert_eq!(Metapage::read(&page), Err(Corrupt::Reserved));
 }
 
 #[test]

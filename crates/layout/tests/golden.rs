@@ -7,10 +7,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use filter::Widths;
-use hnsw::ElementId;
+use hnsw::{Calibration, ElementId};
 use layout::{
-    CenterPage, ElementPage, ElementPageMut, EntryPoint, FilterPage, FilterPageMut, Frozen,
-    Geometry, HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage,
+    Calibrated, CenterPage, ElementPage, ElementPageMut, EntryPoint, FilterPage, FilterPageMut,
+    Frozen, Geometry, HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage,
     OverflowPageMut, PAGE_SIZE, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind,
     init_center_page, list_page, special,
 };
@@ -66,6 +66,7 @@ fn metapage() -> Metapage {
         filter_first: None,
         filter_free: None,
         removals: 0,
+        calibrated: None,
     }
 }
 
@@ -85,6 +86,7 @@ fn empty_metapage() -> Metapage {
         filter_first: None,
         filter_free: None,
         removals: 0,
+        calibrated: None,
     }
 }
 
@@ -125,6 +127,22 @@ fn sparse_metapage() -> Metapage {
     };
     Metapage {
         frozen,
+        ..metapage()
+    }
+}
+
+/// An index whose searches were calibrated.
+fn calibrated_metapage() -> Metapage {
+    let mut shares = [[0.0; 3]; 6];
+    for (number, share) in (0_u8..).zip(shares.as_flattened_mut()) {
+        *share = f32::from(number) / 16.0 - 0.25;
+    }
+    Metapage {
+        calibrated: Some(Calibrated {
+            calibration: Calibration { shares },
+            blocks: 0x0102_0304,
+            elements: 0x0506_0708,
+        }),
         ..metapage()
     }
 }
@@ -248,7 +266,7 @@ fn write_overflow_dead(page: &mut [u8]) {
 }
 
 /// The pages as this build writes them.
-fn written() -> [(&'static str, Vec<u8>); 12] {
+fn written() -> [(&'static str, Vec<u8>); 13] {
     let page = |write: &dyn Fn(&mut [u8])| {
         let mut page = vec![0; PAGE_SIZE];
         write(&mut page);
@@ -265,6 +283,10 @@ fn written() -> [(&'static str, Vec<u8>); 12] {
         (
             "v1_meta_sparse.bin",
             page(&|page| sparse_metapage().init(page)),
+        ),
+        (
+            "v1_meta_calibrated.bin",
+            page(&|page| calibrated_metapage().init(page)),
         ),
         ("v2_meta.bin", page(&|page| keyed_metapage().init(page))),
         ("v2_filter.bin", page(&write_filter)),
@@ -310,6 +332,10 @@ fn v1_metapages_are_read() {
     assert_eq!(
         Metapage::read(&read("v1_meta_sparse.bin")),
         Ok(sparse_metapage())
+    );
+    assert_eq!(
+        Metapage::read(&read("v1_meta_calibrated.bin")),
+        Ok(calibrated_metapage())
     );
     let page = read("v1_meta.bin");
     assert_eq!(&page[24..28], b"omen");

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use filter::Widths;
-use hnsw::{ElementId, Level, MAX_LEVEL};
+use hnsw::{Calibration, ElementId, Level, MAX_LEVEL};
 use layout::{
-    CENTER_VALUES, CenterPage, Corrupt, ElementPage, ElementPageMut, ElementSlotMut, EntryPoint,
-    Frozen, Geometry, HeapTid, INLINE_TIDS, IndexMetric, Metapage, NewElement, OVERFLOW_TIDS,
-    OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotState, UpperId, UpperPage,
-    UpperPageMut, VectorKind, init_center_page, is_new, list_page, special, unlist_page,
+    CENTER_VALUES, Calibrated, CenterPage, Corrupt, ElementPage, ElementPageMut, ElementSlotMut,
+    EntryPoint, Frozen, Geometry, HeapTid, INLINE_TIDS, IndexMetric, Metapage, NewElement,
+    OVERFLOW_TIDS, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotState,
+    UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page, is_new, list_page, special,
+    unlist_page,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -158,6 +159,13 @@ fn metapage() -> impl Strategy<Value = Metapage> {
                 filter_first,
                 filter_free,
                 removals,
+                calibrated: (built % 2 == 1).then(|| Calibrated {
+                    calibration: Calibration {
+                        shares: [[-0.25, 0.125, 8.0]; 6],
+                    },
+                    blocks: dimensions,
+                    elements: 200,
+                }),
             }
         },
     )
