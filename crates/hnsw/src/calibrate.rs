@@ -28,11 +28,6 @@ const NEIGHBORS: usize = 100;
 const OF_NEIGHBORS: u64 = 2000;
 const OF_SEARCH: u64 = 4000;
 
-/// A search for an element is easier than one for a vector from elsewhere if it passes through the element, which links to
-/// its neighbors; it is harder if the element is left out, because the graph lacks its links. Taken for as far as its neighbor
-/// of this rank, it has about the slacks of held-out queries (see docs/design.md).
-const OWN_RANK: usize = 50;
-
 /// Slacks beyond these are not believed.
 const LIMITS: (f32, f32) = (-0.5, 8.0);
 
@@ -95,6 +90,12 @@ impl Calibrator {
         self.sampled
     }
 
+    /// The maximum bytes of a trace.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.search.memory() + (self.found.len() + self.neighbors.len()) * size_of::<Candidate>()
+    }
+
     /// Traces the searches for an element; `query` is made from its code, `unit` as for `Slack`. False if there is not enough
     /// memory.
     pub fn add<S: Store>(
@@ -105,15 +106,17 @@ impl Calibrator {
         own: ElementId,
     ) -> bool {
         self.find_neighbors(store, query, own);
-        let far = self.neighbors.get(OWN_RANK - 1).or(self.neighbors.last());
-        let Some(moved) = far.map(|far| (own, far.distance)) else {
-            return !self.search.is_out_of_memory();
-        };
+        if self.search.is_out_of_memory() {
+            return false;
+        }
+        // A query from elsewhere has no element of its own, which would lead to its neighbors. Without it the graph also lacks
+        // its links, so that targets are rather exceeded than missed (docs/design.md).
+        let left_out = (own, f32::INFINITY);
         let (steps, found) = (&mut self.steps, &mut self.found);
         steps.clear();
         found.clear();
         self.search
-            .trace(store, query, None, Some(moved), OF_SEARCH, |at, more| {
+            .trace(store, query, None, Some(left_out), OF_SEARCH, |at, more| {
                 found.extend(
                     more.iter()
                         .filter(|found| found.element != own && found.live),

@@ -132,6 +132,26 @@ fn a_search_that_may_estimate_no_more_says_how_far_it_came() {
 }
 
 #[test]
+fn a_negative_slack_leaves_no_nearer_element_aside() {
+    let (floats, queries) = made_up(Shape::Clusters, 3001, 8, 3).split(3000);
+    let graph = build(&floats, &PARAMS, 1).unwrap();
+    let distance = |element: u32| l2_squared(queries.row(0), floats.row(element));
+    let (mut search, mut view) = (Search::new(), graph.view());
+    let slack = slack(-0.4);
+    search.start_within(&mut view, &distance, &slack, Matters::Rank(10), u64::MAX);
+    let (mut taken, mut left) = (Vec::new(), 0);
+    for row in [2.0, 4.0, 6.0] {
+        search.extend(&mut view, &distance, &slack, Matters::Row(row), u64::MAX);
+        search.take_nearest(&mut taken);
+    }
+    while let Some(aside) = search.pop_discarded() {
+        assert!(aside.distance > 6.0, "{}", aside.distance);
+        left += 1;
+    }
+    assert!(left > 0);
+}
+
+#[test]
 fn inner_products_have_the_unit_of_the_query() {
     let by_unit = |unit| Slack {
         share: 0.1,
@@ -141,6 +161,24 @@ fn inner_products_have_the_unit_of_the_query() {
     assert_eq!(by_unit(10.0).reach(-7.0), -6.0);
     assert_eq!(Slack::share_of(-7.0, -6.0, Some(10.0)), 0.1);
     assert_eq!(by_unit(0.0).reach(-7.0), -7.0);
+}
+
+#[test]
+fn a_reach_leads_back_to_its_distance() {
+    for share in [-0.25, 0.0, 0.5] {
+        let by_unit = Slack {
+            share,
+            unit: Some(8.0),
+            sureness: 1.0,
+        };
+        for distance in [-3.0, 0.0, 0.5, 4.0] {
+            let back = by_unit.distance_of(by_unit.reach(distance));
+            assert!((back - distance).abs() < 1e-5, "{share} {distance} {back}");
+            let of_share = slack(share);
+            let back = of_share.distance_of(of_share.reach(distance));
+            assert!((back - distance).abs() < 1e-5, "{share} {distance} {back}");
+        }
+    }
 }
 
 #[test]

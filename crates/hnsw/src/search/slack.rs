@@ -40,6 +40,17 @@ impl Slack {
         }
     }
 
+    /// The distance whose reach is `reach`: no search ended before it.
+    #[must_use]
+    pub fn distance_of(&self, reach: f32) -> f32 {
+        match self.unit {
+            Some(unit) if unit > 0.0 => reach - self.share * unit,
+            Some(_) => reach,
+            None if reach > 0.0 => reach / (1.0 + self.share),
+            None => reach,
+        }
+    }
+
     /// The share with which the reach for `distance` is `reach`; infinite if there is none.
     #[must_use]
     pub fn share_of(distance: f32, reach: f32, unit: Option<f32>) -> f32 {
@@ -120,7 +131,7 @@ impl Search {
     /// matters, or `most` distances have been estimated since the start. Returns the distance up to which no candidate is
     /// left: infinite once there is none at all.
     ///
-    /// Elements beyond the reach, errors included, are set aside until a later call reaches them. Elements found before and
+    /// Elements beyond the reach and the distance, errors included, are set aside until a later call reaches them. Elements found before and
     /// not taken stay among the found.
     pub fn extend<S: Store>(
         &mut self,
@@ -131,11 +142,12 @@ impl Search {
         most: u64,
     ) -> f32 {
         let mut few = self.few(matters);
-        let mut reach = match matters {
-            Matters::Row(distance) => slack.reach(distance),
-            Matters::Rank(_) => slack.reach(few.distance()),
+        let mut distance = match matters {
+            Matters::Row(distance) => distance,
+            Matters::Rank(_) => few.distance(),
         };
-        self.take_up(reach, slack);
+        let mut reach = slack.reach(distance);
+        self.take_up(reach.max(distance), slack);
         let mut end = f32::INFINITY;
         while let Some(&Reverse(candidate)) = self.candidates.peek() {
             if candidate.distance > reach {
@@ -151,9 +163,11 @@ impl Search {
             for i in 0..self.measured.len() {
                 let candidate = self.measured[i];
                 if candidate.live && few.most > 0 && few.add(candidate) {
-                    reach = slack.reach(few.distance());
+                    distance = few.distance();
+                    reach = slack.reach(distance);
                 }
-                if slack.lower_bound(&candidate) > reach {
+                // With a negative slack the reach is nearer than the distance that matters.
+                if slack.lower_bound(&candidate) > reach.max(distance) {
                     self.discard(candidate, &UNLIMITED);
                 } else {
                     self.admit(candidate, &UNLIMITED);
