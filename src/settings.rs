@@ -26,6 +26,9 @@ pub(crate) static MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(20_0
 /// The memory of a scan, in multiples of `work_mem`.
 pub(crate) static SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 
+/// The share of the nearest rows that a scan shall find; 0 for scans by `hnsw.ef_search`.
+pub(crate) static TARGET_RECALL: GucSetting<f64> = GucSetting::<f64>::new(0.0);
+
 /// The values of `ivfflat.iterative_scan`: without strict order.
 #[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
 enum IvfflatIterativeScan {
@@ -48,6 +51,19 @@ const MAX_LISTS: i32 = 32_768;
 pub(crate) fn init() {
     define_hnsw();
     define_ivfflat();
+    GucRegistry::define_float_guc_with_hooks(
+        c"omendb.target_recall",
+        c"Sets the share of the nearest rows that index scans shall find",
+        c"0 means that scans go by hnsw.ef_search.",
+        &TARGET_RECALL,
+        0.0,
+        0.9999,
+        GucContext::Userset,
+        GucFlags::default(),
+        Some(crate::pg::setting::check_target_recall),
+        None,
+        None,
+    );
     crate::pg::reserve_setting_prefix(c"omendb");
 }
 

@@ -42,6 +42,9 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
                 Some(prepared)
             },
         );
+        if built.indexed > 0.0 {
+            storage::calibrate::after_build(&storage::Index::open(index));
+        }
         // SAFETY: memory for a result that Postgres frees.
         unsafe {
             let result = pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>())

@@ -29,7 +29,7 @@ const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 /// The factor by which the bounds for ordering rows are wider than the codes' own. A row with a wrong bound comes too late
 /// for strict order and is lost: one row of 35 at 1.9 standard deviations, one of 700 at this width.
-const SURENESS: f64 = 1.6;
+pub(crate) const SURENESS: f64 = 1.6;
 
 /// The operator computes in its own way, in f32; its value may be this much below the value of exact arithmetic.
 const ROUNDING: f64 = 1e-6;
@@ -125,6 +125,20 @@ impl OperatorClass {
             IndexMetric::L1 | IndexMetric::Hamming => bound.max(0.0),
             IndexMetric::Jaccard => bound.max(0.0) * (1.0 - ROUNDING),
         }
+    }
+
+    /// Converts the operator's value into the estimate over codes that stands for it.
+    #[expect(clippy::cast_possible_truncation, reason = "estimates are f32")]
+    pub(crate) fn estimate(&self, distance: f64) -> f32 {
+        let estimate = match self.metric {
+            IndexMetric::L2 => distance * distance,
+            IndexMetric::Cosine => 2.0 * distance,
+            IndexMetric::InnerProduct
+            | IndexMetric::L1
+            | IndexMetric::Hamming
+            | IndexMetric::Jaccard => distance,
+        };
+        estimate as f32
     }
 
     /// Returns the bits per dimension of codes for values of `dimensions` in a graph of `m` neighbors, and the codes' length in

@@ -1,11 +1,31 @@
 //! Reads settings of Postgres.
 #![expect(unsafe_code, reason = "reads Postgres' settings")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 
 use pgrx::pg_sys;
 
 use super::Relation;
+
+/// The check of `omendb.target_recall`: 0, or at least 0.5.
+pub(crate) unsafe extern "C-unwind" fn check_target_recall(
+    new: *mut f64,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: Postgres passes the new value, and reads the detail before the next check.
+    unsafe {
+        let may_be = *new == 0.0 || *new >= LEAST_TARGET;
+        if !may_be {
+            pg_sys::GUC_check_errdetail_string =
+                c"It is 0, or between 0.5 and 0.9999.".as_ptr().cast_mut();
+        }
+        may_be
+    }
+}
+
+/// The least target recall.
+pub(crate) const LEAST_TARGET: f64 = 0.5;
 
 /// `maintenance_work_mem` in bytes.
 pub(crate) fn maintenance_work_mem() -> usize {

@@ -7,6 +7,21 @@ use pgrx::name;
 
 use crate::pg::call::sql_function;
 
+/// The rule that ended the searches of a scan.
+#[derive(Clone, Copy)]
+pub(crate) enum Ended {
+    /// `ef` elements were found.
+    Found(usize),
+    /// The slack of a target recall, for the last row.
+    Slack(f32),
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self::Found(0)
+    }
+}
+
 /// Counts of a scan's work for its last query.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cost {
@@ -22,6 +37,7 @@ pub(crate) struct Cost {
     pub(crate) rows: u64,
     /// Rows that pass the conditions on key columns.
     pub(crate) matches: u64,
+    pub(crate) rule: Ended,
 }
 
 thread_local! {
@@ -34,6 +50,7 @@ pub(crate) fn set(cost: Cost) {
 }
 
 sql_function!(hnsw_last_scan);
+#[expect(clippy::type_complexity, reason = "a list of columns")]
 fn hnsw_last_scan() -> TableIterator<
     'static,
     (
@@ -42,16 +59,26 @@ fn hnsw_last_scan() -> TableIterator<
         name!(evaluations, i64),
         name!(pages, i64),
         name!(rows, i64),
+        name!(ended_by, &'static str),
+        name!(ef, Option<i32>),
+        name!(slack, Option<f64>),
     ),
 > {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     TableIterator::new(LAST.get().into_iter().map(move |cost| {
+        let (ended_by, ef, slack) = match cost.rule {
+            Ended::Found(ef) => ("ef_search", i32::try_from(ef).ok(), None),
+            Ended::Slack(share) => ("target_recall", None, Some(f64::from(share))),
+        };
         (
             number(cost.walks),
             number(cost.expansions),
             number(cost.evaluations),
             number(cost.pages),
             number(cost.rows),
+            ended_by,
+            ef,
+            slack,
         )
     }))
 }

@@ -2,23 +2,25 @@
 
 use crate::pg::setting;
 use crate::settings::{
-    EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER,
+    EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER, TARGET_RECALL,
 };
 
 /// Settings as they were when the scan began.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// `hnsw.ef_search`.
-    pub(super) ef: usize,
-    pub(super) iterative: IterativeScan,
-    pub(super) max_visited: u64,
-    pub(super) max_memory: usize,
+    pub(crate) ef: usize,
+    /// `omendb.target_recall`: 0 for scans by `ef`.
+    pub(crate) target: f64,
+    pub(crate) iterative: IterativeScan,
+    pub(crate) max_visited: u64,
+    pub(crate) max_memory: usize,
     /// Rows a scan returns.
-    pub(super) most_rows: usize,
+    pub(crate) most_rows: usize,
 }
 
 impl Limits {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -28,6 +30,7 @@ impl Limits {
         let max_memory = (setting::work_mem() as f64 * SCAN_MEM_MULTIPLIER.get()) as usize;
         Self {
             ef: EF_SEARCH.get().unsigned_abs() as usize,
+            target: TARGET_RECALL.get(),
             iterative: ITERATIVE_SCAN.get(),
             max_visited: MAX_SCAN_TUPLES.get().unsigned_abs().into(),
             max_memory,
@@ -37,7 +40,7 @@ impl Limits {
 
     /// The limits of a scan with conditions on key columns. Without iterative scans it returns up to `ef` rows that pass, so it
     /// searches until it has found them.
-    pub(super) fn of_filtered(self) -> Self {
+    pub(crate) fn of_filtered(self) -> Self {
         match self.iterative {
             IterativeScan::Off => Self {
                 iterative: IterativeScan::StrictOrder,
@@ -48,7 +51,7 @@ impl Limits {
         }
     }
 
-    pub(super) fn is_strict(&self) -> bool {
+    pub(crate) fn is_strict(&self) -> bool {
         self.iterative == IterativeScan::StrictOrder
     }
 }

@@ -7,11 +7,12 @@ pub(crate) mod last_scan;
 mod limits;
 mod nearest;
 mod returned;
+pub(crate) mod target;
 
 use std::cell::Cell;
 
 use filter::Filter;
-use hnsw::{Candidate, Counters, RerankQueue, Search, SearchOptions, Step, Store};
+use hnsw::{Candidate, Counters, Matters, RerankQueue, Search, SearchOptions, Slack, Step, Store};
 use layout::{Corrupt, HeapTid};
 use quantize::Query;
 
@@ -22,17 +23,17 @@ use crate::pg::{Relation, interrupt};
 use crate::settings::IterativeScan;
 use crate::storage::keys::Match;
 use crate::storage::rows::{self, Chain, Dead, DeadRows, ReadSlot};
-use crate::storage::{Index, PageGraph};
+use crate::storage::{Index, PageGraph, metapage};
 use crate::types::indexed::{self, Indexed, Kind};
 use filtered::{Filtered, LEFT_TO_EXECUTOR};
 use found::{Alike, Found};
-use last_scan::Cost;
-use limits::Limits;
+use last_scan::{Cost, Ended};
 use nearest::Nearest;
 use returned::Returned;
+use target::{Rule, Target};
 
 pub(crate) use filtered::{CODE, LEAST_EF};
-pub(crate) use limits::first_ef;
+pub(crate) use limits::{Limits, first_ef};
 
 /// Rows prefetched together.
 const AHEAD: usize = 12;
@@ -45,6 +46,9 @@ const MATCHES_SHARE: usize = 4;
 
 /// After a scan has compared one in this many of the index's elements, it is taken to want all rows.
 const SEEN_BEFORE_ALL: u64 = 4;
+
+/// Distances estimated by a search with a target before the limits of the scan are looked at again.
+const STEP: u64 = 4096;
 
 /// A scan's buffers; the next scan of this backend reuses them.
 #[derive(Default)]
@@ -119,8 +123,12 @@ pub(crate) struct Scan {
     may_mark: bool,
     /// True once the first search has begun.
     walking: bool,
+    /// The rule that ends a search.
+    rule: Rule,
     /// The `ef` of the next search.
     next_ef: usize,
+    /// The estimate up to which a search with a target has expanded all candidates.
+    reached: f32,
     /// Rows up to this distance may be returned before the search resumes.
     emit_below: f64,
     /// Resumed searches find nothing more up to this distance.
@@ -148,6 +156,8 @@ struct Prepared {
     exact: indexed::Query,
     /// True for NULL: all rows are equally near, although distances are computed from zero instead.
     is_null: bool,
+    /// False for codes of zero in place of a query without a direction or a value.
+    is_directed: bool,
 }
 
 impl Scan {
@@ -166,7 +176,9 @@ impl Scan {
             marked: Dead::Read,
             may_mark: false,
             walking: false,
+            rule: Rule::Found(0),
             next_ef: 0,
+            reached: f32::NEG_INFINITY,
             emit_below: f64::NEG_INFINITY,
             settled: f64::NEG_INFINITY,
             last: f64::NEG_INFINITY,
@@ -212,23 +224,29 @@ impl Scan {
         self.query.is_some()
     }
 
-    /// Sets the query.
+    /// Sets the query, with the limits of the settings.
     pub(crate) fn begin(&mut self, start: Start<'_>) {
-        self.limits = Limits::now();
+        self.begin_within(start, Limits::now());
+    }
+
+    /// Sets the query.
+    pub(crate) fn begin_within(&mut self, start: Start<'_>, limits: Limits) {
+        self.limits = limits;
         // A transaction begun on a standby may have a snapshot older than all of the primary, as for btree.
         if start.may_pass_over_dead {
             self.marked = Dead::PassedOver;
         }
         self.may_mark = start.may_mark && self.index.relation().needs_wal();
-        self.next_ef = first_ef(self.limits.ef);
         self.threshold = start.threshold;
-        self.query = Some(match &start.query {
+        let query = match &start.query {
             Some(query) => self.prepare(query),
             None => Prepared {
                 is_null: true,
                 ..self.anywhere()
             },
-        });
+        };
+        self.choose_rule(&query, start.filter.is_some());
+        self.query = Some(query);
         if let Some(filter) = start.filter {
             self.limits = self.limits.of_filtered();
             if filtered::passes_most(&self.index, &filter) {
@@ -236,6 +254,25 @@ impl Scan {
             } else {
                 self.select(filter);
             }
+        }
+    }
+
+    /// Chooses the rule that ends searches. Without a direction all rows are equally near, and a search through the rows that
+    /// pass conditions has distances of its own: only a number ends these.
+    fn choose_rule(&mut self, query: &Prepared, is_filtered: bool) {
+        let Limits { ef, target, .. } = self.limits;
+        self.rule = if target > 0.0 && query.is_directed && !is_filtered {
+            let relation = self.index.relation();
+            let calibrated = metapage::read(relation).calibrated;
+            // Slacks of inner products miss their targets for queries unlike the rows: .95 for .99 on the demo data.
+            let calibrated = calibrated.filter(|_| query.codes.unit().is_none());
+            Rule::new(target, ef, calibrated, relation.blocks())
+        } else {
+            Rule::Found(ef)
+        };
+        if let Rule::Found(ef) = self.rule {
+            self.next_ef = first_ef(ef);
+            self.cost.rule = Ended::Found(ef);
         }
     }
 
@@ -291,6 +328,7 @@ impl Scan {
             codes: self.index.codec().query_value(&zero),
             exact: indexed::Query::zero(self.class.kind(), dimensions),
             is_null: false,
+            is_directed: false,
         }
     }
 
@@ -306,6 +344,7 @@ impl Scan {
                 codes: self.index.codec().query_value(&prepared),
                 exact,
                 is_null: false,
+                is_directed: true,
             },
             None => Prepared {
                 exact,
@@ -474,21 +513,15 @@ impl Scan {
             return false;
         }
         let is_few = self.filtered.as_ref().is_some_and(Filtered::is_few);
-        let walked = !is_few && self.walk();
+        if !is_few {
+            self.emit_below = match self.rule {
+                Rule::Found(_) => self.walk_to_number(),
+                Rule::Target(target) => self.walk_to_slack(&target),
+            };
+        }
         if is_few || self.is_given_up {
             return self.compare_all();
         }
-        // The last finds may have nearer neighbors not found yet: they wait until a search has gone well beyond them.
-        self.emit_below = match self
-            .scratch
-            .found
-            .get((self.scratch.found.len() * 4 / 5).saturating_sub(1))
-        {
-            Some(candidate) if walked && self.limits.iterative != IterativeScan::Off => self
-                .emit_below
-                .max(self.class.lower_bound(candidate.distance, 0.0)),
-            _ => f64::INFINITY,
-        };
         // In relaxed order searches do not grow, and each finds rows the last one missed.
         let is_late = self.limits.iterative == IterativeScan::RelaxedOrder
             && before.is_finite()
@@ -505,9 +538,99 @@ impl Scan {
         !self.scratch.found.is_empty()
     }
 
+    /// Searches for `next_ef` elements; returns the distance up to which rows may be returned. The last finds may have nearer
+    /// neighbors not found yet: they wait until a search has gone well beyond them.
+    fn walk_to_number(&mut self) -> f64 {
+        let walked = self.walk();
+        let settled = (self.scratch.found.len() * 4 / 5).saturating_sub(1);
+        match self.scratch.found.get(settled) {
+            Some(candidate) if walked && self.limits.iterative != IterativeScan::Off => self
+                .emit_below
+                .max(self.class.lower_bound(candidate.distance, 0.0)),
+            _ => f64::INFINITY,
+        }
+    }
+
+    /// Searches until the slack of the target is reached for the next row; returns the distance up to which rows may be
+    /// returned.
+    fn walk_to_slack(&mut self, target: &Target) -> f64 {
+        let first = !std::mem::replace(&mut self.walking, true);
+        let rank = self.returned.count() + 1;
+        if self.limits.iterative == IterativeScan::Off && rank > self.limits.ef {
+            self.scratch.queue.clear();
+            return f64::INFINITY;
+        }
+        if !first && !self.may_walk_on() {
+            self.give_up();
+            return f64::INFINITY;
+        }
+        let slack = target.slack(rank);
+        self.cost.rule = Ended::Slack(slack.share);
+        let next = self.scratch.queue.bound().filter(|_| !first);
+        let row = next.map(|distance| self.class.estimate(distance));
+        let is_reached = |reached: f32| row.is_some_and(|row| slack.reach(row) <= reached);
+        if !is_reached(self.reached) {
+            let matters = row.map_or(Matters::Rank(Target::FIRST), Matters::Row);
+            self.search_within(first, &slack, matters);
+        }
+        match next {
+            // The conversions between distances and estimates round.
+            Some(distance) if is_reached(self.reached) => distance,
+            _ => self.class.lower_bound(slack.distance_of(self.reached), 0.0),
+        }
+    }
+
+    /// Searches within a slack, and takes the found: at least one element, unless none is left or a limit is met.
+    fn search_within(&mut self, mut from_entry_point: bool, slack: &Slack, matters: Matters) {
+        loop {
+            let start = std::mem::take(&mut from_entry_point);
+            let before = self.scratch.search.counters().evaluations;
+            let mut reached = f32::INFINITY;
+            let is_undisturbed = self.search_by(start, 0, |search, graph, query| {
+                reached = if start {
+                    search.start_within(graph, query, slack, matters, STEP)
+                } else {
+                    search.extend(graph, query, slack, matters, before + STEP)
+                };
+            });
+            self.reached = reached;
+            if !is_undisturbed {
+                self.forget_found();
+                from_entry_point = true;
+                continue;
+            }
+            let is_empty = self.scratch.search.found().0 == 0;
+            let may_go_on = self.scratch.search.can_extend() && self.may_walk_on();
+            if !is_empty || matches!(matters, Matters::Row(_)) || !may_go_on {
+                break;
+            }
+        }
+        self.take_found();
+        if self.scratch.found.is_empty() && !self.may_walk_on() {
+            self.give_up();
+        }
+    }
+
+    fn take_found(&mut self) {
+        self.reserve_found(self.scratch.search.found().0);
+        self.scratch.search.take_nearest(&mut self.scratch.found);
+        self.found += self.scratch.found.len();
+    }
+
+    /// Returns candidates estimated on the way before the scan ends.
+    fn give_up(&mut self) {
+        self.reserve_found(self.scratch.search.found().1);
+        self.scratch
+            .found
+            .extend(std::iter::from_fn(|| self.scratch.search.pop_discarded()));
+    }
+
     /// Prefetches the nearest rows, because most of them will be reranked, one after the other: first all row pointers, then,
     /// once these are loaded, the rows.
     fn prefetch_rows(&mut self) {
+        if self.scratch.found.is_empty() {
+            return;
+        }
         let Scratch { found, tids, .. } = &mut *self.scratch;
         tids.clear();
         {
@@ -548,11 +671,7 @@ impl Scan {
                 self.is_given_up = true;
                 return false;
             }
-            // Candidates estimated on the way are returned before the scan ends.
-            self.reserve_found(self.scratch.search.found().1);
-            self.scratch
-                .found
-                .extend(std::iter::from_fn(|| self.scratch.search.pop_discarded()));
+            self.give_up();
             return false;
         }
         if !self.search(first, self.next_ef) && !self.is_given_up {
@@ -561,9 +680,7 @@ impl Scan {
         if self.is_given_up {
             return false;
         }
-        self.reserve_found(self.scratch.search.found().0);
-        self.scratch.search.take_nearest(&mut self.scratch.found);
-        self.found += self.scratch.found.len();
+        self.take_found();
         if !iterative {
             self.scratch.found.truncate(self.limits.ef);
         }
@@ -579,26 +696,42 @@ impl Scan {
         true
     }
 
-    /// Searches from the entry point, or resumes. False if a vacuum has freed slots of elements since the search started at the
-    /// entry point: some of them may have been candidates to resume from, and their paths ended there.
+    /// Searches from the entry point, or resumes, for a number of elements. False as `search_by`.
     fn search(&mut self, from_entry_point: bool, ef: usize) -> bool {
-        let query = &self.query.as_ref().expect("set before the first row").codes;
-        let mut hints = self.index.hints().borrow_mut();
-        let gate = self.filtered.as_ref().map(|filtered| filtered.gate(ef));
-        let mut graph = PageGraph::new(&self.index, &mut hints).with_gate(gate.as_ref());
         let options = SearchOptions {
             ef,
             keep_discarded: self.limits.iterative != IterativeScan::Off,
         };
+        self.search_by(from_entry_point, ef, |search, graph, query| {
+            if from_entry_point {
+                search.start(graph, query, &options);
+            } else {
+                search.resume(graph, query, &options);
+            }
+        })
+    }
+
+    /// Runs a search for a number of elements. False if a vacuum has freed slots of elements since the search started at the
+    /// entry point: some of them may have been candidates to resume from, and their paths ended there.
+    fn search_by(
+        &mut self,
+        from_entry_point: bool,
+        ef: usize,
+        run: impl FnOnce(&mut Search, &mut PageGraph<'_>, &Query),
+    ) -> bool {
+        let query = &self.query.as_ref().expect("set before the first row").codes;
+        let mut hints = self.index.hints().borrow_mut();
+        let gate = self.filtered.as_ref().map(|filtered| filtered.gate(ef));
+        let mut graph = PageGraph::new(&self.index, &mut hints).with_gate(gate.as_ref());
         let before = if from_entry_point {
-            self.scratch.search.start(&mut graph, query, &options);
-            self.removals = graph.removals_at_start();
             Counters::default()
         } else {
-            let before = self.scratch.search.counters();
-            self.scratch.search.resume(&mut graph, query, &options);
-            before
+            self.scratch.search.counters()
         };
+        run(&mut self.scratch.search, &mut graph, query);
+        if from_entry_point {
+            self.removals = graph.removals_at_start();
+        }
         let now = self.scratch.search.counters();
         self.cost.walks += 1;
         self.cost.pages += graph.visits();
@@ -616,7 +749,7 @@ impl Scan {
         is_whole
     }
 
-    /// Empties the rerank queue, for a search from the beginning.
+    /// Drops everything found and not returned, before a search starts at the entry point again.
     fn forget_found(&mut self) {
         self.scratch.queue.clear();
         self.late = 0;

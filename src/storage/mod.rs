@@ -3,6 +3,7 @@
 pub(crate) mod allocate;
 pub(crate) mod buffer;
 pub(crate) mod bulk;
+pub(crate) mod calibrate;
 mod codes;
 mod gate;
 pub(crate) mod index;
