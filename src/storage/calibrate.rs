@@ -33,9 +33,13 @@ pub(crate) fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
     for (element, code) in sample(index, elements) {
         interrupt::check();
         let query = index.codec().query_from_code(&code);
+        if query.unit().is_some() {
+            // Scans by inner product do not use slacks.
+            return None;
+        }
         let mut hints = index.hints().borrow_mut();
         let mut graph = PageGraph::new(index, &mut hints);
-        if !calibrator.add(&mut graph, &query, query.unit(), element) {
+        if !calibrator.add(&mut graph, &query, None, element) {
             error::out_of_memory(calibrator.memory());
         }
     }
