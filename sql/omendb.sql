@@ -1245,6 +1245,15 @@ CREATE FUNCTION hnsw_index_info(
 	AS 'MODULE_PATHNAME', 'hnsw_index_info_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	ROWS 1;
 
+-- What an index of a column would take. Reads some rows of the table, for a part of a second.
+CREATE FUNCTION hnsw_estimate(
+	table_name regclass, column_name name, m integer DEFAULT 16, ef_construction integer DEFAULT 64,
+	OUT rows bigint, OUT index_bytes bigint, OUT memory_bytes bigint, OUT by_cells boolean, OUT seconds double precision,
+	OUT sampled_rows bigint
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'hnsw_estimate_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	ROWS 1;
+
 -- What the last index scan that ended in this session did for its query.
 CREATE FUNCTION hnsw_last_scan(
 	OUT walks bigint, OUT expansions bigint, OUT evaluations bigint, OUT pages bigint, OUT rows bigint,

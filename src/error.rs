@@ -5,6 +5,7 @@
 
 use std::ffi::CStr;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
@@ -302,6 +303,59 @@ pub(crate) fn check_needs_memory(needed: usize, allowed: usize) -> ! {
         "check of hnsw index needs {needed} kB or more, maintenance_work_mem is {allowed} kB"
     );
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+// ERRORs about estimates of an index.
+
+#[track_caller]
+pub(crate) fn may_not_sample(table: &str) -> ! {
+    let message = format!("permission denied for table {table}");
+    let detail = "Only its owner and roles with the privileges of pg_stat_scan_tables may estimate an index.";
+    fail_with_detail(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, message, detail)
+}
+
+#[track_caller]
+pub(crate) fn not_a_table(name: &str) -> ! {
+    let message = format!("\"{name}\" is not a table or materialized view");
+    fail(Code::ERRCODE_WRONG_OBJECT_TYPE, message)
+}
+
+#[track_caller]
+pub(crate) fn table_is_partitioned(name: &str) -> ! {
+    let message = format!("table \"{name}\" is partitioned");
+    let hint = "Estimate the index of each partition, see pg_partition_tree.";
+    fail_with_hint(Code::ERRCODE_WRONG_OBJECT_TYPE, message, hint)
+}
+
+#[track_caller]
+pub(crate) fn temporary_table_of_others() -> ! {
+    let message = "cannot access temporary tables of other sessions";
+    fail(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+}
+
+#[track_caller]
+pub(crate) fn unlogged_table_in_recovery() -> ! {
+    let message = "cannot access unlogged tables during recovery";
+    fail(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
+}
+
+#[track_caller]
+pub(crate) fn no_such_column(column: &str, table: &str) -> ! {
+    let message = format!("column \"{column}\" of relation \"{table}\" does not exist");
+    fail(Code::ERRCODE_UNDEFINED_COLUMN, message)
+}
+
+#[track_caller]
+pub(crate) fn option_out_of_range(option: &str, value: i32, range: &RangeInclusive<i32>) -> ! {
+    let (min, max) = (range.start(), range.end());
+    let message = format!("{option} must be between {min} and {max}, not {value}");
+    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+}
+
+#[track_caller]
+pub(crate) fn table_not_sampled(table: &str) -> ! {
+    let message = format!("the access method of table \"{table}\" cannot read single pages");
+    fail(Code::ERRCODE_FEATURE_NOT_SUPPORTED, message)
 }
 
 /// All element ids are in use.

@@ -5,6 +5,7 @@
 mod am;
 mod build;
 mod error;
+mod estimate;
 mod inspect;
 mod keys;
 mod opclass;

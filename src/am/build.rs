@@ -1,7 +1,7 @@
 //! `ambuild`, `ambuildempty`: an index from a table, and an index without rows.
 #![expect(unsafe_code, reason = "callbacks take raw pointers from Postgres")]
 
-use layout::{Frozen, Geometry};
+use layout::Frozen;
 use pgrx::pg_sys;
 
 use super::options;
@@ -11,9 +11,6 @@ use crate::pg::heap::Table;
 use crate::pg::{Relation, boundary};
 use crate::types::indexed::Indexed;
 use crate::{build, error, storage};
-
-/// The seed of the rotation, the same for every index, so that the same rows make the same index.
-const SEED: u64 = 0x6f6d_656e_6462_0001;
 
 pub(super) unsafe extern "C-unwind" fn ambuild(
     heap: pg_sys::Relation,
@@ -84,28 +81,7 @@ pub(super) fn check_dimensions(index: Relation, column: usize) -> u32 {
 /// Checks the options of a new index and fixes them for its life.
 fn frozen(index: Relation, class: &OperatorClass, keys: &KeyColumns) -> Frozen {
     let dimensions = check_dimensions(index, class.column);
-    if dimensions > class.stored.max_dimensions() {
-        let most = class.stored.max_dimensions();
-        error::too_many_column_dimensions(most, &index.access_method());
-    }
-    let params = options::params(index);
-    if params.ef_construction < 2 * params.m {
-        error::ef_construction_too_small();
-    }
-    let coded = class
-        .code(dimensions as usize, params.m)
-        .and_then(|(bits, code_len)| Some((bits, Geometry::new(params.m, code_len).ok()?)));
-    let Some((bits, geometry)) = coded else {
-        error::element_too_large(params.m, dimensions)
-    };
-    Frozen {
-        kind: class.stored,
-        metric: class.metric,
-        code_bits: bits.number(),
-        dimensions,
-        seed: SEED,
-        geometry: geometry.with_keys(keys.widths()),
-        center_block: None,
-        built_elements: 0,
-    }
+    let mut frozen = class.frozen(dimensions, options::params(index), &index.access_method());
+    frozen.geometry = frozen.geometry.with_keys(keys.widths());
+    frozen
 }

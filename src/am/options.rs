@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hnsw::Params;
 use pgrx::pg_sys;
 
-use crate::error;
 use crate::pg::{Relation, compat};
+use crate::{error, opclass};
 
 /// The struct `amoptions` returns and `rd_options` points to: a varlena of fixed layout, the same for both access methods, so
 /// that code reading `m` needs no case for each.
@@ -36,8 +36,8 @@ const M: IntOption = IntOption {
     name: c"m",
     meaning: c"Max number of connections",
     default: 16,
-    min: 2,
-    max: 100,
+    min: *opclass::M.start(),
+    max: *opclass::M.end(),
     offset: offset_of!(Options, m),
 };
 
@@ -45,8 +45,8 @@ const EF_CONSTRUCTION: IntOption = IntOption {
     name: c"ef_construction",
     meaning: c"Size of the dynamic candidate list for construction",
     default: 64,
-    min: 4,
-    max: 1000,
+    min: *opclass::EF_CONSTRUCTION.start(),
+    max: *opclass::EF_CONSTRUCTION.end(),
     offset: offset_of!(Options, ef_construction),
 };
 

@@ -313,6 +313,21 @@ pub(super) struct Allowance {
     pub(super) files: TempFiles,
 }
 
+impl Allowance {
+    /// Bytes per element, with its codes.
+    fn of_element_with_codes(&self, format: Format) -> usize {
+        let codes = format.routing + format.code + size_of::<HeapTid>();
+        KNOWN_BYTES.max(self.of_element) + codes
+    }
+
+    /// Bytes of a build in memory of this many distinct vectors.
+    pub(super) fn needed(&self, elements: u64, codec: &Codec) -> u64 {
+        let each = self.of_element_with_codes(Format::of(codec)) as u64;
+        let block = Codes::new(codec.code_len()).rows_per_block as u64;
+        elements.next_multiple_of(block).saturating_mul(each) + self.of_threads as u64
+    }
+}
+
 /// Turns rows into elements, in the order of the table.
 pub(super) struct Feed<'w> {
     workers: &'w Workers,
@@ -470,8 +485,7 @@ impl<'w> Feed<'w> {
             false => self.reserved,
         };
         let more = elements.more.len() * size_of::<(u32, HeapTid)>();
-        let codes = self.format.routing + self.format.code + size_of::<HeapTid>();
-        let each = KNOWN_BYTES.max(self.allowance.of_element) + codes;
+        let each = self.allowance.of_element_with_codes(self.format);
         n * each + more + self.allowance.of_threads > self.allowance.limit
     }
 

@@ -6,6 +6,7 @@ mod buckets;
 mod built;
 mod cell;
 mod cellwise;
+mod estimate;
 mod feed;
 mod format;
 mod in_files;
@@ -38,6 +39,7 @@ use measured::Measured;
 use source::{InMemory, Source};
 use workers::Workers;
 
+pub(crate) use estimate::{Sample, estimate};
 pub(crate) use write::write_empty;
 
 /// Phases as `pg_stat_progress_create_index` counts them; the first is Postgres' own.
@@ -219,31 +221,41 @@ impl Build<'_> {
         );
     }
 
-    /// Constructs the graph in the pool, while this thread reports progress and stays interruptible.
     fn construct(&self, elements: Elements, codec: &Codec) -> (Elements, MemoryGraph) {
         enter(Phase::Building);
         let n = elements.len() as u64;
         progress::set(Counter::TuplesTotal, n);
-        let watch = Arc::clone(self.workers.watch());
-        let (params, codec) = (self.params, codec.clone());
-        let by_segments = codec.is_rotated();
-        let pending = self.workers.submit(move || {
-            let graph = if by_segments {
-                hnsw::build::segments(&elements.set, &params, &watch)
-            } else {
-                let elements = Measured::new(&codec, &elements.codes, None);
-                hnsw::build::batched(&elements, &params, &watch)
-            };
-            (elements, graph)
-        });
-        let watch = self.workers.watch();
-        let (elements, graph) = self.workers.wait(&pending, || report(watch));
+        let built = construct(self.workers, self.params, elements, codec, report);
         progress::set(Counter::TuplesDone, n);
-        match graph {
-            Ok(graph) => (elements, graph),
-            Err(Stopped::OutOfMemory) => error::out_of_memory(self.limit),
-            Err(Stopped::Cancelled) => error::build_failed("it was interrupted"),
-        }
+        built
+    }
+}
+
+/// Constructs the graph in the pool, while this thread calls `report` now and then and stays interruptible.
+fn construct(
+    workers: &Workers,
+    params: Params,
+    elements: Elements,
+    codec: &Codec,
+    report: impl Fn(&Watch),
+) -> (Elements, MemoryGraph) {
+    let watch = Arc::clone(workers.watch());
+    let codec = codec.clone();
+    let by_segments = codec.is_rotated();
+    let pending = workers.submit(move || {
+        let graph = if by_segments {
+            hnsw::build::segments(&elements.set, &params, &watch)
+        } else {
+            let elements = Measured::new(&codec, &elements.codes, None);
+            hnsw::build::batched(&elements, &params, &watch)
+        };
+        (elements, graph)
+    });
+    let (elements, graph) = workers.wait(&pending, || report(workers.watch()));
+    match graph {
+        Ok(graph) => (elements, graph),
+        Err(Stopped::OutOfMemory) => error::out_of_memory(setting::maintenance_work_mem()),
+        Err(Stopped::Cancelled) => error::build_failed("it was interrupted"),
     }
 }
 

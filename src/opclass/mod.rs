@@ -4,6 +4,7 @@
     reason = "names C functions and reads an index's descriptor"
 )]
 
+mod frozen;
 mod pgvector;
 
 use distance::{BitMetric, Metric};
@@ -14,10 +15,12 @@ use quantize::{CodeBits, Codec, Value};
 use crate::error;
 use crate::keys::{self, KeyColumns};
 use crate::pg::Relation;
-use crate::pg::call::Function;
+use crate::pg::call::{self, Function};
 use crate::pg::relation::attribute_number;
 use crate::storage::index::{Declared, SPARSE_ELEMENTS};
 use crate::types::indexed::{Indexed, Kind, Operator};
+
+pub(crate) use frozen::{EF_CONSTRUCTION, M};
 
 /// Support functions of an operator class: distance, norm (present where vectors are normalised), type; of a key column's
 /// class: the fourth alone (`crate::keys`).
@@ -62,6 +65,19 @@ unsafe extern "C-unwind" {
     fn sparsevec_l1_distance_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 }
 
+unsafe extern "C-unwind" {
+    fn vector_in_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn halfvec_in_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    fn sparsevec_in_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+}
+
+/// Input functions of our types.
+const TYPES: [(Function, VectorKind); 3] = [
+    (vector_in_wrapper, VectorKind::F32),
+    (halfvec_in_wrapper, VectorKind::F16),
+    (sparsevec_in_wrapper, VectorKind::Sparse),
+];
+
 /// Distance functions of operator classes: kind of vector, metric without and with a norm function.
 #[rustfmt::skip]
 const CLASSES: [(Function, VectorKind, IndexMetric, IndexMetric); 11] = [
@@ -95,7 +111,22 @@ impl OperatorClass {
         let Some(&(_, stored, plain, normed)) = known else {
             error::type_not_supported(&index.access_method())
         };
-        let metric = if has_norm { normed } else { plain };
+        Self::new(column, stored, if has_norm { normed } else { plain })
+    }
+
+    /// Returns the operator class of a type for L2 distance, for Hamming distance if it is `bit`; `None` for other types.
+    pub(crate) fn of_type(oid: pg_sys::Oid) -> Option<Self> {
+        if oid == pg_sys::BITOID {
+            return Some(Self::new(0, VectorKind::Bit, IndexMetric::Hamming));
+        }
+        let input = pgvector::ours(call::input_function_of(oid)?);
+        let known = TYPES
+            .iter()
+            .find(|known| std::ptr::fn_addr_eq(known.0, input));
+        known.map(|&(_, stored)| Self::new(0, stored, IndexMetric::L2))
+    }
+
+    fn new(column: usize, stored: VectorKind, metric: IndexMetric) -> Self {
         Self {
             column,
             stored,

@@ -26,6 +26,18 @@ macro_rules! describe {
 }
 pub(crate) use describe;
 
+/// Returns the C function that reads literals of a type; `None` if it is not written in C.
+pub(crate) fn input_function_of(oid: pg_sys::Oid) -> Option<Function> {
+    let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    let mut info = pg_sys::FmgrInfo::default();
+    // SAFETY: reads the catalogs; a type without an input function is an ERROR.
+    unsafe {
+        pg_sys::getTypeInputInfo(oid, &raw mut function, &raw mut parameter);
+        pg_sys::fmgr_info(function, &raw mut info);
+    }
+    info.fn_addr
+}
+
 /// Exports a Rust function to SQL as `NAME_wrapper`. Our SQL declares it with the arguments of the Rust function, and STRICT.
 macro_rules! sql_function {
     ($name:ident) => {
@@ -88,6 +100,7 @@ sql_functions_of!();
 sql_functions_of!(A);
 sql_functions_of!(A B);
 sql_functions_of!(A B C);
+sql_functions_of!(A B C D);
 
 /// # Safety
 /// The next argument is of this type and not NULL.

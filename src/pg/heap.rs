@@ -210,7 +210,7 @@ struct Visit<'a> {
 ///
 /// # Safety
 /// Called in the main thread of a backend.
-unsafe fn row_context() -> pg_sys::MemoryContext {
+pub(super) unsafe fn row_context() -> pg_sys::MemoryContext {
     // SAFETY: the parent is live, and the name lives forever.
     unsafe {
         pg_sys::AllocSetContextCreateInternal(

@@ -21,6 +21,7 @@ pub(crate) mod progress;
 pub(crate) mod relation;
 pub(crate) mod relcache;
 pub(crate) mod row_hints;
+pub(crate) mod sample;
 pub(crate) mod scalar;
 pub(crate) mod setting;
 pub(crate) mod signal;

@@ -1,11 +1,11 @@
-//! Opens an index named by a user.
+//! Opens an index or a table named by a user.
 #![expect(unsafe_code, reason = "opens relations and reads their descriptors")]
 
 use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Oid};
 
-use super::{Relation, text};
+use super::{Relation, compat, text};
 
 const LOCK: i32 = pg_sys::AccessShareLock.cast_signed();
 
@@ -14,6 +14,9 @@ const LOCK: i32 = pg_sys::AccessShareLock.cast_signed();
 pub(crate) enum Kind {
     Index,
     PartitionedIndex,
+    /// A plain table or a materialized view.
+    Table,
+    PartitionedTable,
     Other,
 }
 
@@ -23,6 +26,8 @@ pub(crate) fn kind(oid: Oid) -> Kind {
     match unsafe { pg_sys::get_rel_relkind(oid) }.cast_unsigned() {
         pg_sys::RELKIND_INDEX => Kind::Index,
         pg_sys::RELKIND_PARTITIONED_INDEX => Kind::PartitionedIndex,
+        pg_sys::RELKIND_RELATION | pg_sys::RELKIND_MATVIEW => Kind::Table,
+        pg_sys::RELKIND_PARTITIONED_TABLE => Kind::PartitionedTable,
         _ => Kind::Other,
     }
 }
@@ -49,9 +54,7 @@ pub(crate) fn table_of(index: Oid) -> Option<Oid> {
 /// The names of a table's indexes by one of these access methods; empty for a relation other than a plain table or a
 /// materialized view.
 pub(crate) fn indexes_of(table: Oid, methods: &[&CStr]) -> Vec<String> {
-    // SAFETY: reads the catalogs.
-    let kind = unsafe { pg_sys::get_rel_relkind(table) }.cast_unsigned();
-    if kind != pg_sys::RELKIND_RELATION && kind != pg_sys::RELKIND_MATVIEW {
+    if kind(table) != Kind::Table {
         return Vec::new();
     }
     // SAFETY: a table dropped meanwhile is none; its lock is held until its indexes are closed, so none is dropped first.
@@ -123,19 +126,12 @@ impl OpenIndex {
 
     /// True for an index of another session's temporary table: its pages are in the other session's memory.
     pub(crate) fn is_others_temporary(&self) -> bool {
-        // SAFETY: the index is open.
-        let namespace = unsafe { (*(*self.index.raw()).rd_rel).relnamespace };
-        // SAFETY: reads the catalogs.
-        self.index.is_local() && unsafe { !pg_sys::isTempOrTempToastNamespace(namespace) }
+        is_others_temporary(self.index)
     }
 
     /// True for an unlogged index during recovery: it has no pages until recovery ends.
     pub(crate) fn is_absent_in_recovery(&self) -> bool {
-        // SAFETY: the index is open.
-        let persistence = unsafe { (*(*self.index.raw()).rd_rel).relpersistence };
-        persistence.cast_unsigned() == pg_sys::RELPERSISTENCE_UNLOGGED
-            // SAFETY: reads the state of the server.
-            && unsafe { pg_sys::RecoveryInProgress() }
+        is_absent_in_recovery(self.index)
     }
 
     /// True if the index should hold all rows. False during a concurrent build, and after a failed one.
@@ -156,5 +152,74 @@ impl OpenIndex {
             pg_sys::index_close(self.index.raw(), LOCK);
             pg_sys::table_close(self.table.raw(), LOCK);
         }
+    }
+}
+
+/// A plain table or a materialized view, held open with the weakest lock.
+pub(crate) struct OpenTable(pub(crate) Relation);
+
+/// A column of a table.
+#[derive(Clone, Copy)]
+pub(crate) struct Column {
+    /// Counted from 1.
+    pub(crate) number: i16,
+    /// Its type; for a domain, the base type.
+    pub(crate) type_oid: Oid,
+    pub(crate) type_modifier: i32,
+}
+
+impl OpenTable {
+    pub(crate) fn open(oid: Oid) -> Self {
+        // SAFETY: a missing or dropped relation is an ERROR.
+        unsafe { Self(Relation::new(pg_sys::table_open(oid, LOCK))) }
+    }
+
+    /// Finds a column by its name; `None` for a missing, dropped or system column.
+    pub(crate) fn column(&self, name: &CStr) -> Option<Column> {
+        // SAFETY: the table is open, the name terminated, and a column of this number is in the descriptor.
+        unsafe {
+            let number = pg_sys::get_attnum(self.0.oid(), name.as_ptr());
+            let at = usize::try_from(number).ok()?.checked_sub(1)?;
+            let attribute = &*compat::attribute((*self.0.raw()).rd_att, at);
+            let mut type_modifier = attribute.atttypmod;
+            let base = pg_sys::getBaseTypeAndTypmod(attribute.atttypid, &raw mut type_modifier);
+            Some(Column {
+                number,
+                type_oid: base,
+                type_modifier,
+            })
+        }
+    }
+
+    /// True for a temporary table of another session: its pages are in the other session's memory.
+    pub(crate) fn is_others_temporary(&self) -> bool {
+        is_others_temporary(self.0)
+    }
+
+    /// True for an unlogged table during recovery: it has no pages until recovery ends.
+    pub(crate) fn is_absent_in_recovery(&self) -> bool {
+        is_absent_in_recovery(self.0)
+    }
+
+    pub(crate) fn close(self) {
+        // SAFETY: opened by `open` with this lock.
+        unsafe { pg_sys::table_close(self.0.raw(), LOCK) }
+    }
+}
+
+fn is_others_temporary(relation: Relation) -> bool {
+    // SAFETY: the relation is open, and its schema in the catalogs.
+    unsafe {
+        let namespace = (*(*relation.raw()).rd_rel).relnamespace;
+        relation.is_local() && !pg_sys::isTempOrTempToastNamespace(namespace)
+    }
+}
+
+fn is_absent_in_recovery(relation: Relation) -> bool {
+    // SAFETY: the relation is open; reads the state of the server.
+    unsafe {
+        let persistence = (*(*relation.raw()).rd_rel).relpersistence;
+        persistence.cast_unsigned() == pg_sys::RELPERSISTENCE_UNLOGGED
+            && pg_sys::RecoveryInProgress()
     }
 }

@@ -54,6 +54,20 @@ sql('REINDEX INDEX built');
 is(digest('built'), $first, 'a reindex makes the same index');
 sql('ALTER TABLE short SET (parallel_workers = 0); REINDEX INDEX built');
 is(digest('built'), $first, 'so does one that the table limits to a single thread');
+
+# hnsw_estimate: rows and size of an index, and the memory that lets its build work without cells.
+my %by_cells;
+for my $megabytes (1, 4, 8, 16, 64) {
+  my $limit = "SET maintenance_work_mem = '${megabytes}MB'";
+  my $estimate = sql("$limit; SELECT by_cells FROM hnsw_estimate('short', 'embedding')");
+  $by_cells{$estimate} = 1;
+  my (undef, undef, $log) = $node->psql('postgres', "$limit; SET client_min_messages = debug1; REINDEX INDEX built");
+  is($estimate, $log =~ /build goes by \d+ cells/ ? 't' : 'f', "a build with $megabytes MB goes as estimated");
+}
+is(keys %by_cells, 2, 'by cells and in memory');
+sql('INSERT INTO short SELECT id, embedding * array_fill(n, ARRAY[20])::vector FROM short, generate_series(2, 8) n');
+is(sql("SELECT abs(e.rows - t.rows) < 100 FROM hnsw_estimate('short', 'embedding') e, (SELECT count(*) AS rows FROM short) t"),
+  't', 'rows of a table that is read in part');
 sql('DROP TABLE short');
 
 # What a build that fails leaves: nothing but its error.
