@@ -93,6 +93,7 @@ alias_update() {
     printf '%s\n\n' '\echo Use "ALTER EXTENSION vector UPDATE" to load this file. \quit'
     awk -v RS= -v ORS='\n\n' '
         sub(/(^|\n)CREATE FUNCTION/, "\nCREATE OR REPLACE FUNCTION") { sub(/^\n/, ""); print }
+        /(^|\n)CREATE VIEW / { print }
         /(^|\n)(CREATE|ALTER) OPERATOR (@<= \(|CLASS.* USING (hash|hnsw FAMILY) |FAMILY .* USING hnsw)/ { print }' sql/omendb.sql
     cat sql/vector_update.sql
 }

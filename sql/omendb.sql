@@ -1245,6 +1245,29 @@ CREATE FUNCTION hnsw_index_info(
 	AS 'MODULE_PATHNAME', 'hnsw_index_info_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	ROWS 1;
 
+-- For hnsw_indexes, below.
+CREATE FUNCTION hnsw_built_elements(index regclass) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'hnsw_built_elements_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+
+-- The hnsw and ivfflat indexes of all tables of which the user may read a column.
+CREATE VIEW hnsw_indexes AS
+	SELECT n.nspname AS schemaname, t.relname AS tablename, i.relname AS indexname, i.oid AS indexrelid, a.amname AS method,
+		d.indisvalid AS valid,
+		coalesce((SELECT option_value::integer FROM pg_options_to_table(i.reloptions) WHERE option_name = 'm'), 16) AS m,
+		coalesce((SELECT option_value::integer FROM pg_options_to_table(i.reloptions)
+			WHERE option_name = 'ef_construction'), 64) AS ef_construction,
+		pg_relation_size(i.oid) AS bytes,
+		CASE WHEN i.reltuples >= 0 THEN i.reltuples::bigint END AS rows,
+		hnsw_built_elements(i.oid) AS built_elements,
+		pg_stat_get_numscans(i.oid) AS scans,
+		pg_stat_get_tuples_returned(i.oid) AS rows_returned,
+		pg_stat_get_blocks_fetched(i.oid) - pg_stat_get_blocks_hit(i.oid) AS pages_missed
+	FROM pg_index d JOIN pg_class i ON i.oid = d.indexrelid JOIN pg_class t ON t.oid = d.indrelid
+		JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_am a ON a.oid = i.relam
+	WHERE a.amname IN ('hnsw', 'ivfflat') AND i.relkind = 'i' AND NOT pg_is_other_temp_schema(n.oid)
+		AND has_any_column_privilege(t.oid, 'SELECT');
+GRANT SELECT ON hnsw_indexes TO PUBLIC;
+
 -- What an index of a column would take. Reads some rows of the table, for a part of a second.
 CREATE FUNCTION hnsw_estimate(
 	table_name regclass, column_name name, m integer DEFAULT 16, ef_construction integer DEFAULT 64,

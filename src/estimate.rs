@@ -97,14 +97,14 @@ fn open_table(oid: Oid) -> OpenTable {
         error::may_not_sample(&open::name(oid));
     }
     memory::reserve(Reserve::Large);
-    let open = OpenTable::open(oid);
-    if open.is_others_temporary() {
+    let table = OpenTable::open(oid);
+    if open::is_others_temporary(table.0) {
         error::temporary_table_of_others();
     }
-    if open.is_absent_in_recovery() {
+    if open::is_absent_in_recovery(table.0) {
         error::unlogged_table_in_recovery();
     }
-    open
+    table
 }
 
 fn operator_class(column: Column) -> OperatorClass {

@@ -1,6 +1,6 @@
-//! Inspection of an index: `hnsw_check` reports its damage, `hnsw_index_info` its contents.
+//! Inspection of an index: `hnsw_check` reports its damage, `hnsw_index_info` its contents, the view `hnsw_indexes` lists all.
 //!
-//! Both copy every page under a share lock held for the copy only, and take the weakest lock on index and table: concurrent
+//! The functions copy every page under a share lock held for the copy only, and take the weakest lock on index and table: concurrent
 //! reads and writes go on. Nothing read is trusted; impossible contents are a finding, not an error.
 //!
 //! Memory, charged to `maintenance_work_mem`: up to 25 bytes per element, for the list of elements and the check of links;
@@ -26,6 +26,7 @@ use self::findings::{Finding, Findings};
 use self::pages::Pages;
 use self::survey::{Survey, Surveyor};
 use crate::error;
+use crate::pg::Relation;
 use crate::pg::call::sql_function;
 use crate::pg::memory::{self, Reserve};
 use crate::pg::open::{self, Kind, OpenIndex};
@@ -123,6 +124,21 @@ fn hnsw_index_info(
     ))
 }
 
+sql_function!(hnsw_built_elements);
+/// The elements that the last build wrote; NULL for anything that is not an index of ours with a sound metapage. Only the view
+/// `hnsw_indexes` calls it.
+fn hnsw_built_elements(index: Oid) -> Option<i64> {
+    open::with_index(index, |index| {
+        let has_pages = is_ours(index)
+            && !open::is_others_temporary(index)
+            && !open::is_absent_in_recovery(index)
+            && index.blocks() > METAPAGE;
+        let page = has_pages.then(|| pages::try_copy(index, METAPAGE).ok());
+        let metapage = Metapage::read(&*page.flatten()?).ok()?;
+        i64::try_from(metapage.frozen.built_elements).ok()
+    })?
+}
+
 /// The name of a metric as in the names of operator classes.
 fn metric_name(metric: IndexMetric) -> &'static str {
     match metric {
@@ -137,6 +153,10 @@ fn metric_name(metric: IndexMetric) -> &'static str {
 
 /// The access methods of these indexes; both build the same graph.
 const METHODS: [&CStr; 2] = [c"hnsw", c"ivfflat"];
+
+fn is_ours(index: Relation) -> bool {
+    METHODS.iter().any(|method| open::is_of(index, method))
+}
 
 /// Raises an error; it names the indexes of the relation if this is a table.
 fn not_an_index(oid: Oid) -> ! {
@@ -159,17 +179,18 @@ fn open_index(oid: Oid) -> OpenIndex {
         _ => not_an_index(oid),
     };
     memory::reserve(Reserve::Large);
-    let open = OpenIndex::open(oid, table);
-    if !METHODS.iter().any(|method| open.is_of(method)) {
-        error::not_an_hnsw_index(&open.index.name());
+    let opened = OpenIndex::open(oid, table);
+    let index = opened.index;
+    if !is_ours(index) {
+        error::not_an_hnsw_index(&index.name());
     }
-    if open.is_others_temporary() {
+    if open::is_others_temporary(index) {
         error::temporary_of_others();
     }
-    if open.is_absent_in_recovery() {
+    if open::is_absent_in_recovery(index) {
         error::unlogged_in_recovery();
     }
-    open
+    opened
 }
 
 /// Checks an index and returns all findings.

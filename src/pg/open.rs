@@ -98,6 +98,23 @@ fn index_list(table: Relation) -> Vec<Oid> {
     }
 }
 
+/// Calls `read` with an index, opened alone with the weakest lock; `None` if it does not exist, or was dropped meanwhile.
+pub(crate) fn with_index<T>(oid: Oid, read: impl FnOnce(Relation) -> T) -> Option<T> {
+    if kind(oid) != Kind::Index {
+        return None;
+    }
+    // SAFETY: the relation stays open until it is closed here; an ERROR closes it, too.
+    unsafe {
+        let open = pg_sys::try_relation_open(oid, LOCK);
+        if open.is_null() {
+            return None;
+        }
+        let found = read(Relation::new(open));
+        pg_sys::relation_close(open, LOCK);
+        Some(found)
+    }
+}
+
 /// An index and its table, held open with the weakest lock.
 pub(crate) struct OpenIndex {
     pub(crate) index: Relation,
@@ -117,21 +134,7 @@ impl OpenIndex {
 
     /// True if the index is of this access method.
     pub(crate) fn is_of(&self, access_method: &CStr) -> bool {
-        // SAFETY: the index is open.
-        unsafe {
-            let wanted = pg_sys::get_index_am_oid(access_method.as_ptr(), true);
-            (*(*self.index.raw()).rd_rel).relam == wanted
-        }
-    }
-
-    /// True for an index of another session's temporary table: its pages are in the other session's memory.
-    pub(crate) fn is_others_temporary(&self) -> bool {
-        is_others_temporary(self.index)
-    }
-
-    /// True for an unlogged index during recovery: it has no pages until recovery ends.
-    pub(crate) fn is_absent_in_recovery(&self) -> bool {
-        is_absent_in_recovery(self.index)
+        is_of(self.index, access_method)
     }
 
     /// True if the index should hold all rows. False during a concurrent build, and after a failed one.
@@ -191,23 +194,23 @@ impl OpenTable {
         }
     }
 
-    /// True for a temporary table of another session: its pages are in the other session's memory.
-    pub(crate) fn is_others_temporary(&self) -> bool {
-        is_others_temporary(self.0)
-    }
-
-    /// True for an unlogged table during recovery: it has no pages until recovery ends.
-    pub(crate) fn is_absent_in_recovery(&self) -> bool {
-        is_absent_in_recovery(self.0)
-    }
-
     pub(crate) fn close(self) {
         // SAFETY: opened by `open` with this lock.
         unsafe { pg_sys::table_close(self.0.raw(), LOCK) }
     }
 }
 
-fn is_others_temporary(relation: Relation) -> bool {
+/// True if an index is of this access method.
+pub(crate) fn is_of(index: Relation, access_method: &CStr) -> bool {
+    // SAFETY: the index is open.
+    unsafe {
+        let wanted = pg_sys::get_index_am_oid(access_method.as_ptr(), true);
+        (*(*index.raw()).rd_rel).relam == wanted
+    }
+}
+
+/// True for a temporary relation of another session: its pages are in the other session's memory.
+pub(crate) fn is_others_temporary(relation: Relation) -> bool {
     // SAFETY: the relation is open, and its schema in the catalogs.
     unsafe {
         let namespace = (*(*relation.raw()).rd_rel).relnamespace;
@@ -215,7 +218,8 @@ fn is_others_temporary(relation: Relation) -> bool {
     }
 }
 
-fn is_absent_in_recovery(relation: Relation) -> bool {
+/// True for an unlogged relation during recovery: it has no pages until recovery ends.
+pub(crate) fn is_absent_in_recovery(relation: Relation) -> bool {
     // SAFETY: the relation is open; reads the state of the server.
     unsafe {
         let persistence = (*(*relation.raw()).rd_rel).relpersistence;

@@ -70,6 +70,9 @@ SELECT line FROM (
       || format_type(prorettype, NULL) || coalesce(pg_get_expr(proargdefaults, 0), '') || pg_get_function_arguments(p.oid) || pg_get_function_result(p.oid)
     FROM pg_proc p JOIN members ON classid = 'pg_proc'::regclass AND objid = p.oid
   UNION ALL
+  SELECT 'view ' || c.oid::regclass || ' ' || coalesce(relacl::text, '') || pg_get_viewdef(c.oid)
+    FROM pg_class c JOIN members ON classid = 'pg_class'::regclass AND objid = c.oid
+  UNION ALL
   SELECT 'aggregate ' || a.aggfnoid::regprocedure || ' ' || to_jsonb(a) - '{aggfnoid,aggtranstype,aggmtranstype,aggsortop}'::text[] || format_type(aggtranstype, NULL)
     FROM pg_aggregate a JOIN members ON classid = 'pg_proc'::regclass AND objid = a.aggfnoid
   UNION ALL
