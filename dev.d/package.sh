@@ -4,8 +4,6 @@
 
 # The revision of the packaging, raised when only it changes.
 package_revision=1
-# Debian 12 has 2.36, RHEL 9 and Amazon Linux 2023 have 2.34.
-package_newest_glibc=2.34
 
 dev_package() {
     local check='' major
@@ -87,16 +85,8 @@ package_stage() {
     chmod 644 "$work/dbgsym/$symbols"
     strip --strip-unneeded --remove-section=.comment "$library"
     chmod 644 "$library"
-    package_check_glibc "$library"
+    tests/symbols.sh "$library" >&2 || die "$library is not fit for a package"
     ! grep -qF "$root" "$library" || die "$library names $root"
-}
-
-# A library that needs a newer glibc than an older system has does not load there.
-package_check_glibc() {
-    local newest
-    newest=$(objdump -T "$1" | sed -nE 's/.*\(?GLIBC_([0-9.]+)\)?.*/\1/p' | sort -uV | tail -1)
-    [[ $(printf '%s\n' "$newest" "$package_newest_glibc" | sort -V | tail -1) == "$package_newest_glibc" ]] ||
-        die "$1 needs glibc $newest, newer than $package_newest_glibc: $(objdump -T "$1" | awk -v v="GLIBC_$newest" 'index($0, v) { print $NF }' | xargs)"
 }
 
 package_library() {
