@@ -18,6 +18,7 @@ dev_lint() {
     step "which room uses which"
     lint_arrows
     lint_boundaries
+    lint_versions
     lint_shell
     say "lint: no complaints"
 }
@@ -67,6 +68,18 @@ lint_boundaries() {
     local found
     found=$(grep -rnE --include='*.rs' '^ *#\[(pgrx::)?pg_(guard|extern)' src | grep -vE '^src/(lib|pg_tests)\.rs:' || true)
     [[ -z $found ]] || die "boundary() and sql_function! stand for these: $found"
+}
+
+# One version everywhere, and a way to it from the last release.
+lint_versions() {
+    local version file last
+    version=$(extension_version)
+    for file in Cargo.toml META.json CHANGELOG.md; do
+        grep -qE "(version\"?[ =:]+\"|^## )$version([\" ]|\$)" "$file" || die "$file does not name version $version of omendb.control"
+    done
+    last=$(find sql -path '*/released/omendb--*.sql' | sed -nE 's/.*omendb--(.*)\.sql/\1/p' | sort -V | tail -1)
+    [[ -z $last || $last == "$version" || -e sql/omendb--$last--$version.sql ]] ||
+        die "sql/omendb--$last--$version.sql is missing: the update from the last release"
 }
 
 lint_shell() {

@@ -214,6 +214,14 @@ pub(crate) fn corrupt_page(index: &str, block: u32, what: impl Display) -> ! {
     fail(Code::ERRCODE_INDEX_CORRUPTED, message)
 }
 
+/// The page has the layout of another version, or is damaged where it says its own.
+#[track_caller]
+pub(crate) fn other_layout(index: &str, block: u32, what: impl Display) -> ! {
+    let message = format!("index \"{index}\" is corrupt at block {block}: {what}");
+    let hint = "If another version of omendb built it, REINDEX INDEX CONCURRENTLY builds it anew.";
+    fail_with_hint(Code::ERRCODE_INDEX_CORRUPTED, message, hint)
+}
+
 /// The index is damaged, but at no page in particular.
 #[track_caller]
 pub(crate) fn corrupt_index(index: &str, what: impl Display) -> ! {

@@ -229,8 +229,10 @@ fn read_center(relation: Relation, first: u32, dimensions: usize) -> Vec<f32> {
 
 /// Reports a damaged page, or one written by another extension, and ends the statement.
 pub(crate) fn corrupt(relation: Relation, block: u32, what: Corrupt) -> ! {
-    if what == Corrupt::Pgvectors {
-        error::index_of_pgvector(&relation.name());
+    let name = relation.name();
+    match what {
+        Corrupt::Pgvectors => error::index_of_pgvector(&name),
+        Corrupt::LayoutVersion(_) => error::other_layout(&name, block, what),
+        _ => error::corrupt_page(&name, block, what),
     }
-    error::corrupt_page(&relation.name(), block, what)
 }
