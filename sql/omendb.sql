@@ -1280,7 +1280,7 @@ CREATE FUNCTION hnsw_estimate(
 -- What the last index scan that ended in this session did for its query.
 CREATE FUNCTION hnsw_last_scan(
 	OUT walks bigint, OUT expansions bigint, OUT evaluations bigint, OUT pages bigint, OUT rows bigint,
-	OUT ended_by text, OUT ef integer, OUT slack double precision
+	OUT ended_by text, OUT ef integer, OUT slack double precision, OUT matches bigint
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_last_scan_wrapper' LANGUAGE C VOLATILE PARALLEL RESTRICTED
 	ROWS 1;

@@ -16,7 +16,7 @@ mod survey;
 
 use std::ffi::CStr;
 
-use layout::{Frozen, IndexMetric, LAYOUT_VERSION, Metapage, PAGE_SIZE};
+use layout::{Frozen, IndexMetric, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, Metapage, PAGE_SIZE};
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_sys::Oid;
@@ -114,12 +114,15 @@ fn hnsw_index_info(
         bytes(counts.element_pages),
         bytes(counts.upper_pages),
         bytes(counts.overflow_pages),
-        bytes(counts.other_pages),
+        bytes(counts.other_pages + counts.filter_pages),
         frozen.code_bits.into(),
         frozen.dimensions.cast_signed(),
         frozen.geometry.m.into(),
         metric_name(frozen.metric),
-        LAYOUT_VERSION.cast_signed(),
+        match frozen.geometry.keys {
+            Some(_) => KEYED_LAYOUT_VERSION.cast_signed(),
+            None => LAYOUT_VERSION.cast_signed(),
+        },
         number(frozen.built_elements),
     ))
 }

@@ -14,6 +14,8 @@ pub(crate) enum Ended {
     Found(usize),
     /// The slack of a target recall, for the last row.
     Slack(f32),
+    /// The codes of all rows that pass the conditions on key columns were compared.
+    AllCompared,
 }
 
 impl Default for Ended {
@@ -35,8 +37,8 @@ pub(crate) struct Cost {
     pub(crate) pages: u64,
     /// Table rows fetched for their exact distances.
     pub(crate) rows: u64,
-    /// Rows that pass the conditions on key columns.
-    pub(crate) matches: u64,
+    /// Rows that pass the conditions on key columns; `None` if these were not counted.
+    pub(crate) matches: Option<u64>,
     pub(crate) rule: Ended,
 }
 
@@ -62,6 +64,7 @@ fn hnsw_last_scan() -> TableIterator<
         name!(ended_by, &'static str),
         name!(ef, Option<i32>),
         name!(slack, Option<f64>),
+        name!(matches, Option<i64>),
     ),
 > {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -69,6 +72,7 @@ fn hnsw_last_scan() -> TableIterator<
         let (ended_by, ef, slack) = match cost.rule {
             Ended::Found(ef) => ("ef_search", i32::try_from(ef).ok(), None),
             Ended::Slack(share) => ("target_recall", None, Some(f64::from(share))),
+            Ended::AllCompared => ("all_matches", None, None),
         };
         (
             number(cost.walks),
@@ -79,6 +83,7 @@ fn hnsw_last_scan() -> TableIterator<
             ended_by,
             ef,
             slack,
+            cost.matches.map(number),
         )
     }))
 }

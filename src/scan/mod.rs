@@ -282,7 +282,7 @@ impl Scan {
         let memory = self.limits.max_memory / MATCHES_SHARE;
         let (filtered, pages) = Filtered::select(&self.index, filter, memory);
         self.cost.pages += pages;
-        self.cost.matches = filtered.count() as u64;
+        self.cost.matches = Some(filtered.count() as u64);
         self.next_ef = filtered.first_ef(first_ef(self.limits.ef));
         self.filtered = Some(filtered);
         self.walking = false;
@@ -773,6 +773,7 @@ impl Scan {
         self.returned.remember();
         self.is_exact = true;
         self.is_given_up = false;
+        self.cost.rule = Ended::AllCompared;
         self.emit_below = f64::INFINITY;
         self.settled = f64::INFINITY;
         let filtered = self.filtered.take().expect("only a filtered scan is exact");

@@ -91,3 +91,9 @@ SELECT rows FROM hnsw_estimate('t', 'v');
 RESET ROLE;
 REVOKE SELECT ON t FROM regress_estimate_nobody;
 DROP ROLE regress_estimate_nobody;
+
+DROP VIEW shown;
+DROP MATERIALIZED VIEW kept;
+DROP TABLE t, few, more, mine, parted, long;
+DROP DOMAIN direction;
+DROP FUNCTION numbers;

@@ -14,7 +14,7 @@ CREATE INDEX mine_embedding ON mine USING hnsw (embedding vector_l2_ops);
 CREATE INDEX not_listed ON t USING hash (embedding);
 SELECT CASE WHEN schemaname ~ '^pg_temp' THEN 'temporary' ELSE schemaname END AS schema, tablename, indexname, method, valid,
 	m, ef_construction, bytes = pg_relation_size(indexrelid) AS size_is_right, rows, built_elements
-	FROM hnsw_indexes ORDER BY indexname;
+	FROM hnsw_indexes WHERE tablename IN ('mine', 'part', 't') ORDER BY indexname;
 
 -- rows that arrive later, and go
 INSERT INTO t SELECT i, ARRAY[i, 1, 2]::vector, ARRAY[i, 2, 3]::halfvec FROM generate_series(501, 700) i;
@@ -47,3 +47,7 @@ SELECT indexname, rows, built_elements FROM hnsw_indexes ORDER BY indexname;
 RESET ROLE;
 REVOKE ALL ON t FROM regress_indexes_nobody;
 DROP ROLE regress_indexes_nobody;
+
+SET client_min_messages = warning;
+DROP SCHEMA apart CASCADE;
+DROP TABLE t;
