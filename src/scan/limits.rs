@@ -15,8 +15,6 @@ pub(crate) struct Limits {
     pub(crate) iterative: IterativeScan,
     pub(crate) max_visited: u64,
     pub(crate) max_memory: usize,
-    /// Rows a scan returns.
-    pub(crate) most_rows: usize,
 }
 
 impl Limits {
@@ -34,17 +32,15 @@ impl Limits {
             iterative: ITERATIVE_SCAN.get(),
             max_visited: MAX_SCAN_TUPLES.get().unsigned_abs().into(),
             max_memory,
-            most_rows: usize::MAX,
         }
     }
 
-    /// The limits of a scan with conditions on key columns. Without iterative scans it returns up to `ef` rows that pass, so it
-    /// searches until it has found them.
+    /// The limits of a scan with conditions on key columns. It goes on even where iterative scans are off: the executor checks the
+    /// rows once more, and a number of rows returned would not say how many of them it keeps.
     pub(crate) fn of_filtered(self) -> Self {
         match self.iterative {
             IterativeScan::Off => Self {
                 iterative: IterativeScan::StrictOrder,
-                most_rows: self.ef,
                 ..self
             },
             _ => self,

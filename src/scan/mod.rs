@@ -146,6 +146,8 @@ pub(crate) struct Scan {
     pending: Option<Filter>,
     /// True once the codes of all rows that pass are compared: nothing is left to find.
     is_exact: bool,
+    /// True if the rows that pass were too many for the scan's memory, and the farthest were left out.
+    is_cut: bool,
     /// True if a gated search was given up.
     is_given_up: bool,
 }
@@ -188,6 +190,7 @@ impl Scan {
             filtered: None,
             pending: None,
             is_exact: false,
+            is_cut: false,
             is_given_up: false,
         }
     }
@@ -208,6 +211,7 @@ impl Scan {
         self.filtered = None;
         self.pending = None;
         self.is_exact = false;
+        self.is_cut = false;
         self.is_given_up = false;
         if let Some(rows) = &mut self.rows {
             rows.reset();
@@ -286,6 +290,7 @@ impl Scan {
         self.next_ef = filtered.first_ef(first_ef(self.limits.ef));
         self.filtered = Some(filtered);
         self.walking = false;
+        self.found = 0;
         self.forget_found();
     }
 
@@ -294,7 +299,6 @@ impl Scan {
         let Some(filter) = self.pending.take() else {
             return false;
         };
-        self.limits.most_rows = self.limits.most_rows.saturating_add(self.returned.count());
         self.select(filter);
         true
     }
@@ -358,13 +362,13 @@ impl Scan {
         if self.returned.count() >= LEFT_TO_EXECUTOR {
             self.apply_pending();
         }
-        if self.returned.count() >= self.limits.most_rows && self.pending.is_none() {
-            return None;
-        }
         loop {
             interrupt::check();
             if self.is_beyond_threshold() {
                 if self.settled > self.threshold {
+                    if self.is_cut {
+                        self.report_end();
+                    }
                     return None;
                 }
                 self.find_more();
@@ -394,8 +398,10 @@ impl Scan {
 
     /// Reports why a scan read to its end may have left out rows.
     fn report_end(&self) {
-        let limit =
-            self.limits.iterative != IterativeScan::Off && !self.is_exact && !self.may_walk_on();
+        let limit = match self.is_exact {
+            true => self.is_cut,
+            false => self.limits.iterative != IterativeScan::Off && !self.may_walk_on(),
+        };
         if self.late > 0 || limit {
             error::debug_rows_left_out(&self.index.relation().name(), self.late, limit);
         }
@@ -782,6 +788,7 @@ impl Scan {
         filtered.each_run(&index, |run| self.compare(run, &mut nearest));
         self.reserve_queue(nearest.len(), 0);
         let is_any = nearest.len() > 0;
+        self.is_cut = nearest.horizon().is_finite();
         self.threshold = self.threshold.min(nearest.horizon());
         for (bound, found) in nearest.into_rows() {
             let found = Found::Row(found.element, found.row);

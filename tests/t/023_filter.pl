@@ -50,8 +50,6 @@ BEGIN
   IF through_index <> (plan ~ 'Order By') THEN
     RAISE 'through the index % is: %', through_index, plan;
   END IF;
-  -- Without iterative scans a scan ends after ef_search rows that pass the index's conditions; a filter may leave fewer.
-  IF through_index AND plan ~ ' Filter: ' AND current_setting('hnsw.iterative_scan') = 'off' THEN RETURN NULL; END IF;
   IF rows > 100000 THEN
     EXECUTE format('SELECT md5(string_agg(id::text, $1 ORDER BY id)) || count(*) FROM (%s) found', statement) INTO answer USING ' ';
   ELSE
