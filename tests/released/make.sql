@@ -29,6 +29,7 @@ CREATE INDEX fixture_half ON fixture USING hnsw (half halfvec_l2_ops) WITH (m = 
 CREATE INDEX fixture_sparse ON fixture USING hnsw (sparse sparsevec_l2_ops) WITH (m = 4, ef_construction = 16);
 CREATE INDEX fixture_hamming ON fixture USING hnsw (bits bit_hamming_ops) WITH (m = 4, ef_construction = 16);
 CREATE INDEX fixture_jaccard ON fixture USING hnsw (bits bit_jaccard_ops) WITH (m = 4, ef_construction = 16);
+CREATE INDEX fixture_keyed ON fixture USING hnsw (long vector_l2_ops, id, (id % 3)) WITH (m = 4, ef_construction = 16);
 CREATE INDEX fixture_lists ON fixture USING ivfflat (long vector_l2_ops) WITH (lists = 5);
 
 -- The column and the operator that an index serves.
@@ -41,6 +42,7 @@ COMMENT ON INDEX fixture_half IS 'half <->';
 COMMENT ON INDEX fixture_sparse IS 'sparse <->';
 COMMENT ON INDEX fixture_hamming IS 'bits <~>';
 COMMENT ON INDEX fixture_jaccard IS 'bits <%>';
+COMMENT ON INDEX fixture_keyed IS 'long <->';
 COMMENT ON INDEX fixture_lists IS 'long <->';
 
 INSERT INTO fixture SELECT * FROM fixture_rows(151, 200);
