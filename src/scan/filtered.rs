@@ -2,9 +2,9 @@
 //!
 //! A pass over the filter pages finds all rows that pass. If these are few, their codes are compared one by one (*exact*).
 //! Otherwise a search of the graph finds the nearest of them: it goes through all elements and counts only those with a row
-//! that passes (*gated*). A filter that most rows pass is left to the executor until it has rejected many. The budget of a gated
-//! search is the price of the codes of all rows that pass. A search that uses it up, or is going to,
-//! is given up for them, so a scan costs at most about twice the better of both.
+//! that passes (*gated*). Its budget is the price of the codes of all rows that pass: a search that uses it up, or is going to, is
+//! given up for them, so a scan costs at most about twice the better of both. A filter that most rows pass is left to the executor
+//! for the first rows.
 
 use std::collections::HashSet;
 
@@ -156,7 +156,8 @@ impl Filtered {
         rows.retain(|row| self.rows.contains(row));
     }
 
-    /// Allocated bytes.
+    /// Allocated bytes that grow with the rows that pass. The set of elements has a size of its own, by that of the index: if it
+    /// counted, a large index would never be searched.
     pub(super) fn memory(&self) -> usize {
         self.matches.capacity() * size_of::<Match>()
             + 2 * self.rows.capacity() * size_of::<HeapTid>()
