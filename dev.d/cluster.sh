@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Private clusters of the chosen major: `up` keeps one called main, benches use one of their own.
+# Private clusters of the chosen major: `up` keeps one called main, benches and shards have their own.
 
 dev_up() {
     local fresh=''
@@ -23,12 +23,13 @@ dev_up() {
 dev_down() {
     no_arguments down "$@"
     dev_dir_choose
-    local found='' major name
+    local found='' major folder name
     for major in ${PG:-15 16 17 18}; do
         [[ -d $dev/pg$major ]] || continue
         PG=$major
         pg_locate
-        for name in main bench clients; do
+        for folder in "$home"/*/PG_VERSION; do
+            name=$(basename "$(dirname "$folder")")
             if cluster_running "$name"; then
                 cluster_stop "$name"
                 found=yes

@@ -2,7 +2,8 @@
 # Semantic search over the WordNet embeddings that the project ships, for a person to watch.
 
 dev_demo() {
-    no_arguments demo "$@"
+    local shards=0
+    demo_read_options "$@"
     pg_prepare
     extension_install_privately
     cluster_start main
@@ -15,6 +16,13 @@ dev_demo() {
     for query in 53 73 61; do demo_search "$query"; done
     demo_numbers
     demo_farewell
+    ((shards == 0)) || demo_shards "$shards"
+}
+
+demo_read_options() {
+    (($# > 0)) || return 0
+    [[ $# == 2 && $1 == --shards && $2 =~ ^[1-9]$ ]] || die "demo knows --shards NUMBER, 1 to 9, not '$*'"
+    shards=$2
 }
 
 # The server reads the data itself, from a copy that its user can reach.
