@@ -19,8 +19,8 @@ use crate::opclass::{self, OperatorClass};
 use crate::pg::call::sql_function;
 use crate::pg::memory::{self, Reserve};
 use crate::pg::open::{self, Column, Kind, OpenTable};
-use crate::pg::sample::PageReader;
 use crate::pg::{privilege, setting, text};
+use crate::table::sample::PageReader;
 use crate::types::indexed::Indexed;
 
 /// The method whose index is estimated, for messages.

@@ -15,6 +15,7 @@ mod pg_tests;
 mod scan;
 mod settings;
 mod storage;
+mod table;
 mod types;
 
 #[cfg(test)]

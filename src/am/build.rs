@@ -7,8 +7,8 @@ use pgrx::pg_sys;
 use super::options;
 use crate::keys::KeyColumns;
 use crate::opclass::OperatorClass;
-use crate::pg::heap::Table;
 use crate::pg::{Relation, boundary};
+use crate::table::scan::Table;
 use crate::types::indexed::Indexed;
 use crate::{build, error, storage};
 

@@ -6,7 +6,7 @@ use super::options;
 use crate::error;
 use crate::keys::KeyColumns;
 use crate::opclass::OperatorClass;
-use crate::pg::heap::{self, IndexRow};
+use crate::pg::row::{self, IndexRow};
 use crate::pg::{Relation, boundary};
 use crate::storage::{self, Index};
 use crate::types::indexed::Indexed;
@@ -23,7 +23,7 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
 ) -> bool {
     boundary(|| {
         // SAFETY: Postgres passes an open index and a valid row pointer.
-        let (relation, tid) = unsafe { (Relation::new(index), heap::heap_tid(heap_tid)) };
+        let (relation, tid) = unsafe { (Relation::new(index), row::heap_tid(heap_tid)) };
         let class = OperatorClass::of(relation);
         // SAFETY: Postgres passes a value and a null flag for each column.
         let row = unsafe { IndexRow::new(values, isnull, relation.columns(), class.column) };

@@ -19,7 +19,7 @@ use crate::keys;
 use crate::opclass;
 use crate::pg::call::describe;
 use crate::pg::creation::NewIndex;
-use crate::pg::{boundary, compat};
+use crate::pg::{access_method, boundary, compat};
 
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
@@ -63,7 +63,7 @@ fn describe_method(
     has_keys: bool,
     amoptions: ParseOptions,
 ) -> pg_sys::Datum {
-    let routine = new_routine();
+    let routine = access_method::new_routine();
     routine.amstrategies = 0;
     routine.amsupport = support_functions;
     routine.amoptsprocnum = 0;
@@ -99,15 +99,4 @@ fn describe_method(
     routine.amendscan = Some(scan::amendscan);
     compat::describe_newer(routine);
     pg_sys::Datum::from(std::ptr::from_mut(routine))
-}
-
-/// Allocates an empty description in the memory context of the call.
-fn new_routine() -> &'static mut pg_sys::IndexAmRoutine {
-    // SAFETY: a node of this type is all zeroes but for its tag. Postgres keeps what a handler returns.
-    unsafe {
-        let node =
-            pg_sys::palloc0(size_of::<pg_sys::IndexAmRoutine>()).cast::<pg_sys::IndexAmRoutine>();
-        (*node).type_ = pg_sys::NodeTag::T_IndexAmRoutine;
-        &mut *node
-    }
 }

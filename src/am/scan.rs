@@ -6,10 +6,11 @@ use pgrx::{PgMemoryContexts, pg_sys};
 
 use crate::error;
 use crate::keys::{self, KeyColumns};
-use crate::pg::heap::{RowFetcher, item_pointer};
+use crate::pg::row::item_pointer;
 use crate::pg::scalar::Condition;
-use crate::pg::{Relation, boundary, compat};
+use crate::pg::{Relation, boundary, compat, snapshot};
 use crate::scan::{Scan, Start};
+use crate::table::fetch::RowFetcher;
 use crate::types::indexed::Indexed;
 
 pub(super) unsafe extern "C-unwind" fn ambeginscan(
@@ -124,7 +125,7 @@ impl Opened {
             if (*scan).numberOfOrderBys == 0 {
                 error::scan_without_order(&index.access_method());
             }
-            if !is_mvcc((*scan).xs_snapshot) {
+            if !snapshot::is_mvcc((*scan).xs_snapshot) {
                 error::non_mvcc_snapshot(&index.access_method());
             }
             compat::count_index_scan(scan);
@@ -220,15 +221,4 @@ fn distance_of(key: &pg_sys::ScanKeyData) -> f64 {
     } else {
         distance
     }
-}
-
-/// `IsMVCCSnapshot`, a macro in C (utils/snapmgr.h).
-///
-/// # Safety
-/// The snapshot is valid.
-unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
-    // SAFETY: the caller's promise.
-    let kind = unsafe { (*snapshot).snapshot_type };
-    kind == pg_sys::SnapshotType::SNAPSHOT_MVCC
-        || kind == pg_sys::SnapshotType::SNAPSHOT_HISTORIC_MVCC
 }

@@ -6,8 +6,9 @@ use pgrx::pg_sys;
 
 use super::options;
 use crate::pg::memory::{self, Reserve};
+use crate::pg::row::item_pointer;
 use crate::pg::strategy::Strategy;
-use crate::pg::{Relation, boundary, heap};
+use crate::pg::{Relation, boundary};
 use crate::storage::Index;
 use crate::storage::vacuum::{self, Counts};
 
@@ -23,7 +24,7 @@ pub(super) unsafe extern "C-unwind" fn ambulkdelete(
             let relation = Relation::new((*info).index);
             let callback = callback.expect("vacuum passes a callback");
             let is_dead = |tid: HeapTid| {
-                let mut tid = heap::item_pointer(tid);
+                let mut tid = item_pointer(tid);
                 pg_sys::ffi::pg_guard_ffi_boundary(|| callback(&raw mut tid, callback_state))
             };
             memory::reserve(Reserve::Large);

@@ -27,11 +27,12 @@ use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
 use quantize::{Codec, Value};
 
 use crate::error;
-use crate::pg::heap::{IndexRow, Table};
 use crate::pg::progress::{self, Counter};
+use crate::pg::row::IndexRow;
 use crate::pg::temp_file::TempFiles;
 use crate::pg::{Relation, setting};
 use crate::storage::index::codec;
+use crate::table::scan::Table;
 use cellwise::Cellwise;
 use feed::{Allowance, Elements, Feed, Loaded, Spool};
 use keys::Keys;

@@ -8,11 +8,12 @@ use super::findings::{Findings, Place};
 use super::pages::Pages;
 use super::survey::{Survey, row_key, row_of};
 use crate::keys;
-use crate::pg::heap::{IndexRow, Table};
 use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
+use crate::pg::row::IndexRow;
 use crate::pg::snapshot::Snapshot;
 use crate::storage::metapage::METAPAGE;
+use crate::table::scan::Table;
 use crate::types::indexed::{Kind, norm_of_indexed};
 
 /// The maximum of suspicious rows to verify; if there are more, the others share the same damage.

@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use crate::error;
 use crate::pg::Relation;
 use crate::pg::creation::NewIndex;
-use crate::pg::heap::IndexRow;
+use crate::pg::row::IndexRow;
 use crate::pg::scalar::{Column, Condition};
 use image::Image;
 

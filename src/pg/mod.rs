@@ -1,17 +1,16 @@
 //! Safe wrappers for the few Postgres calls in use.
 
+pub(crate) mod access_method;
 pub(crate) mod array;
 pub(crate) mod boundary;
 pub(crate) mod call;
 pub(crate) mod compat;
 pub(crate) mod creation;
 pub(crate) mod exit;
-pub(crate) mod heap;
 pub(crate) mod interrupt;
 pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod message;
-pub(crate) mod next_row;
 pub(crate) mod node;
 pub(crate) mod number;
 pub(crate) mod open;
@@ -20,8 +19,7 @@ pub(crate) mod privilege;
 pub(crate) mod progress;
 pub(crate) mod relation;
 pub(crate) mod relcache;
-pub(crate) mod row_hints;
-pub(crate) mod sample;
+pub(crate) mod row;
 pub(crate) mod scalar;
 pub(crate) mod setting;
 pub(crate) mod signal;
@@ -31,7 +29,6 @@ pub(crate) mod strategy;
 pub(crate) mod subtransaction;
 pub(crate) mod temp_file;
 pub(crate) mod text;
-mod toast;
 pub(crate) mod unlocked_read;
 pub(crate) mod varlena;
 

@@ -6,8 +6,8 @@ use std::ffi::CStr;
 use pgrx::{direct_function_call, pg_sys};
 
 use super::Relation;
-use super::heap::IndexRow;
 use super::relation::attribute_number;
+use super::row::IndexRow;
 use super::varlena::Varlena;
 
 /// Types whose values are read here. Types that share a representation and an order share a name.

@@ -13,7 +13,7 @@ impl Snapshot {
         unsafe { Self(pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot())) }
     }
 
-    pub(super) fn raw(&self) -> pg_sys::Snapshot {
+    pub(crate) fn raw(&self) -> pg_sys::Snapshot {
         self.0
     }
 
@@ -27,4 +27,15 @@ impl Snapshot {
 pub(crate) fn is_kept_by_transaction() -> bool {
     // SAFETY: a global of this backend.
     unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ.cast_signed() }
+}
+
+/// `IsMVCCSnapshot`, a macro in C (utils/snapmgr.h).
+///
+/// # Safety
+/// The snapshot is valid.
+pub(crate) unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
+    // SAFETY: the caller's promise.
+    let kind = unsafe { (*snapshot).snapshot_type };
+    kind == pg_sys::SnapshotType::SNAPSHOT_MVCC
+        || kind == pg_sys::SnapshotType::SNAPSHOT_HISTORIC_MVCC
 }

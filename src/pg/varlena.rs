@@ -7,7 +7,6 @@ use std::ptr::NonNull;
 use pgrx::{pg_sys, set_varsize_4b, varatt_is_4b_u, varsize_4b};
 
 use super::boundary::with_reports;
-use super::toast;
 
 /// A value with a plain 4-byte header. Inline values are borrowed; compressed, short and out-of-line ones are copied, and
 /// dropping this frees the copy.
@@ -22,12 +21,22 @@ impl<'fcx> Varlena<'fcx> {
     /// `datum` is a varlena, and stays valid for `'fcx`.
     #[inline]
     pub(crate) unsafe fn detoast(datum: pg_sys::Datum) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::detoast_with(datum, |_| None) }
+    }
+
+    /// As `detoast`. `cached` may return a copy of the value, allocated in the current memory context.
+    ///
+    /// # Safety
+    /// As for `detoast`.
+    #[inline]
+    pub(crate) unsafe fn detoast_with(datum: pg_sys::Datum, cached: Cache) -> Self {
         let given = datum.cast_mut_ptr::<pg_sys::varlena>();
         // SAFETY: the caller vouches for the pointer, and detoasting returns a valid one. A short value is unaligned, so it is
         // copied.
         unsafe {
             let copied = !varatt_is_4b_u(given);
-            let plain = if copied { copy(given) } else { given };
+            let plain = if copied { copy(given, cached) } else { given };
             Self {
                 start: NonNull::new_unchecked(plain),
                 copied,
@@ -77,16 +86,17 @@ impl Drop for Varlena<'_> {
     }
 }
 
+/// Looks a varlena up in a cache of plain values, and returns a copy of the one found.
+type Cache = unsafe fn(*const pg_sys::varlena) -> Option<*mut pg_sys::varlena>;
+
 /// Copies a value into memory of its own, with a plain header.
 ///
 /// # Safety
 /// `given` is a varlena.
 #[inline(never)]
-unsafe fn copy(given: *mut pg_sys::varlena) -> *mut pg_sys::varlena {
+unsafe fn copy(given: *mut pg_sys::varlena, cached: Cache) -> *mut pg_sys::varlena {
     // SAFETY: the caller vouches for the pointer.
-    with_reports(|| unsafe {
-        toast::recent(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given))
-    })
+    with_reports(|| unsafe { cached(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given)) })
 }
 
 /// Frees a copy. During unwinding, its memory context does so.

@@ -18,12 +18,12 @@ use quantize::Query;
 
 use crate::error;
 use crate::opclass::OperatorClass;
-use crate::pg::heap::RowFetcher;
 use crate::pg::{Relation, interrupt};
 use crate::settings::IterativeScan;
 use crate::storage::keys::Match;
 use crate::storage::rows::{self, Chain, Dead, DeadRows, ReadSlot};
 use crate::storage::{Index, PageGraph, metapage};
+use crate::table::fetch::RowFetcher;
 use crate::types::indexed::{self, Indexed, Kind};
 use filtered::{Filtered, LEFT_TO_EXECUTOR};
 use found::{Alike, Found};

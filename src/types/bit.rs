@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 use crate::error;
 use crate::pg::call::distance_functions;
 use crate::pg::varlena::{NewVarlena, Varlena};
+use crate::table::toast;
 
 /// Bytes before the bits: the varlena header and an `int32`, the number of bits.
 const HEADER: usize = 8;
@@ -23,7 +24,7 @@ impl Bits<'_> {
     /// `datum` is a value of the SQL type `bit` that stays for as long as this is used.
     pub(crate) unsafe fn from_raw(datum: pg_sys::Datum) -> Self {
         // SAFETY: the caller vouches for the datum.
-        let bits = Self(unsafe { Varlena::detoast(datum) });
+        let bits = Self(unsafe { toast::detoast_cached(datum) });
         let (bytes, count) = (bits.0.bytes().len(), bits.count());
         if bytes != HEADER + count.div_ceil(8) {
             error::corrupt_value("bit", bytes, count);

@@ -15,6 +15,7 @@ use values::{Element, check_dimensions};
 use super::accept;
 use crate::error;
 use crate::pg::varlena::{NewVarlena, Varlena};
+use crate::table::toast;
 
 /// Bytes before the elements.
 const HEADER: usize = 8;
@@ -42,7 +43,7 @@ impl<'fcx, S: Scalar> Dense<'fcx, S> {
     #[inline]
     pub(crate) unsafe fn from_raw(datum: pg_sys::Datum) -> Self {
         // SAFETY: the caller vouches for the datum.
-        let varlena = unsafe { Varlena::detoast(datum) };
+        let varlena = unsafe { toast::detoast_cached(datum) };
         let len = varlena.bytes().len();
         let vector = Self {
             varlena,

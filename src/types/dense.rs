@@ -15,7 +15,8 @@ use super::datum::{Dense, NewDense, Scalar};
 use crate::error;
 use crate::pg::array::{Array, NewArray};
 use crate::pg::message::Message;
-use crate::pg::{interrupt, next_row, number};
+use crate::pg::{interrupt, number};
+use crate::table::next_row;
 
 // Checks of dimensions and elements.
 

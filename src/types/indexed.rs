@@ -13,7 +13,7 @@ use super::bit::Bits;
 use super::datum::{Dense, Scalar};
 use super::sparse::{self, Sparsevec};
 use crate::error;
-use crate::pg::heap::IndexRow;
+use crate::pg::row::IndexRow;
 
 /// The kind of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

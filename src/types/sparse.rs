@@ -18,6 +18,7 @@ use crate::pg::array::Array;
 use crate::pg::message::Message;
 use crate::pg::number;
 use crate::pg::varlena::{NewVarlena, Varlena};
+use crate::table::toast;
 
 /// The SQL type's name in error messages.
 pub(super) const TYPE: &str = "sparsevec";
@@ -33,7 +34,7 @@ impl<'fcx> Sparsevec<'fcx> {
     /// `datum` is a value of the SQL type `sparsevec` that stays for `'fcx`.
     pub(crate) unsafe fn from_raw(datum: pg_sys::Datum) -> Self {
         // SAFETY: the caller vouches for the datum.
-        let vector = Self(unsafe { Varlena::detoast(datum) });
+        let vector = Self(unsafe { toast::detoast_cached(datum) });
         let (len, dimensions) = (vector.0.bytes().len(), vector.dimensions());
         if len != HEADER + 8 * vector.non_zero() || dimensions == 0 {
             error::corrupt_value(TYPE, len, dimensions);

@@ -10,8 +10,8 @@ use std::cell::RefCell;
 use layout::HeapTid;
 use pgrx::pg_sys;
 
-use super::unlocked_read::{self, Tag};
-use super::{Relation, compat};
+use crate::pg::unlocked_read::{self, Tag};
+use crate::pg::{Relation, compat};
 
 /// Entries of the cache. Many pages share an entry: it remembers the page read last.
 const PLACES: usize = 1 << 16;

@@ -1,13 +1,14 @@
 //! Rows of single pages of a table, for a sample.
 #![expect(unsafe_code, reason = "calls the table access method")]
 
+use layout::HeapTid;
 use pgrx::pg_sys;
 
-use super::heap::{self, item_pointer};
-use super::open::Column;
-use super::snapshot::Snapshot;
-use super::{Relation, interrupt};
-use layout::HeapTid;
+use super::row_context;
+use crate::pg::open::Column;
+use crate::pg::row::item_pointer;
+use crate::pg::snapshot::Snapshot;
+use crate::pg::{Relation, interrupt};
 
 /// Reads a column's values from pages of a table, as a snapshot of the transaction sees them.
 pub(crate) struct PageReader {
@@ -30,7 +31,7 @@ impl PageReader {
                 column,
                 snapshot: Snapshot::register(),
                 slot: pg_sys::table_slot_create(table.raw(), std::ptr::null_mut()),
-                row_context: heap::row_context(),
+                row_context: row_context(),
             })
         }
     }

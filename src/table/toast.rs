@@ -13,26 +13,27 @@ use std::cell::RefCell;
 use pgrx::pg_sys;
 use pgrx::{set_varsize_4b, vardata_1b_e, vardata_any, varsize_any_exhdr, vartag_1b_e};
 
-use super::compat;
+use crate::pg::compat;
+use crate::pg::varlena::Varlena;
 
 /// Bytes of the varlena header of a plain value.
 const HEADER: usize = size_of::<u32>();
 
-/// The location of an uncompressed value in a TOAST table.
+/// The location of an uncompressed value in a TOAST table (`varatt_external`).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+struct ToastPointer {
     table: pg_sys::Oid,
     value: pg_sys::Oid,
     /// Length in bytes, without a header.
     len: usize,
 }
 
-impl Place {
+impl ToastPointer {
     /// The location of a varlena, if it is stored out of line and uncompressed.
     ///
     /// # Safety
     /// `given` points to a varlena.
-    pub(crate) unsafe fn of(given: *const pg_sys::varlena) -> Option<Self> {
+    unsafe fn of(given: *const pg_sys::varlena) -> Option<Self> {
         // SAFETY: the caller's promise. A pointer into a TOAST table follows two bytes of header, unaligned.
         unsafe {
             if !pgrx::varatt_is_1b_e(given)
@@ -40,17 +41,17 @@ impl Place {
             {
                 return None;
             }
-            let pointer = vardata_1b_e(given)
+            let external = vardata_1b_e(given)
                 .cast::<pg_sys::varatt_external>()
                 .read_unaligned();
             // The two upper bits name a compression method.
-            let stored = (pointer.va_extinfo & ((1 << 30) - 1)) as usize;
-            let len = usize::try_from(pointer.va_rawsize)
+            let stored = (external.va_extinfo & ((1 << 30) - 1)) as usize;
+            let len = usize::try_from(external.va_rawsize)
                 .ok()?
                 .checked_sub(HEADER)?;
             (stored == len && len > 0).then_some(Self {
-                table: pointer.va_toastrelid,
-                value: pointer.va_valueid,
+                table: external.va_toastrelid,
+                value: external.va_valueid,
                 len,
             })
         }
@@ -71,7 +72,7 @@ struct Recent {
 
 /// A fetched value, as a plain varlena. Words of eight bytes make it aligned.
 struct Value {
-    place: Place,
+    pointer: ToastPointer,
     words: Vec<u64>,
 }
 
@@ -80,14 +81,14 @@ thread_local! {
 }
 
 impl Recent {
-    /// Returns memory for a value of `place.len` bytes; evicts the oldest value if the cache is full.
-    fn room(&mut self, place: Place) -> &mut Value {
-        let words = (HEADER + place.len).div_ceil(size_of::<u64>());
+    /// Returns memory for a value of `pointer.len` bytes; evicts the oldest value if the cache is full.
+    fn room(&mut self, pointer: ToastPointer) -> &mut Value {
+        let words = (HEADER + pointer.len).div_ceil(size_of::<u64>());
         let most = (MOST_BYTES / (words * size_of::<u64>())).clamp(1, MOST_VALUES);
         if self.values.len() < most {
             self.oldest = self.values.len();
             self.values.push(Value {
-                place,
+                pointer,
                 words: Vec::new(),
             });
         }
@@ -96,25 +97,35 @@ impl Recent {
         self.oldest = (at + 1) % most;
         let value = &mut self.values[at];
         value.words.resize(words, 0);
-        value.place = place;
+        value.pointer = pointer;
         value
     }
 
-    fn of(&self, place: Place) -> Option<&Value> {
-        self.values.iter().find(|value| value.place == place)
+    fn of(&self, pointer: ToastPointer) -> Option<&Value> {
+        self.values.iter().find(|value| value.pointer == pointer)
     }
+}
+
+/// Reads a vector, from the cache if a running scan has fetched it.
+///
+/// # Safety
+/// As for [`Varlena::detoast`].
+#[inline]
+pub(crate) unsafe fn detoast_cached<'fcx>(datum: pg_sys::Datum) -> Varlena<'fcx> {
+    // SAFETY: the caller's promise.
+    unsafe { Varlena::detoast_with(datum, cached) }
 }
 
 /// A copy of a cached value, in the current memory context; `None` if the cache does not hold it.
 ///
 /// # Safety
 /// `given` points to a varlena.
-pub(super) unsafe fn recent(given: *const pg_sys::varlena) -> Option<*mut pg_sys::varlena> {
+unsafe fn cached(given: *const pg_sys::varlena) -> Option<*mut pg_sys::varlena> {
     // SAFETY: the caller's promise.
-    let place = unsafe { Place::of(given) }?;
+    let pointer = unsafe { ToastPointer::of(given) }?;
     RECENT.with_borrow(|recent| {
-        let value = recent.of(place)?;
-        let bytes = HEADER + place.len;
+        let value = recent.of(pointer)?;
+        let bytes = HEADER + pointer.len;
         // SAFETY: palloc returns as many bytes as are copied, or raises an ERROR. The borrow survives it, but is shared.
         unsafe {
             let copy = pg_sys::palloc(bytes).cast::<u8>();
@@ -126,7 +137,7 @@ pub(super) unsafe fn recent(given: *const pg_sys::varlena) -> Option<*mut pg_sys
 
 /// Fetches values from one TOAST table.
 ///
-/// `recent` may return a fetcher's values until the fetcher is dropped: its snapshot sees their rows, so no vacuum removes the
+/// `cached` may return a fetcher's values until the fetcher is dropped: its snapshot sees their rows, so no vacuum removes the
 /// values and no other value gets their oid. Its Postgres objects belong to the memory context current at its creation and to
 /// the transaction; `close` releases them early.
 pub(super) struct ToastFetcher {
@@ -193,15 +204,15 @@ impl ToastFetcher {
     /// # Safety
     /// The fetcher is not closed, and the value belongs to a row visible to the snapshot.
     unsafe fn fetch(&mut self, value: &mut Value) -> bool {
-        let place = value.place;
+        let pointer = value.pointer;
         let start = value.words.as_mut_ptr();
-        self.key.sk_argument = pg_sys::Datum::from(place.value);
+        self.key.sk_argument = pg_sys::Datum::from(pointer.value);
         let (scan, slot, key) = (self.scan, self.slot, &raw mut self.key);
         // SAFETY: scan, slot and key are live; the words have room for the header and `len` bytes. The closure inside the
         // boundary owns nothing to be dropped.
         unsafe {
             let clear = (*(*slot).tts_ops).clear.expect("every kind of slot has it");
-            let len = i32::try_from(HEADER + place.len).expect("read from an i32");
+            let len = i32::try_from(HEADER + pointer.len).expect("read from an i32");
             set_varsize_4b(start.cast(), len);
             let contents = start.cast::<u8>().add(HEADER);
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
@@ -212,14 +223,14 @@ impl ToastFetcher {
                 while raw::index_getnext_slot(scan, FORWARD, slot) {
                     raw::slot_getsomeattrs_int(slot, COLUMNS);
                     let room = contents.add(filled);
-                    match copy_chunk((*slot).tts_values, chunk, room, place.len - filled) {
+                    match copy_chunk((*slot).tts_values, chunk, room, pointer.len - filled) {
                         Some(len) if whole => filled += len,
                         _ => whole = false,
                     }
                     chunk += 1;
                 }
                 clear(slot);
-                whole && filled == place.len
+                whole && filled == pointer.len
             })
         }
     }
@@ -317,18 +328,18 @@ impl Toast {
         context: pg_sys::MemoryContext,
     ) -> pg_sys::Datum {
         // SAFETY: the caller's promise.
-        let Some(place) = (unsafe { Place::of(value.cast_mut_ptr()) }) else {
+        let Some(pointer) = (unsafe { ToastPointer::of(value.cast_mut_ptr()) }) else {
             return value;
         };
         // SAFETY: the caller's promise. An index scan may keep what it allocates from one value to the next.
         unsafe {
             let outer = pg_sys::MemoryContextSwitchTo(context);
             if matches!(self, Self::Closed) {
-                *self = ToastFetcher::open(place.table, snapshot)
-                    .map_or(Self::Odd, |fetcher| Self::Open(place.table, fetcher));
+                *self = ToastFetcher::open(pointer.table, snapshot)
+                    .map_or(Self::Odd, |fetcher| Self::Open(pointer.table, fetcher));
             }
             let fetched = match self {
-                Self::Open(table, fetcher) if *table == place.table => fetched(fetcher, place),
+                Self::Open(table, fetcher) if *table == pointer.table => fetched(fetcher, pointer),
                 _ => None,
             };
             pg_sys::MemoryContextSwitchTo(outer);
@@ -347,10 +358,10 @@ impl Toast {
 ///
 /// # Safety
 /// As for `ToastFetcher::fetch`.
-unsafe fn fetched(fetcher: &mut ToastFetcher, place: Place) -> Option<pg_sys::Datum> {
+unsafe fn fetched(fetcher: &mut ToastFetcher, pointer: ToastPointer) -> Option<pg_sys::Datum> {
     // Takes the cache out while Postgres reads: an ERROR would leave it borrowed.
     let mut taken = RECENT.take();
-    let value = taken.room(place);
+    let value = taken.room(pointer);
     // SAFETY: the caller's promise.
     let whole = unsafe { fetcher.fetch(value) };
     let start = value.words.as_mut_ptr();
