@@ -34,5 +34,4 @@ extern "C-unwind" fn _PG_init() {
     am::options::init();
     pg::creation::on_new_index(am::check_new_index);
     pg::relcache::on_change(storage::index::forget);
-    storage::index::set_lookup(opclass::declared);
 }

@@ -6,7 +6,7 @@ use pgrx::pg_sys;
 
 use super::options;
 use crate::keys::KeyColumns;
-use crate::opclass::OperatorClass;
+use crate::opclass::{self, OperatorClass};
 use crate::pg::{Relation, boundary};
 use crate::table::scan::Table;
 use crate::types::indexed::Indexed;
@@ -40,7 +40,7 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
             },
         );
         if built.indexed > 0.0 {
-            storage::calibrate::after_build(&storage::Index::open(index));
+            storage::calibrate::after_build(&storage::Index::open(index, opclass::declared));
         }
         // SAFETY: memory for a result that Postgres frees.
         unsafe {

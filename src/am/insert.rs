@@ -5,7 +5,7 @@ use pgrx::pg_sys;
 use super::options;
 use crate::error;
 use crate::keys::KeyColumns;
-use crate::opclass::OperatorClass;
+use crate::opclass::{self, OperatorClass};
 use crate::pg::row::{self, IndexRow};
 use crate::pg::{Relation, boundary};
 use crate::storage::{self, Index};
@@ -30,7 +30,7 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
         let Some(value) = row.vector() else {
             return false;
         };
-        let index = Index::open(relation);
+        let index = Index::open(relation, opclass::declared);
         // SAFETY: the column is of the operator class's type.
         let value = unsafe { Indexed::from_raw(class.kind(), value) };
         error::check_dimensions(index.frozen().dimensions, value.dimensions());

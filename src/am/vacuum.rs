@@ -5,6 +5,7 @@ use layout::HeapTid;
 use pgrx::pg_sys;
 
 use super::options;
+use crate::opclass;
 use crate::pg::memory::{self, Reserve};
 use crate::pg::row::item_pointer;
 use crate::pg::strategy::Strategy;
@@ -29,7 +30,7 @@ pub(super) unsafe extern "C-unwind" fn ambulkdelete(
             };
             memory::reserve(Reserve::Large);
             let counts = vacuum::remove_rows(
-                &Index::open(relation),
+                &Index::open(relation, opclass::declared),
                 options::params(relation).ef_construction,
                 Strategy::new((*info).strategy),
                 is_dead,

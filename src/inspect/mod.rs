@@ -26,6 +26,7 @@ use self::findings::{Finding, Findings};
 use self::pages::Pages;
 use self::survey::{Survey, Surveyor};
 use crate::error;
+use crate::opclass;
 use crate::pg::Relation;
 use crate::pg::call::sql_function;
 use crate::pg::memory::{self, Reserve};
@@ -240,7 +241,7 @@ fn read_metapage(open: &OpenIndex, findings: &mut Findings) -> Option<Metapage> 
             return None;
         }
     };
-    if let Err(what) = check_owner(open.index, &metapage.frozen) {
+    if let Err(what) = check_owner(&metapage.frozen, &opclass::declared(open.index)) {
         findings.error(METAPAGE, what);
         return None;
     }

@@ -6,7 +6,7 @@ use layout::{ElementPage, HeapTid, IndexMetric, OverflowPage, SlotState, VectorK
 
 use super::findings::{Findings, Place};
 use super::pages::Pages;
-use super::survey::{Survey, row_key, row_of};
+use super::survey::{Survey, row_of};
 use crate::keys;
 use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
@@ -34,7 +34,7 @@ pub(super) fn find_repeated(pages: &Pages<'_>, rows: &mut [u64], findings: &mut 
     // A row vacuumed in one slot and reinserted in another, while the pages were read, is found only once now.
     for block in METAPAGE + 1..pages.blocks {
         for (slot, tid) in rows_of(pages, block) {
-            let Some(first) = suspects.get_mut(&row_key(tid)) else {
+            let Some(first) = suspects.get_mut(&tid.key()) else {
                 continue;
             };
             let Some((other_block, other_slot)) = *first else {
@@ -110,7 +110,7 @@ pub(super) fn find_missing(
     let owner = AsOwner::of(open.table);
     let column = keys::vector_column(open.index);
     Table::of_index(open.table, open.index, column).scan_visible(snapshot, |tid, row| {
-        let key = row_key(tid);
+        let key = tid.key();
         let is_complete = is_in(&survey.rows, key) && (!is_keyed || is_in(&survey.entries, key));
         if !is_complete && is_indexed(frozen, row) {
             if missing.len() < SUSPECTS {

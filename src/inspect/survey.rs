@@ -49,7 +49,7 @@ pub(super) struct Sign {
 pub(super) struct Survey {
     pub(super) counts: Counts,
     pub(super) members: Vec<Member>,
-    /// Rows as numbers (`row_key`), in the same order as their TIDs.
+    /// Rows as numbers (`HeapTid::key`), in the same order as their TIDs.
     pub(super) rows: Vec<u64>,
     /// The rows of entries in filter pages, as numbers.
     pub(super) entries: Vec<u64>,
@@ -69,11 +69,6 @@ pub(super) struct Surveyor<'a, 'p> {
     pub(super) findings: &'a mut Findings,
     pub(super) budget: &'a mut Budget,
     pub(super) survey: Survey,
-}
-
-/// Converts a row's TID to a number.
-pub(super) fn row_key(tid: HeapTid) -> u64 {
-    u64::from(tid.block) << 16 | u64::from(tid.offset)
 }
 
 /// Converts a number back to the row's TID.
@@ -181,7 +176,7 @@ impl Surveyor<'_, '_> {
         let view = FilterPage::view(page, self.pages.geometry())?;
         view.check()?;
         for tid in view.heap_tids() {
-            self.budget.push(&mut self.survey.entries, row_key(tid));
+            self.budget.push(&mut self.survey.entries, tid.key());
         }
         if special.free() > 0 && !special.is_listed() {
             let what = "page with free entries is in no list of such pages";
@@ -217,7 +212,7 @@ impl Surveyor<'_, '_> {
     }
 
     fn row(&mut self, place: (u32, u16), tid: HeapTid) {
-        self.budget.push(&mut self.survey.rows, row_key(tid));
+        self.budget.push(&mut self.survey.rows, tid.key());
         if tid.block >= self.table_blocks {
             self.table_blocks = self.table.blocks();
         }

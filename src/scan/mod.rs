@@ -17,7 +17,7 @@ use layout::{Corrupt, HeapTid};
 use quantize::Query;
 
 use crate::error;
-use crate::opclass::OperatorClass;
+use crate::opclass::{self, OperatorClass};
 use crate::pg::{Relation, interrupt};
 use crate::settings::IterativeScan;
 use crate::storage::keys::Match;
@@ -165,7 +165,7 @@ struct Prepared {
 impl Scan {
     pub(crate) fn new(index: Relation) -> Self {
         Self {
-            index: Index::open(index),
+            index: Index::open(index, opclass::declared),
             class: OperatorClass::of(index),
             rows: None,
             query: None,

@@ -11,9 +11,9 @@ use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
 
 use super::buffer::{Access, Page};
 use super::index::Index;
+use super::locked::{Kind, LockedPage};
 use super::metapage::{self, Locked};
 use super::record::{Image, Record};
-use super::rows::check_block;
 
 /// An exclusively locked page with free slots, and the first of these.
 pub(crate) struct Place {
@@ -36,31 +36,45 @@ impl Place {
     }
 
     /// Registers the page in a record; a new page is initialised there.
-    pub(crate) fn record(&self, index: &Index, record: &mut Record) -> Image {
-        if !self.is_new {
+    fn register(&self, index: &Index, record: &mut Record) -> Image {
+        if !self.is_new || record.has(&self.page) {
             return record.page(&self.page);
         }
         let image = record.new_page(&self.page);
         init(index, self.kind, record.bytes(image));
         image
     }
+
+    /// Changes the page, of kind `K`, within a record.
+    pub(super) fn change<K: Kind, R>(
+        &self,
+        index: &Index,
+        record: &mut Record,
+        change: impl FnOnce(&mut K::ViewMut<'_>) -> Result<R, Corrupt>,
+    ) -> R {
+        assert!(K::KIND == self.kind, "a page of another kind");
+        let image = self.register(index, record);
+        let view = K::view_mut(record.bytes(image), index.geometry());
+        index.expect(self.block(), view.and_then(|mut view| change(&mut view)))
+    }
 }
 
 /// Commits a record with the filled slots; new pages become heads of their lists in the same record, a filter page of the chain
 /// of all filter pages too.
-pub(crate) fn commit(index: &Index, mut record: Record, places: &[(&Place, Image)]) {
-    if places.iter().all(|(place, _)| !place.is_new) {
+pub(crate) fn commit(index: &Index, mut record: Record, places: &[&Place]) {
+    if places.iter().all(|place| !place.is_new) {
         return record.commit();
     }
     let mut metapage = Locked::acquire(index.relation());
-    for (place, image) in places.iter().filter(|(place, _)| place.is_new) {
+    for place in places.iter().filter(|place| place.is_new) {
+        let image = record.page(&place.page);
         let head = head(&mut metapage.contents, place.kind);
-        layout::list_page(record.bytes(*image), *head)
+        layout::list_page(record.bytes(image), *head)
             .expect("the page was initialised in this record");
         *head = Some(place.block());
         if place.kind == PageKind::Filter {
             let first = metapage.contents.filter_first.replace(place.block());
-            let view = FilterPageMut::view(record.bytes(*image), index.geometry());
+            let view = FilterPageMut::view(record.bytes(image), index.geometry());
             index.expect(place.block(), view).set_next(first);
         }
     }
@@ -76,7 +90,7 @@ pub(crate) fn find(index: &Index, kind: PageKind, run: u8) -> Place {
         let Some(block) = listed else {
             return extend(index, kind);
         };
-        check_block(index, block);
+        index.check_block(block);
         let page = Page::lock(relation, block, Access::Exclusive);
         let free = free_run(index, kind, page.bytes(), run);
         match index.expect(block, free) {
@@ -94,26 +108,21 @@ pub(crate) fn find(index: &Index, kind: PageKind, run: u8) -> Place {
     }
 }
 
-/// Puts a page with freed slots at the head of its list, within the record that frees the slots, unless the page is in the
-/// list already. The returned lock must be held until the record is committed.
-#[must_use]
-pub(crate) fn relist(
-    index: &Index,
-    kind: PageKind,
-    page: &Page,
-    record: &mut Record,
-    image: Image,
-) -> Option<Locked> {
-    let special = index.expect(page.block(), layout::special(record.bytes(image)));
+/// Commits a record that frees slots of a page. The page becomes the head of its list in the same record, unless it is in the
+/// list already.
+pub(super) fn commit_freed<K: Kind>(mut record: Record, page: &LockedPage<'_, K>) {
+    let (index, block) = (page.index(), page.block());
+    let image = record.page(page.page());
+    let special = index.expect(block, layout::special(record.bytes(image)));
     if special.is_listed() {
-        return None;
+        return record.commit();
     }
     let mut metapage = Locked::acquire(index.relation());
-    let head = head(&mut metapage.contents, kind);
-    index.expect(page.block(), layout::list_page(record.bytes(image), *head));
-    *head = Some(page.block());
-    metapage.write(record);
-    Some(metapage)
+    let head = head(&mut metapage.contents, K::KIND);
+    index.expect(block, layout::list_page(record.bytes(image), *head));
+    *head = Some(block);
+    metapage.write(&mut record);
+    record.commit();
 }
 
 enum Room {

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use distance::BitMetric;
 use filter::Widths;
@@ -12,8 +11,8 @@ use layout::{CenterPage, Corrupt, Frozen, Geometry, IndexMetric, VectorKind};
 use quantize::{CodeBits, Codec};
 
 use super::buffer::{Access, Hints, Page};
+use super::damage::corrupt;
 use super::metapage::{self, METAPAGE};
-use crate::error;
 use crate::pg::Relation;
 use crate::pg::memory::{self, Reserve};
 
@@ -39,15 +38,15 @@ thread_local! {
 }
 
 impl Index {
-    /// Opens an index: from this backend's cache, or by reading its metapage.
-    pub(crate) fn open(relation: Relation) -> Self {
+    /// Opens an index: from this backend's cache, or by reading its metapage and comparing it with the catalogs.
+    pub(crate) fn open(relation: Relation, declared: Lookup) -> Self {
         memory::reserve(Reserve::Small);
         let oid = relation.oid().to_u32();
         let known = KEPT.with_borrow(|kept| kept.get(&oid).cloned());
         if let Some(kept) = known.filter(|kept| kept.file_number == relation.file_number()) {
             return Self { relation, kept };
         }
-        let kept = Rc::new(Kept::read(relation));
+        let kept = Rc::new(Kept::read(relation, declared));
         KEPT.with_borrow_mut(|all| all.insert(oid, Rc::clone(&kept)));
         Self { relation, kept }
     }
@@ -94,6 +93,13 @@ impl Index {
         read.unwrap_or_else(|what| self.corrupt(block, what))
     }
 
+    /// Ends the statement if a link leads to a missing block, before Postgres raises an error of its own.
+    pub(crate) fn check_block(&self, block: u32) {
+        if block >= self.relation.blocks() {
+            self.corrupt(block, Corrupt::NoSuchBlock(block));
+        }
+    }
+
     /// Reports a damaged page and ends the statement.
     pub(crate) fn corrupt(&self, block: u32, what: Corrupt) -> ! {
         corrupt(self.relation, block, what)
@@ -123,20 +129,11 @@ pub(crate) struct Declared {
     pub(crate) keys: Option<Widths>,
 }
 
-static LOOKUP: OnceLock<fn(Relation) -> Declared> = OnceLock::new();
-
-/// Sets the function to look up the vectors an index is for: the access method's, by operator classes.
-pub(crate) fn set_lookup(lookup: fn(Relation) -> Declared) {
-    // Loading the library again sets the same function.
-    let _ = LOOKUP.set(lookup);
-}
+/// Reads from the catalogs the vectors an index is for.
+pub(crate) type Lookup = fn(Relation) -> Declared;
 
 /// Compares a valid metapage with the catalogs: an error if it is for other vectors than they say.
-pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Corrupt> {
-    let Some(lookup) = LOOKUP.get() else {
-        return Ok(());
-    };
-    let declared = lookup(relation);
+pub(crate) fn check_owner(frozen: &Frozen, declared: &Declared) -> Result<(), Corrupt> {
     let own = frozen.kind == declared.kind
         && frozen.metric == declared.metric
         && frozen.geometry.widths() == declared.keys
@@ -147,13 +144,14 @@ pub(crate) fn check_owner(relation: Relation, frozen: &Frozen) -> Result<(), Cor
 }
 
 impl Kept {
-    fn read(relation: Relation) -> Self {
+    fn read(relation: Relation, declared: Lookup) -> Self {
         // A file without blocks is damage; report it here, before Postgres raises an error of its own.
         if relation.blocks() == METAPAGE {
             corrupt(relation, METAPAGE, Corrupt::NoSuchBlock(METAPAGE));
         }
         let frozen = metapage::read(relation).frozen;
-        check_owner(relation, &frozen).unwrap_or_else(|what| corrupt(relation, METAPAGE, what));
+        check_owner(&frozen, &declared(relation))
+            .unwrap_or_else(|what| corrupt(relation, METAPAGE, what));
         let center = frozen
             .center_block
             .map(|block| read_center(relation, block, frozen.dimensions as usize));
@@ -225,14 +223,4 @@ fn read_center(relation: Relation, first: u32, dimensions: usize) -> Vec<f32> {
         );
     }
     center
-}
-
-/// Reports a damaged page, or one written by another extension, and ends the statement.
-pub(crate) fn corrupt(relation: Relation, block: u32, what: Corrupt) -> ! {
-    let name = relation.name();
-    match what {
-        Corrupt::Pgvectors => error::index_of_pgvector(&name),
-        Corrupt::LayoutVersion(_) => error::other_layout(&name, block, what),
-        _ => error::corrupt_page(&name, block, what),
-    }
 }

@@ -6,15 +6,16 @@
 use std::cell::RefCell;
 
 use hnsw::{Candidate, ElementId, Level, Search, Store, StoreMut};
-use layout::{ElementPageMut, EntryPoint, HeapTid, NewElement, PageKind, UpperId, UpperPageMut};
+use layout::{EntryPoint, HeapTid, NewElement, PageKind};
 use quantize::{Query, Value};
 
 use super::allocate::{self, Place};
 use super::codes::Codes;
 use super::index::Index;
+use super::locked::{Elements, Upper};
 use super::metapage::Locked;
 use super::page_graph::PageGraph;
-use super::record::{Image, Record};
+use super::record::Record;
 use super::{keys, neighbors, rows};
 use crate::pg::lock::InsertLock;
 
@@ -34,7 +35,7 @@ pub(crate) fn insert(
     let mut code = vec![0; index.codec().code_len()];
     index.codec().encode_value(value, &mut code);
     let query = index.codec().query_value(value);
-    let level = hnsw::level_of(level_key(tid), index.geometry().m.into());
+    let level = hnsw::level_of(tid.key(), index.geometry().m.into());
     let lock = lock(index);
     let mut hints = index.hints().borrow_mut();
     let mut insertion = Insertion {
@@ -74,10 +75,6 @@ fn has_live_entry_point(index: &Index) -> bool {
     graph
         .entry_point()
         .is_some_and(|(element, _)| graph.is_live(element))
-}
-
-fn level_key(tid: HeapTid) -> u64 {
-    u64::from(tid.block) << 16 | u64::from(tid.offset)
 }
 
 /// An insert in progress.
@@ -146,32 +143,24 @@ impl StoreMut for Insertion<'_> {
         let element = place.id(&index.geometry().element);
         let upper_place = (level > 0).then(|| allocate::find(index, PageKind::Upper, level));
         let mut record = Record::begin(index.relation());
-        let image = place.record(index, &mut record);
-        let mut places = vec![(&place, image)];
-        let mut upper = None;
-        if let Some(upper_place) = &upper_place {
-            let upper_image = upper_place.record(index, &mut record);
-            upper = Some(write_upper(
-                index,
-                &mut record,
-                upper_image,
-                upper_place,
-                element,
-                &lists[1..],
-            ));
-            places.push((upper_place, upper_image));
-        }
         let new = NewElement {
             level,
             code: &self.code,
             neighbors: &lists[0],
             tids: &[self.tid],
-            upper,
+            upper: upper_place
+                .as_ref()
+                .map(|place| place.id(&index.geometry().upper)),
             overflow: None,
         };
-        let written = ElementPageMut::view(record.bytes(image), index.geometry())
-            .and_then(|mut page| page.write(place.slot, &new));
-        index.expect(place.block(), written);
+        place.change::<Elements, _>(index, &mut record, |page| page.write(place.slot, &new));
+        if let Some(place) = &upper_place {
+            write_upper(index, &mut record, place, element, &lists[1..]);
+        }
+        let places: Vec<&Place> = [Some(&place), upper_place.as_ref()]
+            .into_iter()
+            .flatten()
+            .collect();
         allocate::commit(index, record, &places);
         self.element = Some(element);
         element
@@ -208,22 +197,16 @@ impl StoreMut for Insertion<'_> {
 fn write_upper(
     index: &Index,
     record: &mut Record,
-    image: Image,
     place: &Place,
     element: ElementId,
     lists: &[Vec<ElementId>],
-) -> UpperId {
-    let written = UpperPageMut::view(record.bytes(image), index.geometry()).and_then(|mut page| {
-        page.write_run(
-            place.slot,
-            element,
-            Level::try_from(lists.len()).expect("levels are capped"),
-        )?;
+) {
+    let level = Level::try_from(lists.len()).expect("levels are capped");
+    place.change::<Upper, _>(index, record, |page| {
+        page.write_run(place.slot, element, level)?;
         lists
             .iter()
             .zip(place.slot..)
             .try_for_each(|(list, slot)| page.slot(slot).map(|mut slot| slot.set_neighbors(list)))
     });
-    index.expect(place.block(), written);
-    place.id(&index.geometry().upper)
 }

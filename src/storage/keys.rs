@@ -9,14 +9,14 @@ use std::rc::Rc;
 
 use filter::Filter;
 use hnsw::ElementId;
-use layout::{Corrupt, FilterPage, FilterPageMut, HeapTid, PageKind};
+use layout::{Corrupt, FilterPage, HeapTid, PageKind};
 
 use super::allocate;
-use super::buffer::{Access, Checked, Page, Reader};
+use super::buffer::{Access, Checked, Reader};
 use super::index::Index;
+use super::locked::{Filters, LockedPage};
 use super::metapage;
 use super::record::Record;
-use super::rows::check_block;
 use crate::error;
 use crate::pg::interrupt;
 
@@ -31,12 +31,11 @@ pub(crate) struct Match {
 pub(super) fn add(index: &Index, element: ElementId, tid: HeapTid, row_key: &[u8]) {
     let place = allocate::find(index, PageKind::Filter, 1);
     let mut record = Record::begin(index.relation());
-    let image = place.record(index, &mut record);
-    let view = FilterPageMut::view(record.bytes(image), index.geometry());
-    index
-        .expect(place.block(), view)
-        .write(place.slot, element, tid, row_key);
-    allocate::commit(index, record, &[(&place, image)]);
+    place.change::<Filters, _>(index, &mut record, |page| {
+        page.write(place.slot, element, tid, row_key);
+        Ok(())
+    });
+    allocate::commit(index, record, &[&place]);
 }
 
 /// The extent of a pass over filter pages.
@@ -136,15 +135,13 @@ fn chain(index: &Index) -> Rc<[u32]> {
     let mut pages = Vec::new();
     while let Some(block) = next.filter(|block| known.first() != Some(block)) {
         interrupt::check();
-        check_block(index, block);
+        index.check_block(block);
         if pages.len() > relation.blocks() as usize {
             index.corrupt(block, Corrupt::EndlessFilter);
         }
         pages.push(block);
-        let page = Page::lock(relation, block, Access::Share);
-        next = index
-            .expect(block, FilterPage::view(page.bytes(), index.geometry()))
-            .next();
+        let page = LockedPage::<Filters>::lock(index, block, Access::Share);
+        next = page.read(|page| Ok(page.next()));
     }
     if pages.is_empty() {
         return known;

@@ -3,7 +3,7 @@
 use layout::Metapage;
 
 use super::buffer::{Access, Page};
-use super::index::corrupt;
+use super::damage::corrupt;
 use super::record::{Image, Record};
 use crate::pg::Relation;
 

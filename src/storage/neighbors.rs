@@ -1,13 +1,13 @@
 //! Changes neighbor lists on pages: reads a list, decides with no page locked, and writes it if it is still the same.
 
 use hnsw::{ElementId, Level, Store, max_neighbors};
-use layout::{Corrupt, ElementPage, ElementPageMut, UpperId, UpperPage, UpperPageMut};
+use layout::UpperId;
 
-use super::buffer::{Access, Page};
+use super::buffer::Access;
 use super::codes::Codes;
 use super::index::Index;
+use super::locked;
 use super::page_graph::PageGraph;
-use super::record::Record;
 use crate::pg::interrupt;
 
 /// The maximum number of rounds for a link. Another backend may change a list between its reading and writing; then it is read
@@ -300,19 +300,13 @@ fn change_ground(
     of: ElementId,
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
 ) {
-    let (block, slot) = index.geometry().element.split(of);
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
-    let view = ElementPage::view(page.bytes(), index.geometry());
-    let element = index.expect(block, view.and_then(|view| view.slot(slot)));
+    let (page, slot) = locked::lock_known(index, of, Access::Exclusive);
+    let element = page.read(|page| page.slot(slot));
     if !element.is_live() {
         return;
     }
     if let Some(new) = decide(&element.neighbors().collect::<Vec<_>>()) {
-        write(index, &page, |bytes| {
-            ElementPageMut::view(bytes, index.geometry())?
-                .slot(slot)
-                .map(|mut slot| slot.set_neighbors(&new))
-        });
+        page.change_alone(|page| page.slot(slot).map(|mut slot| slot.set_neighbors(&new)));
     }
 }
 
@@ -323,38 +317,22 @@ fn change_upper(
     list: UpperId,
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
 ) {
-    let (block, slot) = index.geometry().upper.split(list);
-    super::rows::check_block(index, block);
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
-    let view = UpperPage::view(page.bytes(), index.geometry());
-    let list = index.expect(block, view.and_then(|view| view.slot(slot)));
+    let (page, slot) = locked::lock(index, list, Access::Exclusive);
+    let list = page.read(|page| page.slot(slot));
     if !list.is_live() || list.element() != of || list.level() != level {
         return;
     }
     if let Some(new) = decide(&list.neighbors().collect::<Vec<_>>()) {
-        write(index, &page, |bytes| {
-            UpperPageMut::view(bytes, index.geometry())?
-                .slot(slot)
-                .map(|mut slot| slot.set_neighbors(&new))
-        });
+        page.change_alone(|page| page.slot(slot).map(|mut slot| slot.set_neighbors(&new)));
     }
 }
 
 /// The location of a live element's list at a level above 0.
 fn upper_list(index: &Index, of: ElementId, level: Level) -> Option<UpperId> {
-    let (block, slot) = index.geometry().element.split(of);
-    let page = Page::lock(index.relation(), block, Access::Share);
-    let view = ElementPage::view(page.bytes(), index.geometry());
-    let element = index.expect(block, view.and_then(|view| view.slot(slot)));
+    let (page, slot) = locked::lock_known(index, of, Access::Share);
+    let element = page.read(|page| page.slot(slot));
     let upper = element
         .upper()
         .filter(|_| element.is_live() && element.level() >= level);
     upper.map(|upper| upper.at(level))
-}
-
-fn write(index: &Index, page: &Page, change: impl FnOnce(&mut [u8]) -> Result<(), Corrupt>) {
-    let mut record = Record::begin(index.relation());
-    let image = record.page(page);
-    index.expect(page.block(), change(record.bytes(image)));
-    record.commit();
 }

@@ -12,7 +12,8 @@ use crate::pg::Relation;
 /// Nothing is written until [`Record::commit`]; a dropped record leaves the pages unchanged.
 pub(crate) struct Record {
     state: *mut pg_sys::GenericXLogState,
-    images: Vec<*mut u8>,
+    /// The registered pages, by buffer, and their private copies.
+    images: Vec<(pg_sys::Buffer, *mut u8)>,
 }
 
 /// The position of a page in a record.
@@ -29,7 +30,7 @@ impl Record {
         }
     }
 
-    /// Registers a page in the record; it must stay locked until the commit.
+    /// Registers a page in the record, or finds it there; it must stay locked until the commit.
     pub(crate) fn page(&mut self, page: &Page) -> Image {
         self.register(page, 0)
     }
@@ -39,23 +40,33 @@ impl Record {
         self.register(page, pg_sys::GENERIC_XLOG_FULL_IMAGE)
     }
 
+    /// True if the page is registered.
+    pub(crate) fn has(&self, page: &Page) -> bool {
+        let mut pages = self.images.iter();
+        pages.any(|&(buffer, _)| buffer == page.buffer())
+    }
+
     fn register(&mut self, page: &Page, flags: u32) -> Image {
         assert!(
             page.is_exclusive(),
             "only an exclusively locked page may change"
         );
+        let known = |&(buffer, _): &(pg_sys::Buffer, _)| buffer == page.buffer();
+        if let Some(image) = self.images.iter().position(known) {
+            return Image(image);
+        }
         // SAFETY: the page is pinned and exclusively locked; Postgres raises an ERROR at a fifth page.
         let image = unsafe {
             pg_sys::GenericXLogRegisterBuffer(self.state, page.buffer(), flags.cast_signed())
         };
-        self.images.push(image.cast());
+        self.images.push((page.buffer(), image.cast()));
         Image(self.images.len() - 1)
     }
 
     /// The bytes to change: a private copy of the page until the commit.
     pub(crate) fn bytes(&mut self, image: Image) -> &mut [u8] {
         // SAFETY: a private copy of PAGE_SIZE bytes that lives until the record ends, borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.images[image.0], PAGE_SIZE) }
+        unsafe { std::slice::from_raw_parts_mut(self.images[image.0].1, PAGE_SIZE) }
     }
 
     /// Writes the change to WAL and to the pages.

@@ -5,14 +5,12 @@
 //! slot it read.
 
 use hnsw::ElementId;
-use layout::{
-    Corrupt, ElementPage, ElementPageMut, HeapTid, INLINE_TIDS, OverflowId, OverflowPage,
-    OverflowPageMut, OverflowSlot, PageKind,
-};
+use layout::{Corrupt, HeapTid, INLINE_TIDS, OverflowId, OverflowPage, OverflowSlot, PageKind};
 
 use super::allocate;
 use super::buffer::{Access, Page};
 use super::index::Index;
+use super::locked::{self, Elements, LockedPage, Overflow};
 use super::page_graph::PageGraph;
 use super::record::Record;
 use crate::pg::interrupt;
@@ -62,7 +60,7 @@ impl Chain {
     /// Appends the rows of the next slot. Skips slots of the same page with only dead rows, so it may append no rows.
     pub(crate) fn read(self, index: &Index, dead: Dead, into: &mut Vec<HeapTid>) -> Reading {
         let (block, _) = index.geometry().overflow.split(self.next);
-        check_block(index, block);
+        index.check_block(block);
         let page = Page::lock(index.relation(), block, Access::Share);
         let view = index.expect(block, OverflowPage::view(page.bytes(), index.geometry()));
         let before = into.len();
@@ -224,26 +222,22 @@ impl DeadRows {
         if let Some((block, lsn)) = self.page
             && self.rows.len() >= Self::FEWEST
         {
-            let page = Page::lock(index.relation(), block, Access::Exclusive);
-            if page.lsn() == lsn {
-                self.write(index, &page);
+            let page = LockedPage::<Overflow>::lock(index, block, Access::Exclusive);
+            if page.page().lsn() == lsn {
+                self.write(&page);
             }
         }
         self.clear();
     }
 
-    fn write(&self, index: &Index, page: &Page) {
-        let mut record = Record::begin(index.relation());
-        let image = record.page(page);
-        let mut view = index.expect(
-            page.block(),
-            OverflowPageMut::view(record.bytes(image), index.geometry()),
-        );
-        for rows in self.rows.chunk_by(|(a, _), (b, _)| a == b) {
-            let mut slot = index.expect(page.block(), view.slot(rows[0].0));
-            slot.mark_dead(|tid| rows.iter().any(|&(_, row)| row == tid));
-        }
-        record.commit();
+    fn write(&self, page: &LockedPage<'_, Overflow>) {
+        page.change_alone(|page| {
+            for rows in self.rows.chunk_by(|(a, _), (b, _)| a == b) {
+                let mut slot = page.slot(rows[0].0)?;
+                slot.mark_dead(|tid| rows.iter().any(|&(_, row)| row == tid));
+            }
+            Ok(())
+        });
     }
 }
 
@@ -270,10 +264,8 @@ impl Descent {
 
 /// The head of a live element's chain.
 fn first_slot(index: &Index, element: ElementId) -> Option<OverflowId> {
-    let (block, slot) = index.geometry().element.split(element);
-    let page = Page::lock(index.relation(), block, Access::Share);
-    let view = ElementPage::view(page.bytes(), index.geometry());
-    let element = index.expect(block, view.and_then(|view| view.slot(slot)));
+    let (page, slot) = locked::lock_known(index, element, Access::Share);
+    let element = page.read(|page| page.slot(slot));
     element.overflow().filter(|_| element.is_live())
 }
 
@@ -283,19 +275,14 @@ pub(super) fn with_slot<R>(
     at: OverflowId,
     read: impl FnOnce(&OverflowSlot<'_>) -> R,
 ) -> R {
-    let (block, slot) = index.geometry().overflow.split(at);
-    check_block(index, block);
-    let page = Page::lock(index.relation(), block, Access::Share);
-    let view = OverflowPage::view(page.bytes(), index.geometry());
-    read(&index.expect(block, view.and_then(|view| view.slot(slot))))
+    let (page, slot) = locked::lock(index, at, Access::Share);
+    read(&page.read(|page| page.slot(slot)))
 }
 
 /// Adds a row to an element, unless its code differs or vacuum is removing it. True if the row was added.
 pub(super) fn add(index: &Index, element: ElementId, code: &[u8], tid: HeapTid) -> bool {
-    let (block, slot) = index.geometry().element.split(element);
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
-    let view = ElementPage::view(page.bytes(), index.geometry());
-    let present = index.expect(block, view.and_then(|view| view.slot(slot)));
+    let (page, slot) = locked::lock_known(index, element, Access::Exclusive);
+    let present = page.read(|page| page.slot(slot));
     if !present.is_live() || present.code() != code {
         return false;
     }
@@ -303,19 +290,14 @@ pub(super) fn add(index: &Index, element: ElementId, code: &[u8], tid: HeapTid) 
         add_to_chain(index, &page, slot, element, present.overflow(), tid);
         return true;
     }
-    let mut record = Record::begin(index.relation());
-    let image = record.page(&page);
-    let added = ElementPageMut::view(record.bytes(image), index.geometry())
-        .and_then(|mut view| view.slot(slot).map(|mut element| element.add_tid(tid)));
-    index.expect(block, added);
-    record.commit();
+    page.change_alone(|page| page.slot(slot).map(|mut element| element.add_tid(tid)));
     true
 }
 
 /// Adds a row to the chain of an element without room in its own slot. The element's page stays locked meanwhile.
 fn add_to_chain(
     index: &Index,
-    element_page: &Page,
+    element_page: &LockedPage<'_, Elements>,
     slot: u16,
     element: ElementId,
     first: Option<OverflowId>,
@@ -331,21 +313,15 @@ fn add_to_chain(
     let place = allocate::find(index, PageKind::Overflow, 1);
     let id = place.id(&index.geometry().overflow);
     let mut record = Record::begin(index.relation());
-    let element_image = record.page(element_page);
-    let image = place.record(index, &mut record);
-    let written =
-        OverflowPageMut::view(record.bytes(image), index.geometry()).and_then(|mut page| {
-            page.write(place.slot, element, first, serial)?;
-            page.slot(place.slot).map(|mut slot| slot.add_tid(tid))
-        });
-    index.expect(place.block(), written);
-    let linked =
-        ElementPageMut::view(record.bytes(element_image), index.geometry()).and_then(|mut page| {
-            page.slot(slot)
-                .map(|mut element| element.set_overflow(Some(id)))
-        });
-    index.expect(element_page.block(), linked);
-    allocate::commit(index, record, &[(&place, image)]);
+    element_page.change(&mut record, |page| {
+        page.slot(slot)
+            .map(|mut element| element.set_overflow(Some(id)))
+    });
+    place.change::<Overflow, _>(index, &mut record, |page| {
+        page.write(place.slot, element, first, serial)?;
+        page.slot(place.slot).map(|mut slot| slot.add_tid(tid))
+    });
+    allocate::commit(index, record, &[&place]);
 }
 
 /// The result of adding a row to an overflow slot.
@@ -356,28 +332,15 @@ enum Added {
 
 /// Adds a row to an overflow slot if it has room.
 fn add_to_slot(index: &Index, at: OverflowId, tid: HeapTid) -> Added {
-    let (block, slot) = index.geometry().overflow.split(at);
-    check_block(index, block);
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let (page, slot) = locked::lock(index, at, Access::Exclusive);
     let mut record = Record::begin(index.relation());
-    let image = record.page(&page);
-    let added =
-        OverflowPageMut::view(record.bytes(image), index.geometry()).and_then(|mut view| {
-            let mut slot = view.slot(slot)?;
-            Ok((slot.add_tid(tid), slot.shared().serial()))
-        });
-    match index.expect(block, added) {
-        (true, _) => {
-            record.commit();
-            Added::Yes
-        }
-        (false, serial) => Added::Full { serial },
+    let (is_added, serial) = page.change(&mut record, |page| {
+        let mut slot = page.slot(slot)?;
+        Ok((slot.add_tid(tid), slot.shared().serial()))
+    });
+    if !is_added {
+        return Added::Full { serial };
     }
-}
-
-/// A link to a missing block is damage; report it here, before Postgres raises an error of its own.
-pub(super) fn check_block(index: &Index, block: u32) {
-    if block >= index.relation().blocks() {
-        index.corrupt(block, Corrupt::NoSuchBlock(block));
-    }
+    record.commit();
+    Added::Yes
 }

@@ -9,6 +9,14 @@ pub struct HeapTid {
     pub offset: u16,
 }
 
+impl HeapTid {
+    /// The TID as a number, in the order of TIDs.
+    #[must_use]
+    pub fn key(self) -> u64 {
+        u64::from(self.block) << 16 | u64::from(self.offset)
+    }
+}
+
 /// A TID in the format of Postgres' `ItemPointerData`: 6 bytes, aligned to 2.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]

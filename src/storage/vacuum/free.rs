@@ -1,18 +1,15 @@
 //! Pass 3: frees the slots of tombstones, now without incoming links.
 
 use hnsw::{ElementId, ElementSet, Level};
-use layout::{
-    ElementPage, ElementPageMut, OverflowId, OverflowPage, OverflowPageMut, PageKind, SlotState,
-    UpperId, UpperPage, UpperPageMut,
-};
+use layout::{OverflowId, SlotState, UpperId};
 
 use crate::pg::compat;
 use crate::pg::strategy::Strategy;
-use crate::storage::allocate;
-use crate::storage::buffer::{Access, Page};
+use crate::storage::allocate::commit_freed;
+use crate::storage::buffer::Access;
 use crate::storage::index::Index;
+use crate::storage::locked::{self, Elements, LockedPage};
 use crate::storage::record::Record;
-use crate::storage::rows::check_block;
 
 /// A tombstone and the slots it owns.
 struct Tombstone {
@@ -42,23 +39,7 @@ pub(super) fn free(index: &Index, strategy: Strategy, dead: &ElementSet) {
 
 /// Frees the tombstones among elements of one page.
 fn free_page(index: &Index, strategy: Strategy, block: u32, elements: &[ElementId]) {
-    let page = Page::lock_by(strategy, index.relation(), block, Access::Share);
-    let view = index.expect(block, ElementPage::view(page.bytes(), index.geometry()));
-    let mut tombstones = Vec::new();
-    for &element in elements {
-        let (_, number) = index.geometry().element.split(element);
-        let slot = index.expect(block, view.slot(number));
-        if slot.state() == SlotState::Dead {
-            tombstones.push(Tombstone {
-                slot: number,
-                element,
-                level: slot.level(),
-                upper: slot.upper(),
-                overflow: slot.overflow(),
-            });
-        }
-    }
-    drop(page);
+    let tombstones = tombstones(index, strategy, block, elements);
     if tombstones.is_empty() {
         return;
     }
@@ -71,65 +52,69 @@ fn free_page(index: &Index, strategy: Strategy, block: u32, elements: &[ElementI
     free_elements(index, block, &tombstones);
 }
 
+/// The tombstones among elements of one page.
+fn tombstones(
+    index: &Index,
+    strategy: Strategy,
+    block: u32,
+    elements: &[ElementId],
+) -> Vec<Tombstone> {
+    let page = LockedPage::<Elements>::lock_by(strategy, index, block, Access::Share);
+    page.read(|page| {
+        let mut tombstones = Vec::new();
+        for &element in elements {
+            let (_, number) = index.geometry().element.split(element);
+            let slot = page.slot(number)?;
+            if slot.state() == SlotState::Dead {
+                tombstones.push(Tombstone {
+                    slot: number,
+                    element,
+                    level: slot.level(),
+                    upper: slot.upper(),
+                    overflow: slot.overflow(),
+                });
+            }
+        }
+        Ok(tombstones)
+    })
+}
+
 fn free_elements(index: &Index, block: u32, tombstones: &[Tombstone]) {
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let page = LockedPage::<Elements>::lock(index, block, Access::Exclusive);
     let mut record = Record::begin(index.relation());
-    let image = record.page(&page);
-    let mut view = index.expect(
-        block,
-        ElementPageMut::view(record.bytes(image), index.geometry()),
-    );
-    for tombstone in tombstones {
-        index.expect(block, view.free(tombstone.slot));
-    }
-    let listed = allocate::relist(index, PageKind::Element, &page, &mut record, image);
-    record.commit();
-    drop(listed);
+    page.change(&mut record, |page| {
+        let mut slots = tombstones.iter().map(|tombstone| tombstone.slot);
+        slots.try_for_each(|slot| page.free(slot))
+    });
+    commit_freed(record, &page);
 }
 
 fn free_upper(index: &Index, element: ElementId, level: Level, upper: UpperId) {
-    let (block, slot) = index.geometry().upper.split(upper);
-    check_block(index, block);
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
-    let list = index.expect(
-        block,
-        UpperPage::view(page.bytes(), index.geometry()).and_then(|view| view.slot(slot)),
-    );
-    if !list.is_live() || list.element() != element {
+    let (page, slot) = locked::lock(index, upper, Access::Exclusive);
+    let is_own = page.read(|page| {
+        let list = page.slot(slot)?;
+        Ok(list.is_live() && list.element() == element)
+    });
+    if !is_own {
         return;
     }
     let mut record = Record::begin(index.relation());
-    let image = record.page(&page);
-    let freed = UpperPageMut::view(record.bytes(image), index.geometry())
-        .and_then(|mut view| view.free_run(slot, element, level));
-    index.expect(block, freed);
-    let listed = allocate::relist(index, PageKind::Upper, &page, &mut record, image);
-    record.commit();
-    drop(listed);
+    page.change(&mut record, |page| page.free_run(slot, element, level));
+    commit_freed(record, &page);
 }
 
 fn free_overflow(index: &Index, element: ElementId, first: Option<OverflowId>) {
     let mut next = first;
     while let Some(at) = next {
         compat::vacuum_delay_point();
-        let (block, slot) = index.geometry().overflow.split(at);
-        check_block(index, block);
-        let page = Page::lock(index.relation(), block, Access::Exclusive);
-        let rows = index.expect(
-            block,
-            OverflowPage::view(page.bytes(), index.geometry()).and_then(|view| view.slot(slot)),
-        );
+        let (page, slot) = locked::lock(index, at, Access::Exclusive);
+        let rows = page.read(|page| page.slot(slot));
         if !rows.is_live() || rows.element() != element {
             return;
         }
         next = rows.next();
         let mut record = Record::begin(index.relation());
-        let image = record.page(&page);
-        let freed = OverflowPageMut::view(record.bytes(image), index.geometry())
-            .and_then(|mut view| view.free(slot));
-        index.expect(block, freed);
-        let listed = allocate::relist(index, PageKind::Overflow, &page, &mut record, image);
-        record.commit();
-        drop(listed);
+        page.change(&mut record, |page| page.free(slot));
+        commit_freed(record, &page);
     }
 }

@@ -4,17 +4,17 @@ use std::collections::{BTreeSet, HashSet};
 
 use hnsw::{ElementId, ElementSet};
 use layout::{
-    Corrupt, ElementPage, ElementPageMut, FilterPage, FilterPageMut, HeapTid, OverflowId,
-    OverflowPage, OverflowPageMut, PageKind, SlotState,
+    Corrupt, ElementPage, FilterPage, HeapTid, OverflowId, OverflowPage, PageKind, SlotState,
 };
 
 use super::{Counts, Sweep, no_elements};
 use crate::pg::compat;
-use crate::storage::allocate;
-use crate::storage::buffer::{Access, Page};
+use crate::storage::allocate::commit_freed;
+use crate::storage::buffer::Access;
 use crate::storage::index::Index;
+use crate::storage::locked::{self, Elements, Filters, LockedPage, Overflow};
 use crate::storage::record::Record;
-use crate::storage::rows::{Descent, check_block, with_slot};
+use crate::storage::rows::{Descent, with_slot};
 
 /// Drops dead rows and makes tombstones of elements left without rows. Returns all tombstones, including earlier vacuums'.
 ///
@@ -147,7 +147,7 @@ impl Removal<'_> {
                     self.tombstones.insert(element);
                 }
                 if !slots.is_empty() {
-                    let page = Page::lock(self.index.relation(), block, Access::Exclusive);
+                    let page = LockedPage::lock(self.index, block, Access::Exclusive);
                     self.remove_from_page(&page, &slots, &dead_tids);
                 }
             }
@@ -179,14 +179,11 @@ impl Removal<'_> {
     /// or a new head, under the same lock.
     fn unlink_empty_heads(&mut self, owner: ElementId) -> Option<OverflowId> {
         let index = self.index;
-        let (block, slot) = index.geometry().element.split(owner);
-        check_block(index, block);
         loop {
             compat::vacuum_delay_point();
-            let page = Page::lock(index.relation(), block, Access::Exclusive);
-            let view = ElementPage::view(page.bytes(), index.geometry());
-            let element = index.expect(block, view.and_then(|view| view.slot(slot)));
-            let Some(head) = element.overflow() else {
+            let (page, slot) = locked::lock(index, owner, Access::Exclusive);
+            let head = page.read(|page| page.slot(slot).map(|element| element.overflow()));
+            let Some(head) = head else {
                 self.remove_from_page(&page, &[slot], &HashSet::new());
                 return None;
             };
@@ -201,27 +198,31 @@ impl Removal<'_> {
     }
 
     /// Drops dead rows of a page's elements, in one record. Elements left without rows become tombstones.
-    fn remove_from_page(&mut self, page: &Page, slots: &[u16], dead_tids: &HashSet<HeapTid>) {
+    fn remove_from_page(
+        &mut self,
+        page: &LockedPage<'_, Elements>,
+        slots: &[u16],
+        dead_tids: &HashSet<HeapTid>,
+    ) {
         let (index, block) = (self.index, page.block());
         let mut record = Record::begin(index.relation());
-        let image = record.page(page);
-        let mut view = index.expect(
-            block,
-            ElementPageMut::view(record.bytes(image), index.geometry()),
-        );
         let mut changed = false;
-        for &number in slots {
-            let mut slot = index.expect(block, view.slot(number));
-            changed |= slot.remove_tids(|tid| dead_tids.contains(&tid)) > 0;
-            let element = slot.shared();
-            if element.is_live() && element.heap_tids().len() == 0 && element.overflow().is_none() {
-                slot.set_dead();
-                changed = true;
-                if let Some(id) = index.geometry().element.join(block, number) {
-                    self.tombstones.insert(id);
+        page.change(&mut record, |page| {
+            for &number in slots {
+                let mut slot = page.slot(number)?;
+                changed |= slot.remove_tids(|tid| dead_tids.contains(&tid)) > 0;
+                let element = slot.shared();
+                let has_rows = element.heap_tids().len() > 0 || element.overflow().is_some();
+                if element.is_live() && !has_rows {
+                    slot.set_dead();
+                    changed = true;
+                    if let Some(id) = index.geometry().element.join(block, number) {
+                        self.tombstones.insert(id);
+                    }
                 }
             }
-        }
+            Ok(())
+        });
         if changed {
             record.commit();
         }
@@ -229,31 +230,26 @@ impl Removal<'_> {
 }
 
 fn remove_from_overflow_page(index: &Index, block: u32, dead: &HashSet<HeapTid>) {
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
-    let mut record = Record::begin(index.relation());
-    let image = record.page(&page);
-    let mut view = index.expect(
-        block,
-        OverflowPageMut::view(record.bytes(image), index.geometry()),
-    );
-    for slot in 0..view.shared().used() {
-        let mut slot = index.expect(block, view.slot(slot));
-        if slot.shared().is_live() {
-            slot.remove_tids(|tid| dead.contains(&tid));
+    let page = LockedPage::<Overflow>::lock(index, block, Access::Exclusive);
+    page.change_alone(|page| {
+        for slot in 0..page.shared().used() {
+            let mut slot = page.slot(slot)?;
+            if slot.shared().is_live() {
+                slot.remove_tids(|tid| dead.contains(&tid));
+            }
         }
-    }
-    record.commit();
+        Ok(())
+    });
 }
 
 fn remove_from_filter_page(index: &Index, block: u32, dead: &HashSet<HeapTid>) {
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let page = LockedPage::<Filters>::lock(index, block, Access::Exclusive);
     let mut record = Record::begin(index.relation());
-    let image = record.page(&page);
-    let view = FilterPageMut::view(record.bytes(image), index.geometry());
-    index.expect(block, view).remove(|tid| dead.contains(&tid));
-    let listed = allocate::relist(index, PageKind::Filter, &page, &mut record, image);
-    record.commit();
-    drop(listed);
+    page.change(&mut record, |page| {
+        page.remove(|tid| dead.contains(&tid));
+        Ok(())
+    });
+    commit_freed(record, &page);
 }
 
 /// Unlinks the empty slots behind a slot of a chain. Inserts change only the head and the element, so no page stays locked
@@ -284,49 +280,36 @@ fn unlink_empty_behind(index: &Index, head: OverflowId) {
 }
 
 /// The predecessor of an overflow slot in its chain.
-enum Link<'a> {
+enum Link<'a, 'i> {
     /// The element in this slot of a page locked exclusively.
-    Element(&'a Page, u16),
+    Element(&'a LockedPage<'i, Elements>, u16),
     Overflow(OverflowId),
 }
 
 /// Links the predecessor of an overflow slot to its successor, and frees the slot.
-fn unlink(index: &Index, before: Link<'_>, at: OverflowId, after: Option<OverflowId>) {
+fn unlink(index: &Index, before: Link<'_, '_>, at: OverflowId, after: Option<OverflowId>) {
     let overflow = &index.geometry().overflow;
     let (block, number) = overflow.split(at);
-    let page = Page::lock(index.relation(), block, Access::Exclusive);
+    let page = LockedPage::<Overflow>::lock(index, block, Access::Exclusive);
     let mut before_page = None;
     let mut record = Record::begin(index.relation());
-    let image = match before {
-        Link::Element(element_page, slot) => {
-            let link = record.page(element_page);
-            let linked =
-                ElementPageMut::view(record.bytes(link), index.geometry()).and_then(|mut page| {
-                    page.slot(slot)
-                        .map(|mut element| element.set_overflow(after))
-                });
-            index.expect(element_page.block(), linked);
-            record.page(&page)
-        }
+    match before {
+        Link::Element(element_page, slot) => element_page.change(&mut record, |page| {
+            page.slot(slot).map(|mut slot| slot.set_overflow(after))
+        }),
         Link::Overflow(before) => {
             let (before_block, slot) = overflow.split(before);
-            let image = record.page(&page);
-            let link = if before_block == block {
-                image
+            record.page(page.page());
+            let before_page = if before_block == block {
+                &page
             } else {
-                let page = Page::lock(index.relation(), before_block, Access::Exclusive);
-                record.page(before_page.insert(page))
+                before_page.insert(LockedPage::lock(index, before_block, Access::Exclusive))
             };
-            let linked = OverflowPageMut::view(record.bytes(link), index.geometry())
-                .and_then(|mut page| page.slot(slot).map(|mut slot| slot.set_next(after)));
-            index.expect(before_block, linked);
-            image
+            before_page.change(&mut record, |page| {
+                page.slot(slot).map(|mut slot| slot.set_next(after))
+            });
         }
-    };
-    let freed = OverflowPageMut::view(record.bytes(image), index.geometry())
-        .and_then(|mut page| page.free(number));
-    index.expect(block, freed);
-    let listed = allocate::relist(index, PageKind::Overflow, &page, &mut record, image);
-    record.commit();
-    drop(listed);
+    }
+    page.change(&mut record, |page| page.free(number));
+    commit_freed(record, &page);
 }
