@@ -1,6 +1,6 @@
 //! Records sorted into buckets of one temporary file: filled in any order, read a bucket at a time.
 
-use super::source::to_u32;
+use super::format::to_u32;
 use crate::pg::temp_file::{TempFile, TempFiles};
 
 /// The maximum size of a block, in bytes.

@@ -7,9 +7,8 @@ use quantize::Codec;
 
 use super::buckets::Buckets;
 use super::cell::{Cell, Members};
-use super::format::{Format, TID_BYTES, read_u32, write_tid};
+use super::format::{Format, TID_BYTES, read_u32, to_u32, write_tid};
 use super::joined::Joined;
-use super::source::to_u32;
 use crate::error;
 use crate::pg::interrupt;
 use crate::pg::temp_file::{TempFile, TempFiles};

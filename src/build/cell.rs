@@ -9,9 +9,8 @@ use layout::{HeapTid, OVERFLOW_TIDS};
 use quantize::{CodeSet, Codec};
 
 use super::feed::Codes;
-use super::format::Format;
+use super::format::{Format, to_u32};
 use super::measured::Measured;
-use super::source::to_u32;
 
 /// The rows of a cell, with equal ones merged. Near rows (this cell is their nearest) come before far rows.
 pub(super) struct Cell {

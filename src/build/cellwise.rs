@@ -21,10 +21,9 @@ use super::buckets::Buckets;
 use super::built::{Built, ListFile};
 use super::cell::{Added, Cell};
 use super::feed::Spool;
-use super::format::Format;
+use super::format::{Format, to_u32};
 use super::in_files::InFiles;
 use super::joined::{Joined, join_lists};
-use super::source::to_u32;
 use super::workers::{Pending, Workers};
 use crate::error;
 use crate::pg::interrupt;
@@ -336,7 +335,7 @@ impl Cellwise<'_> {
             upper.connect(watch)?;
             Ok(upper)
         });
-        self.connect_ground(&mut built, plan, &connected);
+        self.connect_layer0(&mut built, plan, &connected);
         InFiles::new(built, connected)
     }
 
@@ -394,7 +393,7 @@ impl Cellwise<'_> {
         }
     }
 
-    fn connect_ground(&self, built: &mut Built, plan: &Plan, upper: &UpperLayers) {
+    fn connect_layer0(&self, built: &mut Built, plan: &Plan, upper: &UpperLayers) {
         let capacity = 2 * self.params.m;
         let extent = LayerExtent {
             n: built.count,

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use layout::{Frozen, Geometry, HeapTid, VectorKind, max_code_len, widest_code_len};
 use quantize::{CodeMetric, CodeSet, Codec, EncodedRow, Rotation, Value};
 
-use super::format::Format;
-use super::source::to_u32;
+use super::format::{Format, to_u32};
 use super::workers::{Pending, Workers};
 use crate::error;
 use crate::pg::temp_file::{TempFile, TempFiles};

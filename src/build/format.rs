@@ -3,6 +3,8 @@
 use layout::HeapTid;
 use quantize::{CodeSet, Codec};
 
+use crate::error;
+
 /// Bytes before the codes: row, nearest cell, the row's TID (6 bytes and 2 of padding), the hash of its code.
 const HEAD: usize = 24;
 
@@ -102,4 +104,9 @@ pub(super) fn read_tid(bytes: &[u8], at: usize) -> HeapTid {
         block: read_u32(bytes, at),
         offset: u16::try_from(read_u32(bytes, at + 4)).expect("written from 16 bits"),
     }
+}
+
+/// Ids have 32 bits.
+pub(super) fn to_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or_else(|_| error::index_full())
 }

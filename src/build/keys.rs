@@ -6,8 +6,7 @@ use hnsw::ElementId;
 use layout::{FilterPageMut, FilterShape, Geometry, HeapTid};
 
 use super::buckets::Buckets;
-use super::format::{TID_BYTES, read_tid, read_u32, write_tid};
-use super::source::to_u32;
+use super::format::{TID_BYTES, read_tid, read_u32, to_u32, write_tid};
 use crate::error;
 use crate::pg::interrupt;
 use crate::pg::temp_file::TempFiles;

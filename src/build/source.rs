@@ -6,6 +6,7 @@ use hnsw::{ElementId, Level, MemoryGraph};
 use layout::{HeapTid, INLINE_TIDS, OVERFLOW_TIDS};
 
 use super::feed::Elements;
+use super::format::to_u32;
 use crate::error;
 
 /// A finished graph, read in the order of its pages.
@@ -164,9 +165,4 @@ impl Source for InMemory<'_> {
         let rows = &self.elements.more[link.first..link.first + link.count];
         into.tids.extend(rows.iter().map(|row| row.1));
     }
-}
-
-/// Ids have 32 bits.
-pub(super) fn to_u32(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or_else(|_| error::index_full())
 }

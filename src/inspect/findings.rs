@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use layout::{SlotId, Slots};
+
 use crate::error;
 use crate::pg::Relation;
 
@@ -124,4 +126,10 @@ impl Findings {
             .sort_by_key(|finding| finding.severity != Severity::Error);
         self.list
     }
+}
+
+/// The location of an id, for messages.
+pub(super) fn location_of<Id: SlotId>(slots: &Slots<Id>, id: Id) -> String {
+    let (block, slot) = slots.split(id);
+    format!("slot {slot} of block {block}")
 }

@@ -3,9 +3,8 @@
 use hnsw::{Candidate, ElementId, Extent, Flaw, Inspect, Level, Member, Store};
 use layout::{Corrupt, EntryPoint, Metapage, SlotState};
 
-use super::findings::Findings;
+use super::findings::{Findings, location_of};
 use super::pages::{Pages, is_wrong_link};
-use super::survey::place_of;
 use crate::storage::metapage::METAPAGE;
 
 /// Bytes of the check per element: its copy in the list of members, its mark and its entry in the search queue.
@@ -127,7 +126,7 @@ impl Links<'_, '_> {
                 self.findings.error(place, what);
             }
             (Flaw::Repeated, Some(neighbor)) => {
-                let to = place_of(&self.pages.geometry().element, neighbor);
+                let to = location_of(&self.pages.geometry().element, neighbor);
                 let what = format!("two links to {to} on layer {}", finding.level);
                 self.findings.error(place, what);
             }
@@ -158,7 +157,7 @@ impl Links<'_, '_> {
         }
         let slots = &self.pages.geometry().element;
         let place = slots.split(of);
-        let to = format!("link on layer {level} to {}", place_of(slots, neighbor));
+        let to = format!("link on layer {level} to {}", location_of(slots, neighbor));
         match before {
             Target::Damaged => {}
             Target::Nothing(what) => self.findings.error(place, format!("{to}: {what}")),
@@ -189,7 +188,7 @@ impl Links<'_, '_> {
             self.entry = Entry::Missing;
             return;
         };
-        let to = place_of(&self.pages.geometry().element, entry.element);
+        let to = location_of(&self.pages.geometry().element, entry.element);
         let target = target(self.pages, entry.element);
         if entry_point(self.pages) != Some(entry) {
             return;

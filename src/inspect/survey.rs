@@ -6,7 +6,7 @@
 use hnsw::{ElementId, Member};
 use layout::{
     Corrupt, ElementPage, ElementSlot, FilterPage, Frozen, HeapTid, OverflowId, OverflowPage,
-    PageKind, SlotId, SlotState, Special, UpperId, UpperPage,
+    PageKind, SlotState, Special, UpperId, UpperPage,
 };
 
 use super::budget::Budget;
@@ -486,10 +486,4 @@ impl Surveyor<'_, '_> {
             }
         }
     }
-}
-
-/// The location of an id, for messages.
-pub(super) fn place_of<Id: SlotId>(slots: &layout::Slots<Id>, id: Id) -> String {
-    let (block, slot) = slots.split(id);
-    format!("slot {slot} of block {block}")
 }

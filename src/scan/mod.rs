@@ -487,8 +487,7 @@ impl Scan {
         match *found {
             Found::Element(element) => {
                 // The borrow ends before rows are reranked: an index expression may run a query over this very index.
-                let mut hints = self.index.hints().borrow_mut();
-                let mut graph = PageGraph::new(&self.index, &mut hints);
+                let mut graph = self.index.graph();
                 let more = rows::inline(&mut graph, element, &mut self.scratch.tids);
                 self.cost.pages += graph.visits();
                 if let Some(filtered) = &mut self.filtered {
@@ -640,8 +639,7 @@ impl Scan {
         let Scratch { found, tids, .. } = &mut *self.scratch;
         tids.clear();
         {
-            let mut hints = self.index.hints().borrow_mut();
-            let mut graph = PageGraph::new(&self.index, &mut hints);
+            let mut graph = self.index.graph();
             let nearest = found.iter().take(AHEAD);
             tids.extend(nearest.filter_map(|found| rows::likely(&mut graph, found.element)));
         }
@@ -726,9 +724,8 @@ impl Scan {
         run: impl FnOnce(&mut Search, &mut PageGraph<'_>, &Query),
     ) -> bool {
         let query = &self.query.as_ref().expect("set before the first row").codes;
-        let mut hints = self.index.hints().borrow_mut();
         let gate = self.filtered.as_ref().map(|filtered| filtered.gate(ef));
-        let mut graph = PageGraph::new(&self.index, &mut hints).with_gate(gate.as_ref());
+        let mut graph = self.index.graph().with_gate(gate.as_ref());
         let before = if from_entry_point {
             Counters::default()
         } else {
@@ -810,8 +807,7 @@ impl Scan {
         found.clear();
         let query = &self.query.as_ref().expect("set before the first row").codes;
         {
-            let mut hints = self.index.hints().borrow_mut();
-            let mut graph = PageGraph::new(&self.index, &mut hints);
+            let mut graph = self.index.graph();
             graph.estimate(query, &elements, found);
             self.cost.pages += graph.visits();
         }

@@ -10,6 +10,7 @@
     reason = "page pointers of locked buffers become slices here"
 )]
 
+use std::cell::RefMut;
 use std::ops::Range;
 
 use hnsw::ElementId;
@@ -260,13 +261,13 @@ pub(crate) struct Reader<'h> {
     index: Relation,
     locator: compat::FileLocator,
     tag: Tag,
-    pub(super) hints: &'h mut Hints,
+    pub(super) hints: RefMut<'h, Hints>,
     /// The number of pages pinned.
     pub(super) visits: u64,
 }
 
 impl<'h> Reader<'h> {
-    pub(crate) fn new(index: Relation, hints: &'h mut Hints) -> Self {
+    pub(crate) fn new(index: Relation, hints: RefMut<'h, Hints>) -> Self {
         Self {
             index,
             locator: index.locator(),
@@ -279,8 +280,9 @@ impl<'h> Reader<'h> {
     /// True if the index has this block; reads the index's size again before returning false.
     pub(crate) fn has_block(&mut self, block: u32) -> bool {
         if block >= self.hints.known {
-            self.hints.known = self.index.blocks();
-            self.hints.grow(self.hints.known);
+            let known = self.index.blocks();
+            self.hints.known = known;
+            self.hints.grow(known);
         }
         block < self.hints.known
     }

@@ -6,7 +6,6 @@ use layout::{Calibrated, ElementPage, PageKind, special};
 use super::buffer::{Access, Page};
 use super::index::Index;
 use super::metapage::{Locked, METAPAGE};
-use super::page_graph::PageGraph;
 use crate::error;
 use crate::pg::interrupt;
 
@@ -37,8 +36,7 @@ pub(crate) fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
             // Scans by inner product do not use slacks.
             return None;
         }
-        let mut hints = index.hints().borrow_mut();
-        let mut graph = PageGraph::new(index, &mut hints);
+        let mut graph = index.graph();
         if !calibrator.add(&mut graph, &query, None, element) {
             error::out_of_memory(calibrator.memory());
         }

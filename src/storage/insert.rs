@@ -37,9 +37,8 @@ pub(crate) fn insert(
     let query = index.codec().query_value(value);
     let level = hnsw::level_of(tid.key(), index.geometry().m.into());
     let lock = lock(index);
-    let mut hints = index.hints().borrow_mut();
     let mut insertion = Insertion {
-        graph: PageGraph::new(index, &mut hints),
+        graph: index.graph(),
         code,
         tid,
         element: None,
@@ -51,7 +50,6 @@ pub(crate) fn insert(
     SEARCH.set(search);
     let element = insertion.element.expect("the row has joined an element");
     drop(insertion);
-    drop(hints);
     if index.geometry().keys.is_some() {
         keys::add(index, element, tid, row_key);
     }
@@ -70,8 +68,7 @@ fn lock(index: &Index) -> InsertLock {
 }
 
 fn has_live_entry_point(index: &Index) -> bool {
-    let mut hints = index.hints().borrow_mut();
-    let mut graph = PageGraph::new(index, &mut hints);
+    let mut graph = index.graph();
     graph
         .entry_point()
         .is_some_and(|(element, _)| graph.is_live(element))

@@ -95,10 +95,9 @@ fn select_in(
         error::out_of_memory(most * size_of::<Match>());
     }
     let (mut rows, mut wrong) = (0, None);
-    let mut hints = index.hints().borrow_mut();
-    let mut reader = Reader::new(index.relation(), &mut hints);
+    let mut reader = Reader::new(index.relation(), index.hints().borrow_mut());
     if !blocks.iter().all(|&block| reader.has_block(block)) {
-        drop(hints);
+        drop(reader);
         let missing = blocks.iter().max().copied().unwrap_or_default();
         index.corrupt(missing, Corrupt::NoSuchBlock(missing));
     }
@@ -120,7 +119,7 @@ fn select_in(
             used: per_page,
         })
     });
-    drop(hints);
+    drop(reader);
     if let Some((block, what)) = wrong {
         index.corrupt(block, what);
     }

@@ -289,13 +289,13 @@ fn change(
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
 ) {
     if level == 0 {
-        change_ground(index, of, decide);
+        change_layer0(index, of, decide);
     } else if let Some(list) = upper_list(index, of, level) {
         change_upper(index, of, level, list, decide);
     }
 }
 
-fn change_ground(
+fn change_layer0(
     index: &Index,
     of: ElementId,
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,

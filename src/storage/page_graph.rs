@@ -22,7 +22,7 @@ use layout::{
 };
 use quantize::Query;
 
-use super::buffer::{Checked, Hints, Reader, Scratch};
+use super::buffer::{Checked, Reader, Scratch};
 use super::gate::Gate;
 use super::index::Index;
 use super::metapage;
@@ -38,6 +38,13 @@ pub(crate) struct PageGraph<'a> {
     gate: Option<&'a Gate<'a>>,
 }
 
+impl Index {
+    /// The graph, for one search or change at a time: it borrows the hints of the index.
+    pub(crate) fn graph(&self) -> PageGraph<'_> {
+        PageGraph::new(self)
+    }
+}
+
 impl Drop for PageGraph<'_> {
     /// Returns the working memory to `Hints` for the next reader.
     fn drop(&mut self) {
@@ -46,7 +53,8 @@ impl Drop for PageGraph<'_> {
 }
 
 impl<'a> PageGraph<'a> {
-    pub(crate) fn new(index: &'a Index, hints: &'a mut Hints) -> Self {
+    fn new(index: &'a Index) -> Self {
+        let mut hints = index.hints().borrow_mut();
         let scratch = std::mem::take(&mut hints.scratch);
         Self {
             index,

@@ -4,17 +4,16 @@ use hnsw::{ElementId, Level, MAX_LEVEL};
 use crate::geometry::{OverflowId, SlotId, UpperId};
 use crate::heap_tid::{RawTid, TID_LEN, add_tid, remove_tids, tids};
 use crate::page::PageKind;
+use crate::sizes::ELEMENT_HEAD;
 use crate::slots::SlotPage;
 use crate::{Corrupt, Geometry, HeapTid, NO_ELEMENT, SlotState, Special, neighbors};
 
 /// Heap TIDs stored in the element itself.
 pub const INLINE_TIDS: usize = TID_CAPACITY as usize;
 const TID_CAPACITY: u16 = 2;
-/// Bytes before the code.
-pub(crate) const ELEMENT_HEAD: usize = size_of::<Head>();
 const TIDS: usize = 8;
 
-const _: () = assert!(ELEMENT_HEAD == 28);
+const _: () = assert!(ELEMENT_HEAD == size_of::<Head>());
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

@@ -7,11 +7,9 @@ use filter::Widths;
 use hnsw::ElementId;
 
 use crate::NO_ELEMENT;
-use crate::element::ELEMENT_HEAD;
 use crate::filter_page::FilterShape;
-use crate::overflow::OVERFLOW_SLOT;
 use crate::page::{CONTENTS, PAGE_HEADER};
-use crate::upper::UPPER_HEAD;
+use crate::sizes::{ELEMENT_HEAD, OVERFLOW_SLOT, UPPER_HEAD};
 
 /// The minimum of `m`.
 pub const MIN_M: usize = 2;

@@ -21,6 +21,7 @@ mod metapage;
 mod neighbors;
 mod overflow;
 mod page;
+mod sizes;
 mod slots;
 mod upper;
 
@@ -36,11 +37,12 @@ pub use geometry::{
 };
 pub use heap_tid::HeapTid;
 pub use metapage::{Calibrated, EntryPoint, Frozen, IndexMetric, Metapage, VectorKind};
-pub use overflow::{OVERFLOW_TIDS, OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
+pub use overflow::{OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
 pub use page::{
     KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind, Special, is_new, list_page, special,
     unlist_page,
 };
+pub use sizes::OVERFLOW_TIDS;
 pub use slots::SlotState;
 pub use upper::{UpperPage, UpperPageMut, UpperSlot, UpperSlotMut};
 

@@ -4,17 +4,11 @@ use hnsw::ElementId;
 use crate::geometry::{OverflowId, SlotId};
 use crate::heap_tid::{TID_LEN, add_tid, remove_tids, tids};
 use crate::page::PageKind;
+use crate::sizes::{OVERFLOW_CAPACITY, OVERFLOW_HEAD as HEAD, OVERFLOW_TIDS};
 use crate::slots::SlotPage;
 use crate::{Corrupt, Geometry, HeapTid, NO_ELEMENT, SlotState, Special};
 
-/// Heap TIDs in an overflow slot.
-pub const OVERFLOW_TIDS: usize = TID_CAPACITY as usize;
-const TID_CAPACITY: u16 = 20;
-const HEAD: usize = size_of::<Head>();
-/// Bytes of an overflow slot.
-pub(crate) const OVERFLOW_SLOT: usize = HEAD + OVERFLOW_TIDS * TID_LEN;
-
-const _: () = assert!(OVERFLOW_SLOT == 136);
+const _: () = assert!(HEAD == size_of::<Head>());
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -91,7 +85,7 @@ impl<'a> OverflowSlot<'a> {
         if usize::from(head.count) > OVERFLOW_TIDS {
             return Err(Corrupt::Count {
                 count: head.count.into(),
-                capacity: TID_CAPACITY,
+                capacity: OVERFLOW_CAPACITY,
             });
         }
         if head.dead > head.count.into() {

@@ -2,13 +2,11 @@ use bytemuck::{Pod, Zeroable};
 use hnsw::{ElementId, Level, MAX_LEVEL};
 
 use crate::page::PageKind;
+use crate::sizes::UPPER_HEAD;
 use crate::slots::SlotPage;
 use crate::{Corrupt, Geometry, NO_ELEMENT, SlotState, Special, neighbors};
 
-/// Bytes before the ids.
-pub(crate) const UPPER_HEAD: usize = size_of::<Head>();
-
-const _: () = assert!(UPPER_HEAD == 8);
+const _: () = assert!(UPPER_HEAD == size_of::<Head>());
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

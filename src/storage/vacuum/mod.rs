@@ -59,8 +59,8 @@ pub(crate) fn remove_rows(
     let (counts, dead) = remove::remove(&mut sweep, is_dead);
     if !dead.is_empty() {
         lock::wait_for_inserts(index.relation());
-        let ground = relink::relink(&mut sweep, ef_construction, &dead);
-        reach::restore(&mut sweep, ef_construction, &dead, ground);
+        let layer0 = relink::relink(&mut sweep, ef_construction, &dead);
+        reach::restore(&mut sweep, ef_construction, &dead, layer0);
         lock::wait_for_inserts(index.relation());
         metapage::Locked::acquire(index.relation()).announce_removal();
         free::free(index, strategy, &dead);

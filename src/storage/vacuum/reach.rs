@@ -9,7 +9,6 @@ use std::cell::RefCell;
 use hnsw::{ElementId, ElementSet, Level, Reach, Search, max_neighbors};
 use layout::{ElementPage, PageKind, UpperPage};
 
-use super::relink::Ground;
 use super::{Sweep, ids, out_of_memory};
 use crate::pg::{compat, setting};
 use crate::storage::codes::Codes;
@@ -27,25 +26,32 @@ const WAITING: usize = 1 << 16;
 /// The number of lists followed between two interrupt checks.
 const STRIDE: usize = 1 << 12;
 
-/// Links unreachable elements, whatever the cause. Nothing links to the elements of `dead` any more; `ground` holds the
+/// The elements reachable over the lists of layer 0 after their repair.
+pub(super) struct Layer0Reach {
+    /// The starting element; `None` if the entry point was a tombstone.
+    pub(super) entry: Option<ElementId>,
+    pub(super) reach: Reach,
+}
+
+/// Links unreachable elements, whatever the cause. Nothing links to the elements of `dead` any more; `layer0` holds the
 /// elements reachable over the lists of layer 0.
 pub(super) fn restore(
     sweep: &mut Sweep<'_>,
     ef_construction: usize,
     dead: &ElementSet,
-    ground: Ground,
+    layer0: Layer0Reach,
 ) {
     let Some(entry) = metapage::read(sweep.index.relation()).entry_point else {
         return;
     };
     let mut search = Search::new();
     // An insert may have changed the entry point meanwhile.
-    let mut ground = Some(ground).filter(|ground| ground.entry == Some(entry.element));
+    let mut layer0 = Some(layer0).filter(|layer0| layer0.entry == Some(entry.element));
     // The layers above come first: searches of the lower ones start there.
     for level in (0..=entry.level).rev() {
         for _ in 0..ROUNDS {
-            let reach = match ground.take_if(|_| level == 0) {
-                Some(ground) => ground.reach,
+            let reach = match layer0.take_if(|_| level == 0) {
+                Some(layer0) => layer0.reach,
                 None => reach_from(sweep, dead, level, entry.element),
             };
             let mut layer = Layer {
@@ -128,8 +134,7 @@ impl Layer<'_> {
         }
         compat::vacuum_delay_point();
         let index = self.index;
-        let mut hints = index.hints().borrow_mut();
-        let mut graph = PageGraph::new(index, &mut hints);
+        let mut graph = index.graph();
         let query = Codes::read(&mut graph, &[lost]).query(lost);
         let Some(query) = query else { return };
         let Some(descent) = search.descend(&mut graph, &query, self.level) else {

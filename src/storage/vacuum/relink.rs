@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
-use hnsw::{ElementId, ElementSet, Level, Reach, Search, Store, least_kept, max_neighbors};
+use hnsw::{ElementId, ElementSet, Level, Search, Store, least_kept, max_neighbors};
 use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
 
-use super::{Sweep, reach};
+use super::Sweep;
+use super::reach::{self, Layer0Reach};
 use crate::pg::compat;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
@@ -18,7 +19,11 @@ const PER_DEAD: usize = 3;
 
 /// Removes the tombstones from all neighbor lists, and moves the entry point away from them. Returns the elements then
 /// reachable from the entry point over the lists of layer 0.
-pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) -> Ground {
+pub(super) fn relink(
+    sweep: &mut Sweep<'_>,
+    ef_construction: usize,
+    dead: &ElementSet,
+) -> Layer0Reach {
     let index = sweep.index;
     let mut relink = Relink {
         index,
@@ -26,18 +31,11 @@ pub(super) fn relink(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &Eleme
         dead,
         search: Search::new(),
     };
-    let (highest, ground) = relink.repair_ground(sweep);
+    let (highest, layer0) = relink.repair_layer0(sweep);
     // The entry point comes first. Repairing the layers above before it, beside inserts, left links to freed slots.
     relink.replace_entry_point(highest);
     relink.repair_upper(sweep);
-    ground
-}
-
-/// The elements reachable over the lists of layer 0 after their repair.
-pub(super) struct Ground {
-    /// The starting element; `None` if the entry point was a tombstone.
-    pub(super) entry: Option<ElementId>,
-    pub(super) reach: Reach,
+    layer0
 }
 
 struct Relink<'a> {
@@ -70,7 +68,7 @@ impl Relink<'_> {
 
     /// Repairs the lists of layer 0, and follows the repaired lists from the entry point if it is live. Also returns the
     /// highest live element, a possible entry point.
-    fn repair_ground(&mut self, sweep: &mut Sweep<'_>) -> (Option<EntryPoint>, Ground) {
+    fn repair_layer0(&mut self, sweep: &mut Sweep<'_>) -> (Option<EntryPoint>, Layer0Reach) {
         let (index, dead) = (self.index, self.dead);
         let entry = metapage::read(index.relation()).entry_point;
         let entry = entry.map(|entry| entry.element);
@@ -111,7 +109,7 @@ impl Relink<'_> {
         if entry.is_some() {
             reach::finish(sweep, dead, 0, &mut reach);
         }
-        (highest, Ground { entry, reach })
+        (highest, Layer0Reach { entry, reach })
     }
 
     /// Repairs the lists of the layers above.
@@ -140,14 +138,12 @@ impl Relink<'_> {
         loop {
             compat::vacuum_delay_point();
             let mut old = Vec::new();
-            let mut hints = self.index.hints().borrow_mut();
-            let mut graph = PageGraph::new(self.index, &mut hints);
+            let mut graph = self.index.graph();
             graph.locked_neighbors(element, level, &mut old);
             let Some(new) = self.repaired(&mut graph, element, level, &old) else {
                 return old;
             };
             drop(graph);
-            drop(hints);
             if neighbors::replace(self.index, element, level, &old, &new) {
                 return new;
             }

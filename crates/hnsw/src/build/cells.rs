@@ -9,9 +9,10 @@
 //! The caller stores codes and lists, in memory or in files; nothing here reads or writes files.
 
 use super::connect::connect_by_links;
+use super::effort::Effort;
 use super::merge::{Lists, Neighbor, fill, link_back};
 use super::partition::Leaders;
-use super::segments::{Effort, Forward, bytes_of_layer, bytes_of_threads};
+use super::segments::{Forward, bytes_of_layer, bytes_of_threads};
 use super::{Stopped, Vectors, Watch, batched, try_filled};
 use crate::vectors::{ElementQuery, candidate};
 use crate::{Candidate, ElementId, Level, MAX_LEVEL, MemoryGraph, Params, max_neighbors};

@@ -3,11 +3,11 @@
 //! Elements are visited in the order of their leaves, so that the codes of their neighbors are still in the caches. A place
 //! is an element's position in this order.
 
+use super::effort::Effort;
 use super::groups::Groups;
 use super::leaf::Chosen;
 use super::partition::Leaves;
 use super::per_thread::PerThread;
-use super::segments::Effort;
 use super::{Stopped, Watch, try_filled};
 use crate::vectors::{ElementQuery, candidate, choose_among, cut_to};
 use crate::visited::Visited;

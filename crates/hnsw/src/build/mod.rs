@@ -3,6 +3,7 @@
 mod batched;
 pub mod cells;
 mod connect;
+mod effort;
 mod groups;
 mod leaf;
 mod merge;

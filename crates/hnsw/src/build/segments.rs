@@ -14,51 +14,15 @@
 //! Tasks write disjoint parts of arrays, so the result is the same for any number of threads. If the codes do not fit in
 //! memory, steps 1 to 3 run for one cell at a time (`cells`).
 
-use super::leaf::{Choice, choose_in_leaves};
+use super::effort::{Effort, LARGEST_LEAF};
+use super::leaf::choose_in_leaves;
 use super::merge::{Lists, Neighbor, choose_forward, link_back};
-use super::partition::{Division, Leaders, partition};
+use super::partition::{Leaders, partition};
 use super::{Stopped, Watch, connect};
 use crate::memory::write_list;
 use crate::{Candidate, ElementId, Level, MemoryGraph, Params, max_neighbors};
 use quantize::{AllPairs, CodeSet};
 use std::sync::atomic::Ordering;
-
-/// The effort of a build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Effort {
-    pub(super) division: Division,
-    pub(super) choice: Choice,
-    pub(super) m: usize,
-}
-
-/// The maximum vectors of a leaf.
-const LARGEST_LEAF: usize = 1536;
-
-impl Effort {
-    /// `ef_construction` sets the number of leaves per element: 7 at 64, 11 at 128.
-    pub(super) fn new(params: &Params) -> Self {
-        let kept = params.m.max(16);
-        let fanout = 3 + params.ef_construction / 16;
-        Self {
-            division: Division {
-                fanout,
-                target: 768,
-                largest: LARGEST_LEAF,
-            },
-            choice: Choice {
-                nearest: 3 * kept,
-                kept,
-            },
-            m: params.m,
-        }
-    }
-
-    /// Divides the fanout among the cells of an element.
-    pub(super) fn divided(mut self, cells: usize) -> Self {
-        self.division.fanout = self.division.fanout.div_ceil(cells);
-        self
-    }
-}
 
 /// Builds the graph of all vectors of a set, in the rayon pool of the caller. For L2 and inner products.
 ///
