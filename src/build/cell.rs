@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hnsw::build::cells::{Layer, by_insertion, by_segments};
+use hnsw::build::cells::{Layer, by_insertion, by_leaves};
 use hnsw::build::{Stopped, Watch};
 use hnsw::{Level, Params, level_of};
 use layout::{HeapTid, OVERFLOW_TIDS};
@@ -162,7 +162,7 @@ impl Cell {
         watch: &Watch,
     ) -> Result<Layer, Stopped> {
         if self.format.routing > 0 && level == 0 {
-            return by_segments(&self.set, params, level, false, watch);
+            return by_leaves(&self.set, params, level, false, watch);
         }
         self.layer_of_members(codec, members, params, level, false, watch)
     }
@@ -186,7 +186,7 @@ impl Cell {
         members
             .iter()
             .for_each(|&member| subset.push_from(&self.set, member));
-        by_segments(&subset, params, level, whole, watch)
+        by_leaves(&subset, params, level, whole, watch)
     }
 }
 

@@ -95,7 +95,7 @@ impl Cellwise<'_> {
 
     fn method(&self) -> Method {
         if self.codec.is_rotated() {
-            Method::Segments
+            Method::Leaves
         } else {
             Method::Insertion
         }

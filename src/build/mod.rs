@@ -148,11 +148,11 @@ fn threads(heap: Relation, frozen: &Frozen, limit: usize) -> usize {
 
 fn allowance(workers: &Workers, frozen: &Frozen, params: Params, limit: usize) -> Allowance {
     let codec = codec(frozen, None);
-    let (by_segments, dimensions) = (codec.is_rotated(), codec.routing_dimensions());
+    let (by_leaves, dimensions) = (codec.is_rotated(), codec.routing_dimensions());
     let needed = workers.submit(move || {
         // Linear in `n`: the slope is the bytes per element, the rest the fixed cost.
-        let bytes = |n| match by_segments {
-            true => hnsw::build::segments_bytes_needed(n, dimensions, &params),
+        let bytes = |n| match by_leaves {
+            true => hnsw::build::leaves_bytes_needed(n, dimensions, &params),
             false => MemoryGraph::bytes_needed(n, params.m),
         };
         let (some, more) = (1 << 16, 1 << 17);
@@ -242,10 +242,10 @@ fn construct(
 ) -> (Elements, MemoryGraph) {
     let watch = Arc::clone(workers.watch());
     let codec = codec.clone();
-    let by_segments = codec.is_rotated();
+    let by_leaves = codec.is_rotated();
     let pending = workers.submit(move || {
-        let graph = if by_segments {
-            hnsw::build::segments(&elements.set, &params, &watch)
+        let graph = if by_leaves {
+            hnsw::build::leaves(&elements.set, &params, &watch)
         } else {
             let elements = Measured::new(&codec, &elements.codes, None);
             hnsw::build::batched(&elements, &params, &watch)

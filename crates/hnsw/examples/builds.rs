@@ -7,7 +7,7 @@
 //! search.
 #![expect(clippy::print_stdout, reason = "a report for the terminal")]
 
-use hnsw::build::{Watch, batched, segments};
+use hnsw::build::{Watch, batched, leaves};
 use hnsw::{MemoryGraph, Params, Search, SearchOptions};
 use quantize::{CodeMetric, CodeSet, EncodedRow, Rotation};
 use rayon::prelude::*;
@@ -35,11 +35,11 @@ fn main() {
         let codes = set.encode();
         let builder = arg(4, "both");
         if builder != "batched" {
-            report("segments", &set, || {
-                segments(&codes, &params, &Watch::default()).expect("a graph")
+            report("leaves", &set, || {
+                leaves(&codes, &params, &Watch::default()).expect("a graph")
             });
         }
-        if builder != "segments" {
+        if builder != "leaves" {
             report("batched", &set, || {
                 batched(&codes, &params, &Watch::default()).expect("a graph")
             });

@@ -4,7 +4,7 @@
 mod sets;
 
 use hnsw::Params;
-use hnsw::build::{Watch, segments, segments_bytes_needed};
+use hnsw::build::{Watch, leaves, leaves_bytes_needed};
 use quantize::{CodeMetric, CodeSet, EncodedRow};
 use sets::{Shape, in_pool, made_up};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -53,10 +53,10 @@ fn a_build_takes_no_more_memory_than_it_announces() {
         }
         let params = Params { m, ef_construction };
         in_pool(2, || {
-            let announced = segments_bytes_needed(n, dimensions, &params);
+            let announced = leaves_bytes_needed(n, dimensions, &params);
             let before = LIVE.load(Relaxed);
             PEAK.store(before, Relaxed);
-            let graph = segments(&codes, &params, &Watch::default()).unwrap();
+            let graph = leaves(&codes, &params, &Watch::default()).unwrap();
             let taken = PEAK.load(Relaxed) - before;
             assert_eq!(graph.len(), n);
             assert!(taken <= announced, "{taken} bytes, {announced} announced");

@@ -1,7 +1,7 @@
 //! A build with little memory: one cell of the vectors at a time.
 //!
 //! Each vector joins the two nearest cells (`Cells`). One cell at a time is read into memory, and its graph is built alone
-//! (`by_segments`, `by_insertion`). The output is a list with distances for each element, so later steps need no codes:
+//! (`by_leaves`, `by_insertion`). The output is a list with distances for each element, so later steps need no codes:
 //! `join` merges the lists of a vector's cells and keeps the nearest. `connect_ranges` then makes every element
 //! reachable, reading a range of lists at a time. Upper layers are built in the same way, but as a whole from the lowest
 //! layer that fits in memory (`Plan::whole_from`); their lists are always in memory (`UpperLayers`).
@@ -10,9 +10,9 @@
 
 use super::connect::connect_by_links;
 use super::effort::Effort;
+use super::leaves::{Forward, bytes_of_layer, bytes_of_threads};
 use super::merge::{Lists, Neighbor, fill, link_back};
 use super::partition::Leaders;
-use super::segments::{Forward, bytes_of_layer, bytes_of_threads};
 use super::{Stopped, Vectors, Watch, batched, try_filled};
 use crate::vectors::{ElementQuery, candidate};
 use crate::{Candidate, ElementId, Level, MAX_LEVEL, MemoryGraph, Params, max_neighbors};
@@ -37,7 +37,7 @@ const SMALLEST_SAMPLE: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// By all pairs of leaves, over the codes of a build.
-    Segments,
+    Leaves,
     /// By insertion in batches, for any metric.
     Insertion,
 }
@@ -96,7 +96,7 @@ impl Task {
 
     fn bytes_of_threads(&self) -> usize {
         match self.method {
-            Method::Segments => bytes_of_threads(self.n, self.dimensions, &self.params),
+            Method::Leaves => bytes_of_threads(self.n, self.dimensions, &self.params),
             Method::Insertion => 0,
         }
     }
@@ -105,7 +105,7 @@ impl Task {
         let some = 1 << 16;
         let lists = Lists::bytes_needed(1, max_neighbors(self.params.m, 0)) + size_of::<u32>();
         let build = match self.method {
-            Method::Segments => {
+            Method::Leaves => {
                 let effort = Effort::new(&self.params).divided(CELLS_OF_A_VECTOR);
                 bytes_of_layer(some, self.dimensions, &effort) / some
             }
@@ -182,7 +182,7 @@ impl Layer {
 ///
 /// # Errors
 /// When the watch says stop, or when there is no memory.
-pub fn by_segments(
+pub fn by_leaves(
     codes: &CodeSet,
     params: &Params,
     level: Level,

@@ -6,18 +6,18 @@ mod connect;
 mod effort;
 mod groups;
 mod leaf;
+mod leaves;
 mod merge;
 mod partition;
 mod per_thread;
 mod ranges;
-mod segments;
 
 pub use crate::vectors::Vectors;
 pub use batched::batched;
 pub(crate) use connect::connect;
+pub use leaves::{bytes_needed as leaves_bytes_needed, bytes_of_thread, leaves};
 pub use merge::Neighbor;
 pub use ranges::{FREE, LayerExtent, ListRanges, connect_ranges};
-pub use segments::{bytes_needed as segments_bytes_needed, bytes_of_thread, segments};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -3,10 +3,10 @@
 mod sets;
 
 use hnsw::build::cells::{
-    CELLS_OF_A_VECTOR, Cells, Method, Task, UpperLayers, by_insertion, by_segments, join,
+    CELLS_OF_A_VECTOR, Cells, Method, Task, UpperLayers, by_insertion, by_leaves, join,
 };
 use hnsw::build::{
-    FREE, LayerExtent, ListRanges, Neighbor, Stopped, Watch, batched, connect_ranges, segments,
+    FREE, LayerExtent, ListRanges, Neighbor, Stopped, Watch, batched, connect_ranges, leaves,
 };
 use hnsw::{
     Candidate, ElementId, Finding, Inspect, Level, Member, MemoryGraph, Params, Search,
@@ -133,7 +133,7 @@ fn in_cells(
     let top = levels.iter().copied().max().unwrap_or(0);
     let mut lists = vec![vec![Vec::new(); n]; usize::from(top) + 1];
     let mut build = |elements: &[u32], level: Level, whole: bool| {
-        let layer = by_segments(&subset(codes, elements), params, level, whole, &watch)?;
+        let layer = by_leaves(&subset(codes, elements), params, level, whole, &watch)?;
         for (element, near) in layer.lists() {
             lists[usize::from(level)][elements[element as usize] as usize].extend(near.iter().map(
                 |near| Neighbor {
@@ -267,7 +267,7 @@ fn graphs_of_any_vectors_are_sound() {
                 },
             ] {
                 let codes = encode(floats, metric);
-                let graph = in_pool(2, || segments(&codes, &params, &Watch::default())).unwrap();
+                let graph = in_pool(2, || leaves(&codes, &params, &Watch::default())).unwrap();
                 assert_eq!(graph.len(), codes.len());
                 assert_is_sound(&graph, &format!("set {number}, {metric:?}, {params:?}"));
             }
@@ -292,8 +292,7 @@ fn graphs_built_in_cells_are_sound() {
 #[test]
 fn the_graph_is_the_same_for_any_number_of_threads() {
     let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), CodeMetric::L2);
-    let whole =
-        |threads| in_pool(threads, || segments(&codes, &PARAMS, &Watch::default())).unwrap();
+    let whole = |threads| in_pool(threads, || leaves(&codes, &PARAMS, &Watch::default())).unwrap();
     let cells = |threads| in_pool(threads, || in_cells(&codes, 4, 2, &PARAMS)).unwrap();
     for threads in [2, 8] {
         assert_eq!(whole(1), whole(threads));
@@ -305,10 +304,10 @@ fn the_graph_is_the_same_for_any_number_of_threads() {
 fn a_build_counts_its_elements_and_stops_when_told() {
     let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), CodeMetric::L2);
     let watch = Watch::default();
-    in_pool(2, || segments(&codes, &PARAMS, &watch)).unwrap();
+    in_pool(2, || leaves(&codes, &PARAMS, &watch)).unwrap();
     assert_eq!(watch.done.load(Ordering::Relaxed), 5000);
     watch.stop.store(true, Ordering::Relaxed);
-    let stopped = in_pool(2, || segments(&codes, &PARAMS, &watch));
+    let stopped = in_pool(2, || leaves(&codes, &PARAMS, &watch));
     assert_eq!(stopped.err(), Some(Stopped::Cancelled));
 }
 
@@ -360,7 +359,7 @@ fn recall_of(
 }
 
 #[test]
-fn segments_are_as_good_as_batches() {
+fn leaves_are_as_good_as_batches() {
     let mut random = Random(9);
     let mut scaled = made_up(Shape::Clusters, 8000, 24, 7);
     for row in scaled.values.chunks_mut(24) {
@@ -374,15 +373,15 @@ fn segments_are_as_good_as_batches() {
             in_pool(2, || build(&codes, &PARAMS, &Watch::default())).unwrap()
         };
         let by_batches = recall(&graph(batched), &codes, queries());
-        let by_segments = recall(&graph(segments), &codes, queries());
+        let by_leaves = recall(&graph(leaves), &codes, queries());
         let in_cells = recall_in_cells(
             &in_pool(2, || in_cells(&codes, 6, 1, &PARAMS)).unwrap(),
             &codes,
             queries(),
         );
         assert!(
-            by_segments > by_batches - 0.01,
-            "{metric:?} {by_segments} against {by_batches}"
+            by_leaves > by_batches - 0.01,
+            "{metric:?} {by_leaves} against {by_batches}"
         );
         assert!(
             in_cells > by_batches - 0.02,
@@ -399,9 +398,9 @@ fn real_embeddings_are_found_as_well_as_by_batches() {
     };
     let codes = encode(&floats, CodeMetric::L2);
     let queries = || (0..20_000).step_by(100);
-    let whole = in_pool(2, || segments(&codes, &PARAMS, &Watch::default())).unwrap();
+    let whole = in_pool(2, || leaves(&codes, &PARAMS, &Watch::default())).unwrap();
     let batches = in_pool(2, || batched(&codes, &PARAMS, &Watch::default())).unwrap();
-    let by_segments = recall(&whole, &codes, queries());
+    let by_leaves = recall(&whole, &codes, queries());
     let by_batches = recall(&batches, &codes, queries());
     let in_cells = recall_in_cells(
         &in_pool(2, || in_cells(&codes, 5, 1, &PARAMS)).unwrap(),
@@ -409,8 +408,8 @@ fn real_embeddings_are_found_as_well_as_by_batches() {
         queries(),
     );
     assert!(
-        by_segments > by_batches - 0.003,
-        "{by_segments} against {by_batches}"
+        by_leaves > by_batches - 0.003,
+        "{by_leaves} against {by_batches}"
     );
     assert!(
         in_cells > by_batches - 0.01,
@@ -443,7 +442,7 @@ fn a_cell_by_insertion_has_lists_nearest_first() {
 #[test]
 fn less_memory_makes_more_cells() {
     in_pool(2, || {
-        for method in [Method::Segments, Method::Insertion] {
+        for method in [Method::Leaves, Method::Insertion] {
             let task = Task {
                 n: 1_000_000,
                 dimensions: 384,

@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 ///
 /// # Errors
 /// If the watch says stop, or if memory runs out.
-pub fn segments(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<MemoryGraph, Stopped> {
+pub fn leaves(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<MemoryGraph, Stopped> {
     let mut graph = MemoryGraph::try_new(codes.len(), params.m)?;
     let effort = Effort::new(params);
     let before = watch.done.load(Ordering::Relaxed);
