@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p hnsw --example builds -- [set] [rows] [threads] [ef_construction] [builder] [quick]`
 //!
-//! Sets are `wordnet` and `sift`, read from OMENDB_DATA (by default `../shared/data` beside the repository). Recall uses
+//! Sets are `wordnet` and `sift`, read from OMENDB_DATA (by default `../shared/data` beside the repository), and `mixed`, any
+//! number of mixtures of two rows of wordnet. Recall uses
 //! exact distances over the graph, so it depends on the graph alone; evaluations are the machine-independent cost of a
 //! search.
 #![expect(clippy::print_stdout, reason = "a report for the terminal")]
@@ -145,6 +146,9 @@ impl Set {
         let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
         let folder = std::env::var_os("OMENDB_DATA").map_or(beside, PathBuf::from);
         let read = |file: String| Some(npy(&std::fs::read(folder.join(file)).ok()?));
+        if name == "mixed" {
+            return Set::read("wordnet", usize::MAX).map(|set| set.mixed(rows));
+        }
         let (base, queries) = match name {
             "wordnet" => ("f16", "f32"),
             _ => ("u8", "u8"),
@@ -170,6 +174,34 @@ impl Set {
             queries,
             truth,
         })
+    }
+
+    /// Mixtures of two rows each, of unit length.
+    fn mixed(self, rows: usize) -> Set {
+        let count = self.base.len();
+        let base: Vec<Vec<f32>> = (0..rows)
+            .into_par_iter()
+            .map(|i| {
+                let other = &self.base[(i * 7919 + i / count * 31 + 101) % count];
+                let sum = self.base[i % count]
+                    .iter()
+                    .zip(other)
+                    .map(|(a, b)| a + 0.6 * b);
+                let mixed: Vec<f32> = sum.collect();
+                let length = mixed.iter().map(|v| v * v).sum::<f32>().sqrt();
+                mixed.iter().map(|v| v / length).collect()
+            })
+            .collect();
+        let queries = self.queries;
+        let truth = queries
+            .par_iter()
+            .map(|query| ten_nearest(query, &base))
+            .collect();
+        Set {
+            base,
+            queries,
+            truth,
+        }
     }
 
     /// Encodes as an index does: centers, rotates, quantizes.

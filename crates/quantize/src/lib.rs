@@ -24,7 +24,7 @@ pub use all_pairs::AllPairs;
 pub use code_set::{CodeSet, EncodedRow};
 pub use codec::{CodeBits, Codec, Query};
 pub use rotation::Rotation;
-pub use tile::Columns;
+pub use tile::{Columns, fill};
 pub use value::Value;
 
 /// The distance estimated by codes.

@@ -153,23 +153,53 @@ impl Columns {
         into: &mut [u32],
     ) {
         assert!(0 < count && count <= self.count);
+        let mut nearest = Vec::with_capacity(count + 1);
+        let each = self.each_row(codes, rows, distances);
+        for (distances, into) in each.zip(into.chunks_mut(count)) {
+            nearest.clear();
+            self.merge(distances, 0, count, &mut nearest);
+            fill(&nearest, into);
+        }
+    }
+
+    /// Merges the columns into the `count` nearest found so far of each vector, nearest first: `found[slots[i]]` belongs to
+    /// `rows[i]`. The columns are numbered from `first` on. `distances` is scratch memory.
+    #[expect(clippy::too_many_arguments, reason = "a kernel's input and output")]
+    pub fn merge_nearest(
+        &self,
+        codes: &CodeSet,
+        rows: &[u32],
+        first: u32,
+        count: usize,
+        distances: &mut Vec<f32>,
+        slots: &[u32],
+        found: &mut [Vec<(f32, u32)>],
+    ) {
+        let each = self.each_row(codes, rows, distances);
+        for (distances, &slot) in each.zip(slots) {
+            self.merge(distances, first, count, &mut found[slot as usize]);
+        }
+    }
+
+    /// The distances of each vector to all columns.
+    fn each_row<'a>(
+        &self,
+        codes: &CodeSet,
+        rows: &[u32],
+        distances: &'a mut Vec<f32>,
+    ) -> impl Iterator<Item = &'a [f32]> {
         distances.resize(rows.len() * self.width(), 0.0);
         self.compute(codes, rows, distances);
-        let mut nearest = Vec::with_capacity(count + 1);
-        for (distances, into) in distances.chunks(self.width()).zip(into.chunks_mut(count)) {
-            nearest.clear();
-            self.simd.run(Nearest {
-                distances,
-                count,
-                nearest: &mut nearest,
-            });
-            // If all distances are infinite, any column will do.
-            let others = (0..).filter(|column| nearest.iter().all(|(_, found)| found != column));
-            let found = nearest.iter().map(|&(_, column)| column).chain(others);
-            into.iter_mut()
-                .zip(found)
-                .for_each(|(into, column)| *into = column);
-        }
+        distances.chunks(self.width())
+    }
+
+    fn merge(&self, distances: &[f32], first: u32, count: usize, nearest: &mut Vec<(f32, u32)>) {
+        self.simd.run(Nearest {
+            distances,
+            first,
+            count,
+            nearest,
+        });
     }
 
     /// Computes distances between one to eight vectors and all columns from the tile of `first` on. Calls back with each tile
@@ -310,9 +340,20 @@ impl Loops for Finish<'_> {
 /// Lanes per comparison.
 const LANES: usize = 16;
 
-/// Finds the few nearest columns of a row.
+/// Copies the numbers of the nearest. Where infinite distances left too few, any numbers will do.
+pub fn fill(nearest: &[(f32, u32)], into: &mut [u32]) {
+    let others = (0..).filter(|number| nearest.iter().all(|(_, found)| found != number));
+    let found = nearest.iter().map(|&(_, number)| number).chain(others);
+    into.iter_mut()
+        .zip(found)
+        .for_each(|(into, number)| *into = number);
+}
+
+/// Merges the few nearest columns of a row into those found so far.
 struct Nearest<'a> {
     distances: &'a [f32],
+    /// The number of the first column.
+    first: u32,
     count: usize,
     nearest: &'a mut Vec<(f32, u32)>,
 }
@@ -322,7 +363,7 @@ impl Loops for Nearest<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let mut furthest = f32::INFINITY;
+        let mut furthest = self.furthest();
         for (block, distances) in self.distances.as_chunks::<LANES>().0.iter().enumerate() {
             if !distances
                 .iter()
@@ -335,16 +376,23 @@ impl Loops for Nearest<'_> {
                     let place = self
                         .nearest
                         .partition_point(|&(before, _)| before <= distance);
-                    self.nearest
-                        .insert(place, (distance, (block * LANES + lane) as u32));
+                    let number = self.first + (block * LANES + lane) as u32;
+                    self.nearest.insert(place, (distance, number));
                     self.nearest.truncate(self.count);
-                    furthest = if self.nearest.len() < self.count {
-                        f32::INFINITY
-                    } else {
-                        self.nearest[self.count - 1].0
-                    };
+                    furthest = self.furthest();
                 }
             }
+        }
+    }
+}
+
+impl Nearest<'_> {
+    /// Only nearer columns are merged.
+    #[inline(always)]
+    fn furthest(&self) -> f32 {
+        match self.nearest.get(self.count - 1) {
+            Some(&(distance, _)) => distance,
+            None => f32::INFINITY,
         }
     }
 }

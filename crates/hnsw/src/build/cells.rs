@@ -10,9 +10,9 @@
 
 use super::connect::connect_by_links;
 use super::effort::Effort;
+use super::leaders::Leaders;
 use super::leaves::{Forward, bytes_of_layer, bytes_of_threads};
 use super::merge::{Lists, Neighbor, fill, link_back};
-use super::partition::Leaders;
 use super::{Stopped, Vectors, Watch, batched, try_filled};
 use crate::vectors::{ElementQuery, candidate};
 use crate::{Candidate, ElementId, Level, MAX_LEVEL, MemoryGraph, Params, max_neighbors};

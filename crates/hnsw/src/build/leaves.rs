@@ -15,9 +15,10 @@
 //! memory, steps 1 to 3 run for one cell at a time (`cells`).
 
 use super::effort::{Effort, LARGEST_LEAF};
+use super::leaders::Leaders;
 use super::leaf::choose_in_leaves;
 use super::merge::{Lists, Neighbor, choose_forward, link_back};
-use super::partition::{Leaders, partition};
+use super::partition::partition;
 use super::{Stopped, Watch, connect};
 use crate::memory::write_list;
 use crate::{Candidate, ElementId, Level, MemoryGraph, Params, max_neighbors};

@@ -5,6 +5,7 @@ pub mod cells;
 mod connect;
 mod effort;
 mod groups;
+mod leaders;
 mod leaf;
 mod leaves;
 mod merge;

@@ -1,13 +1,12 @@
 //! The first step of a build by leaves: divides vectors into overlapping leaves.
 //!
-//! A few rounds of k-means over a sample find leaders, and each vector joins the leaves of its `fanout` nearest leaders.
+//! Each vector joins the leaves of its `fanout` nearest leaders, which k-means finds (`leaders`).
 //! Leaves that are too large are divided again, without overlap, and tiny ones are pooled: the memory of a leaf is bounded,
 //! and no leaf is too small to be worth its task.
 
-use super::groups::Groups;
+use super::leaders::Leaders;
 use super::{Stopped, Watch, try_filled};
-use crate::scramble;
-use quantize::{CodeMetric, CodeSet, Columns, EncodedRow};
+use quantize::CodeSet;
 use rayon::prelude::*;
 
 /// Parameters of the partition.
@@ -21,20 +20,8 @@ pub(super) struct Division {
     pub(super) largest: usize,
 }
 
-/// Rounds of k-means.
-const ROUNDS: usize = 2;
-
-/// Sampled vectors per leader.
-const SAMPLE: usize = 30;
-
-/// The minimum sampled vectors, if there are as many.
-const SMALLEST_SAMPLE: usize = 4096;
-
 /// The maximum depth of repeated divisions; deeper, vectors count as indistinguishable.
 const DEEPEST: usize = 8;
-
-/// Vectors per task of finding leaders.
-const TASK: usize = 64;
 
 /// Overlapping leaves, stored contiguously. A row is a vector in a leaf.
 pub(super) struct Leaves {
@@ -77,44 +64,15 @@ impl Leaves {
     }
 }
 
-/// The maximum number of vectors divided into leaves at once: with more, finding the nearest leaders would cost more than
-/// the rest of the build. More vectors are first divided into cells, each vector in two of them.
-const AT_ONCE: usize = 1 << 19;
-
 /// Divides all vectors of a set into leaves. Every vector is in at least one, and in none twice.
 pub(super) fn partition(
     codes: &CodeSet,
     division: &Division,
     watch: &Watch,
 ) -> Result<Leaves, Stopped> {
-    partition_in_cells(codes, division, AT_ONCE, watch)
-}
-
-fn partition_in_cells(
-    codes: &CodeSet,
-    division: &Division,
-    at_once: usize,
-    watch: &Watch,
-) -> Result<Leaves, Stopped> {
     let mut ids = try_filled(codes.len(), 0)?;
     ids.iter_mut().zip(0..).for_each(|(id, i)| *id = i);
-    if ids.len() <= at_once {
-        return Leaves::new(&divide(codes, ids, division, 0, watch)?);
-    }
-    let cells = Division {
-        fanout: 2,
-        target: at_once / 2,
-        largest: at_once,
-    };
-    let in_cell = Division {
-        fanout: division.fanout.div_ceil(cells.fanout),
-        ..*division
-    };
-    let mut leaves = Vec::new();
-    for cell in divide(codes, ids, &cells, 0, watch)? {
-        leaves.extend(divide(codes, cell, &in_cell, 0, watch)?);
-    }
-    Leaves::new(&leaves)
+    Leaves::new(&divide(codes, ids, division, 0, watch)?)
 }
 
 fn divide(
@@ -172,156 +130,11 @@ fn without_repeats(mut ids: Vec<u32>) -> Vec<u32> {
     ids
 }
 
-/// The centers of the leaves.
-#[derive(Debug)]
-pub(super) struct Leaders {
-    codes: CodeSet,
-    columns: Columns,
-}
-
-impl Leaders {
-    /// Bytes for finding `count` leaders: those of this round and the last, and their sums.
-    pub(super) fn bytes_needed(count: usize, dimensions: usize) -> usize {
-        let leaders =
-            CodeSet::bytes_needed(count, dimensions) + Columns::bytes_needed(count, dimensions);
-        let centroids = count * (dimensions * size_of::<f32>() + size_of::<Vec<f32>>());
-        let sample = 4 * (count * SAMPLE).max(SMALLEST_SAMPLE) * size_of::<u32>();
-        let distances = rayon::current_num_threads() * TASK * count * size_of::<f32>();
-        2 * leaders + centroids + sample + distances
-    }
-
-    /// Finds `count` leaders for these vectors of a set.
-    pub(super) fn choose(
-        codes: &CodeSet,
-        ids: &[u32],
-        count: usize,
-        watch: &Watch,
-    ) -> Result<Self, Stopped> {
-        let sample = sample(ids, (count * SAMPLE).max(SMALLEST_SAMPLE))?;
-        let count = count.min(sample.len());
-        let first = sample
-            .iter()
-            .copied()
-            .step_by(sample.len() / count)
-            .take(count);
-        let mut leaders = Self::of(codes, first.map(|id| centroid(codes, &[id])));
-        for round in 0..ROUNDS {
-            let nearest = leaders.nearest(codes, &sample, 1, watch)?;
-            let members: Groups<u32> = Groups::collect(count, || {
-                nearest.iter().copied().zip(sample.iter().copied())
-            })?;
-            let moved: Vec<Vec<f32>> = (0..count)
-                .into_par_iter()
-                .map(|leader| match members.group(leader) {
-                    [] => centroid(
-                        codes,
-                        &[sample
-                            [scramble((round * count + leader) as u64) as usize % sample.len()]],
-                    ),
-                    members => centroid(codes, members),
-                })
-                .collect();
-            leaders = Self::of(codes, moved.into_iter());
-        }
-        Ok(leaders)
-    }
-
-    fn of(codes: &CodeSet, centroids: impl Iterator<Item = Vec<f32>>) -> Self {
-        let mut leaders = CodeSet::new(codes.dimensions(), codes.metric());
-        let mut row = EncodedRow::new();
-        for centroid in centroids {
-            row.encode(&centroid);
-            leaders.push(&row);
-        }
-        let ids: Vec<u32> = (0..leaders.len() as u32).collect();
-        let mut columns = Columns::new(codes.metric());
-        columns.pack(&leaders, &ids);
-        Self {
-            codes: leaders,
-            columns,
-        }
-    }
-
-    /// The number of leaders.
-    pub(super) fn len(&self) -> usize {
-        self.codes.len()
-    }
-
-    /// The vectors of each leader: those with the leader among their `fanout` nearest.
-    fn assign(
-        &self,
-        codes: &CodeSet,
-        ids: &[u32],
-        fanout: usize,
-        watch: &Watch,
-    ) -> Result<Vec<Vec<u32>>, Stopped> {
-        let fanout = fanout.min(self.len());
-        let nearest = self.nearest(codes, ids, fanout, watch)?;
-        let pairs = || {
-            nearest
-                .iter()
-                .copied()
-                .zip(ids.iter().flat_map(|&id| std::iter::repeat_n(id, fanout)))
-        };
-        let members: Groups<u32> = Groups::collect(self.len(), pairs)?;
-        Ok((0..self.len())
-            .map(|leader| members.group(leader).to_vec())
-            .collect())
-    }
-
-    /// The `fanout` leaders nearest to each vector, nearest first.
-    pub(super) fn nearest(
-        &self,
-        codes: &CodeSet,
-        ids: &[u32],
-        fanout: usize,
-        watch: &Watch,
-    ) -> Result<Vec<u32>, Stopped> {
-        let mut nearest = try_filled(ids.len() * fanout, 0)?;
-        let tasks = ids
-            .par_chunks(TASK)
-            .zip(nearest.par_chunks_mut(TASK * fanout));
-        tasks.try_for_each_init(Vec::new, |distances, (ids, nearest)| {
-            watch.check()?;
-            self.columns.nearest(codes, ids, fanout, distances, nearest);
-            Ok::<_, Stopped>(())
-        })?;
-        Ok(nearest)
-    }
-}
-
-/// A sample spread over the list, one vector from each of `count` equal parts; all vectors if there are no more.
-fn sample(ids: &[u32], count: usize) -> Result<Vec<u32>, Stopped> {
-    let count = count.min(ids.len());
-    let mut sample = Vec::new();
-    sample.try_reserve_exact(count)?;
-    sample.extend((0..count).map(|i| {
-        let (start, end) = (i * ids.len() / count, (i + 1) * ids.len() / count);
-        ids[start + scramble(i as u64) as usize % (end - start)]
-    }));
-    Ok(sample)
-}
-
-/// The mean of some vectors. For inner products only its direction: a leader gathers vectors of one direction, short and
-/// long, instead of the longest vectors of all directions.
-fn centroid(codes: &CodeSet, ids: &[u32]) -> Vec<f32> {
-    let mut sums = vec![0.0; codes.dimensions()];
-    for &id in ids {
-        codes.add_to(id, &mut sums);
-    }
-    let scale = match codes.metric() {
-        CodeMetric::InnerProduct => sums.iter().map(|sum| sum * sum).sum::<f32>().sqrt(),
-        CodeMetric::L2 | CodeMetric::L1 => ids.len() as f32,
-    };
-    if scale > 0.0 {
-        sums.iter_mut().for_each(|sum| *sum /= scale);
-    }
-    sums
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scramble;
+    use quantize::{CodeMetric, EncodedRow};
 
     const DIVISION: Division = Division {
         fanout: 3,
@@ -376,16 +189,6 @@ mod tests {
             assert_eq!(without_repeats(order.clone()).len(), codes.len());
             assert_eq!(order.len(), codes.len());
         }
-    }
-
-    #[test]
-    fn cells_leave_no_vector_out() {
-        let codes = set(3000, CodeMetric::L2, noise);
-        let leaves = partition_in_cells(&codes, &DIVISION, 700, &Watch::default()).unwrap();
-        assert_eq!(leaves.order(3000).unwrap().len(), 3000);
-        assert!(leaves.iter().all(|leaf| leaf.len() <= DIVISION.largest));
-        let rows = leaves.ids.len();
-        assert!((2 * 3000..=4 * 3000).contains(&rows), "{rows}");
     }
 
     #[test]
