@@ -26,8 +26,8 @@ dev_lint() {
 # The table of ARCHITECTURE.md: a room, then the rooms it must not know.
 lint_arrows() {
     local broken=0
-    lint_room src/pg 'crate' 'am|build|scan|opclass|keys|storage|table|types|settings|error|inspect|estimate'
-    lint_room src/table 'crate' 'am|build|scan|opclass|keys|storage|types|settings|error|inspect|estimate'
+    lint_room src/pg 'crate' 'am|build|scan|opclass|keys|storage|table|types|settings|error|inspect|estimate|recall'
+    lint_room src/table 'crate' 'am|build|scan|opclass|keys|storage|types|settings|error|inspect|estimate|recall'
     lint_room src/table '' 'distance|hnsw|quantize|values'
     lint_room src/types 'crate' 'am|build|scan|opclass|keys|storage'
     lint_room src/types '' 'hnsw|layout|quantize'
@@ -42,6 +42,7 @@ lint_arrows() {
     lint_room src/settings.rs 'crate' 'am|build|storage|types'
     lint_room src/error.rs 'crate' 'am|build|storage|types'
     lint_room src/inspect 'crate' 'am|build|scan|settings'
+    lint_room src/recall 'crate' 'am|build|estimate|settings'
     lint_room src/estimate.rs 'crate' 'am|scan|storage|settings|inspect'
     lint_room crates '' 'pgrx|pg_sys'
     lint_room crates/distance '' 'filter|hnsw|layout|quantize|values'

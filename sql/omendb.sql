@@ -1240,7 +1240,9 @@ CREATE FUNCTION hnsw_index_info(
 	OUT levels integer, OUT mean_degree double precision, OUT unreachable bigint,
 	OUT element_bytes bigint, OUT upper_bytes bigint, OUT overflow_bytes bigint, OUT other_bytes bigint,
 	OUT code_bits integer, OUT dimensions integer, OUT m integer, OUT measure text,
-	OUT layout_version integer, OUT built_elements bigint
+	OUT layout_version integer, OUT built_elements bigint,
+	OUT calibration_sample bigint, OUT calibration_targets double precision[], OUT calibration_slacks double precision[],
+	OUT calibration_growth double precision
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_index_info_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	ROWS 1;
@@ -1284,3 +1286,27 @@ CREATE FUNCTION hnsw_last_scan(
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_last_scan_wrapper' LANGUAGE C VOLATILE PARALLEL RESTRICTED
 	ROWS 1;
+
+-- The recall of an index on its present rows. Reads the whole index.
+CREATE FUNCTION hnsw_recall(
+	index regclass, k integer DEFAULT 10, sample integer DEFAULT 100, queries text DEFAULT NULL, filter text DEFAULT NULL,
+	target_recall double precision DEFAULT NULL, ef_search integer DEFAULT NULL,
+	OUT recall double precision, OUT low double precision, OUT high double precision, OUT worst double precision,
+	OUT below_half double precision, OUT asked bigint, OUT evaluations double precision,
+	OUT milliseconds double precision, OUT exact_milliseconds double precision
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'hnsw_recall_wrapper' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	ROWS 1;
+
+CREATE FUNCTION hnsw_recall_curve(
+	index regclass, k integer DEFAULT 10, sample integer DEFAULT 100, queries text DEFAULT NULL, filter text DEFAULT NULL,
+	OUT setting text, OUT value double precision,
+	OUT recall double precision, OUT low double precision, OUT high double precision, OUT worst double precision,
+	OUT evaluations double precision, OUT milliseconds double precision
+) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'hnsw_recall_curve_wrapper' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	ROWS 10;
+
+-- Finds the slacks of omendb.target_recall again, by rows or by the queries of a statement; for the owner. The queries traced.
+CREATE FUNCTION hnsw_calibrate(index regclass, queries text DEFAULT NULL) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'hnsw_calibrate_wrapper' LANGUAGE C VOLATILE PARALLEL UNSAFE;

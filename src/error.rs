@@ -12,6 +12,8 @@ use pgrx::{PgLogLevel, PgSqlErrorCode as Code};
 use values::Problem;
 use values::sparse::MAX_NON_ZERO;
 
+use crate::pg::query::Fault;
+use crate::pg::setting::maintenance_work_mem;
 use crate::pg::text;
 
 /// Raises an ERROR. It unwinds, so destructors run.
@@ -258,6 +260,12 @@ pub(crate) fn may_not_inspect(index: &str) -> ! {
 }
 
 #[track_caller]
+pub(crate) fn not_the_owner(index: &str) -> ! {
+    let message = format!("must be owner of index {index}");
+    fail(Code::ERRCODE_INSUFFICIENT_PRIVILEGE, message)
+}
+
+#[track_caller]
 pub(crate) fn not_an_hnsw_index(name: &str) -> ! {
     let message = format!("\"{name}\" is not an hnsw index");
     fail(Code::ERRCODE_WRONG_OBJECT_TYPE, message)
@@ -311,6 +319,57 @@ pub(crate) fn check_needs_memory(needed: usize, allowed: usize) -> ! {
         "check of hnsw index needs {needed} kB or more, maintenance_work_mem is {allowed} kB"
     );
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+// ERRORs about the recall of an index.
+
+#[track_caller]
+pub(crate) fn recall_needs_memory(needed: usize) -> ! {
+    let (needed, allowed) = (needed.div_ceil(1024), maintenance_work_mem() / 1024);
+    let message = format!(
+        "recall of hnsw index needs {needed} kB or more, maintenance_work_mem is {allowed} kB"
+    );
+    fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
+}
+
+#[track_caller]
+pub(crate) fn target_out_of_range(target: f64, least: f64, most: f64) -> ! {
+    let message = format!("target_recall must be 0 or between {least} and {most}, not {target}");
+    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+}
+
+#[track_caller]
+pub(crate) fn target_and_ef() -> ! {
+    let message = "target_recall and ef_search exclude each other";
+    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+}
+
+/// The statement for queries returns no vectors of the index's type.
+#[track_caller]
+pub(crate) fn not_queries(fault: &Fault, type_name: &str) -> ! {
+    let (code, message) = match fault {
+        Fault::NoRows | Fault::NoCondition => (
+            Code::ERRCODE_SYNTAX_ERROR,
+            "queries must be one statement that returns rows".into(),
+        ),
+        Fault::Columns(count) => (
+            Code::ERRCODE_DATATYPE_MISMATCH,
+            format!("queries must have one column, not {count}"),
+        ),
+        Fault::Type(found) => (
+            Code::ERRCODE_DATATYPE_MISMATCH,
+            format!("queries must be of type {type_name}, not {found}"),
+        ),
+    };
+    let hint = "For example: queries => 'SELECT embedding FROM questions'.";
+    fail_with_hint(code, message, hint)
+}
+
+#[track_caller]
+pub(crate) fn not_a_filter() -> ! {
+    let message = "filter must be one condition on the table's columns";
+    let hint = "For example: filter => 'price < 10 AND tenant_id = 7'.";
+    fail_with_hint(Code::ERRCODE_SYNTAX_ERROR, message, hint)
 }
 
 // ERRORs about estimates of an index.

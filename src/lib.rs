@@ -12,6 +12,7 @@ mod opclass;
 mod pg;
 #[cfg(any(test, feature = "pg_test"))]
 mod pg_tests;
+mod recall;
 mod scan;
 mod settings;
 mod storage;

@@ -57,7 +57,7 @@ pub(crate) fn init() {
         c"0 means that scans go by hnsw.ef_search.",
         &TARGET_RECALL,
         0.0,
-        0.9999,
+        crate::pg::setting::MOST_TARGET,
         GucContext::Userset,
         GucFlags::default(),
         Some(crate::pg::setting::check_target_recall),

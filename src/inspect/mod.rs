@@ -10,32 +10,33 @@ mod budget;
 mod findings;
 mod links;
 mod lists;
+mod opened;
 mod pages;
 mod rows;
 mod survey;
 
-use std::ffi::CStr;
-
-use layout::{Frozen, IndexMetric, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, Metapage, PAGE_SIZE};
+use layout::{
+    Calibrated, Frozen, IndexMetric, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, Metapage, PAGE_SIZE,
+};
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_sys::Oid;
 
 use self::budget::Budget;
 use self::findings::{Finding, Findings};
+use self::opened::{is_ours, open_index};
 use self::pages::Pages;
 use self::survey::{Survey, Surveyor};
 use crate::error;
 use crate::opclass;
-use crate::pg::Relation;
 use crate::pg::call::sql_function;
-use crate::pg::memory::{self, Reserve};
-use crate::pg::open::{self, Kind, OpenIndex};
-use crate::pg::privilege;
+use crate::pg::open::{self, OpenIndex};
 use crate::pg::snapshot::{self, Snapshot};
 use crate::pg::text::Text;
 use crate::storage::index::{check_owner, codec};
 use crate::storage::metapage::METAPAGE;
+
+pub(crate) use self::opened::{open_own_parts, open_parts};
 
 sql_function!(hnsw_check);
 fn hnsw_check(
@@ -88,6 +89,10 @@ fn hnsw_index_info(
         name!(measure, &'static str),
         name!(layout_version, i32),
         name!(built_elements, i64),
+        name!(calibration_sample, Option<i64>),
+        name!(calibration_targets, Option<Vec<f64>>),
+        name!(calibration_slacks, Option<Vec<f64>>),
+        name!(calibration_growth, Option<f64>),
     ),
 > {
     let open = open_index(index);
@@ -98,6 +103,7 @@ fn hnsw_index_info(
         survey,
         unreachable,
         levels,
+        calibrated,
     } = info;
     let counts = &survey.counts;
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -125,7 +131,17 @@ fn hnsw_index_info(
             None => LAYOUT_VERSION.cast_signed(),
         },
         number(frozen.built_elements),
+        calibrated.map(|(calibrated, _)| calibrated.elements.into()),
+        calibrated.map(|_| hnsw::TARGETS.to_vec()),
+        calibrated.map(|(calibrated, _)| slacks(&calibrated)),
+        calibrated.map(|(_, growth)| growth),
     ))
+}
+
+/// The slacks of the targets for the nearest rows.
+fn slacks(calibrated: &Calibrated) -> Vec<f64> {
+    let shares = &calibrated.calibration.shares;
+    shares.iter().map(|of_target| of_target[0].into()).collect()
 }
 
 sql_function!(hnsw_built_elements);
@@ -153,48 +169,6 @@ fn metric_name(metric: IndexMetric) -> &'static str {
         IndexMetric::Hamming => "hamming",
         IndexMetric::Jaccard => "jaccard",
     }
-}
-
-/// The access methods of these indexes; both build the same graph.
-const METHODS: [&CStr; 2] = [c"hnsw", c"ivfflat"];
-
-fn is_ours(index: Relation) -> bool {
-    METHODS.iter().any(|method| open::is_of(index, method))
-}
-
-/// Raises an error; it names the indexes of the relation if this is a table.
-fn not_an_index(oid: Oid) -> ! {
-    let indexes = open::indexes_of(oid, &METHODS);
-    if indexes.is_empty() {
-        error::not_an_hnsw_index(&open::name(oid));
-    }
-    error::table_instead_of_index(&open::name(oid), &indexes)
-}
-
-/// Opens an index. Checks the user's privilege first, before any lock.
-fn open_index(oid: Oid) -> OpenIndex {
-    let table = open::table_of(oid);
-    if !privilege::may_inspect([oid].into_iter().chain(table)) {
-        error::may_not_inspect(&open::name(oid));
-    }
-    let table = match (open::kind(oid), table) {
-        (Kind::Index, Some(table)) => table,
-        (Kind::PartitionedIndex, _) => error::index_is_partitioned(&open::name(oid)),
-        _ => not_an_index(oid),
-    };
-    memory::reserve(Reserve::Large);
-    let opened = OpenIndex::open(oid, table);
-    let index = opened.index;
-    if !is_ours(index) {
-        error::not_an_hnsw_index(&index.name());
-    }
-    if open::is_others_temporary(index) {
-        error::temporary_of_others();
-    }
-    if open::is_absent_in_recovery(index) {
-        error::unlogged_in_recovery();
-    }
-    opened
 }
 
 /// Checks an index and returns all findings.
@@ -287,6 +261,8 @@ struct Info {
     survey: Survey,
     unreachable: u64,
     levels: i32,
+    /// With the share of its blocks by which the index has grown since.
+    calibrated: Option<(Calibrated, f64)>,
 }
 
 impl Info {
@@ -302,6 +278,11 @@ impl Info {
                 .map_or(0, |entry| i32::from(entry.level) + 1),
             survey,
             unreachable,
+            calibrated: metapage.calibrated.map(|calibrated| {
+                let before = f64::from(calibrated.blocks);
+                let growth = f64::from(open.index.blocks()) / before - 1.0;
+                (calibrated, growth.max(0.0))
+            }),
         }
     }
 }

@@ -38,7 +38,8 @@ pub(crate) fn input_function_of(oid: pg_sys::Oid) -> Option<Function> {
     info.fn_addr
 }
 
-/// Exports a Rust function to SQL as `NAME_wrapper`. Our SQL declares it with the arguments of the Rust function, and STRICT.
+/// Exports a Rust function to SQL as `NAME_wrapper`. Our SQL declares it with the arguments of the Rust function, and STRICT unless
+/// each of them is an `Option`.
 macro_rules! sql_function {
     ($name:ident) => {
         $crate::pg::call::sql_function!($name, $crate::pg::call::run);
@@ -101,6 +102,8 @@ sql_functions_of!(A);
 sql_functions_of!(A B);
 sql_functions_of!(A B C);
 sql_functions_of!(A B C D);
+sql_functions_of!(A B C D E);
+sql_functions_of!(A B C D E G H);
 
 /// # Safety
 /// The next argument is of this type and not NULL.

@@ -17,6 +17,7 @@ pub(crate) mod open;
 pub(crate) mod output;
 pub(crate) mod privilege;
 pub(crate) mod progress;
+pub(crate) mod query;
 pub(crate) mod relation;
 pub(crate) mod relcache;
 pub(crate) mod row;

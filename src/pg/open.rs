@@ -9,6 +9,9 @@ use super::{Relation, compat, text};
 
 const LOCK: i32 = pg_sys::AccessShareLock.cast_signed();
 
+/// The lock for changing an index beside reads and writes of its table: VACUUM and ANALYZE take it too.
+const CHANGE_LOCK: i32 = pg_sys::ShareUpdateExclusiveLock.cast_signed();
+
 /// The kind of a relation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -83,11 +86,28 @@ pub(crate) fn indexes_of(table: Oid, methods: &[&CStr]) -> Vec<String> {
     }
 }
 
+/// An ERROR in a read-only transaction and on a standby, for a command of this name.
+pub(crate) fn prevent_if_read_only(command: &CStr) {
+    // SAFETY: the name is terminated.
+    unsafe {
+        pg_sys::PreventCommandDuringRecovery(command.as_ptr());
+        pg_sys::PreventCommandIfReadOnly(command.as_ptr());
+    }
+}
+
 /// The oids of an open table's indexes.
 fn index_list(table: Relation) -> Vec<Oid> {
-    // SAFETY: the list has `length` oids, or is null if empty.
+    // SAFETY: the table is open.
+    unsafe { oids(pg_sys::RelationGetIndexList(table.raw())) }
+}
+
+/// The oids in a list.
+///
+/// # Safety
+/// The list is `NIL`, or a valid list of oids.
+unsafe fn oids(list: *mut pg_sys::List) -> Vec<Oid> {
+    // SAFETY: the caller's promise: the list has `length` oids, or is null if empty.
     unsafe {
-        let list = pg_sys::RelationGetIndexList(table.raw());
         list.as_ref().map_or_else(Vec::new, |list| {
             let length = usize::try_from(list.length).expect("a list has a length");
             std::slice::from_raw_parts(list.elements, length)
@@ -95,6 +115,33 @@ fn index_list(table: Relation) -> Vec<Oid> {
                 .map(|cell| cell.oid_value)
                 .collect()
         })
+    }
+}
+
+/// The indexes of all partitions of a partitioned index, in the order of their oids.
+pub(crate) fn partitions_of(index: Oid) -> Vec<Oid> {
+    let no_lock = pg_sys::NoLock.cast_signed();
+    // SAFETY: returns a list of oids. An index dropped meanwhile is an ERROR when it is opened.
+    let all = unsafe {
+        oids(pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            raw::find_all_inheritors(index, no_lock, std::ptr::null_mut())
+        }))
+    };
+    all.into_iter()
+        .filter(|&oid| kind(oid) == Kind::Index)
+        .collect()
+}
+
+/// Calls without an error boundary of their own (catalog/pg_inherits.h).
+mod raw {
+    use super::{Oid, pg_sys};
+
+    unsafe extern "C-unwind" {
+        pub(super) fn find_all_inheritors(
+            parent: Oid,
+            lock: i32,
+            parents: *mut *mut pg_sys::List,
+        ) -> *mut pg_sys::List;
     }
 }
 
@@ -130,6 +177,12 @@ impl OpenIndex {
             let index = Relation::new(pg_sys::index_open(index, LOCK));
             Self { index, table }
         }
+    }
+
+    /// Locks the table against VACUUM, and against other changes than of rows, to the end of the transaction.
+    pub(crate) fn lock_for_change(&self) {
+        // SAFETY: the table is open.
+        unsafe { pg_sys::LockRelationOid(self.table.oid(), CHANGE_LOCK) }
     }
 
     /// True if the index is of this access method.

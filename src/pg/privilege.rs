@@ -21,6 +21,15 @@ pub(crate) fn may_inspect(relations: impl IntoIterator<Item = Oid>) -> bool {
             .any(|relation| compat::owns_relation(user, relation))
 }
 
+/// True if the current user owns one of the relations, or is a superuser.
+pub(crate) fn may_change(relations: impl IntoIterator<Item = Oid>) -> bool {
+    // SAFETY: reads a variable of the session.
+    let user = unsafe { pg_sys::GetUserId() };
+    relations
+        .into_iter()
+        .any(|relation| compat::owns_relation(user, relation))
+}
+
 /// Makes a table's owner the current user, to evaluate expressions of an index: their author must not gain the privileges of
 /// another user. An ERROR ends the switch with the (sub)transaction.
 pub(crate) struct AsOwner {

@@ -24,8 +24,9 @@ pub(crate) unsafe extern "C-unwind" fn check_target_recall(
     }
 }
 
-/// The least target recall.
+/// The least and the highest target recall.
 pub(crate) const LEAST_TARGET: f64 = 0.5;
+pub(crate) const MOST_TARGET: f64 = 0.9999;
 
 /// `maintenance_work_mem` in bytes.
 pub(crate) fn maintenance_work_mem() -> usize {

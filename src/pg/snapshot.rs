@@ -13,6 +13,12 @@ impl Snapshot {
         unsafe { Self(pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot())) }
     }
 
+    /// Registers the snapshot of the statement being executed.
+    pub(crate) fn of_statement() -> Self {
+        // SAFETY: called while a statement is executed, whose snapshot is active.
+        unsafe { Self(pg_sys::RegisterSnapshot(pg_sys::GetActiveSnapshot())) }
+    }
+
     pub(crate) fn raw(&self) -> pg_sys::Snapshot {
         self.0
     }
@@ -38,4 +44,10 @@ pub(crate) unsafe fn is_mvcc(snapshot: pg_sys::Snapshot) -> bool {
     let kind = unsafe { (*snapshot).snapshot_type };
     kind == pg_sys::SnapshotType::SNAPSHOT_MVCC
         || kind == pg_sys::SnapshotType::SNAPSHOT_HISTORIC_MVCC
+}
+
+/// True if the transaction began on a standby: its snapshot may be older than all of the primary.
+pub(crate) fn began_in_recovery() -> bool {
+    // SAFETY: reads the state of the transaction.
+    unsafe { pg_sys::TransactionStartedDuringRecovery() }
 }

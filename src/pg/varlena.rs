@@ -63,6 +63,23 @@ impl<'fcx> Varlena<'fcx> {
         pg_sys::Datum::from(start.as_ptr())
     }
 
+    /// Copies a value, whatever its header, into a memory context.
+    ///
+    /// # Safety
+    /// `datum` is a varlena, and the context is live.
+    pub(crate) unsafe fn keep(
+        datum: pg_sys::Datum,
+        context: pg_sys::MemoryContext,
+    ) -> pg_sys::Datum {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let outer = pg_sys::MemoryContextSwitchTo(context);
+            let copy = pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr());
+            pg_sys::MemoryContextSwitchTo(outer);
+            pg_sys::Datum::from(copy)
+        }
+    }
+
     /// Makes the value writable. Copies an inline value, unless the caller knows that nothing else reads it (`exclusive`: the
     /// state of an aggregate).
     pub(crate) fn into_new(self, exclusive: bool) -> NewVarlena {

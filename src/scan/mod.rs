@@ -396,6 +396,16 @@ impl Scan {
         }
     }
 
+    /// The exact distance of the row returned last.
+    pub(crate) fn last_distance(&self) -> f64 {
+        self.last
+    }
+
+    /// The work since the query was set.
+    pub(crate) fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
     /// Reports why a scan read to its end may have left out rows.
     fn report_end(&self) {
         let limit = match self.is_exact {

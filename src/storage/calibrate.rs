@@ -18,16 +18,19 @@ const SAMPLED: (usize, usize) = (40, 200);
 
 /// Calibrates an index just built, if it is not small. The same index has the same calibration.
 pub(crate) fn after_build(index: &Index) {
-    let elements = index.most_elements();
-    if elements < FEWEST {
-        return;
+    if index.most_elements() >= FEWEST {
+        again(index);
     }
-    let share = usize::try_from(elements / ONE_OF).unwrap_or(usize::MAX);
-    calibrate(index, share.clamp(SAMPLED.0, SAMPLED.1));
+}
+
+/// Calibrates an index by some of its elements, as its build did or would have done.
+pub(crate) fn again(index: &Index) -> Option<Calibrated> {
+    let share = usize::try_from(index.most_elements() / ONE_OF).unwrap_or(usize::MAX);
+    calibrate(index, share.clamp(SAMPLED.0, SAMPLED.1))
 }
 
 /// Calibrates an index by about so many of its elements, and returns the result; `None` if it has too few.
-pub(crate) fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
+fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
     let mut calibrator = Calibrator::default();
     for (element, code) in sample(index, elements) {
         interrupt::check();
@@ -41,6 +44,11 @@ pub(crate) fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
             error::out_of_memory(calibrator.memory());
         }
     }
+    finish(index, calibrator)
+}
+
+/// Stores what a calibrator has found, and returns it.
+pub(crate) fn finish(index: &Index, calibrator: Calibrator) -> Option<Calibrated> {
     let sampled = calibrator.sampled();
     let calibrated = calibrator.finish().map(|calibration| Calibrated {
         calibration,

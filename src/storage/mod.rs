@@ -14,6 +14,7 @@ mod locked;
 pub(crate) mod metapage;
 mod neighbors;
 pub(crate) mod page_graph;
+pub(crate) mod pass;
 pub(crate) mod record;
 pub(crate) mod rows;
 pub(crate) mod vacuum;

@@ -21,7 +21,7 @@ const COUNTED: [[usize; 5]; 3] = [
 ];
 
 /// The neighbors of a sample element that are traced.
-const NEIGHBORS: usize = 100;
+pub const NEIGHBORS: usize = 100;
 
 /// Estimated distances of the trace that finds an element's neighbors, starting at the element, and of the one that starts at
 /// the entry point.
@@ -121,6 +121,34 @@ impl Calibrator {
                     more.iter()
                         .filter(|found| found.element != own && found.live),
                 );
+                steps.push((at, found.len()));
+            });
+        if self.search.is_out_of_memory() {
+            return false;
+        }
+        self.neighbors.extend_from_slice(found);
+        nearest_of(&mut self.neighbors);
+        self.replay(unit);
+        self.sampled += 1;
+        true
+    }
+
+    /// As `add`, for a query that is no element: `nearest` are the elements nearest to it by their estimated distances.
+    pub fn add_query<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        unit: Option<f32>,
+        nearest: &[Candidate],
+    ) -> bool {
+        self.neighbors.clear();
+        self.neighbors.extend_from_slice(nearest);
+        let (steps, found) = (&mut self.steps, &mut self.found);
+        steps.clear();
+        found.clear();
+        self.search
+            .trace(store, query, None, None, OF_SEARCH, |at, more| {
+                found.extend(more.iter().filter(|found| found.live));
                 steps.push((at, found.len()));
             });
         if self.search.is_out_of_memory() {

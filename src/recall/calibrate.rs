@@ -1,0 +1,93 @@
+//! `hnsw_calibrate`: finds the slacks of target recalls again, by elements of the index as its build did, or by queries.
+
+use std::collections::BinaryHeap;
+
+use hnsw::{Calibrator, Candidate, NEIGHBORS};
+use layout::Calibrated;
+use pgrx::pg_sys::Oid;
+use quantize::Query;
+
+use super::asked::{self, Asked};
+use super::part::Part;
+use super::with_parts;
+use crate::error;
+use crate::inspect;
+use crate::pg::call::sql_function;
+use crate::pg::interrupt;
+use crate::pg::open::{self, OpenIndex};
+use crate::pg::query::SqlText;
+use crate::storage::{calibrate, pass};
+
+/// The most queries of a statement that are traced.
+const MOST: usize = 1000;
+
+sql_function!(hnsw_calibrate);
+/// The queries traced; NULL if the index has too few elements, or no calibration.
+fn hnsw_calibrate(index: Option<Oid>, queries: Option<SqlText>) -> Option<i64> {
+    let index = index?;
+    open::prevent_if_read_only(c"hnsw_calibrate()");
+    let opened = inspect::open_own_parts(index);
+    opened.iter().for_each(OpenIndex::lock_for_change);
+    let calibrated = with_parts(opened, None, |parts| match &queries {
+        None => parts
+            .iter()
+            .map(|part| calibrate::again(&part.index))
+            .collect(),
+        Some(queries) => by_queries(parts, queries),
+    });
+    let traced = calibrated.iter().flatten();
+    traced
+        .map(|calibrated| i64::from(calibrated.elements))
+        .reduce(|a, b| a + b)
+}
+
+/// Calibrates each part by the queries of a statement.
+fn by_queries(parts: &mut [Part], statement: &SqlText) -> Vec<Option<Calibrated>> {
+    let beside = NEIGHBORS * size_of::<Candidate>();
+    let asked = asked::ask(parts, Some(statement), MOST, beside);
+    parts.iter().map(|part| by_asked(part, &asked)).collect()
+}
+
+fn by_asked(part: &Part, asked: &[Asked]) -> Option<Calibrated> {
+    let queries: Vec<Query> = asked.iter().map(|asked| part.codes(asked)).collect();
+    if queries.iter().any(|query| query.unit().is_some()) {
+        // Scans by inner product do not use slacks.
+        return None;
+    }
+    let mut calibrator = Calibrator::default();
+    for (query, nearest) in queries.iter().zip(nearest(part, &queries)) {
+        interrupt::check();
+        let nearest = nearest.into_sorted_vec();
+        if !calibrator.add_query(&mut part.index.graph(), query, None, &nearest) {
+            error::out_of_memory(calibrator.memory());
+        }
+    }
+    calibrate::finish(&part.index, calibrator)
+}
+
+/// The elements nearest to each query by their codes.
+fn nearest(part: &Part, queries: &[Query]) -> Vec<BinaryHeap<Candidate>> {
+    let mut nearest: Vec<BinaryHeap<Candidate>> =
+        queries.iter().map(|_| BinaryHeap::new()).collect();
+    pass::each_code_page(&part.index, |codes| {
+        for (query, nearest) in queries.iter().zip(&mut nearest) {
+            for &(element, code) in codes {
+                let (distance, error) = query.estimate(code);
+                let is_near = nearest.len() < NEIGHBORS
+                    || nearest.peek().is_some_and(|last| distance < last.distance);
+                if is_near {
+                    nearest.push(Candidate {
+                        distance,
+                        error,
+                        element,
+                        live: true,
+                    });
+                }
+                if nearest.len() > NEIGHBORS {
+                    nearest.pop();
+                }
+            }
+        }
+    });
+    nearest
+}

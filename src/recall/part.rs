@@ -1,0 +1,194 @@
+//! An index to be searched and read whole: the one that a user named, or one of a partition.
+
+use hnsw::ElementId;
+use layout::{Corrupt, HeapTid};
+use pgrx::pg_sys;
+use quantize::Query;
+
+use super::asked::Asked;
+use crate::error;
+use crate::opclass::{self, OperatorClass};
+use crate::pg::open::OpenIndex;
+use crate::pg::privilege::AsOwner;
+use crate::pg::query::{self, SqlText};
+use crate::pg::setting;
+use crate::pg::snapshot::{self, Snapshot};
+use crate::scan::{Limits, Scan, Start};
+use crate::storage::Index;
+use crate::storage::rows::{self, Dead};
+use crate::table::fetch::RowFetcher;
+use crate::types::indexed::Indexed;
+
+/// An index with its table, both open.
+pub(super) struct Part {
+    open: OpenIndex,
+    pub(super) index: Index,
+    pub(super) class: OperatorClass,
+    /// Reads rows that a search does not.
+    rows: RowFetcher,
+    scan: Scan,
+    /// The versions of rows that meet the filter, in order; `None` without a filter.
+    passing: Option<Vec<HeapTid>>,
+}
+
+/// Rows of an element with the same distance, after which its other rows are taken for equal, as by scans.
+const ALIKE: usize = 64;
+
+impl Part {
+    /// # Safety
+    /// The snapshot stays registered until `close`.
+    #[expect(unsafe_code, reason = "the snapshot's lifetime is the caller's affair")]
+    pub(super) unsafe fn new(
+        open: OpenIndex,
+        snapshot: &Snapshot,
+        filter: Option<&SqlText>,
+    ) -> Self {
+        let class = OperatorClass::of(open.index);
+        let fetcher = || {
+            // SAFETY: the caller's promise; the relations are open until `close`.
+            unsafe { RowFetcher::of_index(&open, class.column, snapshot) }
+        };
+        let mut scan = Scan::new(open.index);
+        scan.open_rows(fetcher);
+        Self {
+            index: Index::open(open.index, opclass::declared),
+            class,
+            rows: fetcher(),
+            scan,
+            passing: filter.map(|filter| passing(&open, filter)),
+            open,
+        }
+    }
+
+    pub(super) fn close(mut self) {
+        self.scan.end();
+        self.rows.close();
+        self.open.close();
+    }
+
+    /// A query for the codes of this part.
+    pub(super) fn codes(&self, asked: &Asked) -> Query {
+        let prepared = self.class.prepare(&asked.value(self.class.kind()));
+        let codec = self.index.codec();
+        codec.query_value(&prepared.expect("queries have a direction"))
+    }
+
+    /// Begins a search of the index.
+    pub(super) fn begin(&mut self, asked: &Asked, limits: Limits) {
+        self.scan.restart();
+        let start = Start {
+            query: Some(asked.value(self.class.kind())),
+            threshold: f64::INFINITY,
+            filter: None,
+            may_pass_over_dead: !snapshot::began_in_recovery(),
+            may_mark: false,
+        };
+        self.scan.begin_within(start, limits);
+    }
+
+    /// The next row that meets the filter, with its distance.
+    pub(super) fn next(&mut self) -> Option<(f64, HeapTid)> {
+        loop {
+            let owner = self.owner();
+            let row = self.scan.next();
+            owner.into_iter().for_each(AsOwner::end);
+            let row = row?;
+            if self.passing.is_none() || self.with_row(row, |_| ()).is_some() {
+                return Some((self.scan.last_distance(), row));
+            }
+        }
+    }
+
+    /// The distances that the search has estimated so far.
+    pub(super) fn evaluations(&self) -> u64 {
+        self.scan.cost().evaluations
+    }
+
+    /// Calls `read` with the value of a row; `None` if the snapshot does not see it, the value is NULL, or the row does not meet
+    /// the filter.
+    pub(super) fn with_row<R>(
+        &mut self,
+        row: HeapTid,
+        read: impl FnOnce(pg_sys::Datum) -> R,
+    ) -> Option<R> {
+        let owner = self.owner();
+        let result = self.rows.with_value(row, read);
+        owner.into_iter().for_each(AsOwner::end);
+        let result = result?;
+        let passes = |passing: &Vec<_>| passing.binary_search(&self.rows.version()).is_ok();
+        self.passing.as_ref().is_none_or(passes).then_some(result)
+    }
+
+    /// Calls `each` with the distance and the TID of an element's rows, until it returns false.
+    pub(super) fn each_row(
+        &mut self,
+        element: ElementId,
+        asked: &Asked,
+        mut each: impl FnMut(f64, HeapTid) -> bool,
+    ) {
+        let index = self.index.clone();
+        let mut tids = Vec::new();
+        let mut more = rows::inline(&mut index.graph(), element, &mut tids);
+        let (mut first, mut alike) = (None, 0);
+        loop {
+            for &tid in &tids {
+                let Some(distance) = self.distance(element, tid, asked) else {
+                    continue;
+                };
+                alike +=
+                    usize::from(*first.get_or_insert(distance.to_bits()) == distance.to_bits());
+                if !each(distance, tid) {
+                    return;
+                }
+            }
+            tids.clear();
+            let Some(chain) = more.filter(|_| alike < ALIKE) else {
+                return;
+            };
+            more = chain.read(&index, Dead::Read, &mut tids).after;
+        }
+    }
+
+    /// The exact distance of a row.
+    fn distance(&mut self, element: ElementId, row: HeapTid, asked: &Asked) -> Option<f64> {
+        if !self.rows.has_block(row.block) {
+            let (block, _) = self.index.geometry().element.split(element);
+            self.index.corrupt(block, Corrupt::NoSuchRow(row.block));
+        }
+        let class = self.class;
+        self.with_row(row, |value| {
+            #[expect(
+                unsafe_code,
+                reason = "the column's type is known to the operator class only"
+            )]
+            // SAFETY: the indexed column is of the operator class's type.
+            let value = unsafe { Indexed::from_raw(class.kind(), value) };
+            class.operator().measure(&asked.exact, &value)
+        })
+    }
+
+    /// Switches to the table's owner where the index evaluates an expression.
+    fn owner(&self) -> Option<AsOwner> {
+        self.rows
+            .is_computed()
+            .then(|| AsOwner::of(self.open.table))
+    }
+}
+
+/// The versions of a table's rows that meet a filter, in order.
+fn passing(open: &OpenIndex, filter: &SqlText) -> Vec<HeapTid> {
+    let allowed = setting::maintenance_work_mem() / size_of::<HeapTid>();
+    let mut passing = Vec::new();
+    let read = query::rows_where(open.table, filter, |row| {
+        if passing.len() >= allowed {
+            error::recall_needs_memory(2 * passing.len() * size_of::<HeapTid>());
+        }
+        if passing.try_reserve(1).is_err() {
+            error::out_of_memory(2 * passing.len() * size_of::<HeapTid>());
+        }
+        passing.push(row);
+    });
+    read.unwrap_or_else(|_| error::not_a_filter());
+    passing.sort_unstable();
+    passing
+}
