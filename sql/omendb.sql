@@ -1300,9 +1300,10 @@ CREATE FUNCTION hnsw_recall(
 
 CREATE FUNCTION hnsw_recall_curve(
 	index regclass, k integer DEFAULT 10, sample integer DEFAULT 100, queries text DEFAULT NULL, filter text DEFAULT NULL,
+	ef_search integer[] DEFAULT '{10,20,40,100,200,400}', target_recall double precision[] DEFAULT '{0.9,0.95,0.98,0.99}',
 	OUT setting text, OUT value double precision,
 	OUT recall double precision, OUT low double precision, OUT high double precision, OUT worst double precision,
-	OUT evaluations double precision, OUT milliseconds double precision
+	OUT worst_percent double precision, OUT evaluations double precision, OUT milliseconds double precision
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_recall_curve_wrapper' LANGUAGE C VOLATILE PARALLEL UNSAFE
 	ROWS 10;

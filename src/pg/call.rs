@@ -102,7 +102,6 @@ sql_functions_of!(A);
 sql_functions_of!(A B);
 sql_functions_of!(A B C);
 sql_functions_of!(A B C D);
-sql_functions_of!(A B C D E);
 sql_functions_of!(A B C D E G H);
 
 /// # Safety

@@ -21,6 +21,7 @@ use self::exact::Nearest;
 use self::part::Part;
 use crate::error;
 use crate::inspect;
+use crate::pg::array::{Array, Number};
 use crate::pg::call::sql_function;
 use crate::pg::open::OpenIndex;
 use crate::pg::query::SqlText;
@@ -30,10 +31,6 @@ use crate::scan::Limits;
 
 /// The rows that a query may want, and the queries of a measurement.
 const MOST: i32 = 10_000;
-
-/// The settings of a curve.
-const EF_SEARCH: [i32; 6] = [10, 20, 40, 100, 200, 400];
-const TARGETS: [f64; 4] = [0.9, 0.95, 0.98, 0.99];
 
 sql_function!(hnsw_recall);
 #[expect(clippy::type_complexity, reason = "a list of columns")]
@@ -92,6 +89,8 @@ fn hnsw_recall_curve(
     sample: Option<i32>,
     queries: Option<SqlText>,
     filter: Option<SqlText>,
+    ef_search: Option<Array<'_>>,
+    target_recall: Option<Array<'_>>,
 ) -> TableIterator<
     'static,
     (
@@ -101,14 +100,18 @@ fn hnsw_recall_curve(
         name!(low, Option<f64>),
         name!(high, Option<f64>),
         name!(worst, Option<f64>),
+        name!(worst_percent, Option<f64>),
         name!(evaluations, Option<f64>),
         name!(milliseconds, Option<f64>),
     ),
 > {
-    let by_number = EF_SEARCH.map(|ef| ("hnsw.ef_search", f64::from(ef), limits(None, Some(ef))));
-    let by_target =
-        TARGETS.map(|target| ("omendb.target_recall", target, limits(Some(target), None)));
-    let settings = [&by_number[..], &by_target[..]].concat();
+    let mut settings = Vec::new();
+    for ef in numbers::<i32>(ef_search) {
+        settings.push(("hnsw.ef_search", f64::from(ef), limits(None, Some(ef))));
+    }
+    for target in numbers::<f64>(target_recall) {
+        settings.push(("omendb.target_recall", target, limits(Some(target), None)));
+    }
     let all: Vec<Limits> = settings.iter().map(|&(.., limits)| limits).collect();
     let request = Request::new(index, k, sample, queries, filter);
     let measured = request.map(|request| request.measure(&all));
@@ -127,10 +130,23 @@ fn hnsw_recall_curve(
             recall.map(|recall| recall.low),
             recall.map(|recall| recall.high),
             recall.map(|recall| recall.worst),
+            recall.map(|recall| recall.worst_percent),
             recall.map(|_| evaluations),
             recall.map(|_| milliseconds),
         )
     }))
+}
+
+/// The numbers of an array, none for NULL.
+fn numbers<T: Number>(array: Option<Array<'_>>) -> Vec<T> {
+    let Some(array) = array else {
+        return Vec::new();
+    };
+    if array.has_nulls() {
+        error::array_with_nulls();
+    }
+    let numbers = array.numbers();
+    numbers.expect("declared with this type").to_vec()
 }
 
 /// The session's limits of scans, with a target or an `ef` in place of its own.

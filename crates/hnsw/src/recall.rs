@@ -11,6 +11,8 @@ pub struct Recall {
     pub high: f64,
     /// The share of the worst query.
     pub worst: f64,
+    /// The mean share of the worst 1 % of the queries, one at least.
+    pub worst_percent: f64,
     /// The share of queries that found less than half.
     pub below_half: f64,
 }
@@ -32,11 +34,15 @@ impl Recall {
         let variance = squares / (count - 1.0).max(1.0);
         let (low, high) = interval(mean, independent(mean, variance, count, rows as f64));
         let below_half = shares.iter().filter(|&&share| share < 0.5).count();
+        let mut ascending = shares.to_vec();
+        ascending.sort_unstable_by(f64::total_cmp);
+        ascending.truncate(shares.len().div_ceil(100));
         Some(Recall {
             mean,
             low,
             high,
-            worst: shares.iter().copied().fold(1.0, f64::min),
+            worst: ascending[0],
+            worst_percent: ascending.iter().sum::<f64>() / ascending.len() as f64,
             below_half: below_half as f64 / count,
         })
     }
@@ -83,6 +89,15 @@ mod tests {
         assert!((recall.mean - 0.7).abs() < 1e-9, "{recall:?}");
         assert!((recall.worst - 0.4).abs() < 1e-9, "{recall:?}");
         assert!((recall.below_half - 0.25).abs() < 1e-9, "{recall:?}");
+    }
+
+    #[test]
+    fn the_worst_percent_is_one_query_of_a_hundred() {
+        let mut shares = vec![1.0; 200];
+        shares[7] = 0.2;
+        shares[99] = 0.4;
+        assert!((of(&shares, 10).worst_percent - 0.3).abs() < 1e-9);
+        assert!((of(&shares[..100], 10).worst_percent - 0.2).abs() < 1e-9);
     }
 
     #[test]

@@ -173,6 +173,11 @@ CREATE TABLE curve AS SELECT * FROM hnsw_recall_curve('t_embedding', 10, 40);
 SELECT setting, value, recall BETWEEN low AND high AS sound, worst <= recall AS worst, evaluations > 0 AND milliseconds > 0 AS work FROM curve;
 SELECT low.setting, low.recall <= high.recall AS finds, low.evaluations < high.evaluations AS takes_more FROM curve low, curve high
 	WHERE low.setting = high.setting AND (low.value, high.value) IN ((10, 400), (0.9, 0.99));
+-- settings of one's own
+SELECT setting, value, worst <= worst_percent AND worst_percent <= recall AS sound
+	FROM hnsw_recall_curve('t_embedding', ef_search => '{7,70}', target_recall => NULL);
+SELECT setting, value FROM hnsw_recall_curve('t_embedding', ef_search => '{}', target_recall => '{0.5,0.9999,0}');
+SELECT * FROM hnsw_recall_curve('t_embedding', ef_search => NULL, target_recall => NULL);
 
 -- bad input
 CREATE FUNCTION attempt(arguments text, function text DEFAULT 'hnsw_recall') RETURNS text LANGUAGE plpgsql AS $$
@@ -210,6 +215,8 @@ SELECT arguments, attempt(arguments) FROM unnest(ARRAY[
 	$$'t_embedding', filter => 'count(*) > 1'$$, $$'t_embedding', filter => 'id IN (SELECT id FROM q)'$$
 	]) arguments;
 SELECT attempt('''t_embedding'', 0', 'hnsw_recall_curve'), attempt('''t''', 'hnsw_recall_curve');
+SELECT attempt($$'t_embedding', ef_search => '{10,NULL}'$$, 'hnsw_recall_curve');
+SELECT attempt($$'t_embedding', ef_search => '{0}'$$, 'hnsw_recall_curve'), attempt($$'t_embedding', target_recall => '{NaN}'$$, 'hnsw_recall_curve');
 SELECT count(*) FROM q;
 -- memory
 SET maintenance_work_mem = '1MB';
