@@ -10,7 +10,7 @@ dev_bench() {
     local names=("$@") name
     ((${#names[@]} > 0)) || names=("${bench_names[@]}")
     for name in "${names[@]}"; do
-        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, arrivals, filtered, vacuum, clients, cold, profile, types and growth"
+        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, arrivals, filtered, vacuum, recall, clients, cold, profile, types and growth"
         # shellcheck source=/dev/null
         source "benches/$name.sh"
     done
@@ -86,9 +86,10 @@ bench_load() {
     [[ -z $(sql "$1" -c "SELECT to_regclass('$2_query')") ]] || return 0
     case $2 in
         text768 | wide) bench_load_made "$1" "$2"; return ;;
+        clusters | spread) bench_load_drawn "$1" "$2"; return ;;
         wordnet) vectors=wordnet_base.f16.npy queries=wordnet_queries.f32.npy dimensions=384 ;;
         sift) vectors=sift_base.u8.npy queries=sift_queries.u8.npy dimensions=128 ;;
-        *) die "there is no data set $2; there are wordnet, sift, text768 and wide" ;;
+        *) die "there is no data set $2; there are wordnet, sift, text768, wide, clusters and spread" ;;
     esac
     say "loading $2 into $1"
     sql "$1" -c "DROP TABLE IF EXISTS $2" -c "CREATE TABLE $2 (id int, embedding vector($dimensions))" \
@@ -127,6 +128,28 @@ bench_load_made() {
         -c "ALTER TABLE $2_loading RENAME TO $2_query" -c "VACUUM ANALYZE $2" -c "ANALYZE $2_query"
 }
 
+# bench_load_drawn ENGINE SET: vectors drawn at random, the same in each engine. clusters: 256 centers of 64 dimensions with their rows
+# close around them, in a handful of directions; spread: 96 dimensions, each narrower than the one before, and no groups.
+bench_load_drawn() {
+    local rows queries dimensions vector
+    case $2 in
+        clusters) rows=60000 queries=500 dimensions=64
+            vector='array_agg(c.at[j] + 0.25 * random_normal() / sqrt(j) ORDER BY j)' ;;
+        spread) rows=40000 queries=500 dimensions=96 vector='array_agg(random_normal() / (1 + j / 24.0) ORDER BY j)' ;;
+    esac
+    say "drawing $2 in $1"
+    sql "$1" -c "DROP TABLE IF EXISTS $2, $2_loading, center" -c 'SELECT setseed(0.5)' \
+        -c "CREATE TABLE center AS SELECT c, array_agg(random_normal() ORDER BY j) AS at
+            FROM generate_series(0, 255) c, generate_series(1, $dimensions) j GROUP BY c" -c 'ALTER TABLE center ADD PRIMARY KEY (c)' \
+        -c "CREATE TABLE $2 (id int, embedding vector($dimensions))" \
+        -c "INSERT INTO $2 SELECT i, (SELECT $vector FROM center c, generate_series(1, $dimensions) j WHERE c.c = hashint4(i) & 255)::vector
+            FROM generate_series(1, $((rows + queries))) i" \
+        -c "CREATE TABLE $2_loading AS SELECT id, embedding, '{}'::int[] AS nearest FROM $2 WHERE id > $rows" \
+        -c "DELETE FROM $2 WHERE id > $rows" \
+        -c "UPDATE $2_loading q SET nearest = array(SELECT id FROM $2 ORDER BY embedding $(bench_operator "$2") q.embedding LIMIT 10)" \
+        -c 'DROP TABLE center' -c "ALTER TABLE $2_loading RENAME TO $2_query" -c "VACUUM FULL $2" -c "ANALYZE $2" -c "ANALYZE $2_query"
+}
+
 # bench_made_vector COPY...: an expression.
 bench_made_vector() {
     local copy vector=''
@@ -152,9 +175,9 @@ bench_made_noise() {
     echo "LATERAL (SELECT ${lookups[*]}) AS noise"
 }
 
-bench_operator() { if [[ $1 == sift ]]; then echo '<->'; else echo '<=>'; fi; }
+bench_operator() { case $1 in sift | clusters | spread) echo '<->' ;; *) echo '<=>' ;; esac; }
 
-bench_operator_class() { if [[ $1 == sift ]]; then echo vector_l2_ops; else echo vector_cosine_ops; fi; }
+bench_operator_class() { case $1 in sift | clusters | spread) echo vector_l2_ops ;; *) echo vector_cosine_ops ;; esac; }
 
 # The processor time that finished sessions have used, in seconds: what a busy machine does not distort.
 bench_processor_time() {
