@@ -7,6 +7,7 @@ use layout::{CENTER_VALUES, Frozen, Geometry, HeapTid, PAGE_SIZE};
 use quantize::Value;
 
 use super::feed::{Allowance, Encoder, Feed, Loaded};
+use super::format::BuildCodes;
 use super::workers::Workers;
 use super::{Params, allowance, construct, threads};
 use crate::error;
@@ -98,7 +99,7 @@ fn seconds(sample: &Sample, timed: &Timed) -> f64 {
     let building = timed.building.as_secs_f64() / timed.rows as f64;
     // A build over leaves takes the same time for every row. An insertion searches: in a larger graph it takes more steps, each
     // with more cache misses. (117,132 vectors of 24 dimensions, and of 384 bits: twice the time for a row of 16,384.)
-    let longer = match timed.encoder.codec.is_rotated() {
+    let longer = match BuildCodes::of(&timed.encoder.codec).by_leaves() {
         true => 1.0,
         false => (rows.ln() / (timed.rows as f64).ln()).powi(2).max(1.0),
     };

@@ -265,7 +265,7 @@ impl Spool {
             format,
             file: files.create(),
             rows: 0,
-            record: Vec::with_capacity(format.near()),
+            record: Vec::with_capacity(format.primary()),
         };
         let firsts = (0..)
             .zip(&elements.tids)
@@ -281,7 +281,7 @@ impl Spool {
     fn push(&mut self, tid: HeapTid, hash: u64, set: &CodeSet, id: u32, code: &[u8]) {
         self.record.clear();
         Format::write_head(self.rows, tid, hash, &mut self.record);
-        if self.format.routing > 0 {
+        if self.format.build.by_leaves() {
             set.write_row(id, &mut self.record);
         }
         self.record.extend_from_slice(code);
@@ -315,7 +315,7 @@ pub(super) struct Allowance {
 impl Allowance {
     /// Bytes per element, with its codes.
     fn of_element_with_codes(&self, format: Format) -> usize {
-        let codes = format.routing + format.code + size_of::<HeapTid>();
+        let codes = format.build.bytes() + format.code + size_of::<HeapTid>();
         KNOWN_BYTES.max(self.of_element) + codes
     }
 
@@ -464,11 +464,7 @@ impl<'w> Feed<'w> {
         };
         elements.codes.push(element, code);
         elements.tids.push(tid);
-        if self
-            .encoder
-            .as_ref()
-            .is_some_and(|encoder| encoder.rotation.is_some())
-        {
+        if self.format.build.by_leaves() {
             elements.set.push_from(&encoded.set, row);
         }
         self.known.entry(hash).or_insert(to_u32(element));
@@ -500,7 +496,7 @@ impl<'w> Feed<'w> {
 
     /// Reserves memory for the next block of elements, already checked against the limit.
     fn reserve_block(&mut self) {
-        let is_rotated = self.format.routing > 0;
+        let is_rotated = self.format.build.by_leaves();
         let Loaded::InMemory(elements) = &mut self.loaded else {
             return;
         };

@@ -1,21 +1,55 @@
-//! The format of a build's rows in temporary files.
+//! The records of a build in temporary files: for each kind, how it is written and how it is read.
 
+use hnsw::Level;
 use layout::HeapTid;
 use quantize::{CodeSet, Codec};
 
 use crate::error;
 
+/// How a graph is built, and on which codes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum BuildCodes {
+    /// By leaves, on int8 codes of `bytes` in a record (`CodeSet::write_row`).
+    Leaves { bytes: usize },
+    /// By insertion, on the codes of pages.
+    Stored,
+}
+
+impl BuildCodes {
+    /// The choice for an index with this codec.
+    pub(super) fn of(codec: &Codec) -> Self {
+        if codec.is_rotated() {
+            Self::Leaves {
+                bytes: CodeSet::row_bytes(codec.dimensions()),
+            }
+        } else {
+            Self::Stored
+        }
+    }
+
+    pub(super) fn by_leaves(self) -> bool {
+        matches!(self, Self::Leaves { .. })
+    }
+
+    /// Bytes of a record for codes beside the page code.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::Leaves { bytes } => bytes,
+            Self::Stored => 0,
+        }
+    }
+}
+
 /// Bytes before the codes: row, nearest cell, the row's TID (6 bytes and 2 of padding), the hash of its code.
 const HEAD: usize = 24;
 
 /// Bytes of a row's TID.
-pub(super) const TID_BYTES: usize = 8;
+const TID_BYTES: usize = 8;
 
-/// The lengths of a record's codes.
+/// The record of a row on its way to the graph: a head, the build code if there is one, the page code.
 #[derive(Clone, Copy)]
 pub(super) struct Format {
-    /// Bytes of the build code (`CodeSet::write_row`); 0 if graphs are built on page codes.
-    pub(super) routing: usize,
+    pub(super) build: BuildCodes,
     /// Bytes of the page code.
     pub(super) code: usize,
 }
@@ -24,32 +58,27 @@ impl Format {
     /// The format of rows encoded by this codec.
     pub(super) fn of(codec: &Codec) -> Self {
         Self {
-            routing: if codec.is_rotated() {
-                CodeSet::row_bytes(codec.dimensions())
-            } else {
-                0
-            },
+            build: BuildCodes::of(codec),
             code: codec.code_len(),
         }
     }
 
-    /// Bytes of a row's record in its nearest cell.
-    pub(super) fn near(self) -> usize {
-        HEAD + self.routing + self.code
+    /// Bytes of a row's record in its primary cell, the nearest one.
+    pub(super) fn primary(self) -> usize {
+        HEAD + self.build.bytes() + self.code
     }
 
     /// Bytes of a row's record in another cell: the same record, up to and including the code for the graph.
-    pub(super) fn far(self) -> usize {
-        if self.routing > 0 {
-            HEAD + self.routing
-        } else {
-            self.near()
+    pub(super) fn replica(self) -> usize {
+        match self.build {
+            BuildCodes::Leaves { bytes } => HEAD + bytes,
+            BuildCodes::Stored => self.primary(),
         }
     }
 
     /// Bytes of the code for the graph.
     pub(super) fn built_on(self) -> usize {
-        self.far() - HEAD
+        self.replica() - HEAD
     }
 
     /// Appends the head of a record; codes follow.
@@ -64,13 +93,13 @@ impl Format {
         read_u32(record, 0)
     }
 
-    /// The row's nearest cell.
-    pub(super) fn home(record: &[u8]) -> u32 {
+    /// The row's primary cell.
+    pub(super) fn primary_cell(record: &[u8]) -> u32 {
         read_u32(record, 4)
     }
 
-    pub(super) fn set_home(record: &mut [u8], home: u32) {
-        record[4..8].copy_from_slice(&home.to_ne_bytes());
+    pub(super) fn set_primary_cell(record: &mut [u8], cell: u32) {
+        record[4..8].copy_from_slice(&cell.to_ne_bytes());
     }
 
     pub(super) fn tid(record: &[u8]) -> HeapTid {
@@ -81,25 +110,214 @@ impl Format {
         u64::from(read_u32(record, 16)) | u64::from(read_u32(record, 20)) << 32
     }
 
-    pub(super) fn routing(self, record: &[u8]) -> &[u8] {
-        &record[HEAD..HEAD + self.routing]
+    /// The build code; empty if there is none.
+    pub(super) fn build_code(self, record: &[u8]) -> &[u8] {
+        &record[HEAD..HEAD + self.build.bytes()]
     }
 
     pub(super) fn code(self, record: &[u8]) -> &[u8] {
-        &record[HEAD + self.routing..]
+        &record[HEAD + self.build.bytes()..]
     }
 }
 
-pub(super) fn read_u32(bytes: &[u8], at: usize) -> u32 {
+/// The record of an element in page order; its code follows the head.
+pub(super) struct ElementRecord {
+    pub(super) first: HeapTid,
+    pub(super) second: Option<HeapTid>,
+    /// The head of the chain of overflow slots.
+    pub(super) overflow: Option<u32>,
+}
+
+impl ElementRecord {
+    /// Bytes before the code.
+    pub(super) const HEAD: usize = 2 * TID_BYTES + 8;
+
+    /// Appends the head; the code follows.
+    pub(super) fn write(&self, into: &mut Vec<u8>) {
+        write_tid(self.first, into);
+        write_tid(self.second.unwrap_or(self.first), into);
+        write_u32(u32::from(self.second.is_some()), into);
+        write_link(self.overflow, into);
+    }
+
+    pub(super) fn read(record: &[u8]) -> Self {
+        let has_second = read_u32(record, 2 * TID_BYTES) != 0;
+        Self {
+            first: read_tid(record, 0),
+            second: has_second.then(|| read_tid(record, TID_BYTES)),
+            overflow: read_link(record, 2 * TID_BYTES + 4),
+        }
+    }
+}
+
+/// The record of an overflow slot.
+pub(super) struct OverflowRecord {
+    /// The first row of the element.
+    pub(super) row: u32,
+    /// The next slot of the chain.
+    pub(super) next: Option<u32>,
+    pub(super) serial: u32,
+}
+
+impl OverflowRecord {
+    const HEAD: usize = 16;
+    pub(super) const BYTES: usize = Self::HEAD + layout::OVERFLOW_TIDS * TID_BYTES;
+
+    /// Appends the record of a slot with these TIDs.
+    pub(super) fn write(&self, tids: &[HeapTid], into: &mut Vec<u8>) {
+        let end = into.len() + Self::BYTES;
+        write_u32(self.row, into);
+        write_link(self.next, into);
+        write_u32(self.serial, into);
+        write_u32(to_u32(tids.len()), into);
+        tids.iter().for_each(|&tid| write_tid(tid, into));
+        into.resize(end, 0);
+    }
+
+    /// Reads a record; appends its TIDs.
+    pub(super) fn read(record: &[u8], tids: &mut Vec<HeapTid>) -> Self {
+        let count = read_u32(record, 12) as usize;
+        tids.extend((0..count).map(|i| read_tid(record, Self::HEAD + i * TID_BYTES)));
+        Self {
+            row: read_u32(record, 0),
+            next: read_link(record, 4),
+            serial: read_u32(record, 8),
+        }
+    }
+}
+
+/// The record of a neighbor list from one cell.
+#[derive(Clone, Copy)]
+pub(super) struct ListRecord<'r> {
+    pub(super) row: u32,
+    pub(super) level: Level,
+    neighbors: &'r [u8],
+}
+
+impl<'r> ListRecord<'r> {
+    const HEAD: usize = 8;
+    /// Bytes of a neighbor: its row and its distance.
+    const NEIGHBOR: usize = 8;
+
+    /// Bytes of a list of this many neighbors.
+    pub(super) const fn bytes(neighbors: usize) -> usize {
+        Self::HEAD + neighbors * Self::NEIGHBOR
+    }
+
+    /// Appends the list of a row: rows with their distances.
+    pub(super) fn write(
+        row: u32,
+        level: Level,
+        neighbors: impl ExactSizeIterator<Item = (u32, f32)>,
+        into: &mut Vec<u8>,
+    ) {
+        write_u32(row, into);
+        write_u32(u32::from(level) << 16 | to_u32(neighbors.len()), into);
+        for (row, distance) in neighbors {
+            write_u32(row, into);
+            into.extend(distance.to_ne_bytes());
+        }
+    }
+
+    /// Reads the first of some records; also returns its length.
+    pub(super) fn read(records: &'r [u8]) -> (Self, usize) {
+        let head = read_u32(records, 4);
+        let len = Self::bytes((head & 0xffff) as usize);
+        let list = Self {
+            row: read_u32(records, 0),
+            level: (head >> 16) as Level,
+            neighbors: &records[Self::HEAD..len],
+        };
+        (list, len)
+    }
+
+    /// The neighbors' rows and distances.
+    pub(super) fn neighbors(self) -> impl Iterator<Item = (u32, f32)> + use<'r> {
+        let neighbors = self.neighbors.chunks_exact(Self::NEIGHBOR);
+        neighbors.map(|bytes| (read_u32(bytes, 0), f32::from_bits(read_u32(bytes, 4))))
+    }
+}
+
+/// The record of a row of the layers built as a whole: the row, then the code for the graph.
+pub(super) struct MemberRecord;
+
+impl MemberRecord {
+    /// Appends the head; the code follows.
+    pub(super) fn write(row: u32, into: &mut Vec<u8>) {
+        write_u32(row, into);
+    }
+
+    /// Bytes of a record with a code of this many.
+    pub(super) fn bytes(code: usize) -> usize {
+        size_of::<u32>() + code
+    }
+
+    pub(super) fn read(record: &[u8]) -> (u32, &[u8]) {
+        (read_u32(record, 0), &record[size_of::<u32>()..])
+    }
+}
+
+/// The record of something known of a row: its TID, then its row key or its element.
+pub(super) struct OfRow;
+
+impl OfRow {
+    /// Bytes of a record of this many more bytes.
+    pub(super) fn bytes(known: usize) -> usize {
+        TID_BYTES + known
+    }
+
+    /// Appends a record.
+    pub(super) fn write(tid: HeapTid, known: &[u8], into: &mut Vec<u8>) {
+        write_tid(tid, into);
+        into.extend_from_slice(known);
+    }
+
+    /// Reads the TID of a record; also returns the other bytes.
+    pub(super) fn read(record: &[u8]) -> (HeapTid, &[u8]) {
+        (read_tid(record, 0), &record[TID_BYTES..])
+    }
+
+    /// The number that the other bytes are.
+    pub(super) fn number(known: &[u8]) -> u32 {
+        read_u32(known, 0)
+    }
+}
+
+/// Writes numbers into the caller's buffer, in place of its contents.
+pub(super) fn write_numbers<'b>(numbers: &[u32], into: &'b mut Vec<u8>) -> &'b [u8] {
+    into.clear();
+    into.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+    into
+}
+
+pub(super) fn read_numbers(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    let (numbers, _) = bytes.as_chunks();
+    numbers.iter().map(|&number| u32::from_ne_bytes(number))
+}
+
+fn write_u32(number: u32, into: &mut Vec<u8>) {
+    into.extend(number.to_ne_bytes());
+}
+
+/// Zero stands for no link.
+fn write_link(slot: Option<u32>, into: &mut Vec<u8>) {
+    write_u32(slot.map_or(0, |slot| slot + 1), into);
+}
+
+fn read_link(record: &[u8], at: usize) -> Option<u32> {
+    read_u32(record, at).checked_sub(1)
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(*bytes[at..].first_chunk().expect("a record is whole"))
 }
 
-pub(super) fn write_tid(tid: HeapTid, into: &mut Vec<u8>) {
+fn write_tid(tid: HeapTid, into: &mut Vec<u8>) {
     into.extend(tid.block.to_ne_bytes());
     into.extend(u32::from(tid.offset).to_ne_bytes());
 }
 
-pub(super) fn read_tid(bytes: &[u8], at: usize) -> HeapTid {
+fn read_tid(bytes: &[u8], at: usize) -> HeapTid {
     HeapTid {
         block: read_u32(bytes, at),
         offset: u16::try_from(read_u32(bytes, at + 4)).expect("written from 16 bits"),

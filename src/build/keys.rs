@@ -1,12 +1,11 @@
 //! The row keys of a build: kept in files until each row's element has its place in the index, then written to filter pages in
 //! the order of the table, so that columns that follow this order have narrow bounds in each page.
 
-use filter::Widths;
 use hnsw::ElementId;
 use layout::{FilterPageMut, FilterShape, Geometry, HeapTid};
 
 use super::buckets::Buckets;
-use super::format::{TID_BYTES, read_tid, read_u32, to_u32, write_tid};
+use super::format::{OfRow, to_u32};
 use crate::error;
 use crate::pg::interrupt;
 use crate::pg::temp_file::TempFiles;
@@ -28,7 +27,8 @@ pub(super) struct Keys {
 impl Keys {
     /// For a table of `blocks` blocks. A bucket's rows take up to `memory` bytes.
     pub(super) fn new(files: TempFiles, shape: FilterShape, blocks: u32, memory: usize) -> Self {
-        let (key, element) = (Self::key_bytes(shape.widths), TID_BYTES + size_of::<u32>());
+        let key = OfRow::bytes(shape.widths.key_len());
+        let element = OfRow::bytes(size_of::<u32>());
         let of_block = 2 * ROWS_OF_BLOCK * (key + element);
         let blocks_of_bucket = u32::try_from((memory / of_block).max(1)).unwrap_or(u32::MAX);
         let count = blocks.div_ceil(blocks_of_bucket).max(1) as usize;
@@ -42,15 +42,10 @@ impl Keys {
         }
     }
 
-    fn key_bytes(widths: Widths) -> usize {
-        TID_BYTES + widths.key_len()
-    }
-
     /// Adds the row key of an indexed row.
     pub(super) fn add(&mut self, tid: HeapTid, row_key: &[u8]) {
         self.record.clear();
-        write_tid(tid, &mut self.record);
-        self.record.extend_from_slice(row_key);
+        OfRow::write(tid, row_key, &mut self.record);
         self.keys.append(self.bucket_of(tid), &self.record);
         self.rows = self
             .rows
@@ -61,8 +56,7 @@ impl Keys {
     /// Sets the element of a row.
     pub(super) fn set_element(&mut self, tid: HeapTid, element: ElementId) {
         self.record.clear();
-        write_tid(tid, &mut self.record);
-        self.record.extend(element.0.to_ne_bytes());
+        OfRow::write(tid, &element.0.to_ne_bytes(), &mut self.record);
         self.elements.append(self.bucket_of(tid), &self.record);
     }
 
@@ -93,19 +87,20 @@ impl Keys {
             entry: 0,
         };
         for bucket in 0..self.keys.count() {
-            let key_bytes = Self::key_bytes(self.shape.widths);
-            let keys = Sorted::read(&mut self.keys, bucket, key_bytes);
-            let elements = Sorted::read(&mut self.elements, bucket, TID_BYTES + size_of::<u32>());
+            let key_len = self.shape.widths.key_len();
+            let keys = Sorted::read(&mut self.keys, bucket, OfRow::bytes(key_len));
+            let element_len = OfRow::bytes(size_of::<u32>());
+            let elements = Sorted::read(&mut self.elements, bucket, element_len);
             if keys.order.len() != elements.order.len() {
                 error::build_failed("a row has no key or no element");
             }
             for (key, element) in keys.records().zip(elements.records()) {
-                let tid = read_tid(key, 0);
-                if tid != read_tid(element, 0) {
+                let ((tid, row_key), (other, element)) = (OfRow::read(key), OfRow::read(element));
+                if tid != other {
                     error::build_failed("a row has no key or no element");
                 }
-                let element = ElementId(read_u32(element, TID_BYTES));
-                pages.push(writer, element, tid, &key[TID_BYTES..]);
+                let element = ElementId(OfRow::number(element));
+                pages.push(writer, element, tid, row_key);
             }
             self.keys.forget(bucket);
             self.elements.forget(bucket);
@@ -134,7 +129,9 @@ impl Sorted {
         }
         buckets.read(bucket, |block| bytes.extend_from_slice(block));
         order.extend(0..to_u32(count));
-        order.sort_unstable_by_key(|&number| read_tid(&bytes, number as usize * record_bytes));
+        order.sort_unstable_by_key(|&number| {
+            OfRow::read(&bytes[number as usize * record_bytes..]).0
+        });
         Self {
             bytes,
             record_bytes,

@@ -3,14 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod buckets;
-mod built;
-mod cell;
-mod cellwise;
+mod cells;
 mod estimate;
 mod feed;
 mod format;
-mod in_files;
-mod joined;
 mod keys;
 mod measured;
 mod source;
@@ -33,8 +29,9 @@ use crate::pg::temp_file::TempFiles;
 use crate::pg::{Relation, setting};
 use crate::storage::index::codec;
 use crate::table::scan::Table;
-use cellwise::Cellwise;
+use cells::CellBuild;
 use feed::{Allowance, Elements, Feed, Loaded, Spool};
+use format::BuildCodes;
 use keys::Keys;
 use measured::Measured;
 use source::{InMemory, Source};
@@ -148,12 +145,12 @@ fn threads(heap: Relation, frozen: &Frozen, limit: usize) -> usize {
 
 fn allowance(workers: &Workers, frozen: &Frozen, params: Params, limit: usize) -> Allowance {
     let codec = codec(frozen, None);
-    let (by_leaves, dimensions) = (codec.is_rotated(), codec.routing_dimensions());
+    let (codes, dimensions) = (BuildCodes::of(&codec), codec.routing_dimensions());
     let needed = workers.submit(move || {
         // Linear in `n`: the slope is the bytes per element, the rest the fixed cost.
-        let bytes = |n| match by_leaves {
-            true => hnsw::build::leaves_bytes_needed(n, dimensions, &params),
-            false => MemoryGraph::bytes_needed(n, params.m),
+        let bytes = |n| match codes {
+            BuildCodes::Leaves { .. } => hnsw::build::leaves_bytes_needed(n, dimensions, &params),
+            BuildCodes::Stored => MemoryGraph::bytes_needed(n, params.m),
         };
         let (some, more) = (1 << 16, 1 << 17);
         let of_element = (bytes(more) - bytes(some)).div_ceil(more - some);
@@ -198,14 +195,14 @@ impl Build<'_> {
     ) -> usize {
         enter(Phase::Building);
         progress::set(Counter::TuplesTotal, spool.rows.into());
-        let cellwise = Cellwise {
+        let cells = CellBuild {
             workers: self.workers,
             files: allowance.files,
             codec,
             params: self.params,
             limit: self.limit,
         };
-        let mut graph = cellwise.build(spool, report);
+        let mut graph = cells.build(spool, report);
         self.write(&mut graph, keys);
         graph.rows()
     }
@@ -242,13 +239,13 @@ fn construct(
 ) -> (Elements, MemoryGraph) {
     let watch = Arc::clone(workers.watch());
     let codec = codec.clone();
-    let by_leaves = codec.is_rotated();
     let pending = workers.submit(move || {
-        let graph = if by_leaves {
-            hnsw::build::leaves(&elements.set, &params, &watch)
-        } else {
-            let elements = Measured::new(&codec, &elements.codes, None);
-            hnsw::build::batched(&elements, &params, &watch)
+        let graph = match BuildCodes::of(&codec) {
+            BuildCodes::Leaves { .. } => hnsw::build::leaves(&elements.set, &params, &watch),
+            BuildCodes::Stored => {
+                let elements = Measured::new(&codec, &elements.codes, None);
+                hnsw::build::batched(&elements, &params, &watch)
+            }
         };
         (elements, graph)
     });

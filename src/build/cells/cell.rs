@@ -8,27 +8,27 @@ use hnsw::{Level, Params, level_of};
 use layout::{HeapTid, OVERFLOW_TIDS};
 use quantize::{CodeSet, Codec};
 
-use super::feed::Codes;
-use super::format::{Format, to_u32};
-use super::measured::Measured;
+use crate::build::feed::Codes;
+use crate::build::format::{Format, to_u32};
+use crate::build::measured::Measured;
 
-/// The rows of a cell, with equal ones merged. Near rows (this cell is their nearest) come before far rows.
+/// The rows of a cell, with equal ones merged. Primary rows (this cell is their nearest) come before replicas.
 pub(super) struct Cell {
     format: Format,
     pub(super) rows: Vec<u32>,
     /// The nearest cell of each row.
-    pub(super) homes: Vec<u32>,
+    pub(super) primary_cells: Vec<u32>,
     /// Build codes; empty if the graph is built on `codes`.
     set: CodeSet,
-    /// Page codes: of near rows, or of all rows if the graph is built on these codes.
+    /// Page codes: of primary rows, or of all rows if the graph is built on these codes.
     pub(super) codes: Codes,
-    /// The TIDs of each near element.
-    pub(super) near: Vec<NearRows>,
+    /// The TIDs of each primary element.
+    pub(super) primary: Vec<PrimaryRows>,
     known: HashMap<u64, u32>,
 }
 
-/// The TIDs of a near element. Beyond two, they go to overflow slots in the order of their arrival.
-pub(super) struct NearRows {
+/// The TIDs of a primary element. Beyond two, they go to overflow slots in the order of their arrival.
+pub(super) struct PrimaryRows {
     pub(super) first: HeapTid,
     pub(super) second: Option<HeapTid>,
     /// TIDs of the overflow slot being filled.
@@ -50,10 +50,10 @@ impl Cell {
         Self {
             format,
             rows: Vec::new(),
-            homes: Vec::new(),
+            primary_cells: Vec::new(),
             set: CodeSet::new(codec.routing_dimensions(), codec.metric()),
             codes: Codes::new(format.code),
-            near: Vec::new(),
+            primary: Vec::new(),
             known: HashMap::new(),
         }
     }
@@ -62,14 +62,15 @@ impl Cell {
         self.rows.len()
     }
 
-    /// Adds a near row; all near rows come before the first far row.
-    pub(super) fn add_near(&mut self, record: &[u8]) -> Added {
+    /// Adds a primary row; all of them come before the first replica.
+    pub(super) fn add_primary(&mut self, record: &[u8]) -> Added {
         let tid = Format::tid(record);
         if let Some(element) = self.find(record) {
-            return self.near[element].add(element, tid);
+            return self.primary[element].add(element, tid);
         }
-        self.codes.push(self.near.len(), self.format.code(record));
-        self.near.push(NearRows {
+        self.codes
+            .push(self.primary.len(), self.format.code(record));
+        self.primary.push(PrimaryRows {
             first: tid,
             second: None,
             beyond: Vec::new(),
@@ -79,12 +80,12 @@ impl Cell {
         Added::New
     }
 
-    /// Adds a far row, if no element has its code.
-    pub(super) fn add_far(&mut self, record: &[u8]) {
+    /// Adds a replica, if no element has its code.
+    pub(super) fn add_replica(&mut self, record: &[u8]) {
         if self.find(record).is_some() {
             return;
         }
-        if self.format.routing == 0 {
+        if !self.format.build.by_leaves() {
             self.codes.push(self.rows.len(), self.format.code(record));
         }
         self.add(record);
@@ -94,17 +95,17 @@ impl Cell {
         let element = to_u32(self.rows.len());
         self.known.entry(Format::hash(record)).or_insert(element);
         self.rows.push(Format::row(record));
-        self.homes.push(Format::home(record));
-        if self.format.routing > 0 {
-            self.set.push_written(self.format.routing(record));
+        self.primary_cells.push(Format::primary_cell(record));
+        if self.format.build.by_leaves() {
+            self.set.push_written(self.format.build_code(record));
         }
     }
 
     /// Returns the element with the same code for the graph.
     fn find(&self, record: &[u8]) -> Option<usize> {
         let element = *self.known.get(&Format::hash(record))?;
-        let is_same = if self.format.routing > 0 {
-            self.set.is_written(element, self.format.routing(record))
+        let is_same = if self.format.build.by_leaves() {
+            self.set.is_written(element, self.format.build_code(record))
         } else {
             self.codes.get(element) == self.format.code(record)
         };
@@ -112,8 +113,8 @@ impl Cell {
     }
 
     /// Adds a row of a layer built as a whole, with its code as written by `write_codes`.
-    pub(super) fn add_tall(&mut self, row: u32, codes: &[u8]) {
-        if self.format.routing > 0 {
+    pub(super) fn add_member(&mut self, row: u32, codes: &[u8]) {
+        if self.format.build.by_leaves() {
             self.set.push_written(codes);
         } else {
             self.codes.push(self.rows.len(), codes);
@@ -123,7 +124,7 @@ impl Cell {
 
     /// Appends the element's code for the graph.
     pub(super) fn write_codes(&self, element: u32, into: &mut Vec<u8>) {
-        if self.format.routing > 0 {
+        if self.format.build.by_leaves() {
             self.set.write_row(element, into);
         } else {
             into.extend_from_slice(self.codes.get(element));
@@ -161,7 +162,7 @@ impl Cell {
         level: Level,
         watch: &Watch,
     ) -> Result<Layer, Stopped> {
-        if self.format.routing > 0 && level == 0 {
+        if self.format.build.by_leaves() && level == 0 {
             return by_leaves(&self.set, params, level, false, watch);
         }
         self.layer_of_members(codec, members, params, level, false, watch)
@@ -177,7 +178,7 @@ impl Cell {
         whole: bool,
         watch: &Watch,
     ) -> Result<Layer, Stopped> {
-        if self.format.routing == 0 {
+        if !self.format.build.by_leaves() {
             let members = Measured::new(codec, &self.codes, Some(members));
             return by_insertion(&members, params, level, watch);
         }
@@ -196,7 +197,7 @@ pub(super) struct Members {
     pub(super) layer: Layer,
 }
 
-impl NearRows {
+impl PrimaryRows {
     fn add(&mut self, element: usize, tid: HeapTid) -> Added {
         if self.second.is_none() {
             self.second = Some(tid);

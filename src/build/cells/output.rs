@@ -1,14 +1,17 @@
-//! The output of a build's cells: elements in page order, neighbor lists, rows with duplicate codes.
+//! The output of the cells of a build: elements in page order, neighbor lists, rows with duplicate codes.
 
 use hnsw::build::cells::{CELLS_OF_A_VECTOR, Plan, UpperLayers};
 use hnsw::build::{ListRanges, Neighbor};
 use hnsw::{Level, Params, level_of};
 use quantize::Codec;
 
-use super::buckets::Buckets;
 use super::cell::{Cell, Members};
-use super::format::{Format, TID_BYTES, read_u32, to_u32, write_tid};
-use super::joined::Joined;
+
+use super::merge::Merged;
+use crate::build::buckets::Buckets;
+use crate::build::format::{
+    ElementRecord, Format, ListRecord, MemberRecord, OverflowRecord, read_numbers, write_numbers,
+};
 use crate::error;
 use crate::pg::interrupt;
 use crate::pg::temp_file::{TempFile, TempFiles};
@@ -17,7 +20,7 @@ use crate::pg::temp_file::{TempFile, TempFiles};
 pub(super) const NO_PLACE: u32 = u32::MAX;
 
 /// The output of the cells built so far.
-pub(super) struct Built {
+pub(super) struct Output {
     pub(super) format: Format,
     pub(super) m: usize,
     /// The number of elements so far.
@@ -34,22 +37,14 @@ pub(super) struct Built {
     pub(super) overflow: TempFile,
     pub(super) overflow_slots: u32,
     /// Rows of the layers built as a whole, with their codes.
-    pub(super) tall: TempFile,
-    pub(super) tall_rows: u32,
+    pub(super) members: TempFile,
+    pub(super) member_rows: u32,
     /// The lists of layer 0, in page order.
     pub(super) layer0: TempFile,
     pub(super) record: Vec<u8>,
 }
 
-/// Bytes of an element before its code.
-pub(super) const ELEMENT_HEAD: usize = 2 * TID_BYTES + 8;
-/// Bytes of an overflow slot.
-pub(super) const OVERFLOW_BYTES: usize = 16 + layout::OVERFLOW_TIDS * TID_BYTES;
-/// Bytes of a list before its neighbors, and of each neighbor.
-pub(super) const LIST_HEAD: usize = 8;
-pub(super) const LIST_ENTRY: usize = 8;
-
-impl Built {
+impl Output {
     pub(super) fn new(
         files: TempFiles,
         format: Format,
@@ -63,7 +58,7 @@ impl Built {
             error::out_of_memory(rows as usize * size_of::<u32>());
         }
         places.resize(rows as usize, NO_PLACE);
-        let longest_list = LIST_HEAD + 2 * params.m * LIST_ENTRY;
+        let longest_list = ListRecord::bytes(2 * params.m);
         Self {
             format,
             m: params.m,
@@ -74,22 +69,22 @@ impl Built {
             lists: Buckets::new(files, cells, longest_list, plan.room / 8),
             overflow: files.create(),
             overflow_slots: 0,
-            tall: files.create(),
-            tall_rows: 0,
+            members: files.create(),
+            member_rows: 0,
             layer0: files.create(),
             record: Vec::new(),
         }
     }
 
     pub(super) fn lists_bytes_of_element(&self) -> usize {
-        CELLS_OF_A_VECTOR * (LIST_HEAD + 2 * self.m * LIST_ENTRY)
+        CELLS_OF_A_VECTOR * ListRecord::bytes(2 * self.m)
     }
 
     /// Writes the elements and lists of a finished cell.
-    pub(super) fn take(&mut self, cell: &mut Cell, layers: &[Members], whole_from: Level) {
+    pub(super) fn add_cell(&mut self, cell: &mut Cell, layers: &[Members], whole_from: Level) {
         let layer0 = layers.first().expect("the layer0 is always built by cell");
         for (element, _) in layer0.layer.lists() {
-            if (element as usize) < cell.near.len() {
+            if (element as usize) < cell.primary.len() {
                 self.write_element(cell, element, whole_from);
             }
         }
@@ -102,44 +97,43 @@ impl Built {
 
     fn write_element(&mut self, cell: &mut Cell, element: u32, whole_from: Level) {
         let at = element as usize;
-        if !cell.near[at].beyond.is_empty() {
+        if !cell.primary[at].beyond.is_empty() {
             self.write_overflow(cell, at);
         }
-        let (row, rows) = (cell.rows[at], &cell.near[at]);
+        let (row, rows) = (cell.rows[at], &cell.primary[at]);
         self.places[row as usize] = self.count;
         self.count += 1;
         self.record.clear();
-        write_tid(rows.first, &mut self.record);
-        write_tid(rows.second.unwrap_or(rows.first), &mut self.record);
-        self.record
-            .extend(u32::from(rows.second.is_some()).to_ne_bytes());
-        let head = rows.chain.map_or(0, |(slot, _)| slot + 1);
-        self.record.extend(head.to_ne_bytes());
+        let element_record = ElementRecord {
+            first: rows.first,
+            second: rows.second,
+            overflow: rows.chain.map(|(slot, _)| slot),
+        };
+        element_record.write(&mut self.record);
         self.record.extend_from_slice(cell.codes.get(element));
         self.elements.append(&self.record);
         if level_of(row.into(), self.m) >= whole_from {
-            self.tall_rows += 1;
+            self.member_rows += 1;
             self.record.clear();
-            self.record.extend(row.to_ne_bytes());
+            MemberRecord::write(row, &mut self.record);
             cell.write_codes(element, &mut self.record);
-            self.tall.append(&self.record);
+            self.members.append(&self.record);
         }
     }
 
     /// Writes an overflow slot of an element of a cell, as the new head of the element's chain.
     pub(super) fn write_overflow(&mut self, cell: &mut Cell, element: usize) {
         let row = cell.rows[element];
-        let rows = &mut cell.near[element];
+        let rows = &mut cell.primary[element];
         let serial = rows.chain.map_or(0, |(_, serial)| serial + 1);
-        let next = rows.chain.map_or(0, |(slot, _)| slot + 1);
+        let slot = OverflowRecord {
+            row,
+            next: rows.chain.map(|(slot, _)| slot),
+            serial,
+        };
         self.record.clear();
-        for number in [row, next, serial, to_u32(rows.beyond.len())] {
-            self.record.extend(number.to_ne_bytes());
-        }
-        for tid in rows.beyond.drain(..) {
-            write_tid(tid, &mut self.record);
-        }
-        self.record.resize(OVERFLOW_BYTES, 0);
+        slot.write(&rows.beyond, &mut self.record);
+        rows.beyond.clear();
         self.overflow.append(&self.record);
         rows.chain = Some((self.overflow_slots, serial));
         self.overflow_slots += 1;
@@ -154,17 +148,12 @@ impl Built {
         near: &[Neighbor],
     ) {
         let element = |local: u32| members[local as usize] as usize;
+        let row = |local: u32| cell.rows[element(local)];
+        let neighbors = near.iter().map(|near| (row(near.element), near.distance));
         self.record.clear();
-        self.record.extend(cell.rows[element(local)].to_ne_bytes());
-        let head = u32::from(level) << 16 | to_u32(near.len());
-        self.record.extend(head.to_ne_bytes());
-        for near in near {
-            self.record
-                .extend(cell.rows[element(near.element)].to_ne_bytes());
-            self.record.extend(near.distance.to_ne_bytes());
-        }
-        let home = cell.homes[element(local)] as usize;
-        self.lists.append(home, &self.record);
+        ListRecord::write(row(local), level, neighbors, &mut self.record);
+        let primary = cell.primary_cells[element(local)] as usize;
+        self.lists.append(primary, &self.record);
     }
 
     /// Returns the lists of a cell's elements in a range of positions.
@@ -177,9 +166,9 @@ impl Built {
         let mut found = Vec::new();
         self.lists.read(cell, |mut records| {
             while !records.is_empty() {
-                let count = read_u32(records, 4) as usize & 0xffff;
-                let (record, others) = records.split_at(LIST_HEAD + count * LIST_ENTRY);
-                if range.contains(&places[read_u32(record, 0) as usize]) {
+                let (list, len) = ListRecord::read(records);
+                let (record, others) = records.split_at(len);
+                if range.contains(&places[list.row as usize]) {
                     found.extend_from_slice(record);
                 }
                 records = others;
@@ -188,10 +177,10 @@ impl Built {
         found
     }
 
-    pub(super) fn take_joined(&mut self, joined: &Joined, upper: &mut UpperLayers) {
+    pub(super) fn take_merged(&mut self, merged: &Merged, upper: &mut UpperLayers) {
         self.layer0
-            .append(bytes_of(&joined.layer0, &mut self.record));
-        for (place, level, neighbors) in &joined.upper {
+            .append(write_numbers(&merged.layer0, &mut self.record));
+        for (place, level, neighbors) in &merged.upper {
             upper.set_neighbors(*place, *level, neighbors.iter().copied());
         }
     }
@@ -207,23 +196,19 @@ impl Built {
         members
     }
 
-    pub(super) fn read_tall(&mut self, codec: &Codec) -> Cell {
+    /// Reads the rows of the layers built as a whole.
+    pub(super) fn read_members(&mut self, codec: &Codec) -> Cell {
         let mut cell = Cell::new(self.format, codec);
-        let mut record = vec![0; 4 + self.format.built_on()];
-        for number in 0..u64::from(self.tall_rows) {
+        let mut record = vec![0; MemberRecord::bytes(self.format.built_on())];
+        for number in 0..u64::from(self.member_rows) {
             interrupt::check();
-            self.tall.read_at(number * record.len() as u64, &mut record);
-            cell.add_tall(read_u32(&record, 0), &record[4..]);
+            self.members
+                .read_at(number * record.len() as u64, &mut record);
+            let (row, code) = MemberRecord::read(&record);
+            cell.add_member(row, code);
         }
         cell
     }
-}
-
-/// Converts numbers to bytes, in the caller's buffer.
-fn bytes_of<'b>(numbers: &[u32], into: &'b mut Vec<u8>) -> &'b [u8] {
-    into.clear();
-    into.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
-    into
 }
 
 /// Neighbor lists in a file, `capacity` entries each.
@@ -243,15 +228,16 @@ impl ListRanges for ListFile<'_> {
     fn read(&mut self, first: u32, lists: &mut [u32]) {
         self.bytes.resize(size_of_val(lists), 0);
         self.file.read_at(self.offset(first), &mut self.bytes);
-        let (numbers, _) = self.bytes.as_chunks();
+        let numbers = read_numbers(&self.bytes);
         lists
             .iter_mut()
             .zip(numbers)
-            .for_each(|(list, &number)| *list = u32::from_ne_bytes(number));
+            .for_each(|(list, number)| *list = number);
     }
 
     fn write(&mut self, first: u32, lists: &[u32]) {
         let offset = self.offset(first);
-        self.file.write_at(offset, bytes_of(lists, &mut self.bytes));
+        self.file
+            .write_at(offset, write_numbers(lists, &mut self.bytes));
     }
 }

@@ -7,11 +7,11 @@ use hnsw::build::{FREE, Neighbor, Stopped, Watch};
 use hnsw::{Level, max_neighbors};
 use rayon::prelude::*;
 
-use super::built::{LIST_ENTRY, LIST_HEAD, NO_PLACE};
-use super::format::read_u32;
+use super::output::NO_PLACE;
+use crate::build::format::ListRecord;
 
 /// Merged lists of consecutive elements; elements are identified by position in page order.
-pub(super) struct Joined {
+pub(super) struct Merged {
     /// Lists of layer 0, one after the other, `capacity` entries each.
     pub(super) layer0: Vec<u32>,
     /// Lists of upper layers.
@@ -27,14 +27,14 @@ struct Entry {
 }
 
 /// Merges the lists of the elements in a range of positions. Leaves out neighbors merged into another element.
-pub(super) fn join_lists(
+pub(super) fn merge_lists(
     records: &[u8],
     range: Range<u32>,
     places: &[u32],
     capacity: usize,
     m: usize,
     watch: &Watch,
-) -> Result<Joined, Stopped> {
+) -> Result<Merged, Stopped> {
     let mut entries = entries(records, places);
     entries.par_sort_unstable();
     watch.check()?;
@@ -49,7 +49,7 @@ pub(super) fn join_lists(
     lists.into_par_iter().for_each(|(entries, list)| {
         for (place, near) in list
             .iter_mut()
-            .zip(joined(records, entries, places, capacity))
+            .zip(merged(records, entries, places, capacity))
         {
             *place = near.element;
         }
@@ -58,10 +58,10 @@ pub(super) fn join_lists(
         .chunk_by(|a, b| (a.level, a.place) == (b.level, b.place))
         .map(|entries| {
             let (level, place) = (entries[0].level, entries[0].place);
-            let near = joined(records, entries, places, max_neighbors(m, level));
+            let near = merged(records, entries, places, max_neighbors(m, level));
             (place, level, near.iter().map(|near| near.element).collect())
         });
-    Ok(Joined {
+    Ok(Merged {
         upper: upper.collect(),
         layer0,
     })
@@ -88,25 +88,24 @@ fn entries(records: &[u8], places: &[u32]) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut offset = 0;
     while offset < records.len() {
-        let (row, head) = (read_u32(records, offset), read_u32(records, offset + 4));
+        let (list, len) = ListRecord::read(&records[offset..]);
         entries.push(Entry {
-            level: (head >> 16) as Level,
-            place: places[row as usize],
+            level: list.level,
+            place: places[list.row as usize],
             offset,
         });
-        offset += LIST_HEAD + (head & 0xffff) as usize * LIST_ENTRY;
+        offset += len;
     }
     entries
 }
 
-fn joined(records: &[u8], entries: &[Entry], places: &[u32], capacity: usize) -> Vec<Neighbor> {
+fn merged(records: &[u8], entries: &[Entry], places: &[u32], capacity: usize) -> Vec<Neighbor> {
     let mut near = Vec::with_capacity(2 * capacity);
     for entry in entries {
-        let count = read_u32(records, entry.offset + 4) as usize & 0xffff;
-        let list = &records[entry.offset + LIST_HEAD..][..count * LIST_ENTRY];
-        near.extend(list.chunks_exact(LIST_ENTRY).map(|neighbor| Neighbor {
-            element: places[read_u32(neighbor, 0) as usize],
-            distance: f32::from_bits(read_u32(neighbor, 4)),
+        let (list, _) = ListRecord::read(&records[entry.offset..]);
+        near.extend(list.neighbors().map(|(row, distance)| Neighbor {
+            element: places[row as usize],
+            distance,
         }));
     }
     let own = entries[0].place;
