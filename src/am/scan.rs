@@ -142,14 +142,15 @@ impl Opened {
                 return;
             }
             let is_null = key.sk_flags & pg_sys::SK_ISNULL.cast_signed() != 0;
-            self.scan.begin(Start {
+            let start = Start {
                 query: (!is_null).then(|| Indexed::from_raw(self.scan.kind(), key.sk_argument)),
                 threshold: threshold(conditions(scan), vector),
                 filter,
                 may_pass_over_dead: (*scan).ignore_killed_tuples,
                 may_mark: !(*scan).xactStartedInRecovery,
-            });
-            self.scan.open_rows(|| open_rows(scan, index, self.context));
+            };
+            let context = self.context;
+            self.scan.begin(start, || open_rows(scan, index, context));
         }
     }
 }

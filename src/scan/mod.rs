@@ -100,13 +100,33 @@ pub(crate) struct Start<'a> {
     pub(crate) may_mark: bool,
 }
 
-/// A scan in progress.
+/// An index scan: between queries, or with one running.
 pub(crate) struct Scan {
     index: Index,
     class: OperatorClass,
+    phase: Phase,
+}
+
+enum Phase {
+    Idle(Box<Idle>),
+    Running(Box<Running>),
+    Ended,
+}
+
+/// Memory and resources that a scan keeps from one query to the next.
+struct Idle {
+    scratch: Box<Scratch>,
+    returned: Returned,
+    /// The reader of the table's rows, once a query has opened it.
     rows: Option<RowFetcher>,
-    /// Set by the first call of `amgettuple`.
-    query: Option<Prepared>,
+}
+
+/// A query of a scan in progress.
+struct Running {
+    index: Index,
+    class: OperatorClass,
+    rows: RowFetcher,
+    query: Prepared,
     scratch: Box<Scratch>,
     /// Counts of work since the query was set.
     cost: Cost,
@@ -167,54 +187,7 @@ impl Scan {
         Self {
             index: Index::open(index, opclass::declared),
             class: OperatorClass::of(index),
-            rows: None,
-            query: None,
-            scratch: Scratch::take(),
-            cost: Cost::default(),
-            returned: Returned::default(),
-            removals: 0,
-            found: 0,
-            dead: DeadRows::default(),
-            marked: Dead::Read,
-            may_mark: false,
-            walking: false,
-            rule: Rule::Found(0),
-            next_ef: 0,
-            reached: f32::NEG_INFINITY,
-            emit_below: f64::NEG_INFINITY,
-            settled: f64::NEG_INFINITY,
-            last: f64::NEG_INFINITY,
-            late: 0,
-            threshold: f64::INFINITY,
-            limits: Limits::now(),
-            filtered: None,
-            pending: None,
-            is_exact: false,
-            is_cut: false,
-            is_given_up: false,
-        }
-    }
-
-    /// Drops the query and everything found; keeps the memory for the next query.
-    pub(crate) fn restart(&mut self) {
-        self.query = None;
-        self.dead.mark(&self.index);
-        self.cost = Cost::default();
-        self.returned.clear();
-        self.found = 0;
-        self.scratch.queue.clear();
-        self.walking = false;
-        self.emit_below = f64::NEG_INFINITY;
-        self.settled = f64::NEG_INFINITY;
-        self.last = f64::NEG_INFINITY;
-        self.late = 0;
-        self.filtered = None;
-        self.pending = None;
-        self.is_exact = false;
-        self.is_cut = false;
-        self.is_given_up = false;
-        if let Some(rows) = &mut self.rows {
-            rows.reset();
+            phase: Phase::Idle(Box::new(Idle::new())),
         }
     }
 
@@ -225,45 +198,196 @@ impl Scan {
 
     /// True once the query is set.
     pub(crate) fn has_begun(&self) -> bool {
-        self.query.is_some()
+        matches!(self.phase, Phase::Running(_))
     }
 
-    /// Sets the query, with the limits of the settings.
-    pub(crate) fn begin(&mut self, start: Start<'_>) {
-        self.begin_within(start, Limits::now());
+    /// Sets the query, with the limits of the settings. `open` makes the reader of the table's rows for the first query.
+    pub(crate) fn begin(&mut self, start: Start<'_>, open: impl FnOnce() -> RowFetcher) {
+        self.begin_within(start, Limits::now(), open);
     }
 
     /// Sets the query.
-    pub(crate) fn begin_within(&mut self, start: Start<'_>, limits: Limits) {
-        self.limits = limits;
-        // A transaction begun on a standby may have a snapshot older than all of the primary, as for btree.
-        if start.may_pass_over_dead {
-            self.marked = Dead::PassedOver;
+    pub(crate) fn begin_within(
+        &mut self,
+        start: Start<'_>,
+        limits: Limits,
+        open: impl FnOnce() -> RowFetcher,
+    ) {
+        let mut idle = self.take_idle().unwrap_or_else(Idle::new);
+        let rows = idle.rows.take().unwrap_or_else(open);
+        let running = Running::new(&self.index, &self.class, idle, rows, start, limits);
+        self.phase = Phase::Running(Box::new(running));
+    }
+
+    /// Returns the next row in the order of exact distances; `None` without a query.
+    pub(crate) fn next(&mut self) -> Option<HeapTid> {
+        match &mut self.phase {
+            Phase::Running(running) => running.next(),
+            Phase::Idle(_) | Phase::Ended => None,
         }
-        self.may_mark = start.may_mark && self.index.relation().needs_wal();
-        self.threshold = start.threshold;
-        let query = match &start.query {
-            Some(query) => self.prepare(query),
-            None => Prepared {
-                is_null: true,
-                ..self.anywhere()
-            },
-        };
-        self.choose_rule(&query, start.filter.is_some());
-        self.query = Some(query);
-        if let Some(filter) = start.filter {
-            self.limits = self.limits.of_filtered();
-            if filtered::passes_most(&self.index, &filter) {
-                self.pending = Some(filter);
-            } else {
-                self.select(filter);
+    }
+
+    /// Drops the query and everything found; keeps the memory for the next query.
+    pub(crate) fn restart(&mut self) {
+        self.phase = self
+            .take_idle()
+            .map_or(Phase::Ended, |idle| Phase::Idle(Box::new(idle)));
+    }
+
+    /// Ends the query, if there is one, and the scan, until its phase is set again.
+    fn take_idle(&mut self) -> Option<Idle> {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Idle(idle) => Some(*idle),
+            Phase::Running(running) => Some(running.into_idle()),
+            Phase::Ended => None,
+        }
+    }
+
+    /// Unpins the table's pages: the scan is at its end.
+    pub(crate) fn release_rows(&mut self) {
+        if let Phase::Running(running) = &mut self.phase {
+            running.rows.reset();
+        }
+    }
+
+    /// Ends the scan. Its state itself is dropped with the memory context.
+    pub(crate) fn end(&mut self) {
+        last_scan::set(match &self.phase {
+            Phase::Running(running) => running.cost,
+            Phase::Idle(_) | Phase::Ended => Cost::default(),
+        });
+        // A query over many partitions ends many scans long before their memory contexts are deleted.
+        if let Some(idle) = self.take_idle() {
+            idle.scratch.hand_on();
+            if let Some(rows) = idle.rows {
+                rows.close();
             }
+        }
+    }
+}
+
+impl Idle {
+    fn new() -> Self {
+        Self {
+            scratch: Scratch::take(),
+            returned: Returned::default(),
+            rows: None,
+        }
+    }
+}
+
+impl Prepared {
+    /// A query without a direction or a value: zero.
+    fn anywhere(index: &Index, class: &OperatorClass) -> Self {
+        let dimensions = index.frozen().dimensions as usize;
+        let zero = class.zero(dimensions);
+        Self {
+            codes: index.codec().query_value(&zero),
+            exact: indexed::Query::zero(class.kind(), dimensions),
+            is_null: false,
+            is_directed: false,
+        }
+    }
+
+    fn new(index: &Index, class: &OperatorClass, query: Option<&Indexed<'_>>) -> Self {
+        let Some(query) = query else {
+            return Self {
+                is_null: true,
+                ..Self::anywhere(index, class)
+            };
+        };
+        let dimensions = index.frozen().dimensions as usize;
+        if query.dimensions() != dimensions {
+            let operator = class.operator();
+            operator.reject_dimensions(query.dimensions(), dimensions);
+        }
+        let exact = indexed::Query::new(query);
+        match class.prepare(query) {
+            Some(prepared) => Self {
+                codes: index.codec().query_value(&prepared),
+                exact,
+                is_null: false,
+                is_directed: true,
+            },
+            None => Self {
+                exact,
+                ..Self::anywhere(index, class)
+            },
+        }
+    }
+}
+
+impl Running {
+    fn new(
+        index: &Index,
+        class: &OperatorClass,
+        idle: Idle,
+        rows: RowFetcher,
+        start: Start<'_>,
+        limits: Limits,
+    ) -> Self {
+        let mut running = Self {
+            index: index.clone(),
+            class: *class,
+            rows,
+            query: Prepared::new(index, class, start.query.as_ref()),
+            scratch: idle.scratch,
+            cost: Cost::default(),
+            returned: idle.returned,
+            removals: 0,
+            found: 0,
+            dead: DeadRows::default(),
+            // A transaction begun on a standby may have a snapshot older than all of the primary, as for btree.
+            marked: match start.may_pass_over_dead {
+                true => Dead::PassedOver,
+                false => Dead::Read,
+            },
+            may_mark: start.may_mark && index.relation().needs_wal(),
+            walking: false,
+            rule: Rule::Found(0),
+            next_ef: 0,
+            reached: f32::NEG_INFINITY,
+            emit_below: f64::NEG_INFINITY,
+            settled: f64::NEG_INFINITY,
+            last: f64::NEG_INFINITY,
+            late: 0,
+            threshold: start.threshold,
+            limits,
+            filtered: None,
+            pending: None,
+            is_exact: false,
+            is_cut: false,
+            is_given_up: false,
+        };
+        running.choose_rule(start.filter.is_some());
+        if let Some(filter) = start.filter {
+            running.limits = running.limits.of_filtered();
+            if filtered::passes_most(index, &filter) {
+                running.pending = Some(filter);
+            } else {
+                running.select(filter);
+            }
+        }
+        running
+    }
+
+    /// Ends the query; keeps memory and the reader of rows.
+    fn into_idle(mut self) -> Idle {
+        self.dead.mark(&self.index);
+        self.returned.clear();
+        self.scratch.queue.clear();
+        self.rows.reset();
+        Idle {
+            scratch: self.scratch,
+            returned: self.returned,
+            rows: Some(self.rows),
         }
     }
 
     /// Chooses the rule that ends searches. Without a direction all rows are equally near, and a search through the rows that
     /// pass conditions has distances of its own: only a number ends these.
-    fn choose_rule(&mut self, query: &Prepared, is_filtered: bool) {
+    fn choose_rule(&mut self, is_filtered: bool) {
+        let query = &self.query;
         let Limits { ef, target, .. } = self.limits;
         self.rule = if target > 0.0 && query.is_directed && !is_filtered {
             let relation = self.index.relation();
@@ -303,62 +427,8 @@ impl Scan {
         true
     }
 
-    /// The reader of the table's rows; `open` makes it for the first query.
-    pub(crate) fn open_rows(&mut self, open: impl FnOnce() -> RowFetcher) {
-        self.rows.get_or_insert_with(open);
-    }
-
-    /// Unpins the table's pages: the scan is at its end.
-    pub(crate) fn release_rows(&mut self) {
-        self.rows.iter_mut().for_each(RowFetcher::reset);
-    }
-
-    /// Ends the scan. Its state itself is dropped with the memory context.
-    pub(crate) fn end(&mut self) {
-        last_scan::set(self.cost);
-        self.dead.mark(&self.index);
-        // A query over many partitions ends many scans long before their memory contexts are deleted.
-        std::mem::take(&mut self.scratch).hand_on();
-        if let Some(rows) = self.rows.take() {
-            rows.close();
-        }
-    }
-
-    /// Zero, in place of a query without a direction or a value.
-    fn anywhere(&self) -> Prepared {
-        let dimensions = self.index.frozen().dimensions as usize;
-        let zero = self.class.zero(dimensions);
-        Prepared {
-            codes: self.index.codec().query_value(&zero),
-            exact: indexed::Query::zero(self.class.kind(), dimensions),
-            is_null: false,
-            is_directed: false,
-        }
-    }
-
-    fn prepare(&self, query: &Indexed<'_>) -> Prepared {
-        let dimensions = self.index.frozen().dimensions as usize;
-        if query.dimensions() != dimensions {
-            let operator = self.class.operator();
-            operator.reject_dimensions(query.dimensions(), dimensions);
-        }
-        let exact = indexed::Query::new(query);
-        match self.class.prepare(query) {
-            Some(prepared) => Prepared {
-                codes: self.index.codec().query_value(&prepared),
-                exact,
-                is_null: false,
-                is_directed: true,
-            },
-            None => Prepared {
-                exact,
-                ..self.anywhere()
-            },
-        }
-    }
-
     /// Returns the next row in the order of exact distances.
-    pub(crate) fn next(&mut self) -> Option<HeapTid> {
+    fn next(&mut self) -> Option<HeapTid> {
         if self.returned.count() >= LEFT_TO_EXECUTOR {
             self.apply_pending();
         }
@@ -431,7 +501,7 @@ impl Scan {
     /// rows are left out, as in pgvector.
     fn is_in_order(&self, distance: f64) -> bool {
         self.limits.iterative == IterativeScan::RelaxedOrder
-            || self.query.as_ref().is_some_and(|query| query.is_null)
+            || self.query.is_null
             || hnsw::is_in_order(self.last, distance)
     }
 
@@ -444,8 +514,7 @@ impl Scan {
         };
         let (more, from) = self.read_rows(&found);
         self.reserve_queue(1, self.scratch.tids.len());
-        let rows = self.rows.as_mut().expect("opened before the first row");
-        let query = self.query.as_ref().expect("set before the first row");
+        let (rows, query) = (&mut self.rows, &self.query);
         for &tid in &self.scratch.tids {
             if self.returned.contains(tid) {
                 continue;
@@ -653,7 +722,7 @@ impl Scan {
             let nearest = found.iter().take(AHEAD);
             tids.extend(nearest.filter_map(|found| rows::likely(&mut graph, found.element)));
         }
-        let rows = self.rows.as_mut().expect("opened before the first row");
+        let rows = &mut self.rows;
         tids.retain(|&tid| rows.has_block(tid.block));
         let Some(hints) = rows.hints() else { return };
         let mut far = [0; AHEAD];
@@ -733,7 +802,7 @@ impl Scan {
         ef: usize,
         run: impl FnOnce(&mut Search, &mut PageGraph<'_>, &Query),
     ) -> bool {
-        let query = &self.query.as_ref().expect("set before the first row").codes;
+        let query = &self.query.codes;
         let gate = self.filtered.as_ref().map(|filtered| filtered.gate(ef));
         let mut graph = self.index.graph().with_gate(gate.as_ref());
         let before = if from_entry_point {
@@ -815,7 +884,7 @@ impl Scan {
         let mut elements: Vec<_> = rows.iter().map(|row| row.element).collect();
         elements.dedup();
         found.clear();
-        let query = &self.query.as_ref().expect("set before the first row").codes;
+        let query = &self.query.codes;
         {
             let mut graph = self.index.graph();
             graph.estimate(query, &elements, found);
