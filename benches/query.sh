@@ -10,13 +10,23 @@ bench_query() {
     bench_query_functions "$1" "$2"
     bench_result "$2" 'bytes of index per row' "$1" \
         "$(sql "$1" -c "SELECT pg_relation_size('$2_embedding') / (SELECT count(*) FROM $2)")" ''
-    bench_result "$2" 'recall@10 at ef_search 40' "$1" \
-        "$(sql "$1" -c 'SET hnsw.ef_search = 40' -c "SELECT round($2_recall(), 4)")" ''
     for target_recall in .95 .99; do
         ef=$(bench_ef_for "$1" "$2" "$target_recall")
         [[ $ef ]] || { say "  recall $target_recall is not reached at any ef_search"; continue; }
         bench_result "$2" "ef_search for recall $target_recall" "$1" "$ef" ''
         bench_query_time "$1" "$2" "$target_recall" "$ef"
+    done
+    bench_curve "$1" "$2"
+}
+
+# bench_curve ENGINE SET: recall and milliseconds by ef_search, for benches/curves.pl.
+bench_curve() {
+    local ef
+    for ef in 10 20 40 80 160 320 640; do
+        bench_result "$2" "recall@10 at ef_search $ef" "$1" \
+            "$(sql "$1" -c "SET hnsw.ef_search = $ef" -c "SELECT round($2_recall(), 4)")" ''
+        bench_result "$2" "a query at ef_search $ef" "$1" \
+            "$(sql "$1" -c "SET hnsw.ef_search = $ef" -c "SELECT round($2_milliseconds(1), 3)")" ms
     done
 }
 
