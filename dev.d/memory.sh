@@ -58,7 +58,7 @@ test_asan() {
     step "testing the crates that know no Postgres with AddressSanitizer"
     local target=${CARGO_TARGET_DIR:-$root/target}/asan log=$home/asan.log status=0 ok bad triple
     triple=$(rustc -vV | sed -n 's/^host: //p')
-    # A stable compiler takes unstable flags only if told so.
+    # A stable compiler takes unstable flags only with this variable.
     CARGO_TARGET_DIR=$target RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
         cargo test --quiet --workspace --exclude omendb --target "$triple" --lib --tests >"$log" 2>&1 || status=$?
     ok=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log" | test_sum)

@@ -66,7 +66,7 @@ package_unless() {
 packages_install() {
     # Another apt may hold the lock: wait for it.
     local wait=(-o DPkg::Lock::Timeout=120) log=$dev/apt.log
-    apt-get "${wait[@]}" update >"$log" 2>&1 || say "apt-get update failed; trying with the lists at hand"
+    apt-get "${wait[@]}" update >"$log" 2>&1 || say "apt-get update failed; trying with the old lists"
     DEBIAN_FRONTEND=noninteractive apt-get "${wait[@]}" install -y --no-install-recommends "$@" >>"$log" 2>&1 ||
         die "apt-get could not install them: $(tail -5 "$log")
 If apt does not offer PostgreSQL $PG here, PG=16 and PG=18 take one from a wheel"

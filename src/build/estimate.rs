@@ -84,7 +84,7 @@ fn index_bytes(encoder: &Encoder, rows: u64) -> u64 {
     } = encoder.frozen.geometry;
     let center = encoder.center.as_deref().unwrap_or_default();
     let center_pages = center.len().div_ceil(CENTER_VALUES) as u64;
-    // Of m elements on a layer, one is on the next.
+    // One of m elements on a layer is on the next.
     let upper_lists = rows / (u64::from(m) - 1);
     let slot_pages =
         rows.div_ceil(element.per_page.into()) + upper_lists.div_ceil(upper.per_page.into());

@@ -30,12 +30,12 @@ impl Severity {
 
 /// A location in an index; empty for the index as a whole.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub(super) block: Option<u32>,
     pub(super) slot: Option<u16>,
 }
 
-impl From<u32> for Place {
+impl From<u32> for Location {
     fn from(block: u32) -> Self {
         Self {
             block: Some(block),
@@ -44,7 +44,7 @@ impl From<u32> for Place {
     }
 }
 
-impl From<(u32, u16)> for Place {
+impl From<(u32, u16)> for Location {
     fn from((block, slot): (u32, u16)) -> Self {
         Self {
             block: Some(block),
@@ -56,7 +56,7 @@ impl From<(u32, u16)> for Place {
 /// A flaw and its location.
 pub(super) struct Finding {
     pub(super) severity: Severity,
-    pub(super) place: Place,
+    pub(super) place: Location,
     pub(super) what: String,
 }
 
@@ -82,7 +82,7 @@ impl Findings {
     }
 
     /// Records damage, or raises it as an error. The caller must hold no page lock.
-    pub(super) fn error(&mut self, place: impl Into<Place>, what: impl Display) {
+    pub(super) fn error(&mut self, place: impl Into<Location>, what: impl Display) {
         let place = place.into();
         if self.raise {
             match place.block {
@@ -96,14 +96,14 @@ impl Findings {
         }
     }
 
-    pub(super) fn warning(&mut self, place: impl Into<Place>, what: impl Display) {
+    pub(super) fn warning(&mut self, place: impl Into<Location>, what: impl Display) {
         self.warnings += 1;
         if self.warnings <= MOST {
             self.add(Severity::Warning, place.into(), &what);
         }
     }
 
-    fn add(&mut self, severity: Severity, place: Place, what: &impl Display) {
+    fn add(&mut self, severity: Severity, place: Location, what: &impl Display) {
         self.list.push(Finding {
             severity,
             place,
@@ -119,7 +119,7 @@ impl Findings {
         ] {
             if count > MOST {
                 let what = format!("{} further findings are left out", count - MOST);
-                self.add(severity, Place::default(), &what);
+                self.add(severity, Location::default(), &what);
             }
         }
         self.list

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use layout::{ElementPage, HeapTid, IndexMetric, OverflowPage, SlotState, VectorKind};
 
-use super::findings::{Findings, Place};
+use super::findings::{Findings, Location};
 use super::pages::Pages;
 use super::survey::{Survey, row_of};
 use crate::keys;
@@ -90,7 +90,7 @@ pub(super) fn find_repeated_entries(entries: &mut [u64], findings: &mut Findings
     for twice in entries.windows(2).filter(|pair| pair[0] == pair[1]) {
         let tid = row_of(twice[0]);
         let what = format!("row ({},{}) has two entries", tid.block, tid.offset);
-        findings.error(Place::default(), what);
+        findings.error(Location::default(), what);
     }
 }
 
@@ -131,11 +131,11 @@ pub(super) fn find_missing(
             "row ({},{}) of the table is not in {part}",
             tid.block, tid.offset
         );
-        findings.error(Place::default(), what);
+        findings.error(Location::default(), what);
     }
     if left_out > 0 {
         let what = format!("nor are {left_out} further rows");
-        findings.error(Place::default(), what);
+        findings.error(Location::default(), what);
     }
 }
 

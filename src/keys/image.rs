@@ -8,7 +8,7 @@ use crate::pg::scalar::{Column, Elements, Scalar, Type};
 /// The image of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Image {
-    /// Of a type's values, by their order.
+    /// Images in the order of values.
     Ordered(Type),
     /// A hash of a type's values: for equality only.
     Hash(Type),
@@ -18,7 +18,7 @@ pub(super) enum Image {
     Prefix,
     /// The number that the class's key function returns.
     Function,
-    /// The same for all values: their order and equality cannot be told from their bytes.
+    /// The same for all values: their bytes show neither order nor equality.
     Blind,
 }
 
@@ -63,7 +63,7 @@ impl Image {
         !matches!(of, Type::Numeric | Type::Uuid | Type::Interval)
     }
 
-    /// True if comparisons of images tell that of values. The order of an enum's labels is not that of their OIDs.
+    /// True if images compare as values do. The order of an enum's labels is not that of their OIDs.
     pub(super) fn is_ordered(self) -> bool {
         match self {
             Self::Ordered(of) => of != Type::Enum,

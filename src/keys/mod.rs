@@ -72,7 +72,7 @@ impl KeyColumns {
         }
     }
 
-    /// The places in the index of the columns whose images tell values apart.
+    /// The places in the index of the columns with distinct images for distinct values.
     pub(crate) fn comparable(&self) -> impl Iterator<Item = usize> {
         let columns = self.columns.iter();
         columns

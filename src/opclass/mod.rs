@@ -32,7 +32,7 @@ const SMALLEST: f64 = f32::MIN_POSITIVE as f64;
 
 /// The factor by which the bounds for ordering rows are wider than the codes' own. A row with a wrong bound comes too late
 /// for strict order and is lost: one row of 35 at 1.9 standard deviations, one of 700 at this width.
-pub(crate) const SURENESS: f64 = 1.6;
+pub(crate) const BOUND_SCALE: f64 = 1.6;
 
 /// The operator computes in its own way, in f32; its value may be this much below the value of exact arithmetic.
 const ROUNDING: f64 = 1e-6;
@@ -147,7 +147,7 @@ impl OperatorClass {
 
     /// Converts an estimate over codes into a lower bound of the operator's value.
     pub(crate) fn lower_bound(&self, estimate: f32, error: f32) -> f64 {
-        let bound = f64::from(estimate) - SURENESS * f64::from(error) - SMALLEST;
+        let bound = f64::from(estimate) - BOUND_SCALE * f64::from(error) - SMALLEST;
         match self.metric {
             IndexMetric::L2 => bound.max(0.0).sqrt() * (1.0 - ROUNDING),
             // For unit vectors, |x - y|^2 = 2 (1 - cos).

@@ -3,7 +3,7 @@
 use hnsw::{RANKS, Slack};
 use layout::Calibrated;
 
-use crate::opclass::SURENESS;
+use crate::opclass::BOUND_SCALE;
 
 /// The rule by which a scan's searches end, with the settings it was chosen by.
 #[derive(Clone, Copy)]
@@ -58,11 +58,11 @@ impl Target {
     /// The slack for the row of a rank, counted from 1.
     pub(super) fn slack(&self, rank: usize) -> Slack {
         #[expect(clippy::cast_possible_truncation, reason = "a small factor")]
-        let sureness = SURENESS as f32;
+        let bound_scale = BOUND_SCALE as f32;
         Slack {
             share: self.calibrated.calibration.share(self.recall, rank),
             unit: None,
-            sureness,
+            bound_scale,
         }
     }
 }

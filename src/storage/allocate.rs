@@ -16,14 +16,14 @@ use super::metapage::{self, Locked};
 use super::record::{Image, Record};
 
 /// An exclusively locked page with free slots, and the first of these.
-pub(crate) struct Place {
+pub(crate) struct FreeSlot {
     pub(crate) page: Page,
     pub(crate) slot: u16,
     kind: PageKind,
     is_new: bool,
 }
 
-impl Place {
+impl FreeSlot {
     pub(crate) fn block(&self) -> u32 {
         self.page.block()
     }
@@ -61,21 +61,21 @@ impl Place {
 
 /// Commits a record with the filled slots; new pages become heads of their lists in the same record, a filter page of the chain
 /// of all filter pages too.
-pub(crate) fn commit(index: &Index, mut record: Record, places: &[&Place]) {
-    if places.iter().all(|place| !place.is_new) {
+pub(crate) fn commit(index: &Index, mut record: Record, slots: &[&FreeSlot]) {
+    if slots.iter().all(|free| !free.is_new) {
         return record.commit();
     }
     let mut metapage = Locked::acquire(index.relation());
-    for place in places.iter().filter(|place| place.is_new) {
-        let image = record.page(&place.page);
-        let head = head(&mut metapage.contents, place.kind);
+    for free in slots.iter().filter(|free| free.is_new) {
+        let image = record.page(&free.page);
+        let head = head(&mut metapage.contents, free.kind);
         layout::list_page(record.bytes(image), *head)
             .expect("the page was initialised in this record");
-        *head = Some(place.block());
-        if place.kind == PageKind::Filter {
-            let first = metapage.contents.filter_first.replace(place.block());
+        *head = Some(free.block());
+        if free.kind == PageKind::Filter {
+            let first = metapage.contents.filter_first.replace(free.block());
             let view = FilterPageMut::view(record.bytes(image), index.geometry());
-            index.expect(place.block(), view).set_next(first);
+            index.expect(free.block(), view).set_next(first);
         }
     }
     metapage.write(&mut record);
@@ -83,7 +83,7 @@ pub(crate) fn commit(index: &Index, mut record: Record, places: &[&Place]) {
 }
 
 /// Finds `run` consecutive free slots of a kind.
-pub(crate) fn find(index: &Index, kind: PageKind, run: u8) -> Place {
+pub(crate) fn find(index: &Index, kind: PageKind, run: u8) -> FreeSlot {
     let relation = index.relation();
     loop {
         let listed = *head(&mut metapage::read(relation), kind);
@@ -95,7 +95,7 @@ pub(crate) fn find(index: &Index, kind: PageKind, run: u8) -> Place {
         let free = free_run(index, kind, page.bytes(), run);
         match index.expect(block, free) {
             Room::At(slot) => {
-                return Place {
+                return FreeSlot {
                     page,
                     slot,
                     kind,
@@ -160,9 +160,9 @@ fn free_run(index: &Index, kind: PageKind, page: &[u8], run: u8) -> Result<Room,
     })
 }
 
-fn extend(index: &Index, kind: PageKind) -> Place {
+fn extend(index: &Index, kind: PageKind) -> FreeSlot {
     let page = Page::extend(index.relation(), MAIN_FORKNUM);
-    Place {
+    FreeSlot {
         page,
         slot: 0,
         kind,

@@ -20,11 +20,11 @@ use crate::pg::memory::{self, Reserve};
 #[derive(Clone)]
 pub(crate) struct Index {
     relation: Relation,
-    kept: Rc<Kept>,
+    cached: Rc<Cached>,
 }
 
 /// The data of an index cached by a backend until the index is changed or dropped.
-struct Kept {
+struct Cached {
     file_number: u32,
     frozen: Frozen,
     codec: Codec,
@@ -34,7 +34,7 @@ struct Kept {
 }
 
 thread_local! {
-    static KEPT: RefCell<HashMap<u32, Rc<Kept>>> = RefCell::default();
+    static CACHE: RefCell<HashMap<u32, Rc<Cached>>> = RefCell::default();
 }
 
 impl Index {
@@ -42,13 +42,13 @@ impl Index {
     pub(crate) fn open(relation: Relation, declared: Lookup) -> Self {
         memory::reserve(Reserve::Small);
         let oid = relation.oid().to_u32();
-        let known = KEPT.with_borrow(|kept| kept.get(&oid).cloned());
-        if let Some(kept) = known.filter(|kept| kept.file_number == relation.file_number()) {
-            return Self { relation, kept };
+        let known = CACHE.with_borrow(|cached| cached.get(&oid).cloned());
+        if let Some(cached) = known.filter(|cached| cached.file_number == relation.file_number()) {
+            return Self { relation, cached };
         }
-        let kept = Rc::new(Kept::read(relation, declared));
-        KEPT.with_borrow_mut(|all| all.insert(oid, Rc::clone(&kept)));
-        Self { relation, kept }
+        let cached = Rc::new(Cached::read(relation, declared));
+        CACHE.with_borrow_mut(|all| all.insert(oid, Rc::clone(&cached)));
+        Self { relation, cached }
     }
 
     pub(crate) fn relation(&self) -> Relation {
@@ -56,23 +56,23 @@ impl Index {
     }
 
     pub(crate) fn frozen(&self) -> &Frozen {
-        &self.kept.frozen
+        &self.cached.frozen
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
-        &self.kept.frozen.geometry
+        &self.cached.frozen.geometry
     }
 
     pub(crate) fn codec(&self) -> &Codec {
-        &self.kept.codec
+        &self.cached.codec
     }
 
     pub(crate) fn hints(&self) -> &RefCell<Hints> {
-        &self.kept.hints
+        &self.cached.hints
     }
 
     pub(super) fn filter_pages(&self) -> &RefCell<Rc<[u32]>> {
-        &self.kept.filter_pages
+        &self.cached.filter_pages
     }
 
     /// An upper bound of the number of elements in an index of the present size.
@@ -109,11 +109,11 @@ impl Index {
 /// Drops the cached data of one index, or of all: Postgres reports a change of it.
 pub(crate) fn forget(oid: Option<u32>) {
     // No borrow is held across a call into Postgres, so this cannot fail; an invalidation must not raise errors.
-    KEPT.with(|kept| {
-        if let Ok(mut kept) = kept.try_borrow_mut() {
+    CACHE.with(|cached| {
+        if let Ok(mut cached) = cached.try_borrow_mut() {
             match oid {
-                Some(oid) => drop(kept.remove(&oid)),
-                None => kept.clear(),
+                Some(oid) => drop(cached.remove(&oid)),
+                None => cached.clear(),
             }
         }
     });
@@ -143,7 +143,7 @@ pub(crate) fn check_owner(frozen: &Frozen, declared: &Declared) -> Result<(), Co
     own.then_some(()).ok_or(Corrupt::OtherIndex)
 }
 
-impl Kept {
+impl Cached {
     fn read(relation: Relation, declared: Lookup) -> Self {
         // A file without blocks is damage; report it here, before Postgres raises an error of its own.
         if relation.blocks() == METAPAGE {

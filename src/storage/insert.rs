@@ -9,7 +9,7 @@ use hnsw::{Candidate, ElementId, Level, Search, Store, StoreMut};
 use layout::{EntryPoint, HeapTid, NewElement, PageKind};
 use quantize::{Query, Value};
 
-use super::allocate::{self, Place};
+use super::allocate::{self, FreeSlot};
 use super::codes::Codes;
 use super::index::Index;
 use super::locked::{Elements, Upper};
@@ -118,7 +118,7 @@ impl StoreMut for Insertion<'_> {
         Codes::read(&mut self.graph, &elements).select(&self.code, candidates, max)
     }
 
-    fn absorb(&mut self, query: &Query, candidates: &[Candidate]) -> bool {
+    fn add_duplicate(&mut self, query: &Query, candidates: &[Candidate]) -> bool {
         // Equal codes have bitwise equal distances; few other codes do.
         let own = query.distance(&self.code);
         self.element = candidates
@@ -136,29 +136,29 @@ impl StoreMut for Insertion<'_> {
             .map(|list| list.iter().map(|neighbor| neighbor.element).collect())
             .collect();
         let level = Level::try_from(lists.len() - 1).expect("levels are capped");
-        let place = allocate::find(index, PageKind::Element, 1);
-        let element = place.id(&index.geometry().element);
-        let upper_place = (level > 0).then(|| allocate::find(index, PageKind::Upper, level));
+        let free = allocate::find(index, PageKind::Element, 1);
+        let element = free.id(&index.geometry().element);
+        let free_upper = (level > 0).then(|| allocate::find(index, PageKind::Upper, level));
         let mut record = Record::begin(index.relation());
         let new = NewElement {
             level,
             code: &self.code,
             neighbors: &lists[0],
             tids: &[self.tid],
-            upper: upper_place
+            upper: free_upper
                 .as_ref()
-                .map(|place| place.id(&index.geometry().upper)),
+                .map(|free| free.id(&index.geometry().upper)),
             overflow: None,
         };
-        place.change::<Elements, _>(index, &mut record, |page| page.write(place.slot, &new));
-        if let Some(place) = &upper_place {
-            write_upper(index, &mut record, place, element, &lists[1..]);
+        free.change::<Elements, _>(index, &mut record, |page| page.write(free.slot, &new));
+        if let Some(free) = &free_upper {
+            write_upper(index, &mut record, free, element, &lists[1..]);
         }
-        let places: Vec<&Place> = [Some(&place), upper_place.as_ref()]
+        let slots: Vec<&FreeSlot> = [Some(&free), free_upper.as_ref()]
             .into_iter()
             .flatten()
             .collect();
-        allocate::commit(index, record, &places);
+        allocate::commit(index, record, &slots);
         self.element = Some(element);
         element
     }
@@ -194,16 +194,16 @@ impl StoreMut for Insertion<'_> {
 fn write_upper(
     index: &Index,
     record: &mut Record,
-    place: &Place,
+    free: &FreeSlot,
     element: ElementId,
     lists: &[Vec<ElementId>],
 ) {
     let level = Level::try_from(lists.len()).expect("levels are capped");
-    place.change::<Upper, _>(index, record, |page| {
-        page.write_run(place.slot, element, level)?;
+    free.change::<Upper, _>(index, record, |page| {
+        page.write_run(free.slot, element, level)?;
         lists
             .iter()
-            .zip(place.slot..)
+            .zip(free.slot..)
             .try_for_each(|(list, slot)| page.slot(slot).map(|mut slot| slot.set_neighbors(list)))
     });
 }

@@ -29,13 +29,13 @@ pub(crate) struct Match {
 
 /// Adds the entry of a row that is in its element.
 pub(super) fn add(index: &Index, element: ElementId, tid: HeapTid, row_key: &[u8]) {
-    let place = allocate::find(index, PageKind::Filter, 1);
+    let free = allocate::find(index, PageKind::Filter, 1);
     let mut record = Record::begin(index.relation());
-    place.change::<Filters, _>(index, &mut record, |page| {
-        page.write(place.slot, element, tid, row_key);
+    free.change::<Filters, _>(index, &mut record, |page| {
+        page.write(free.slot, element, tid, row_key);
         Ok(())
     });
-    allocate::commit(index, record, &[&place]);
+    allocate::commit(index, record, &[&free]);
 }
 
 /// The extent of a pass over filter pages.

@@ -64,19 +64,19 @@ impl Chain {
         let page = Page::lock(index.relation(), block, Access::Share);
         let view = index.expect(block, OverflowPage::view(page.bytes(), index.geometry()));
         let before = into.len();
-        let mut place = self;
+        let mut position = self;
         loop {
-            let (of, number) = index.geometry().overflow.split(place.next);
+            let (of, number) = index.geometry().overflow.split(position.next);
             if of != block {
-                return Reading::of_nothing(Some(place));
+                return Reading::of_nothing(Some(position));
             }
             let slot = index.expect(block, view.slot(number));
             let mut after = None;
-            if !place.take(&slot, dead, &mut after, into) {
+            if !position.take(&slot, dead, &mut after, into) {
                 break;
             }
             match after {
-                Some(next) if into.len() == before => place = next,
+                Some(next) if into.len() == before => position = next,
                 _ => {
                     let lsn = page.lsn();
                     return Reading {
@@ -88,7 +88,7 @@ impl Chain {
         }
         drop(page);
         let mut after = None;
-        place.find_place(index, dead, &mut after, into);
+        position.find_position(index, dead, &mut after, into);
         Reading::of_nothing(after)
     }
 
@@ -119,7 +119,7 @@ impl Chain {
 
     /// Walks the chain from its head to the first slot after this position, and appends its rows. No two pages are locked at a
     /// time, so the walk starts again when it meets a slot removed from the chain meanwhile.
-    fn find_place(
+    fn find_position(
         self,
         index: &Index,
         dead: Dead,
@@ -310,18 +310,18 @@ fn add_to_chain(
             .unwrap_or_else(|| crate::error::index_full()),
         None => 0,
     };
-    let place = allocate::find(index, PageKind::Overflow, 1);
-    let id = place.id(&index.geometry().overflow);
+    let free = allocate::find(index, PageKind::Overflow, 1);
+    let id = free.id(&index.geometry().overflow);
     let mut record = Record::begin(index.relation());
     element_page.change(&mut record, |page| {
         page.slot(slot)
             .map(|mut element| element.set_overflow(Some(id)))
     });
-    place.change::<Overflow, _>(index, &mut record, |page| {
-        page.write(place.slot, element, first, serial)?;
-        page.slot(place.slot).map(|mut slot| slot.add_tid(tid))
+    free.change::<Overflow, _>(index, &mut record, |page| {
+        page.write(free.slot, element, first, serial)?;
+        page.slot(free.slot).map(|mut slot| slot.add_tid(tid))
     });
-    allocate::commit(index, record, &[&place]);
+    allocate::commit(index, record, &[&free]);
 }
 
 /// The result of adding a row to an overflow slot.

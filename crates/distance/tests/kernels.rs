@@ -23,7 +23,7 @@ fn oracle(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
     }
 }
 
-/// What rounding may change: the sizes of all terms, times the steps of a sum, in units of f32's precision.
+/// The error that rounding may cause: the sizes of all terms, times the steps of a sum, in units of f32's precision.
 fn tolerance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
     let terms = |term: fn(f64, f64) -> f64| -> f64 {
         a.iter()
@@ -47,7 +47,7 @@ fn agrees(metric: Metric, a: &[f32], b: &[f32], found: f64) -> bool {
     (expected.is_nan() && found.is_nan()) || (found - expected).abs() <= tolerance(metric, a, b)
 }
 
-/// What a kind keeps of the values.
+/// The values as a kind keeps them.
 fn rounded(kind: Kind, values: &[f32]) -> Vec<f32> {
     match kind {
         Kind::F32 => values.to_vec(),

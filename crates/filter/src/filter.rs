@@ -4,7 +4,7 @@ use crate::condition::Condition;
 use crate::widths::{MAX_COLUMNS, Widths};
 use crate::zone::Zone;
 
-/// A test of the image of one column. All but [`Test::Null`] reject NULL.
+/// A test of the image of one column. Only [`Test::Null`] lets NULL pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
     /// The image lies in the interval, bounds included.

@@ -11,18 +11,18 @@ pub fn insert<S: StoreMut>(
     params: &Params,
     level: Level,
 ) -> Option<ElementId> {
-    let place = find_place(store, search, query, params, level, S::select);
-    if store.absorb(query, &place.nearest) {
+    let neighborhood = find_neighborhood(store, search, query, params, level, S::select);
+    if store.add_duplicate(query, &neighborhood.nearest) {
         return None;
     }
-    let element = store.add(query, &place.neighbors);
-    link_back(store, element, &place.neighbors);
+    let element = store.add(query, &neighborhood.neighbors);
+    link_back(store, element, &neighborhood.neighbors);
     store.raise_entry_point(element, level);
     Some(element)
 }
 
-/// The position of a new element in the graph.
-pub(crate) struct Place {
+/// The neighborhood of a new element.
+pub(crate) struct Neighborhood {
     /// The chosen neighbors on each layer, from layer 0 up; empty on new layers.
     pub(crate) neighbors: Vec<Vec<Candidate>>,
     /// The nearest elements on layer 0.
@@ -30,14 +30,14 @@ pub(crate) struct Place {
 }
 
 /// The read-only part of Algorithm 1; `select` selects candidates by Algorithm 4, up to a maximum.
-pub(crate) fn find_place<S: Store>(
+pub(crate) fn find_neighborhood<S: Store>(
     store: &mut S,
     search: &mut Search,
     query: &S::Query,
     params: &Params,
     level: Level,
     mut select: impl FnMut(&mut S, &S::Query, &[Candidate], usize) -> Vec<Candidate>,
-) -> Place {
+) -> Neighborhood {
     let mut neighbors = vec![Vec::new(); usize::from(level) + 1];
     let mut entry = Vec::new();
     let mut nearest = Vec::new();
@@ -59,7 +59,7 @@ pub(crate) fn find_place<S: Store>(
             }
         }
     }
-    Place {
+    Neighborhood {
         neighbors,
         nearest: entry,
     }

@@ -326,7 +326,7 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
     }
 
     /// Equal vectors are merged before a build, not here.
-    fn absorb(&mut self, _query: &ElementId, _candidates: &[Candidate]) -> bool {
+    fn add_duplicate(&mut self, _query: &ElementId, _candidates: &[Candidate]) -> bool {
         false
     }
 

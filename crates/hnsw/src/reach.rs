@@ -181,7 +181,7 @@ impl Lists {
         self.places.insert(element, place);
     }
 
-    /// None if there is no memory.
+    /// Returns `None` without memory.
     fn add_place(&mut self) -> Option<u32> {
         let stride = self.max + 1;
         let places = self.ids.len() / stride;

@@ -36,9 +36,10 @@ pub trait StoreMut: Store {
     ) -> Vec<Candidate>;
 
     /// Adds the row of `query` to a candidate with the same code, if there is one.
-    fn absorb(&mut self, query: &Self::Query, candidates: &[Candidate]) -> bool;
+    fn add_duplicate(&mut self, query: &Self::Query, candidates: &[Candidate]) -> bool;
 
-    /// Adds the element of `query`, with its neighbors from layer 0 up.
+    /// Adds the element of `query`, with its neighbors from layer 0 up. A store holds the rest of the new element itself: in pages
+    /// its code and its row.
     fn add(&mut self, query: &Self::Query, neighbors: &[Vec<Candidate>]) -> ElementId;
 
     /// Offers `new` as a neighbor of `of`, which keeps at most `max_neighbors` by Algorithm 4. True if it keeps `new`.

@@ -166,7 +166,7 @@ pub(crate) fn choose_among<V: Vectors>(
     fill_with_nearest(candidates, max, into);
 }
 
-/// What a list that ran over keeps: Algorithm 4, and the nearest of the rest up to `least_kept`.
+/// Cuts an overfull list: keeps the choice of Algorithm 4, and the nearest of the rest up to `least_kept`.
 pub(crate) fn cut_to<V: Vectors>(
     vectors: &V,
     base: u32,

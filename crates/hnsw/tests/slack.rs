@@ -19,7 +19,7 @@ fn slack(share: f32) -> Slack {
     Slack {
         share,
         unit: None,
-        sureness: 1.0,
+        bound_scale: 1.0,
     }
 }
 
@@ -112,7 +112,7 @@ fn a_search_that_may_estimate_no_more_says_how_far_it_came() {
     let end = search.start_within(&mut view, &distance, &slack, matters, 60);
     assert!(search.can_extend() && end < f32::INFINITY);
     assert!((60..100).contains(&search.counters().evaluations));
-    // What is left comes as the elements that a limit keeps a scan from.
+    // The rest comes as the elements that a limit keeps a scan from.
     let (mut taken, mut left) = (Vec::new(), 0);
     search.take_nearest(&mut taken);
     while search.pop_discarded().is_some() {
@@ -156,7 +156,7 @@ fn inner_products_have_the_unit_of_the_query() {
     let by_unit = |unit| Slack {
         share: 0.1,
         unit: Some(unit),
-        sureness: 1.0,
+        bound_scale: 1.0,
     };
     assert_eq!(by_unit(10.0).reach(-7.0), -6.0);
     assert_eq!(Slack::share_of(-7.0, -6.0, Some(10.0)), 0.1);
@@ -169,7 +169,7 @@ fn a_reach_leads_back_to_its_distance() {
         let by_unit = Slack {
             share,
             unit: Some(8.0),
-            sureness: 1.0,
+            bound_scale: 1.0,
         };
         for distance in [-3.0, 0.0, 0.5, 4.0] {
             let back = by_unit.distance_of(by_unit.reach(distance));

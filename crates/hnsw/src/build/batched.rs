@@ -6,7 +6,7 @@
 
 use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
-use crate::insert::find_place;
+use crate::insert::find_neighborhood;
 use crate::memory::{filled, write_list};
 use crate::vectors::{ElementQuery, candidate, choose_among, cut_to};
 use crate::{
@@ -104,11 +104,11 @@ impl<V: Vectors> Builder<'_, V> {
             let ids = neighbors.iter().map(|c| c.element.0);
             graph.set_neighbors(*element, *level, ids);
         }
-        for on_ground in [true, false] {
+        for on_layer0 in [true, false] {
             let chosen = chosen
                 .iter()
                 .flatten()
-                .filter(|c| (c.level == 0) == on_ground);
+                .filter(|c| (c.level == 0) == on_layer0);
             let mut links: Vec<Link> = chosen.flat_map(|c| links_back(graph, c)).collect();
             links.par_sort_unstable_by(|a, b| {
                 let by_distance = || a.distance.total_cmp(&b.distance);
@@ -117,7 +117,7 @@ impl<V: Vectors> Builder<'_, V> {
                     .then_with(by_distance)
                     .then(a.new.cmp(&b.new))
             });
-            self.link_back(graph, on_ground, &links)?;
+            self.link_back(graph, on_layer0, &links)?;
         }
         for &element in batch {
             graph.raise_entry_point(element);
@@ -139,7 +139,7 @@ impl<V: Vectors> Builder<'_, V> {
         };
         let level = graph.level(element);
         let search = &mut self.scratch.mine().search;
-        let place = find_place(
+        let found = find_neighborhood(
             &mut graph.view(),
             search,
             &query,
@@ -148,7 +148,7 @@ impl<V: Vectors> Builder<'_, V> {
             select,
         );
         self.watch.add_done(1);
-        let by_level = (0..).zip(place.neighbors);
+        let by_level = (0..).zip(found.neighbors);
         let chosen = by_level.map(|(level, neighbors)| Chosen {
             element,
             level,
@@ -161,11 +161,11 @@ impl<V: Vectors> Builder<'_, V> {
     fn link_back(
         &self,
         graph: &mut MemoryGraph,
-        on_ground: bool,
+        on_layer0: bool,
         links: &[Link],
     ) -> Result<(), Stopped> {
-        let capacity = max_neighbors(graph.m(), u8::from(!on_ground));
-        let mut lists = graph.lists_mut(on_ground).chunks_exact_mut(capacity);
+        let capacity = max_neighbors(graph.m(), u8::from(!on_layer0));
+        let mut lists = graph.lists_mut(on_layer0).chunks_exact_mut(capacity);
         let mut next = 0;
         let tasks: Vec<(&mut [u32], &[Link])> = links
             .chunk_by(|a, b| a.list == b.list)

@@ -314,9 +314,9 @@ impl UpperLayers {
         neighbors: impl Iterator<Item = u32>,
     ) {
         let place = self.place(element).expect("an element of this layer");
-        let is_there = |&neighbor: &ElementId| self.graph.level(neighbor) + 1 >= level;
+        let is_member = |&neighbor: &ElementId| self.graph.level(neighbor) + 1 >= level;
         let places: Vec<u32> = neighbors
-            .filter_map(|neighbor| self.place(neighbor).filter(is_there))
+            .filter_map(|neighbor| self.place(neighbor).filter(is_member))
             .map(|place| place.0)
             .collect();
         self.graph

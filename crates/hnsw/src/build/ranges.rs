@@ -255,8 +255,8 @@ impl ListRange {
 
     /// Adds a neighbor; returns the displaced one.
     fn enter(&mut self, of: u32, new: u32) -> Option<u32> {
-        let (count, is_there) = (self.neighbors(of).len(), self.neighbors(of).contains(&new));
-        if is_there {
+        let (count, is_linked) = (self.neighbors(of).len(), self.neighbors(of).contains(&new));
+        if is_linked {
             return None;
         }
         self.changed = true;

@@ -15,7 +15,7 @@ pub struct Slack {
     /// none; their unit is the length of the query.
     pub unit: Option<f32>,
     /// Elements count as found if their estimate less this many half-widths of its error is within the reach.
-    pub sureness: f32,
+    pub bound_scale: f32,
 }
 
 /// The distance that matters to the end of a search.
@@ -65,7 +65,7 @@ impl Slack {
     }
 
     fn lower_bound(&self, candidate: &Candidate) -> f32 {
-        candidate.distance - self.sureness * candidate.error
+        candidate.distance - self.bound_scale * candidate.error
     }
 }
 
@@ -270,7 +270,7 @@ impl Search {
     fn take_up(&mut self, reach: f32, slack: &Slack) {
         let errors = self.aside.iter().map(|Reverse(aside)| aside.error);
         self.widest = errors.fold(self.widest, f32::max);
-        let reach = reach + slack.sureness * self.widest;
+        let reach = reach + slack.bound_scale * self.widest;
         while let Some(candidate) = self.nearest_discarded() {
             if candidate.distance > reach || !self.reserve(1) {
                 self.discard(candidate, &UNLIMITED);
