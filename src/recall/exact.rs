@@ -11,12 +11,12 @@ use quantize::Query;
 
 use super::asked::Asked;
 use super::part::Part;
-use crate::opclass::{OperatorClass, SURENESS};
+use crate::opclass::{BOUND_SCALE, OperatorClass};
 use crate::pg::interrupt;
 use crate::storage::pass;
 
 /// The factor of the codes' own error bounds here.
-const EXACT_SURENESS: f64 = 3.0;
+const EXACT_BOUND_SCALE: f64 = 3.0;
 
 /// Elements that wait for their rows to be measured, for each query; more of them are measured at once.
 pub(super) const WAITING: usize = 256;
@@ -126,7 +126,7 @@ impl Eq for Distance {}
 /// A lower bound of the distance of an element's rows.
 #[expect(clippy::cast_possible_truncation, reason = "a small factor")]
 fn bound(class: &OperatorClass, query: &Query, code: &[u8]) -> f64 {
-    const WIDER: f32 = (EXACT_SURENESS / SURENESS) as f32;
+    const WIDER: f32 = (EXACT_BOUND_SCALE / BOUND_SCALE) as f32;
     let (estimate, error) = query.estimate(code);
     class.lower_bound(estimate, WIDER * error)
 }

@@ -24,6 +24,8 @@ pub(super) struct Part {
     open: OpenIndex,
     pub(super) index: Index,
     pub(super) class: OperatorClass,
+    /// Registered until `close`.
+    snapshot: pg_sys::Snapshot,
     /// Reads rows that a search does not.
     rows: RowFetcher,
     scan: Scan,
@@ -44,17 +46,14 @@ impl Part {
         filter: Option<&SqlText>,
     ) -> Self {
         let class = OperatorClass::of(open.index);
-        let fetcher = || {
-            // SAFETY: the caller's promise; the relations are open until `close`.
-            unsafe { RowFetcher::of_index(&open, class.column, snapshot) }
-        };
-        let mut scan = Scan::new(open.index);
-        scan.open_rows(fetcher);
+        let snapshot = snapshot.raw();
         Self {
             index: Index::open(open.index, opclass::declared),
             class,
-            rows: fetcher(),
-            scan,
+            snapshot,
+            // SAFETY: the caller's promise; the relations are open until `close`.
+            rows: unsafe { RowFetcher::new(open.table, open.index, class.column, snapshot) },
+            scan: Scan::new(open.index),
             passing: filter.map(|filter| passing(&open, filter)),
             open,
         }
@@ -83,18 +82,25 @@ impl Part {
             may_pass_over_dead: !snapshot::began_in_recovery(),
             may_mark: false,
         };
-        self.scan.begin_within(start, limits);
+        let (table, index, column) = (self.open.table, self.open.index, self.class.column);
+        self.scan.begin_within(start, limits, || {
+            #[expect(unsafe_code, reason = "relations and snapshot are open until `close`")]
+            // SAFETY: the promise of `new`; the scan ends in `close`.
+            unsafe {
+                RowFetcher::new(table, index, column, self.snapshot)
+            }
+        });
     }
 
     /// The next row that meets the filter, with its distance.
     pub(super) fn next(&mut self) -> Option<(f64, HeapTid)> {
         loop {
             let owner = self.owner();
-            let row = self.scan.next();
+            let found = self.scan.next_with_distance();
             owner.into_iter().for_each(AsOwner::end);
-            let row = row?;
+            let (distance, row) = found?;
             if self.passing.is_none() || self.with_row(row, |_| ()).is_some() {
-                return Some((self.scan.last_distance(), row));
+                return Some((distance, row));
             }
         }
     }

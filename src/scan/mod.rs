@@ -221,9 +221,22 @@ impl Scan {
 
     /// Returns the next row in the order of exact distances; `None` without a query.
     pub(crate) fn next(&mut self) -> Option<HeapTid> {
+        self.next_with_distance().map(|(_, row)| row)
+    }
+
+    /// As `next`, with the exact distance of the row.
+    pub(crate) fn next_with_distance(&mut self) -> Option<(f64, HeapTid)> {
         match &mut self.phase {
-            Phase::Running(running) => running.next(),
+            Phase::Running(running) => running.next().map(|row| (running.last, row)),
             Phase::Idle(_) | Phase::Ended => None,
+        }
+    }
+
+    /// The work since the query was set.
+    pub(crate) fn cost(&self) -> Cost {
+        match &self.phase {
+            Phase::Running(running) => running.cost,
+            Phase::Idle(_) | Phase::Ended => Cost::default(),
         }
     }
 
@@ -252,10 +265,7 @@ impl Scan {
 
     /// Ends the scan. Its state itself is dropped with the memory context.
     pub(crate) fn end(&mut self) {
-        last_scan::set(match &self.phase {
-            Phase::Running(running) => running.cost,
-            Phase::Idle(_) | Phase::Ended => Cost::default(),
-        });
+        last_scan::set(self.cost());
         // A query over many partitions ends many scans long before their memory contexts are deleted.
         if let Some(idle) = self.take_idle() {
             idle.scratch.hand_on();
@@ -464,16 +474,6 @@ impl Running {
                 }
             }
         }
-    }
-
-    /// The exact distance of the row returned last.
-    pub(crate) fn last_distance(&self) -> f64 {
-        self.last
-    }
-
-    /// The work since the query was set.
-    pub(crate) fn cost(&self) -> &Cost {
-        &self.cost
     }
 
     /// Reports why a scan read to its end may have left out rows.

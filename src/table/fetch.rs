@@ -7,9 +7,7 @@ use pgrx::pg_sys;
 use super::row_context;
 use super::row_hints::RowHints;
 use super::toast::Toast;
-use crate::pg::open::OpenIndex;
 use crate::pg::row::{heap_tid, item_pointer};
-use crate::pg::snapshot::Snapshot;
 use crate::pg::{Relation, compat, node, unlocked_read};
 
 /// Fetches single rows of a table by TID, for the indexed value visible to a snapshot.
@@ -80,15 +78,6 @@ impl RowFetcher {
                 is_dead: false,
             }
         }
-    }
-
-    /// As `new`, for a registered snapshot and a column of an open index.
-    ///
-    /// # Safety
-    /// The snapshot is released after the fetcher is closed, and both relations stay open until then.
-    pub(crate) unsafe fn of_index(open: &OpenIndex, column: usize, snapshot: &Snapshot) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Self::new(open.table, open.index, column, snapshot.raw()) }
     }
 
     /// True if the index computes its values by an expression.
