@@ -10,11 +10,28 @@ my ($json, $folder) = @ARGV;
 defined $folder or die "usage: perl benches/curves.pl FILE.json FOLDER\n";
 my $report = decode_json(do { local (@ARGV, $/) = $json; <> });
 
-# Points by data set, engine and ef_search: a recall, and milliseconds a query.
-my %points;
+# Points by data set and engine: recall, milliseconds a query, and ef_search. A line without ef_search is at a recall.
+my (%by_ef, %at_recall);
 for my $result (@{ $report->{results} }) {
-    my ($what, $ef) = $result->{measure} =~ /^(recall\@10|a query) at ef_search (\d+)$/ or next;
-    $points{ $result->{set} }{ $result->{engine} }{$ef}{$what} = $result->{value};
+    my ($set, $engine, $value) = @$result{qw(set engine value)};
+    if ($result->{measure} =~ /^(recall\@10|a query) at ef_search (\d+)$/) {
+        $by_ef{$set}{$engine}{$2}{$1} = $value;
+    } elsif ($result->{measure} =~ /^a query at recall (\.\d+)$/) {
+        $at_recall{$set}{$engine}{$1}{'a query'} = $value;
+    } elsif ($result->{measure} =~ /^ef_search for recall (\.\d+)$/) {
+        $at_recall{$set}{$engine}{$1}{ef} = $value;
+    }
+}
+
+# The points of one engine, by ef_search or else by the recalls that ./dev bench query always measures.
+sub points {
+    my ($set, $engine) = @_;
+    my $of = $by_ef{$set}{$engine} // {};
+    my @ef = grep { defined $of->{$_}{'recall@10'} && $of->{$_}{'a query'} } sort { $a <=> $b } keys %$of;
+    return map { [ $of->{$_}{'recall@10'}, 1000 / $of->{$_}{'a query'}, $_ ] } @ef if @ef > 1;
+    $of = $at_recall{$set}{$engine} // {};
+    my @recalls = grep { $of->{$_}{'a query'} && $of->{$_}{ef} } sort { $a <=> $b } keys %$of;
+    return map { [ $_, 1000 / $of->{$_}{'a query'}, $of->{$_}{ef} ] } @recalls;
 }
 
 my %looks = (
@@ -24,12 +41,12 @@ my %looks = (
 my ($width, $height, $left, $right, $top, $bottom) = (720, 400, 70, 110, 40, 50);
 
 my $drawn = 0;
-for my $set (sort keys %points) {
+my %sets = map { $_ => 1 } keys %by_ef, keys %at_recall;
+for my $set (sort keys %sets) {
     my %lines;
-    for my $engine (keys %{ $points{$set} }) {
-        my $of = $points{$set}{$engine};
-        my @ef = grep { defined $of->{$_}{'recall@10'} && $of->{$_}{'a query'} } sort { $a <=> $b } keys %$of;
-        $lines{$engine} = [ map { [ $of->{$_}{'recall@10'}, 1000 / $of->{$_}{'a query'}, $_ ] } @ef ] if @ef > 1;
+    for my $engine (keys %looks) {
+        my @points = points($set, $engine);
+        $lines{$engine} = \@points if @points > 1;
     }
     next unless %lines;
     open my $out, '>', "$folder/$set.svg" or die "$folder/$set.svg: $!\n";
@@ -38,13 +55,13 @@ for my $set (sort keys %points) {
     print "$folder/$set.svg\n";
     $drawn++;
 }
-$drawn or die "$json has no recall and milliseconds by ef_search: ./dev bench query measures them\n";
+$drawn or die "$json has no milliseconds at a recall: ./dev bench query measures them\n";
 
 sub picture {
     my ($set, $lines) = @_;
     my @all = map { @$_ } values %$lines;
     my ($least) = sort { $a <=> $b } map { $_->[0] } @all;
-    my $from = floor($least * 20) / 20;
+    my $from = floor($least * 20 - 1e-9) / 20;
     my @speeds = sort { $a <=> $b } map { $_->[1] } @all;
     my ($low, $high) = (log10_floor($speeds[0]), log10_ceil($speeds[-1]));
     my $x = sub { $left + ($_[0] - $from) / (1 - $from) * ($width - $left - $right) };
@@ -54,7 +71,7 @@ sub picture {
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $width $height" font-family="sans-serif" font-size="13">
 <title>$set: recall\@10 against queries a second</title>
 <rect width="$width" height="$height" fill="white"/>
-<text x="$left" y="22" font-size="15">$set: queries a second by recall\@10, at hnsw.ef_search 10 to 640</text>
+<text x="$left" y="22" font-size="15">$set: queries a second by recall\@10</text>
 SVG
     my ($x0, $x1, $y0, $y1) = map { sprintf '%.1f', $_ } $x->($from), $x->(1), $y->($low), $y->($high);
     for (my $recall = $from; $recall < 1.001; $recall += .05) {

@@ -6,7 +6,7 @@ use quantize::{CodeSet, Codec};
 
 use crate::error;
 
-/// How a graph is built, and on which codes.
+/// The way a graph is built, and its codes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum BuildCodes {
     /// By leaves, on int8 codes of `bytes` in a record (`CodeSet::write_row`).

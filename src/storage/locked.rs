@@ -1,6 +1,6 @@
 //! Locked pages of one kind: checked views, and changes within a record.
 //!
-//! A view that cannot be had, and a slot that is wrong, are damage: reported with the block, and the end of the statement.
+//! A wrong page or slot is damage: it is reported with its block and ends the statement.
 
 use hnsw::ElementId;
 use layout::{

@@ -17,7 +17,7 @@ pub(crate) struct Table {
     heap: Relation,
     index: Relation,
     info: *mut pg_sys::IndexInfo,
-    /// The index's column whose values are read, counted from 0.
+    /// The index's column to read, counted from 0.
     column: usize,
 }
 

@@ -122,7 +122,7 @@ impl Filter {
             })
     }
 
-    /// Whether a zone can hold a row that passes.
+    /// True if a zone can hold a passing row.
     pub fn may_match(&self, zone: &Zone) -> bool {
         !self.impossible
             && (0..self.widths.count()).all(|column| self.column_may_match(zone, column))

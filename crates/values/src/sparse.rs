@@ -94,7 +94,7 @@ impl SparseVector {
         Ok(vector)
     }
 
-    /// Replaces the values and drops those that become zero.
+    /// Replaces the values; drops new zeroes.
     #[must_use]
     pub fn map(dimensions: usize, elements: Sparse<'_>, with: impl Fn(f32) -> f32) -> Self {
         let values = elements.values.iter().map(|value| with(*value));
