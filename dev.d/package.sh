@@ -21,7 +21,7 @@ dev_package() {
         package_all
         return
     fi
-    for major in ${PG:-15 16 18}; do
+    for major in ${PG:-15 16 17 18}; do
         # Not followed by ||, which would have the subshell go on after errors.
         (
             PG=$major
