@@ -1,18 +1,13 @@
 # PostgreSQL with omendb: docker build --build-arg PG_MAJOR=17 -t omendb . The package is made as ./dev package makes it for anybody.
 ARG PG_MAJOR=17
 ARG DEBIAN_CODENAME=bookworm
-ARG RUST_VERSION=1.95
-
-FROM rust:${RUST_VERSION}-slim-${DEBIAN_CODENAME} AS rust
 
 FROM postgres:${PG_MAJOR}-${DEBIAN_CODENAME} AS build
 ARG PG_MAJOR
-COPY --from=rust /usr/local/cargo /usr/local/cargo
-COPY --from=rust /usr/local/rustup /usr/local/rustup
-ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup PATH=/usr/local/cargo/bin:${PATH}
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        binutils clang dpkg-dev gcc libc6-dev libclang-dev pkg-config "postgresql-server-dev-${PG_MAJOR}" && \
+        binutils ca-certificates cargo-web clang dpkg-dev gcc libc6-dev libclang-dev pkg-config "postgresql-server-dev-${PG_MAJOR}" \
+        rustc-web rustfmt-web && \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /omendb
 COPY . .
