@@ -34,5 +34,6 @@ extern "C-unwind" fn _PG_init() {
     settings::init();
     am::options::init();
     pg::creation::on_new_index(am::check_new_index);
+    pg::explain::on_index_scan(am::explained);
     pg::relcache::on_change(storage::index::forget);
 }

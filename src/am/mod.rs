@@ -21,6 +21,8 @@ use crate::pg::call::describe;
 use crate::pg::creation::NewIndex;
 use crate::pg::{access_method, boundary, compat};
 
+pub(crate) use scan::explained;
+
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     boundary(|| describe_method(opclass::SUPPORT_FUNCTIONS, true, amoptions))

@@ -6,6 +6,7 @@ use pgrx::{PgMemoryContexts, pg_sys};
 
 use crate::error;
 use crate::keys::{self, KeyColumns};
+use crate::pg::explain::Property;
 use crate::pg::row::item_pointer;
 use crate::pg::scalar::Condition;
 use crate::pg::{Relation, boundary, compat, snapshot};
@@ -101,6 +102,21 @@ pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
         // SAFETY: the scan is ours.
         unsafe { state(scan) }.scan.end();
     });
+}
+
+/// The work of a scan, for EXPLAIN; `None` for a scan of another access method, or one that did nothing.
+///
+/// # Safety
+/// The scan is open.
+pub(crate) unsafe fn explained(scan: pg_sys::IndexScanDesc) -> Option<Vec<Property>> {
+    let ours: unsafe extern "C-unwind" fn(_, _) -> _ = amgettuple;
+    // SAFETY: the caller's promise; the state is ours if the callback is.
+    unsafe {
+        let routine = (*(*scan).indexRelation).rd_indam;
+        let is_ours = |next| std::ptr::fn_addr_eq(next, ours);
+        (*routine).amgettuple.filter(|&next| is_ours(next))?;
+        state(scan).scan.work().described()
+    }
 }
 
 /// A scan, with the memory context of everything that lives as long as it.

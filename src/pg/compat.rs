@@ -288,3 +288,24 @@ pub(crate) fn int_option(name: &'static std::ffi::CStr, offset: i32) -> pg_sys::
         isset_offset: 0,
     }
 }
+
+/// Adds to what EXPLAIN prints for a node of a plan.
+pub(crate) type ExplainNode = unsafe extern "C-unwind" fn(
+    *mut pg_sys::PlanState,
+    *mut pg_sys::List,
+    *const std::ffi::c_char,
+    *const std::ffi::c_char,
+    *mut pg_sys::ExplainState,
+);
+
+/// Has Postgres call `hook` for each node that EXPLAIN prints, from 18 on; returns the hook it replaces, which is to be called first.
+pub(crate) fn set_explain_hook(hook: ExplainNode) -> Option<ExplainNode> {
+    #[cfg(feature = "pg18")]
+    // SAFETY: called from _PG_init; the hook is a global of this backend.
+    return unsafe { (&raw mut pg_sys::explain_per_node_hook).replace(Some(hook)) };
+    #[cfg(not(feature = "pg18"))]
+    {
+        let _ = hook;
+        None
+    }
+}

@@ -7,6 +7,7 @@ pub(crate) mod call;
 pub(crate) mod compat;
 pub(crate) mod creation;
 pub(crate) mod exit;
+pub(crate) mod explain;
 pub(crate) mod interrupt;
 pub(crate) mod lock;
 pub(crate) mod memory;

@@ -6,6 +6,7 @@ use pgrx::iter::TableIterator;
 use pgrx::name;
 
 use crate::pg::call::sql_function;
+use crate::pg::explain::{Property, Value};
 
 /// The rule that ended the searches of a scan.
 #[derive(Clone, Copy)]
@@ -40,6 +41,56 @@ pub(crate) struct Cost {
     /// Rows that pass the conditions on key columns; `None` if these were not counted.
     pub(crate) matches: Option<u64>,
     pub(crate) rule: Ended,
+}
+
+impl Cost {
+    fn is_nothing(&self) -> bool {
+        self.evaluations == 0 && self.matches.is_none()
+    }
+
+    /// The sums with those of a later query, whose rule ended the searches.
+    pub(super) fn and(self, later: Self) -> Self {
+        if later.is_nothing() {
+            return self;
+        }
+        let matches = self.matches.into_iter().chain(later.matches);
+        Self {
+            walks: self.walks + later.walks,
+            expansions: self.expansions + later.expansions,
+            evaluations: self.evaluations + later.evaluations,
+            pages: self.pages + later.pages,
+            rows: self.rows + later.rows,
+            matches: matches.reduce(|a, b| a + b),
+            rule: later.rule,
+        }
+    }
+
+    /// The columns of `hnsw_last_scan` for EXPLAIN; `None` if nothing was searched.
+    pub(crate) fn described(self) -> Option<Vec<Property>> {
+        if self.is_nothing() {
+            return None;
+        }
+        let mut properties = vec![
+            (c"walks", Value::Count(self.walks)),
+            (c"expansions", Value::Count(self.expansions)),
+            (c"evaluations", Value::Count(self.evaluations)),
+            (c"pages", Value::Count(self.pages)),
+            (c"rows", Value::Count(self.rows)),
+        ];
+        properties.extend(match self.rule {
+            Ended::Found(ef) => vec![
+                (c"ended_by", Value::Word(c"ef_search")),
+                (c"ef", Value::Count(ef as u64)),
+            ],
+            Ended::Slack(slack) => vec![
+                (c"ended_by", Value::Word(c"target_recall")),
+                (c"slack", Value::Number(slack.into())),
+            ],
+            Ended::AllCompared => vec![(c"ended_by", Value::Word(c"all_matches"))],
+        });
+        properties.extend(self.matches.map(|rows| (c"matches", Value::Count(rows))));
+        Some(properties)
+    }
 }
 
 thread_local! {

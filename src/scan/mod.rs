@@ -105,6 +105,8 @@ pub(crate) struct Scan {
     index: Index,
     class: OperatorClass,
     phase: Phase,
+    /// The work of all queries before the present one.
+    before: Cost,
 }
 
 enum Phase {
@@ -188,6 +190,7 @@ impl Scan {
             index: Index::open(index, opclass::declared),
             class: OperatorClass::of(index),
             phase: Phase::Idle(Box::new(Idle::new())),
+            before: Cost::default(),
         }
     }
 
@@ -240,8 +243,14 @@ impl Scan {
         }
     }
 
+    /// The work of all queries so far.
+    pub(crate) fn work(&self) -> Cost {
+        self.before.and(self.cost())
+    }
+
     /// Drops the query and everything found; keeps the memory for the next query.
     pub(crate) fn restart(&mut self) {
+        self.before = self.work();
         self.phase = self
             .take_idle()
             .map_or(Phase::Ended, |idle| Phase::Idle(Box::new(idle)));
