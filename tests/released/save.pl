@@ -1,4 +1,4 @@
-# Makes the fixture of a release, for ./dev fixture: writes it to the folder $OMENDB_FIXTURE.
+# Makes the indexes of a release, for ./dev freeze: writes their bytes to the folder $OMENDB_FROZEN.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -10,6 +10,6 @@ $node->init;
 $node->append_conf('postgresql.conf', 'autovacuum = off');
 $node->start;
 Released::make($node, "$ENV{OMENDB_SQL}/../tests/released/make.sql");
-cmp_ok(Released::save($node, $ENV{OMENDB_FIXTURE}), '>', 0, 'indexes are kept');
+cmp_ok(Released::save($node, $ENV{OMENDB_FROZEN}), '>', 0, 'indexes are kept');
 $node->stop;
 done_testing();

@@ -35,10 +35,16 @@ my $current = sql(q(SELECT extversion FROM pg_extension WHERE extname = 'omendb'
 my $fresh = schema('postgres');
 cmp_ok(scalar(split /\n/, $fresh), '>', 300, 'the schema is looked at');
 for my $version (Installation::released()) {
+  # A version frozen but not followed by another has the working tree as its next one, with nothing to update.
+  my $next = $version eq $current ? 'next' : $current;
   $installation->release($version);
+  $installation->write("omendb--$version--next.sql", "-- nothing\n") if $next eq 'next';
   $node->safe_psql('postgres', "CREATE DATABASE \"from_$version\"");
-  $node->safe_psql("from_$version", "CREATE EXTENSION omendb VERSION '$version'; ALTER EXTENSION omendb UPDATE");
-  is(schema("from_$version"), $fresh, "updated from $version: the schema of a fresh $current");
+  $node->safe_psql("from_$version", "CREATE EXTENSION omendb VERSION '$version'; CREATE TABLE t (embedding vector(3));
+    INSERT INTO t VALUES ('[1,2,3]'); CREATE INDEX ON t USING hnsw (embedding vector_l2_ops); ALTER EXTENSION omendb UPDATE TO '$next'");
+  is(schema("from_$version"), $fresh, "updated from $version: the schema of the working tree's script");
+  is($node->safe_psql("from_$version", "SET enable_seqscan = off; SELECT * FROM t ORDER BY embedding <-> '[0,0,0]' LIMIT 1"),
+    '[1,2,3]', "updated from $version: an index made before is searched");
 }
 
 # The comparison sees what an update forgets. Here is a version before the first, in which things are missing or other.
