@@ -55,7 +55,8 @@ debian_apt() {
 # The mirror that the machine's own apt uses.
 debian_mirror() {
     command -v apt-get >/dev/null || return 0
-    apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' 'Created-By: Packages' 2>/dev/null | head -1
+    # shellcheck disable=SC2016 # apt replaces it
+    apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' 'Created-By: Packages' 2>/dev/null | sed -n 1p
 }
 
 # debian_relink FOLDER FINAL: lets the programs of PostgreSQL in FOLDER, which will be moved to FINAL, start with the C library

@@ -6,15 +6,16 @@
 package_revision=1
 
 dev_package() {
-    local check='' major
+    local check='' reproduce='' major
     case ${1:-} in
         --check) check=yes ;;
+        --reproduce) reproduce=yes ;;
         '') ;;
-        *) die "package knows --check, not '$1'" ;;
+        *) die "package knows --check and --reproduce, not '$1'" ;;
     esac
     package_tools_ensure
     if [[ ${PG_CONFIG:-} ]]; then
-        [[ ! $check ]] || die "package --check goes with PG, not with PG_CONFIG"
+        [[ ! $check && ! $reproduce ]] || die "package $1 goes with PG, not with PG_CONFIG"
         install_locate
         build_config=$pg_config
         extension_build "install-pg$PG"
@@ -43,6 +44,7 @@ package_major() {
     extension_build "pg$PG"
     package_all
     if [[ $check ]]; then package_check; fi
+    if [[ $reproduce ]]; then package_reproduce; fi
 }
 
 # The packages of what was built in $target.
@@ -64,6 +66,10 @@ package_all() {
 
 # Seconds since 1970 of the newest commit, or of the newest file where there is no history: the time of every packed file.
 package_date() {
+    if [[ ${SOURCE_DATE_EPOCH:-} ]]; then
+        echo "$SOURCE_DATE_EPOCH"
+        return
+    fi
     git log -1 --format=%ct 2>/dev/null || find Cargo.toml crates src sql -type f -printf '%T@\n' | sort -n | tail -1 | cut -d. -f1
 }
 
@@ -214,9 +220,11 @@ package_check() {
     package_check_dpkg --purge "$package-vector" "$package"
     after=$(package_check_files)
     [[ $before == "$after" ]] || die "removing the packages left files: $(diff <(echo "$before") <(echo "$after"))"
+    package_check_destdir
     package_check_lint
     rm -rf "$scratch"
-    say "packages: installed, searched and removed"
+    package_check_again
+    say "packages: installed, searched, removed and packed again"
 }
 
 package_check_files() { (cd "$scratch" && find usr | LC_ALL=C sort); }
@@ -239,6 +247,53 @@ package_check_search() {
     sql alias -c 'CREATE EXTENSION vector' -c "SELECT '[1,2,3]'::vector <-> '[1,2,4]'" >/dev/null
     cluster_stop check
     awk -v recall="$recall" 'BEGIN { exit !(recall >= 0.95) }' || die "recall with the installed package is $recall"
+}
+
+# DESTDIR, for packagers who stage by themselves: the files of the packages and no others.
+package_check_destdir() {
+    local staged=$scratch/staged
+    env -u SOURCE_DATE_EPOCH DESTDIR="$staged" PG_CONFIG="/usr/lib/postgresql/$PG/bin/pg_config" ./dev install --as-pgvector >"$work/install.log" 2>&1 ||
+        die "./dev install with DESTDIR failed: $(tail -5 "$work/install.log")"
+    diff <(package_check_extension "$staged") <(package_check_extension "$work/main" "$work/vector") >&2 ||
+        die "./dev install with DESTDIR does not place the files of the packages"
+}
+
+# The files of trees, without what only a package has.
+package_check_extension() {
+    local tree
+    for tree in "$@"; do (cd "$tree" && find . \( -type f -o -type l \) -not -path './DEBIAN/*' -not -path './usr/share/doc/*'); done | LC_ALL=C sort
+}
+
+# The same bytes from packing twice.
+package_check_again() {
+    local first=$packages
+    (
+        OMENDB_PACKAGES=$home/package-again
+        rm -rf "$OMENDB_PACKAGES"
+        package_all
+        package_same "$first" "$OMENDB_PACKAGES"
+    )
+    rm -rf "$home/package-again"
+}
+
+# package_same FOLDER AGAIN: every file of AGAIN is in FOLDER with the same bytes.
+package_same() {
+    local file
+    compgen -G "$2/*" >/dev/null || die "there are no packages in $2"
+    for file in "$2"/*; do cmp "$1/${file##*/}" "$file" || die "${file##*/} differs when it is made again"; done
+}
+
+# The same bytes from a build of a copy of the sources in another folder.
+package_reproduce() {
+    local copy=$dev/reproduce
+    rm -rf "$copy"
+    mkdir -p "$copy/sources"
+    step "building once more, from a copy of the sources in $copy"
+    git ls-files -z | xargs -0 cp --parents --target-directory "$copy/sources"
+    (cd "$copy/sources" && env OMENDB_DEV_DIR="$dev" OMENDB_PACKAGES="$copy/packages" CARGO_TARGET_DIR="$copy/target" PG="$PG" ./dev package)
+    package_same "$packages" "$copy/packages"
+    rm -rf "$copy"
+    say "packages: the same bytes from two builds"
 }
 
 # The placeholder for a maintainer is the only error that lintian may find.
