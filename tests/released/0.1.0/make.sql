@@ -1,5 +1,5 @@
 -- The table and the indexes of a release's fixture: rows that a build met, rows inserted later, rows that vacuum removed.
--- ./dev fixture runs it and keeps the bytes of the indexes. A restore runs the copy beside those bytes, with a newer library,
+-- ./dev freeze runs it and keeps the bytes of the indexes. A restore runs the copy beside those bytes, with a newer library,
 -- and must come to rows of the same TIDs: nothing here may depend on the library, on hash functions or on chance.
 
 CREATE FUNCTION fixture_numbers(i int, count int) RETURNS int[] LANGUAGE sql IMMUTABLE AS
