@@ -33,10 +33,13 @@ test_verdict() {
     ((failed == 0 && passed > 0))
 }
 
-# What --valgrind and --asan run: nothing else.
+# What --valgrind, --asan and --cassert run: nothing else.
 test_with_checker() {
     if [[ $checker == asan ]]; then
         test_asan
+    elif [[ $checker == cassert ]]; then
+        extension_install_privately
+        test_cassert
     else
         extension_install_privately
         test_stage
@@ -54,8 +57,8 @@ test_read_options() {
             --long) long=yes ;;
             --pgrx) pgrx=yes ;;
             --quick) quick=yes ;;
-            --valgrind | --asan) checker=${option#--} ;;
-            -*) die "test knows --quick, --long, --pgrx, --valgrind, --asan and --from MAJOR, not '$option'" ;;
+            --valgrind | --asan | --cassert) checker=${option#--} ;;
+            -*) die "test knows --quick, --long, --pgrx, --valgrind, --asan, --cassert and --from MAJOR, not '$option'" ;;
             *) name=${option##*/} name=${name%.*} ;;
         esac
         before=''
