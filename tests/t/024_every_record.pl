@@ -150,7 +150,9 @@ SH
   }
   my ($step, $end, $copy, $run, $output) = @{ shift @running };
   my $ended = $run->finish;
-  my $fine = $ended && $$output =~ /"all done"/ && $$output !~ /ERROR|FATAL|PANIC|WARNING|wrong = /;
+  # One with assertions warns at the end of its recovery that a folder is open.
+  my ($recovery, $statements) = split /stand-alone backend/, $$output, 2;
+  my $fine = $ended && ($statements // '') =~ /"all done"/ && $statements !~ /ERROR|WARNING|wrong = / && $$output !~ /FATAL|PANIC|TRAP/;
   ok($fine, "$step: recovered to $end") or diag $$output;
   $tried{$step}++ if $fine;
 }
