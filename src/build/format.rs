@@ -186,6 +186,9 @@ impl OverflowRecord {
     }
 }
 
+/// The position in page order of a row merged into another row's element.
+pub(super) const NO_PLACE: u32 = u32::MAX;
+
 /// The record of a neighbor list from one cell.
 #[derive(Clone, Copy)]
 pub(super) struct ListRecord<'r> {

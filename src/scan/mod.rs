@@ -6,6 +6,7 @@ mod found;
 pub(crate) mod last_scan;
 mod limits;
 mod nearest;
+mod query;
 mod returned;
 pub(crate) mod target;
 
@@ -24,11 +25,12 @@ use crate::storage::keys::Match;
 use crate::storage::rows::{self, Chain, Dead, DeadRows, ReadSlot};
 use crate::storage::{Index, PageGraph, metapage};
 use crate::table::fetch::RowFetcher;
-use crate::types::indexed::{self, Indexed, Kind};
+use crate::types::indexed::{Indexed, Kind};
 use filtered::{Filtered, LEFT_TO_EXECUTOR};
 use found::{Alike, Found};
 use last_scan::{Cost, Ended};
 use nearest::Nearest;
+use query::Prepared;
 use returned::Returned;
 use target::{Rule, Target};
 
@@ -174,16 +176,6 @@ struct Running {
     is_given_up: bool,
 }
 
-/// The query, for codes and for rows.
-struct Prepared {
-    codes: Query,
-    exact: indexed::Query,
-    /// True for NULL: all rows are equally near, although distances are computed from zero instead.
-    is_null: bool,
-    /// False for codes of zero in place of a query without a direction or a value.
-    is_directed: bool,
-}
-
 impl Scan {
     pub(crate) fn new(index: Relation) -> Self {
         Self {
@@ -291,47 +283,6 @@ impl Idle {
             scratch: Scratch::take(),
             returned: Returned::default(),
             rows: None,
-        }
-    }
-}
-
-impl Prepared {
-    /// A query without a direction or a value: zero.
-    fn anywhere(index: &Index, class: &OperatorClass) -> Self {
-        let dimensions = index.frozen().dimensions as usize;
-        let zero = class.zero(dimensions);
-        Self {
-            codes: index.codec().query_value(&zero),
-            exact: indexed::Query::zero(class.kind(), dimensions),
-            is_null: false,
-            is_directed: false,
-        }
-    }
-
-    fn new(index: &Index, class: &OperatorClass, query: Option<&Indexed<'_>>) -> Self {
-        let Some(query) = query else {
-            return Self {
-                is_null: true,
-                ..Self::anywhere(index, class)
-            };
-        };
-        let dimensions = index.frozen().dimensions as usize;
-        if query.dimensions() != dimensions {
-            let operator = class.operator();
-            operator.reject_dimensions(query.dimensions(), dimensions);
-        }
-        let exact = indexed::Query::new(query);
-        match class.prepare(query) {
-            Some(prepared) => Self {
-                codes: index.codec().query_value(&prepared),
-                exact,
-                is_null: false,
-                is_directed: true,
-            },
-            None => Self {
-                exact,
-                ..Self::anywhere(index, class)
-            },
         }
     }
 }

@@ -7,8 +7,7 @@ use hnsw::build::{FREE, Neighbor, Stopped, Watch};
 use hnsw::{Level, max_neighbors};
 use rayon::prelude::*;
 
-use super::output::NO_PLACE;
-use crate::build::format::ListRecord;
+use crate::build::format::{ListRecord, NO_PLACE};
 
 /// Merged lists of consecutive elements; elements are identified by position in page order.
 pub(super) struct Merged {

@@ -10,14 +10,12 @@ use super::cell::{Cell, Members};
 use super::merge::Merged;
 use crate::build::buckets::Buckets;
 use crate::build::format::{
-    ElementRecord, Format, ListRecord, MemberRecord, OverflowRecord, read_numbers, write_numbers,
+    ElementRecord, Format, ListRecord, MemberRecord, NO_PLACE, OverflowRecord, read_numbers,
+    write_numbers,
 };
 use crate::error;
 use crate::pg::interrupt;
 use crate::pg::temp_file::{TempFile, TempFiles};
-
-/// The position of a row merged into another row's element.
-pub(super) const NO_PLACE: u32 = u32::MAX;
 
 /// The output of the cells built so far.
 pub(super) struct Output {
