@@ -84,7 +84,7 @@ while ($done < $mutations) {
   note "$done mutations, $reported reported" if $mutations > $copies;
   $node->stop if $done < $mutations;
 }
-is(join("\n", @wrong), '', 'damage is reported with index and block, or borne');
+is(join("\n", @wrong), '', 'damage is reported with index and block, or tolerated');
 cmp_ok($reported, '>', $done / 10, "$reported of $done mutations were reported as damage, $unnoticed not");
 cmp_ok($found, '>', $reported, "the check found damage after $found of them");
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server runs');

@@ -142,7 +142,7 @@ is($node->safe_psql('postgres', 'INSERT INTO of_vector SELECT 1000, v FROM of_ve
 is($node->safe_psql('postgres', 'SELECT id FROM nearest LIMIT 1'), $node->safe_psql('postgres', "SET enable_indexscan = off; SELECT id FROM of_vector ORDER BY v <-> '[3,1,2,5]' LIMIT 1"), 'views go on');
 is($node->safe_psql('postgres', "SELECT nearest_to((SELECT v FROM of_vector WHERE id = 77))"), '77', 'so do functions');
 
-# Its ivfflat indexes are told as well, and built anew they are ours, defined as they were.
+# Its ivfflat indexes are recognised as well, and built anew they are ours, defined as they were.
 my $listed = qr/ERROR:  index "\w*lists\w*" was built by pgvector\nHINT:  REINDEX INDEX CONCURRENTLY builds it anew\./;
 for my $index (@lists) {
   my ($type, $cast, $operator, $class) = @$index;

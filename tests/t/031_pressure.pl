@@ -1,5 +1,5 @@
 # Pressure: little memory, no room for files, no room for WAL, statements that are ended at any moment. Each says what was
-# short, or ends as it was told to; nothing that was committed is lost, nothing is damaged, no process crashes.
+# short, or ends as requested; nothing that was committed is lost, nothing is damaged, no process crashes.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
