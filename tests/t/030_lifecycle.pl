@@ -66,7 +66,7 @@ for my $kind (sort keys %updates) {
   $node->safe_psql('postgres', "CREATE DATABASE $kind");
   $node->safe_psql($kind, "CREATE EXTENSION omendb VERSION '0.0.1'; CREATE TABLE t (embedding vector(3));
     INSERT INTO t VALUES ('[1,2,3]'); CREATE INDEX ON t USING hnsw (embedding vector_l2_ops); ALTER EXTENSION omendb UPDATE");
-  is(schema($kind) eq $fresh ? 1 : 0, $is_right, "a $kind update differs from a fresh $current");
+  is(schema($kind) eq $fresh ? 1 : 0, $is_right, "a $kind update is recognised beside a fresh $current");
   is($node->safe_psql($kind, "SET enable_seqscan = off; SELECT * FROM t ORDER BY embedding <-> '[0,0,0]' LIMIT 1"),
     '[1,2,3]', "a $kind update: an index made before is searched");
 }
