@@ -102,7 +102,8 @@ pub(crate) fn find(index: &Index, kind: PageKind, run: u8) -> FreeSlot {
                     is_new: false,
                 };
             }
-            Room::TooNarrow => return extend(index, kind),
+            Room::TooNarrow if kind == PageKind::Upper => return extend(index, kind),
+            Room::TooNarrow => index.corrupt(block, Corrupt::NoneFree),
             Room::None => leave_list(index, kind, &page),
         }
     }

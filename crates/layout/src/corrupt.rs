@@ -43,6 +43,8 @@ pub enum Corrupt {
         /// Slots in use or freed.
         used: u16,
     },
+    /// The page counts free slots, and all are in use.
+    NoneFree,
     /// A slack of the calibration is out of range: the bits of a float.
     Share(u32),
     /// Reserved bytes or flags are set.
@@ -142,6 +144,7 @@ impl Display for Corrupt {
                 "used part ends at {lower}, which is not the end of a slot"
             ),
             Self::Free { free, used } => write!(f, "{free} free slots on a page with {used} slots"),
+            Self::NoneFree => write!(f, "free slots are counted, and all are in use"),
             Self::Share(bits) => write!(f, "a calibrated slack of {}", f32::from_bits(bits)),
             Self::Reserved => write!(f, "reserved bytes are not zero"),
             Self::Slot { slot, used } => write!(f, "slot {slot} on a page with {used} slots"),
