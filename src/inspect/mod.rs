@@ -4,9 +4,10 @@
 //! reads and writes go on. Nothing read is trusted; impossible contents are a finding, not an error.
 //!
 //! Memory, charged to `maintenance_work_mem`: up to 25 bytes per element, for the list of elements and the check of links;
-//! up to 12 per row; up to 6 per overflow slot.
+//! up to 12 per row, and 42 more with key columns; up to 6 per overflow slot.
 
 mod budget;
+mod entries;
 mod findings;
 mod links;
 mod lists;
@@ -82,6 +83,7 @@ fn hnsw_index_info(
         name!(element_bytes, i64),
         name!(upper_bytes, i64),
         name!(overflow_bytes, i64),
+        name!(filter_bytes, i64),
         name!(other_bytes, i64),
         name!(code_bits, i32),
         name!(dimensions, i32),
@@ -89,6 +91,7 @@ fn hnsw_index_info(
         name!(measure, &'static str),
         name!(layout_version, i32),
         name!(built_elements, i64),
+        name!(key_columns, i32),
         name!(calibration_sample, Option<i64>),
         name!(calibration_targets, Option<Vec<f64>>),
         name!(calibration_slacks, Option<Vec<f64>>),
@@ -121,7 +124,8 @@ fn hnsw_index_info(
         bytes(counts.element_pages),
         bytes(counts.upper_pages),
         bytes(counts.overflow_pages),
-        bytes(counts.other_pages + counts.filter_pages),
+        bytes(survey.filter_pages.len() as u64),
+        bytes(counts.other_pages),
         frozen.code_bits.into(),
         frozen.dimensions.cast_signed(),
         frozen.geometry.m.into(),
@@ -131,6 +135,10 @@ fn hnsw_index_info(
             None => LAYOUT_VERSION.cast_signed(),
         },
         number(frozen.built_elements),
+        frozen
+            .geometry
+            .widths()
+            .map_or(0, |widths| widths.count() as i32),
         calibrated.map(|(calibrated, _)| calibrated.elements.into()),
         calibrated.map(|_| hnsw::TARGETS.to_vec()),
         calibrated.map(|(calibrated, _)| slacks(&calibrated)),
@@ -249,7 +257,10 @@ fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u
     let mut survey = surveyor.run();
     lists::check(&pages, &survey.listed, findings);
     rows::find_repeated(&pages, &mut survey.rows, findings);
-    rows::find_repeated_entries(&mut survey.entries, findings);
+    if metapage.frozen.geometry.keys.is_some() {
+        entries::check_chain(&pages, &survey.filter_pages, findings);
+        entries::compare(&pages, &mut survey.entries, &mut survey.homes, findings);
+    }
     let members = std::mem::take(&mut survey.members);
     let linked = links::check(&pages, members, findings);
     (linked.unreachable, survey)

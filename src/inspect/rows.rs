@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use layout::{ElementPage, HeapTid, IndexMetric, OverflowPage, SlotState, VectorKind};
 
+use super::entries;
 use super::findings::{Findings, Location};
 use super::pages::Pages;
-use super::survey::{Survey, row_of};
-use crate::keys;
+use super::survey::Survey;
+use crate::keys::{self, KeyColumns};
 use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
 use crate::pg::row::IndexRow;
@@ -84,18 +85,8 @@ fn rows_of(pages: &Pages<'_>, block: u32) -> Vec<(u16, HeapTid)> {
     rows
 }
 
-/// Reports rows with two entries in filter pages, and sorts the entries.
-pub(super) fn find_repeated_entries(entries: &mut [u64], findings: &mut Findings) {
-    entries.sort_unstable();
-    for twice in entries.windows(2).filter(|pair| pair[0] == pair[1]) {
-        let tid = row_of(twice[0]);
-        let what = format!("row ({},{}) has two entries", tid.block, tid.offset);
-        findings.error(Location::default(), what);
-    }
-}
-
-/// Reports rows visible to the snapshot and missing from the index, or from its filter pages. The rows of the index are sorted,
-/// and were read after the snapshot was taken: vacuum has removed no row visible to it.
+/// Reports rows visible to the snapshot and missing from the index, or from its filter pages, or there with other keys. Rows and
+/// entries are sorted, and were read after the snapshot was taken: vacuum has removed no row visible to it.
 pub(super) fn find_missing(
     open: &OpenIndex,
     frozen: &layout::Frozen,
@@ -103,34 +94,39 @@ pub(super) fn find_missing(
     survey: &Survey,
     findings: &mut Findings,
 ) {
-    let is_keyed = frozen.geometry.keys.is_some();
-    let is_in = |rows: &[u64], key| rows.binary_search(&key).is_ok();
-    let mut missing = Vec::new();
+    let keys = frozen.geometry.keys.map(|_| KeyColumns::of(open.index));
+    let mut row_key = Vec::new();
+    let mut flaws = Vec::new();
     let mut left_out = 0_usize;
     let owner = AsOwner::of(open.table);
     let column = keys::vector_column(open.index);
     Table::of_index(open.table, open.index, column).scan_visible(snapshot, |tid, row| {
-        let key = tid.key();
-        let is_complete = is_in(&survey.rows, key) && (!is_keyed || is_in(&survey.entries, key));
-        if !is_complete && is_indexed(frozen, row) {
-            if missing.len() < SUSPECTS {
-                missing.push(key);
+        let flaw = if survey.rows.binary_search(&tid.key()).is_err() {
+            Some("is not in the index")
+        } else {
+            keys.as_ref().and_then(|keys| {
+                row_key.clear();
+                keys.row_key(row, &mut row_key);
+                match entries::find(&survey.entries, tid) {
+                    None => Some("is not in the filter pages of the index"),
+                    Some(entry) if entry.key != entries::fingerprint(&row_key) => {
+                        Some("has other keys in the filter pages of the index")
+                    }
+                    Some(_) => None,
+                }
+            })
+        };
+        if let Some(flaw) = flaw.filter(|_| is_indexed(frozen, row)) {
+            if flaws.len() < SUSPECTS {
+                flaws.push((tid, flaw));
             } else {
                 left_out += 1;
             }
         }
     });
     owner.end();
-    for key in missing {
-        let tid = row_of(key);
-        let part = match is_in(&survey.rows, key) {
-            true => "the filter pages of the index",
-            false => "the index",
-        };
-        let what = format!(
-            "row ({},{}) of the table is not in {part}",
-            tid.block, tid.offset
-        );
+    for (tid, flaw) in flaws {
+        let what = format!("row ({},{}) of the table {flaw}", tid.block, tid.offset);
         findings.error(Location::default(), what);
     }
     if left_out > 0 {

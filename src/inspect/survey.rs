@@ -10,6 +10,7 @@ use layout::{
 };
 
 use super::budget::Budget;
+use super::entries::{self, Entry, Home};
 use super::findings::Findings;
 use super::links;
 use super::pages::{Pages, is_wrong_link};
@@ -27,7 +28,6 @@ pub(super) struct Counts {
     pub(super) element_pages: u64,
     pub(super) upper_pages: u64,
     pub(super) overflow_pages: u64,
-    pub(super) filter_pages: u64,
     pub(super) other_pages: u64,
     pub(super) live: u64,
     pub(super) dead: u64,
@@ -51,8 +51,10 @@ pub(super) struct Survey {
     pub(super) members: Vec<Member>,
     /// Rows as numbers (`HeapTid::key`), in the same order as their TIDs.
     pub(super) rows: Vec<u64>,
-    /// The rows of entries in filter pages, as numbers.
-    pub(super) entries: Vec<u64>,
+    /// The entries of filter pages, and the elements of the rows in an index with such pages.
+    pub(super) entries: Vec<Entry>,
+    pub(super) homes: Vec<Home>,
+    pub(super) filter_pages: Vec<u32>,
     pub(super) listed: Vec<Sign>,
     /// Overflow slots in the chain of an element.
     chained: Vec<OverflowId>,
@@ -69,15 +71,6 @@ pub(super) struct Surveyor<'a, 'p> {
     pub(super) findings: &'a mut Findings,
     pub(super) budget: &'a mut Budget,
     pub(super) survey: Survey,
-}
-
-/// Converts a number back to the row's TID.
-pub(super) fn row_of(key: u64) -> HeapTid {
-    let (block, offset) = (key >> 16, key & 0xffff);
-    HeapTid {
-        block: u32::try_from(block).expect("made of 32 bits"),
-        offset: u16::try_from(offset).expect("16 bits"),
-    }
 }
 
 impl Surveyor<'_, '_> {
@@ -172,11 +165,16 @@ impl Surveyor<'_, '_> {
     }
 
     fn filter_page(&mut self, block: u32, page: &[u8], special: Special) -> Result<(), Corrupt> {
-        self.survey.counts.filter_pages += 1;
+        self.budget.push(&mut self.survey.filter_pages, block);
         let view = FilterPage::view(page, self.pages.geometry())?;
         view.check()?;
-        for tid in view.heap_tids() {
-            self.budget.push(&mut self.survey.entries, tid.key());
+        let mut row_key = Vec::new();
+        for (number, tid, element) in view.rows() {
+            row_key.clear();
+            view.row_key(number, &mut row_key);
+            let key = entries::fingerprint(&row_key);
+            let entry = Entry { tid, element, key };
+            self.budget.push(&mut self.survey.entries, entry);
         }
         if special.free() > 0 && !special.is_listed() {
             let what = "page with free entries is in no list of such pages";
@@ -194,7 +192,7 @@ impl Surveyor<'_, '_> {
         self.budget.charge(links::BYTES);
         self.budget.push(&mut self.survey.members, member);
         for tid in slot.heap_tids() {
-            self.row(place, tid);
+            self.row(place, element, tid);
         }
         if !slot.is_live() {
             self.survey.counts.dead += 1;
@@ -211,8 +209,12 @@ impl Surveyor<'_, '_> {
         }
     }
 
-    fn row(&mut self, place: (u32, u16), tid: HeapTid) {
+    fn row(&mut self, place: (u32, u16), element: ElementId, tid: HeapTid) {
         self.budget.push(&mut self.survey.rows, tid.key());
+        if self.pages.geometry().keys.is_some() {
+            let home = Home { tid, element };
+            self.budget.push(&mut self.survey.homes, home);
+        }
         if tid.block >= self.table_blocks {
             self.table_blocks = self.table.blocks();
         }
@@ -383,7 +385,7 @@ impl Surveyor<'_, '_> {
                 Ok(slot) if !slot.is_live() => freed += 1,
                 Ok(slot) => {
                     for tid in slot.heap_tids() {
-                        self.row((block, number), tid);
+                        self.row((block, number), slot.element(), tid);
                     }
                 }
             }

@@ -9,9 +9,11 @@ use Test::More;
 use constant { PAGE => 8192, HEADER => 24, SPECIAL => 8176, NONE => 0xffffffff };
 # Fields of the metapage.
 use constant { ENTRY_LEVEL => 24 + 11, CODE_LEN => 24 + 20, SLOT_LEN => 24 + 24, ENTRY => 24 + 28, CENTER => 24 + 40,
-  ELEMENT_FREE => 24 + 44 };
+  ELEMENT_FREE => 24 + 44, FILTER_FIRST => 24 + 80 };
+# Arrays of a filter page with one key column of four bytes: 508 entries.
+use constant { ELEMENTS => 48, IMAGES => 48 + 508 * 4, TIDS => 48 + 508 * 8, USED => 48 + 508 * 15 };
 # Kinds of pages.
-use constant { ELEMENT => 2, UPPER => 3, OVERFLOW => 4, CENTER_PAGE => 5 };
+use constant { ELEMENT => 2, UPPER => 3, OVERFLOW => 4, CENTER_PAGE => 5, FILTER => 6 };
 # States of slots.
 use constant { LIVE => 1, DEAD => 2, FREE => 3 };
 
@@ -93,12 +95,29 @@ my @damages = (
     qr/^error\|0\|\|list of element pages with free slots: block \d+: overflow page where element page was expected/m ],
   [ 'center' => sub { put(page(CENTER_PAGE), HEADER, 'V', 0x7fc00000) }, qr/^error\|\d+\|\|center is not finite/m ],
   [ 'center elsewhere' => sub { put(0, CENTER, 'V', page(ELEMENT)) }, qr/^error\|\d+\|\|center: element page where center page/m ],
+  [ 'free entries' => sub { my $page = page(FILTER); put($page, SPECIAL + 2, 'v', get($page, SPECIAL + 2, 'v') - 1) },
+    qr/^error\|\d+\|\|\d+ free slots on a page with \d+ slots/ ],
+  [ 'key of another row' => sub { my $page = page(FILTER); put($page, IMAGES + 20, 'V', get($page, IMAGES + 24, 'V')) },
+    qr/^error\|\|\|row \(\d+,\d+\) of the table has other keys in the filter pages of the index\z/ ],
+  [ 'key out of bounds' => sub { put(page(FILTER), IMAGES + 20, 'V', 0) }, qr/^error\|\d+\|\|.*5/ ],
+  [ 'entry of another element' => sub { my $page = page(FILTER); put($page, ELEMENTS + 20, 'V', get($page, ELEMENTS + 24, 'V')) },
+    qr/^error\|\d+\|5\|row \(\d+,\d+\) is in slot \d+ of block \d+, not in slot \d+ of block \d+\z/ ],
+  [ 'entry of no element' => sub { put(page(FILTER), ELEMENTS + 20, 'V', 0xff0000) },
+    qr/^error\|\d+\|5\|element of row \(\d+,\d+\): link to block \d+, which does not exist/ ],
+  [ 'entry of another row' => sub { my $page = page(FILTER); put($page, TIDS + 30 + 2 * $_, 'v', get($page, TIDS + 36 + 2 * $_, 'v')) for 0 .. 2 },
+    qr/^error\|\d+\|6\|row \(\d+,\d+\) is also in entry 5 of block \d+/, qr/^error\|\|\|row \(\d+,\d+\) of the table is not in the filter pages/m,
+    qr/^warning\|\|\|row \(\d+,\d+\) has no entry/m ],
+  [ 'mark of an entry' => sub { put(page(FILTER), USED + 5, 'C', 7) }, qr/^error\|\d+\|\|slot state is 7/ ],
+  [ 'filter pages in a ring' => sub { put(page(FILTER), HEADER, 'V', page(FILTER)) }, qr/^error\|\d+\|\|filter pages are linked in a ring/ ],
+  [ 'filter pages without a head' => sub { put(0, FILTER_FIRST, 'V', NONE) }, qr/^error\|\d+\|\|page is not in the chain of filter pages/ ],
+  [ 'filter page elsewhere' => sub { put(0, FILTER_FIRST, 'V', page(ELEMENT)) },
+    qr/^error\|0\|\|chain of filter pages: element page where filter page/ ],
   [ 'center gone' => sub { put(0, CENTER, 'V', NONE) }, qr/^error\|\d+\|\|page is no part of the center/m ],
 );
 
 # A small index with everything in it: a center, upper levels, rows in slots of their own, slots freed by vacuum. Empty tables
 # come first, to be given the files of the original: older than its rows, as Postgres checks.
-my $definition = 'USING hnsw (embedding vector_l2_ops) WITH (m = 4, ef_construction = 32)';
+my $definition = 'USING hnsw (embedding vector_l2_ops, id) WITH (m = 4, ef_construction = 32)';
 sql('CREATE EXTENSION omendb; CREATE TABLE original (id int, embedding vector(40))');
 sql(join '', map { "CREATE TABLE copy_$_ (LIKE original); CREATE INDEX index_$_ ON copy_$_ $definition;" } 0 .. $#damages);
 sql(<<"SQL");

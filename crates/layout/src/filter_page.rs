@@ -216,6 +216,13 @@ impl<'a> FilterPage<'a> {
             .map(|entry| self.heap_tid(entry))
     }
 
+    /// The number, the row and the element of each entry in use.
+    pub fn rows(&self) -> impl Iterator<Item = (u16, HeapTid, ElementId)> {
+        (0..self.shape.per_page)
+            .filter(|&entry| self.is_used(entry))
+            .map(|entry| (entry, self.heap_tid(entry), self.element(entry)))
+    }
+
     /// Appends the row key of an entry.
     ///
     /// # Panics

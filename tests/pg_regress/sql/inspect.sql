@@ -24,7 +24,7 @@ REINDEX INDEX t_embedding;
 SELECT * FROM hnsw_check('t_embedding', true);
 SELECT elements, tombstones, rows, levels > 1 AS has_levels, mean_degree BETWEEN 3 AND 8 AS has_links, unreachable,
 	element_bytes > 0 AS elements_take_space, upper_bytes > 0 AS so_do_levels, overflow_bytes > 0 AS so_do_rows,
-	element_bytes + upper_bytes + overflow_bytes + other_bytes = pg_relation_size('t_embedding') AS bytes_are_all,
+	element_bytes + upper_bytes + overflow_bytes + filter_bytes + other_bytes = pg_relation_size('t_embedding') AS bytes_are_all,
 	code_bits, dimensions, m, measure, layout_version, built_elements
 	FROM hnsw_index_info('t_embedding');
 DELETE FROM t WHERE id % 3 = 0;
@@ -71,6 +71,17 @@ CREATE UNLOGGED TABLE unlogged AS SELECT * FROM c;
 CREATE INDEX unlogged_index ON unlogged USING hnsw ((embedding::vector(40)) vector_l2_ops);
 SELECT name, rows, (SELECT count(*) FROM hnsw_check(name::regclass, true, true)) AS findings
 	FROM (VALUES ('c_partial'), ('c_expression'), ('temporary_index'), ('unlogged_index')) v (name), hnsw_index_info(name::regclass);
+
+-- key columns
+CREATE TABLE keyed AS SELECT i AS id, ARRAY[i % 17, i % 13, 1]::vector(3) AS embedding, i % 5 AS kind FROM generate_series(1, 1000) i;
+CREATE INDEX keyed_embedding ON keyed USING hnsw (embedding vector_l2_ops, kind, (id % 3));
+UPDATE keyed SET kind = 7 WHERE id % 10 = 0;
+SELECT rows, elements, key_columns, filter_bytes, layout_version FROM hnsw_index_info('keyed_embedding');
+SELECT * FROM hnsw_check('keyed_embedding', true);
+DELETE FROM keyed WHERE kind = 7;
+VACUUM keyed;
+SELECT * FROM hnsw_check('keyed_embedding', true);
+DROP TABLE keyed;
 
 -- NULL for an index, or none
 SELECT * FROM hnsw_check(NULL);
