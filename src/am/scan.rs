@@ -5,7 +5,7 @@ use filter::Filter;
 use pgrx::{PgMemoryContexts, pg_sys};
 
 use crate::error;
-use crate::keys::{self, KeyColumns};
+use crate::keys;
 use crate::pg::explain::Property;
 use crate::pg::row::item_pointer;
 use crate::pg::scalar::Condition;
@@ -148,11 +148,11 @@ impl Opened {
             let key = &*(*scan).orderByData;
             let vector = key.sk_attno;
             self.rechecks = conditions(scan).iter().any(|key| key.sk_attno != vector);
-            let filter = self.rechecks.then(|| {
+            let widths = self.scan.key_widths().filter(|_| self.rechecks);
+            let filter = widths.map(|widths| {
                 let conditions = conditions(scan).iter().map(|key| Condition::new(key));
-                KeyColumns::of(index).filter(conditions)
+                keys::filter(index, widths, conditions)
             });
-            let filter = filter.flatten();
             self.finds_nothing = filter.as_ref().is_some_and(Filter::is_impossible);
             if self.finds_nothing {
                 return;

@@ -97,25 +97,24 @@ impl KeyColumns {
         }
         widths.write_key(&images[..self.columns.len()], into);
     }
+}
 
-    /// The filter of a scan's conditions; those on the vector column are passed over. `None` for an index without key columns.
-    pub(crate) fn filter<'a>(
-        &self,
-        conditions: impl Iterator<Item = Condition<'a>>,
-    ) -> Option<Filter> {
-        let mut filter = Filter::new(self.widths?);
-        for condition in conditions {
-            let place = condition.place();
-            let number = self
-                .columns
-                .iter()
-                .position(|column| column.column.place == place);
-            if let Some(number) = number {
-                conditions::add(&mut filter, number, &self.columns[number], &condition);
-            }
-        }
-        Some(filter)
+/// The filter of a scan's conditions; those on the vector column are passed over. `widths` are those of the index's row keys. Only
+/// columns with a condition are looked up.
+pub(crate) fn filter<'a>(
+    index: Relation,
+    widths: Widths,
+    conditions: impl Iterator<Item = Condition<'a>>,
+) -> Filter {
+    let vector = vector_column(index);
+    let mut filter = Filter::new(widths);
+    for condition in conditions.filter(|condition| condition.place() != vector) {
+        let place = condition.place();
+        let number = place - usize::from(place > vector);
+        let column = KeyColumn::of(index, place);
+        conditions::add(&mut filter, number, &column, &condition);
     }
+    filter
 }
 
 impl KeyColumn {

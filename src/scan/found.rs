@@ -1,7 +1,6 @@
 //! Items of the rerank queue.
 
 use hnsw::ElementId;
-use layout::HeapTid;
 
 use crate::storage::Index;
 use crate::storage::rows::Chain;
@@ -11,17 +10,13 @@ pub(super) enum Found {
     Element(ElementId),
     /// Further rows of an element, and the exact distances of its rows so far.
     Rows(Chain, Alike),
-    /// One row of an element.
-    Row(ElementId, HeapTid),
 }
 
 impl Found {
     /// The index block of its next row pointers.
     pub(super) fn block(&self, index: &Index) -> u32 {
         match *self {
-            Self::Element(element) | Self::Row(element, _) => {
-                index.geometry().element.split(element).0
-            }
+            Self::Element(element) => index.geometry().element.split(element).0,
             Self::Rows(chain, _) => chain.block(index),
         }
     }

@@ -12,8 +12,10 @@ pub(crate) mod target;
 
 use std::cell::Cell;
 
-use filter::Filter;
-use hnsw::{Candidate, Counters, Matters, RerankQueue, Search, SearchOptions, Slack, Step, Store};
+use filter::{Filter, Widths};
+use hnsw::{
+    Candidate, Counters, ElementId, Matters, RerankQueue, Search, SearchOptions, Slack, Step, Store,
+};
 use layout::{Corrupt, HeapTid};
 use quantize::Query;
 
@@ -21,15 +23,14 @@ use crate::error;
 use crate::opclass::{self, OperatorClass};
 use crate::pg::{Relation, interrupt};
 use crate::settings::IterativeScan;
-use crate::storage::keys::Match;
 use crate::storage::rows::{self, Chain, Dead, DeadRows, ReadSlot};
-use crate::storage::{Index, PageGraph, metapage};
+use crate::storage::{Gate, Index, PageGraph, metapage};
 use crate::table::fetch::RowFetcher;
 use crate::types::indexed::{Indexed, Kind};
 use filtered::{Filtered, LEFT_TO_EXECUTOR};
 use found::{Alike, Found};
 use last_scan::{Cost, Ended};
-use nearest::Nearest;
+use nearest::{Bounded, Nearest};
 use query::Prepared;
 use returned::Returned;
 use target::{Rule, Target};
@@ -42,9 +43,6 @@ const AHEAD: usize = 12;
 
 /// Bytes of a row to prefetch; the hardware prefetcher loads the following ones.
 const ROW_START: usize = 256;
-
-/// The share of a scan's memory for the rows that pass conditions on key columns.
-const MATCHES_SHARE: usize = 4;
 
 /// After a scan has compared one in this many of the index's elements, it is taken to want all rows.
 const SEEN_BEFORE_ALL: u64 = 4;
@@ -59,7 +57,6 @@ struct Scratch {
     queue: RerankQueue<Found, HeapTid>,
     found: Vec<Candidate>,
     tids: Vec<HeapTid>,
-    run: Vec<Match>,
 }
 
 thread_local! {
@@ -170,8 +167,9 @@ struct Running {
     pending: Option<Filter>,
     /// True once the codes of all rows that pass are compared: nothing is left to find.
     is_exact: bool,
-    /// True if the rows that pass were too many for the scan's memory, and the farthest were left out.
-    is_cut: bool,
+    /// The nearest element whose code is to be compared again, because the elements with a row that passes were too many for the
+    /// scan's memory.
+    rest: Option<Bounded>,
     /// True if a gated search was given up.
     is_given_up: bool,
 }
@@ -189,6 +187,11 @@ impl Scan {
     /// The kind of the scan's query vector.
     pub(crate) fn kind(&self) -> Kind {
         self.class.kind()
+    }
+
+    /// The shape of the index's row keys; `None` without key columns.
+    pub(crate) fn key_widths(&self) -> Option<Widths> {
+        self.index.geometry().widths()
     }
 
     /// True once the query is set.
@@ -326,7 +329,7 @@ impl Running {
             filtered: None,
             pending: None,
             is_exact: false,
-            is_cut: false,
+            rest: None,
             is_given_up: false,
         };
         running.choose_rule(start.filter.is_some());
@@ -377,8 +380,7 @@ impl Running {
     /// Finds the rows that pass the conditions on key columns, and searches from the beginning. Rows returned before are passed
     /// over.
     fn select(&mut self, filter: Filter) {
-        let memory = self.limits.max_memory / MATCHES_SHARE;
-        let (filtered, pages) = Filtered::select(&self.index, filter, memory);
+        let (filtered, pages) = Filtered::select(&self.index, filter, self.limits.max_memory);
         self.cost.pages += pages;
         self.cost.matches = Some(filtered.count() as u64);
         self.next_ef = filtered.first_ef(first_ef(self.limits.ef));
@@ -406,9 +408,6 @@ impl Running {
             interrupt::check();
             if self.is_beyond_threshold() {
                 if self.settled > self.threshold {
-                    if self.is_cut {
-                        self.report_end();
-                    }
                     return None;
                 }
                 self.find_more();
@@ -438,10 +437,8 @@ impl Running {
 
     /// Reports why a scan read to its end may have left out rows.
     fn report_end(&self) {
-        let limit = match self.is_exact {
-            true => self.is_cut,
-            false => self.limits.iterative != IterativeScan::Off && !self.may_walk_on(),
-        };
+        let is_iterative = self.limits.iterative != IterativeScan::Off;
+        let limit = !self.is_exact && is_iterative && !self.may_walk_on();
         if self.late > 0 || limit {
             error::debug_rows_left_out(&self.index.relation().name(), self.late, limit);
         }
@@ -542,10 +539,6 @@ impl Running {
                 }
                 (reading.after, reading.from)
             }
-            Found::Row(_, row) => {
-                self.scratch.tids.push(row);
-                (None, None)
-            }
         }
     }
 
@@ -554,7 +547,7 @@ impl Running {
         self.scratch.found.clear();
         let before = self.emit_below;
         if self.is_exact {
-            return false;
+            return self.rest.is_some() && self.compare_elements();
         }
         let is_few = self.filtered.as_ref().is_some_and(Filtered::is_few);
         if !is_few {
@@ -763,7 +756,10 @@ impl Running {
         run: impl FnOnce(&mut Search, &mut PageGraph<'_>, &Query),
     ) -> bool {
         let query = &self.query.codes;
-        let gate = self.filtered.as_ref().map(|filtered| filtered.gate(ef));
+        let mut filtered = self.filtered.as_mut();
+        let gate = filtered
+            .as_mut()
+            .map(|filtered| filtered.gate(&self.index, ef, from_entry_point));
         let mut graph = self.index.graph().with_gate(gate.as_ref());
         let before = if from_entry_point {
             Counters::default()
@@ -784,9 +780,10 @@ impl Running {
         }
         let is_whole = graph.removals() == self.removals;
         drop(graph);
-        self.is_given_up = gate.is_some_and(|gate| gate.is_shut());
-        if let Some(filtered) = &mut self.filtered {
-            filtered.spend(now.evaluations - before.evaluations);
+        self.is_given_up = gate.as_ref().is_some_and(Gate::is_shut);
+        let compared = gate.map_or(0.0, |gate| gate.found());
+        if let Some(filtered) = filtered {
+            filtered.spend(now.evaluations - before.evaluations, compared);
         }
         is_whole
     }
@@ -809,61 +806,48 @@ impl Running {
         while !self.search(true, ef) && !self.is_given_up {}
     }
 
-    /// Compares the codes of all rows that pass the conditions on key columns. Rows returned before are passed over.
+    /// Gives searches up for the codes of all elements with a row that passes the conditions on key columns. Rows returned before
+    /// are passed over.
     fn compare_all(&mut self) -> bool {
         self.scratch.queue.clear();
         self.returned.remember();
         self.is_exact = true;
         self.is_given_up = false;
         self.cost.rule = Ended::AllCompared;
-        self.emit_below = f64::INFINITY;
-        self.settled = f64::INFINITY;
-        let filtered = self.filtered.take().expect("only a filtered scan is exact");
-        let index = self.index.clone();
-        let mut nearest = Nearest::new(self.limits.max_memory);
-        filtered.each_run(&index, |run| self.compare(run, &mut nearest));
-        self.reserve_queue(nearest.len(), 0);
-        let is_any = nearest.len() > 0;
-        self.is_cut = nearest.horizon().is_finite();
-        self.threshold = self.threshold.min(nearest.horizon());
-        for (bound, found) in nearest.into_rows() {
-            let found = Found::Row(found.element, found.row);
-            self.scratch.queue.push_estimate(found, bound);
-        }
-        is_any
+        self.compare_elements()
     }
 
-    /// Compares the codes of some rows.
-    fn compare(&mut self, run: &[Match], nearest: &mut Nearest) {
-        let Scratch {
-            run: rows, found, ..
-        } = &mut *self.scratch;
-        rows.clear();
-        rows.extend_from_slice(run);
-        rows.sort_unstable_by_key(|row| row.element);
-        let mut elements: Vec<_> = rows.iter().map(|row| row.element).collect();
-        elements.dedup();
+    /// Compares the codes of all elements with a row that passes, and takes the nearest of them, those taken before left out.
+    fn compare_elements(&mut self) -> bool {
+        let filtered = self.filtered.take().expect("only a filtered scan is exact");
+        let index = self.index.clone();
+        let mut nearest = Nearest::new(self.rest, self.limits.max_memory);
+        filtered.each_run(&index, |run| self.compare(run, &mut nearest));
+        self.filtered = Some(filtered);
+        let (elements, rest) = nearest.finish();
+        self.rest = rest;
+        self.emit_below = rest.map_or(f64::INFINITY, |(bound, _)| bound);
+        self.settled = self.emit_below;
+        self.reserve_queue(elements.len(), 0);
+        for &(bound, element) in &elements {
+            let found = Found::Element(element);
+            self.scratch.queue.push_estimate(found, bound);
+        }
+        !elements.is_empty()
+    }
+
+    /// Compares the codes of some elements, each named once, in the order of pages.
+    fn compare(&mut self, run: &[ElementId], nearest: &mut Nearest) {
+        let found = &mut self.scratch.found;
         found.clear();
         let query = &self.query.codes;
-        {
-            let mut graph = self.index.graph();
-            graph.estimate(query, &elements, found);
-            self.cost.pages += graph.visits();
-        }
-        self.cost.evaluations += elements.len() as u64;
-        found.sort_unstable_by_key(|candidate| candidate.element);
-        let mut candidates = found.iter().peekable();
-        for &row in &*rows {
-            while candidates
-                .next_if(|next| next.element < row.element)
-                .is_some()
-            {}
-            let Some(candidate) = candidates.peek().filter(|next| next.element == row.element)
-            else {
-                continue;
-            };
+        let mut graph = self.index.graph();
+        graph.estimate(query, run, found);
+        self.cost.pages += graph.visits();
+        self.cost.evaluations += run.len() as u64;
+        for candidate in found {
             let bound = self.class.lower_bound(candidate.distance, candidate.error);
-            nearest.push(bound, row);
+            nearest.push((bound, candidate.element));
         }
     }
 

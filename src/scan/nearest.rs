@@ -1,59 +1,77 @@
-//! The nearest rows of many, in limited memory.
+//! The nearest elements of many, in limited memory.
+
+use std::cmp::Ordering;
+
+use hnsw::ElementId;
 
 use crate::error;
-use crate::storage::keys::Match;
 
-/// Bytes for a row here and in the rerank queue, whose heaps grow by doubling.
-const ROW: usize = 256;
+/// Bytes for an element here and in the rerank queue, whose heaps grow by doubling.
+const ELEMENT: usize = 256;
 
-/// Rows with lower bounds of their distances: all, or the nearest ones if they are too many.
+/// An element with the lower bound of its rows' distances. Elements are ordered by it, equal ones by their ids.
+pub(super) type Bounded = (f64, ElementId);
+
+fn order(a: &Bounded, b: &Bounded) -> Ordering {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+}
+
+/// Elements in the order of their bounds, from some place on: all, or the nearest if they are too many.
 pub(super) struct Nearest {
-    rows: Vec<(f64, Match)>,
-    /// The number of rows kept.
+    elements: Vec<Bounded>,
+    /// The number of elements kept.
     most: usize,
-    /// The least bound of a row left out.
-    left_out: f64,
+    /// Elements before this one are not wanted.
+    from: Option<Bounded>,
+    /// The nearest element left out: all before it are here.
+    left_out: Option<Bounded>,
 }
 
 impl Nearest {
-    /// Takes up to `memory` bytes.
-    pub(super) fn new(memory: usize) -> Self {
+    /// Elements from a place on, in up to `memory` bytes.
+    pub(super) fn new(from: Option<Bounded>, memory: usize) -> Self {
         Self {
-            rows: Vec::new(),
-            most: (memory / ROW).max(1),
-            left_out: f64::INFINITY,
+            elements: Vec::new(),
+            most: (memory / ELEMENT).max(1),
+            from,
+            left_out: None,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub(super) fn push(&mut self, bound: f64, row: Match) {
-        if self.rows.len() >= 2 * self.most {
+    /// Adds an element, which may be there already.
+    pub(super) fn push(&mut self, element: Bounded) {
+        if self.elements.len() >= 2 * self.most {
             self.cut();
         }
-        if self.rows.try_reserve(1).is_err() {
-            error::out_of_memory(self.rows.len() * size_of::<(f64, Match)>());
+        let is_before = |place: &Bounded| order(&element, place).is_lt();
+        if self.from.as_ref().is_some_and(is_before)
+            || self
+                .left_out
+                .as_ref()
+                .is_some_and(|place| !is_before(place))
+        {
+            return;
         }
-        self.rows.push((bound, row));
+        if self.elements.try_reserve(1).is_err() {
+            error::out_of_memory(self.elements.len() * size_of::<Bounded>());
+        }
+        self.elements.push(element);
     }
 
-    /// Rows up to this distance are all here.
-    pub(super) fn horizon(&self) -> f64 {
-        self.left_out
+    /// The elements, each once, and the nearest one left out.
+    pub(super) fn finish(mut self) -> (Vec<Bounded>, Option<Bounded>) {
+        self.elements.sort_unstable_by(order);
+        self.elements.dedup();
+        (self.elements, self.left_out)
     }
 
-    pub(super) fn into_rows(self) -> impl Iterator<Item = (f64, Match)> {
-        self.rows.into_iter()
-    }
-
-    /// Leaves out all rows but the nearest.
+    /// Leaves out all elements but the nearest.
     fn cut(&mut self) {
-        let (_, &mut (bound, _), _) = self
-            .rows
-            .select_nth_unstable_by(self.most, |a, b| a.0.total_cmp(&b.0));
-        self.left_out = self.left_out.min(bound);
-        self.rows.truncate(self.most);
+        self.elements.sort_unstable_by(order);
+        self.elements.dedup();
+        if let Some(&first) = self.elements.get(self.most) {
+            self.left_out = Some(first);
+            self.elements.truncate(self.most);
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use hnsw::{Candidate, ElementSet};
 
-/// Evaluations before a search is judged by the share of elements found.
+/// Evaluations before a search is judged by the share of elements found: the upper layers and the way down take some hundreds,
+/// far from the query.
 const PATIENCE: f64 = 400.0;
 /// The evaluations that the share known beforehand counts for, against those made.
 const PRIOR: f64 = 200.0;
@@ -15,10 +16,11 @@ const EXCESS: f64 = 1.2;
 ///
 /// The search ends early once it has spent its budget, or is going to, by the share of elements found so far.
 pub(crate) struct Gate<'a> {
-    elements: &'a ElementSet,
+    /// `None` if the set does not fit in memory: all elements pass.
+    elements: Option<&'a ElementSet>,
     /// The share of all rows in the set.
     share: f64,
-    /// The number of elements wanted.
+    /// Elements of the set that the search is going to evaluate.
     wanted: f64,
     /// Evaluations allowed.
     budget: f64,
@@ -27,12 +29,16 @@ pub(crate) struct Gate<'a> {
 }
 
 impl<'a> Gate<'a> {
-    #[expect(clippy::cast_precision_loss, reason = "a number of elements")]
-    pub(crate) fn new(elements: &'a ElementSet, share: f64, wanted: usize, budget: f64) -> Self {
+    pub(crate) fn new(
+        elements: Option<&'a ElementSet>,
+        share: f64,
+        wanted: f64,
+        budget: f64,
+    ) -> Self {
         Self {
             elements,
             share,
-            wanted: wanted as f64,
+            wanted,
             budget,
             evaluations: Cell::new(0.0),
             found: Cell::new(0.0),
@@ -41,15 +47,23 @@ impl<'a> Gate<'a> {
 
     /// Closes the gate to candidates outside the set, and counts all.
     pub(super) fn pass(&self, candidates: &mut [Candidate]) {
-        let mut found = 0.0;
-        for candidate in &mut *candidates {
-            candidate.live &= self.elements.contains(candidate.element);
-            found += f64::from(u8::from(candidate.live));
-        }
         #[expect(clippy::cast_precision_loss, reason = "some candidates")]
         let evaluations = candidates.len() as f64;
         self.evaluations.set(self.evaluations.get() + evaluations);
+        let Some(elements) = self.elements else {
+            return;
+        };
+        let mut found = 0.0;
+        for candidate in candidates {
+            candidate.live &= elements.contains(candidate.element);
+            found += f64::from(u8::from(candidate.live));
+        }
         self.found.set(self.found.get() + found);
+    }
+
+    /// Elements of the set evaluated so far.
+    pub(crate) fn found(&self) -> f64 {
+        self.found.get()
     }
 
     /// True if the search is to be given up.
@@ -58,7 +72,7 @@ impl<'a> Gate<'a> {
         if spent > self.budget {
             return true;
         }
-        if spent < PATIENCE || found >= self.wanted {
+        if self.elements.is_none() || spent < PATIENCE || found >= self.wanted {
             return false;
         }
         let share = (found + PRIOR * self.share) / (spent + PRIOR);

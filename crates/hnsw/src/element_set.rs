@@ -74,9 +74,15 @@ impl ElementSet {
     pub fn iter(&self) -> impl Iterator<Item = ElementId> {
         let words = self.words.iter().zip(0u32..);
         words.flat_map(|(&word, number)| {
-            (0..u64::BITS)
-                .filter(move |bit| word >> bit & 1 == 1)
-                .map(move |bit| ElementId(number * u64::BITS + bit))
+            let rest = std::iter::successors(Some(word), |&rest| Some(rest & rest.wrapping_sub(1)));
+            rest.take_while(|&rest| rest != 0)
+                .map(move |rest| ElementId(number * u64::BITS + rest.trailing_zeros()))
         })
+    }
+
+    /// Allocated bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.words.capacity() * size_of::<u64>()
     }
 }
