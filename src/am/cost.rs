@@ -6,21 +6,30 @@
 use layout::VectorKind;
 use pgrx::pg_sys;
 
+use super::rivals::Rival;
 use super::{clauses, demand, options, threshold};
 use crate::opclass::OperatorClass;
 use crate::pg::{Relation, boundary, compat};
-use crate::scan::{CODE, LEAST_EF, first_ef};
+use crate::scan::{CODE, LEAST_EF, first_ef, measured};
 use crate::settings::EF_SEARCH;
 
-/// Elements compared with the query by a search: this number times `m`, times this power of `ef`. Between the figures of text
-/// embeddings of 384 and of 768 dimensions (600 elements for 41 of 117,000, 970 for 50 of 35,000, 11,300 for 1,250).
-const MEASURED: f64 = 2.7;
-const MEASURED_POWER: f64 = 0.75;
 /// Elements compared for each row returned beyond the first search, as long as elements are left, and rows read for it.
 const MEASURED_PER_ROW: f64 = 13.0;
 const ROWS_PER_ROW: f64 = 1.3;
-/// The cost of a row's keys in a pass over all, in those of an element of a search.
-const KEY: f64 = 0.003;
+/// Microseconds of a scan with conditions on key columns: to begin, for a page of keys and a row's key in the pass over all, for a
+/// code compared by a search, and for a row read in the order of distance.
+const BEGIN: f64 = 12.0;
+const KEY_PAGE: f64 = 0.08;
+const KEY: f64 = 0.000_4;
+const EVALUATION: f64 = 0.1;
+const NEAREST_ROW: f64 = 1.5;
+/// Microseconds for a value out of line, in the order of distance.
+const NEAREST_OUT_OF_LINE: f64 = 5.0;
+/// Bytes of a row in the pages of keys, beside its keys, and of a key on average.
+const ENTRY: f64 = 12.0;
+const KEY_LEN: f64 = 5.0;
+/// A filter passed by this share of the rows is not applied by the index at first.
+const MANY: f64 = 0.5;
 /// The cost of a row read in the order of distance, as a multiple of one read by a bitmap heap scan. Measured for filters
 /// leaving from half of the rows to one of 10,000, in tables of 128 and 384 dimensions: with it the planner takes the faster
 /// plan.
@@ -100,21 +109,28 @@ impl Estimate {
             let all = std::mem::replace(&mut (*path).indexclauses, clauses::on_keys(path));
             pg_sys::genericcostestimate(root, path, loop_count, &raw mut costs);
             let is_keyed = !(*path).indexclauses.is_null();
+            let engine = Engine::of(info, &costs);
+            let rival = is_keyed.then(|| Rival::cheapest(root, path, loop_count, engine.value_len));
             (*path).indexclauses = all;
             let within = threshold::add_to(root, path)?;
             let selectivity = costs.indexSelectivity * within;
-            let engine = Engine::of(info, &costs);
             let table = Table::of(root, info, &costs, within);
             let ef = first_ef(EF_SEARCH.get().unsigned_abs() as usize);
             #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
             let ef = ef as f64;
-            let search = match is_keyed {
-                true => engine.filtered(ef, costs.indexSelectivity),
-                false => engine.plain(ef),
-            };
             let demand = demand::of_statement(root);
             let wanted = demand.rows().filter(|&rows| rows < table.rows);
-            let row = search.row + table.further_row(wanted, engine.value_len);
+            let search = match rival {
+                Some(rival) => engine.filtered(ef, costs.indexSelectivity, rival, &table),
+                None => {
+                    let search = engine.plain(ef);
+                    Search {
+                        row: search.row + table.further_row(wanted, engine.value_len),
+                        ..search
+                    }
+                }
+            };
+            let row = search.row;
             let first = search.first + if wanted.is_some() { 0.0 } else { ALL_ROWS };
             Some(Self {
                 startup: first,
@@ -183,13 +199,17 @@ impl Table {
         let read = wanted.map_or(self.read, |rows| {
             (rows * self.read / self.passed).clamp(1.0, self.read)
         });
-        let row_len = self.pages * f64::from(pg_sys::BLCKSZ) / self.rows;
-        let value = if row_len < value_len {
+        let value = if self.is_out_of_line(value_len) {
             self.value_out_of_line(read)
         } else {
             0.0
         };
         self.page_of_row(read) + value
+    }
+
+    /// True if values of this length are kept out of line.
+    fn is_out_of_line(&self, value_len: f64) -> bool {
+        self.pages * f64::from(pg_sys::BLCKSZ) / self.rows < value_len
     }
 
     /// The planner charges for a row as if all rows were read, each page once. A scan that ends early reads a page for each
@@ -219,6 +239,8 @@ struct Engine {
     m: f64,
     /// Bytes of a value; zero if not known.
     value_len: f64,
+    /// Bytes of a row's keys.
+    key_len: f64,
     tuples: f64,
     pages: f64,
     /// The cost of comparing an element's code with the query.
@@ -246,6 +268,7 @@ impl Engine {
                 #[expect(clippy::cast_precision_loss, reason = "at most 100")]
                 m: m as f64,
                 value_len,
+                key_len: KEY_LEN * f64::from((*info).nkeycolumns - 1),
                 tuples: (*info).tuples.max(1.0),
                 pages: costs.numIndexPages,
                 element: 2.0 * (pg_sys::cpu_index_tuple_cost + pg_sys::cpu_operator_cost),
@@ -255,14 +278,9 @@ impl Engine {
         }
     }
 
-    /// The number of elements compared by the first search.
-    fn measured(&self, ef: f64) -> f64 {
-        (MEASURED * self.m * ef.powf(MEASURED_POWER)).min(self.tuples)
-    }
-
     /// A scan without conditions on key columns.
     fn plain(&self, ef: f64) -> Search {
-        let measured = self.measured(ef);
+        let measured = measured(self.m, ef).min(self.tuples);
         let left = 1.0 - measured / self.tuples;
         Search {
             first: self.walk(measured),
@@ -271,22 +289,37 @@ impl Engine {
     }
 
     /// A scan with conditions on key columns that this share of the rows passes: a pass over the rows' keys, then a search, or
-    /// the codes of all rows that pass where these cost less.
-    fn filtered(&self, ef: f64, share: f64) -> Search {
+    /// the codes of all rows that pass where these take less time. Pages not in memory are charged besides.
+    fn filtered(&self, ef: f64, share: f64, rival: Rival, table: &Table) -> Search {
         let share = share.clamp(1.0 / self.tuples, 1.0);
-        let code = self.element * CODE + self.page / ELEMENTS_PER_VISIT;
-        let exact = share * self.tuples * code;
-        let measured = self.measured((ef * share.sqrt()).max(LEAST_EF)) / share;
-        let searched = self.walk(measured.min(self.tuples));
-        let row = if searched < exact {
-            MEASURED_PER_ROW / share
+        let exact = CODE * share * self.tuples;
+        let gated = measured(self.m, (ef * share.sqrt()).max(LEAST_EF)) / share;
+        let compared = if share < MANY {
+            gated.min(exact)
+        } else {
+            measured(self.m, ef) / share
+        };
+        let compared = compared.min(self.tuples);
+        let keys = if share < MANY { self.pass() } else { 0.0 };
+        let further = (MEASURED_PER_ROW / share).min(CODE * self.tuples * share);
+        let further = if exact < gated { 0.0 } else { further };
+        let out_of_line = if table.is_out_of_line(self.value_len) {
+            NEAREST_OUT_OF_LINE
         } else {
             0.0
         };
+        let row = ROWS_PER_ROW * (NEAREST_ROW + out_of_line) + further * EVALUATION;
+        let visited = (compared / ELEMENTS_PER_VISIT).min(self.pages);
         Search {
-            first: self.tuples * KEY * self.element + searched.min(exact),
-            row: self.further_row(row.min(CODE * share * self.tuples)),
+            first: rival.cost_of(BEGIN + keys + compared * EVALUATION) + visited * self.page,
+            row: rival.cost_of(row) - table.charged,
         }
+    }
+
+    /// Microseconds of a pass over the keys of all rows.
+    fn pass(&self) -> f64 {
+        let pages = self.tuples * (ENTRY + self.key_len) / f64::from(pg_sys::BLCKSZ);
+        pages * KEY_PAGE + self.tuples * KEY
     }
 
     /// The cost of the first search, before the first row.

@@ -8,6 +8,7 @@ mod demand;
 mod insert;
 mod ivfflat;
 pub(crate) mod options;
+mod rivals;
 mod scan;
 mod threshold;
 mod vacuum;

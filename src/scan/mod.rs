@@ -35,7 +35,7 @@ use query::Prepared;
 use returned::Returned;
 use target::{Rule, Target};
 
-pub(crate) use filtered::{CODE, LEAST_EF};
+pub(crate) use filtered::{CODE, LEAST_EF, measured};
 pub(crate) use limits::{Limits, first_ef};
 
 /// Rows prefetched together.
