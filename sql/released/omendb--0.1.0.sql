@@ -1238,9 +1238,10 @@ CREATE FUNCTION hnsw_index_info(
 	index regclass,
 	OUT elements bigint, OUT tombstones bigint, OUT free_slots bigint, OUT rows bigint,
 	OUT levels integer, OUT mean_degree double precision, OUT unreachable bigint,
-	OUT element_bytes bigint, OUT upper_bytes bigint, OUT overflow_bytes bigint, OUT other_bytes bigint,
+	OUT element_bytes bigint, OUT upper_bytes bigint, OUT overflow_bytes bigint,
+	OUT filter_bytes bigint, OUT other_bytes bigint,
 	OUT code_bits integer, OUT dimensions integer, OUT m integer, OUT measure text,
-	OUT layout_version integer, OUT built_elements bigint,
+	OUT layout_version integer, OUT built_elements bigint, OUT key_columns integer,
 	OUT calibration_sample bigint, OUT calibration_targets double precision[], OUT calibration_slacks double precision[],
 	OUT calibration_growth double precision
 ) RETURNS SETOF record
