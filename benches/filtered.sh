@@ -46,11 +46,11 @@ filtered_tables() {
     sql "$1" -c "VACUUM ANALYZE filtered_$2"
 }
 
-# filtered_build ENGINE SET SUFFIX COLUMNS
+# filtered_build ENGINE SET SUFFIX COLUMNS [OPTIONS]
 filtered_build() {
     local seconds
     sql "$1" -c "DROP INDEX IF EXISTS filtered_$2_embedding"
-    seconds=$(sql "$1" -c '\timing on' -c "CREATE INDEX filtered_$2_embedding ON filtered_$2 USING hnsw ($4)" |
+    seconds=$(sql "$1" -c '\timing on' -c "CREATE INDEX filtered_$2_embedding ON filtered_$2 USING hnsw ($4) ${5:-}" |
         sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p')
     bench_result "filtered $2" "CREATE INDEX$3" "$1" "$(bench_calculate "$seconds / 1000")" s
     bench_result "filtered $2" "index size$3" "$1" \

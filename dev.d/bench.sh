@@ -10,7 +10,7 @@ dev_bench() {
     local names=("$@") name
     ((${#names[@]} > 0)) || names=("${bench_names[@]}")
     for name in "${names[@]}"; do
-        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, arrivals, filtered, vacuum, recall, clients, cold, profile, types and growth"
+        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, arrivals, filtered, graphs, vacuum, recall, clients, cold, profile, types and growth"
         # shellcheck source=/dev/null
         source "benches/$name.sh"
     done

@@ -460,6 +460,24 @@ pub(crate) fn too_many_key_columns(method: &str, most: usize, found: usize) -> !
     fail(Code::ERRCODE_TOO_MANY_COLUMNS, message)
 }
 
+/// The option `graphs` names another column than one to filter by.
+#[track_caller]
+pub(crate) fn no_such_key_column(name: &str, columns: &[String]) -> ! {
+    let message = format!("graphs = \"{name}\" is not a column that the index filters by");
+    let detail = match columns {
+        [] => "The index has only its vector column.".to_owned(),
+        columns => format!("It filters by: {}.", columns.join(", ")),
+    };
+    fail_with_detail(Code::ERRCODE_UNDEFINED_COLUMN, message, &detail)
+}
+
+/// Lists of `m` neighbors of one group are too short.
+#[track_caller]
+pub(crate) fn too_few_neighbors_for_graphs(least: usize, m: usize) -> ! {
+    let message = format!("graphs needs m of at least {least}, not {m}");
+    fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
+}
+
 #[track_caller]
 pub(crate) fn no_key_function(method: &str, type_name: &str) -> ! {
     let message = format!("an {method} index cannot filter by values of type {type_name}");

@@ -39,6 +39,11 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
                 Some(prepared)
             },
         );
+        if built.by_cells {
+            let ef_construction = options::params(index).ef_construction;
+            let built = storage::Index::open(index, opclass::declared);
+            storage::vacuum::connect_groups(&built, ef_construction);
+        }
         if built.indexed > 0.0 {
             storage::calibrate::after_build(&storage::Index::open(index, opclass::declared));
         }
@@ -78,10 +83,22 @@ pub(super) fn check_dimensions(index: Relation, column: usize) -> u32 {
     dimensions
 }
 
+/// The least `m` of an index with groups: an element chooses half as many neighbors in its group.
+const LEAST_M_OF_GROUPS: usize = 4;
+
 /// Checks the options of a new index and fixes them for its life.
 fn frozen(index: Relation, class: &OperatorClass, keys: &KeyColumns) -> Frozen {
     let dimensions = check_dimensions(index, class.column);
     let mut frozen = class.frozen(dimensions, options::params(index), &index.access_method());
     frozen.geometry = frozen.geometry.with_keys(keys.widths());
+    if let Some(column) = options::graphs(index) {
+        let column = keys.number_of(index, &column);
+        let m = usize::from(frozen.geometry.m);
+        if m < LEAST_M_OF_GROUPS {
+            error::too_few_neighbors_for_graphs(LEAST_M_OF_GROUPS, m);
+        }
+        let geometry = frozen.geometry.with_groups(Some(column));
+        frozen.geometry = geometry.unwrap_or_else(|_| error::element_too_large(m, dimensions));
+    }
     frozen
 }

@@ -20,6 +20,8 @@ struct Options {
     m: i32,
     ef_construction: i32,
     lists: i32,
+    /// The distance of the string from the start of the struct, or 0.
+    graphs: i32,
 }
 
 /// An integer option: its name, meaning, default and range.
@@ -60,14 +62,22 @@ const LISTS: IntOption = IntOption {
     offset: offset_of!(Options, lists),
 };
 
+/// The key column whose values have graphs of their own: a string.
+const GRAPHS: (&CStr, &CStr) = (
+    c"graphs",
+    c"Key column whose values have graphs of their own",
+);
+
 /// The options of an access method, and the number Postgres groups them by.
 struct Table<const N: usize> {
     options: [IntOption; N],
+    /// True if `graphs` is an option too.
+    has_graphs: bool,
     kind: AtomicU32,
 }
 
-static HNSW: Table<2> = Table::new([M, EF_CONSTRUCTION]);
-static IVFFLAT: Table<1> = Table::new([LISTS]);
+static HNSW: Table<2> = Table::new([M, EF_CONSTRUCTION], true);
+static IVFFLAT: Table<1> = Table::new([LISTS], false);
 
 /// Registers the options; called once, when the library is loaded.
 pub(crate) fn init() {
@@ -76,9 +86,12 @@ pub(crate) fn init() {
 }
 
 impl<const N: usize> Table<N> {
-    const fn new(options: [IntOption; N]) -> Self {
-        let kind = AtomicU32::new(0);
-        Self { options, kind }
+    const fn new(options: [IntOption; N], has_graphs: bool) -> Self {
+        Self {
+            options,
+            has_graphs,
+            kind: AtomicU32::new(0),
+        }
     }
 
     fn register(&self) {
@@ -97,6 +110,16 @@ impl<const N: usize> Table<N> {
                     pg_sys::AccessExclusiveLock.cast_signed(),
                 );
             }
+            if self.has_graphs {
+                pg_sys::add_string_reloption(
+                    kind,
+                    GRAPHS.0.as_ptr(),
+                    GRAPHS.1.as_ptr(),
+                    std::ptr::null(),
+                    None,
+                    pg_sys::AccessExclusiveLock.cast_signed(),
+                );
+            }
         }
     }
 
@@ -105,10 +128,17 @@ impl<const N: usize> Table<N> {
     /// # Safety
     /// `options` is what Postgres passes to `amoptions`.
     unsafe fn parse(&self, options: pg_sys::Datum, validate: bool) -> *mut Options {
-        let table = self.options.each_ref().map(|option| {
-            let offset = i32::try_from(option.offset).expect("a small struct");
-            compat::int_option(option.name, offset)
-        });
+        let at = |offset| i32::try_from(offset).expect("a small struct");
+        let numbers = self.options.iter();
+        let mut table: Vec<_> = numbers
+            .map(|option| compat::int_option(option.name, at(option.offset)))
+            .collect();
+        if self.has_graphs {
+            table.push(compat::string_option(
+                GRAPHS.0,
+                at(offset_of!(Options, graphs)),
+            ));
+        }
         // SAFETY: the table describes `Options`, whose size is given.
         unsafe {
             pg_sys::build_reloptions(
@@ -158,6 +188,12 @@ pub(super) unsafe fn of_ivfflat(options: pg_sys::Datum, validate: bool) -> *mut 
         }
         parsed.cast()
     }
+}
+
+/// Returns the option `graphs` of an index, if its user set it.
+pub(super) fn graphs(index: Relation) -> Option<String> {
+    // SAFETY: `of_hnsw` or `of_ivfflat` filled `Options` for every index of ours; a string follows it.
+    unsafe { index.string_option(|options: &Options| options.graphs) }
 }
 
 /// Returns the options of an index as its user set them, or the defaults.

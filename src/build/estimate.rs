@@ -67,7 +67,9 @@ pub(crate) fn estimate(
         },
     };
     let timed = trial.run_within(&sample.values, BUILDING);
-    let memory = timed.allowance.needed(sample.rows, &timed.encoder.codec);
+    let memory = timed
+        .allowance
+        .needed(sample.rows, &timed.encoder.codec, &frozen.geometry);
     let by_cells = memory > limit as u64;
     Estimate {
         index_bytes: index_bytes(&timed.encoder, sample.rows),
@@ -142,6 +144,7 @@ impl Trial<'_> {
         let needed = own.needed(
             values.len() as u64,
             &crate::storage::index::codec(self.frozen, None),
+            &self.frozen.geometry,
         );
         let needed = usize::try_from(needed).unwrap_or(usize::MAX);
         if !memory::can_allocate(needed) {
@@ -150,7 +153,7 @@ impl Trial<'_> {
         let begin = Instant::now();
         let mut feed = Feed::new(&self.workers, self.frozen, own);
         for (block, value) in (0..).zip(values) {
-            feed.add(HeapTid { block, offset: 1 }, value.clone());
+            feed.add(HeapTid { block, offset: 1 }, value.clone(), None);
         }
         let (loaded, encoder) = feed.finish();
         if let Loaded::InMemory(elements) = loaded {

@@ -6,7 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use layout::{Frozen, Geometry, HeapTid, VectorKind, max_code_len, widest_code_len};
+use layout::{
+    Frozen, Geometry, Group, HeapTid, VectorKind, group_len, max_code_len, widest_code_len,
+};
 use quantize::{CodeMetric, CodeSet, Codec, EncodedRow, Rotation, Value};
 
 use super::format::{Format, to_u32};
@@ -89,13 +91,15 @@ impl Encoder {
             hashes: Vec::with_capacity(chunk.tids.len()),
             set: CodeSet::new(dimensions, self.codec.metric()),
             tids: chunk.tids,
+            groups: chunk.groups,
         };
         let mut row = EncodedRow::new();
         let mut moved = vec![0.0; dimensions];
         let codes = encoded.codes.chunks_exact_mut(code_len);
-        for (value, code) in chunk.values.iter().zip(codes) {
+        for ((row_number, value), code) in chunk.values.iter().enumerate().zip(codes) {
             self.codec.encode_value(value, code);
-            encoded.hashes.push(hash_of(code));
+            let hash = hash_of(code, encoded.groups.get(row_number).copied());
+            encoded.hashes.push(hash);
             if let Some((rotation, vector)) = self.rotation.as_ref().zip(value.dense()) {
                 self.encode_for_build(rotation, vector, &mut moved, &mut row);
                 encoded.set.push(&row);
@@ -105,8 +109,13 @@ impl Encoder {
     }
 }
 
-fn hash_of(code: &[u8]) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(code)
+/// Rows with the same code and group are of one element.
+fn hash_of(code: &[u8], group: Option<Group>) -> u64 {
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    match group {
+        Some(group) => hasher.hash_one((code, group)),
+        None => hasher.hash_one(code),
+    }
 }
 
 /// Sizes the codes of sparse vectors, by the varying number of their elements: enough for 99 rows of 100, plus the space
@@ -127,11 +136,16 @@ fn with_room_for(frozen: Frozen, sample: &[Value]) -> Frozen {
     };
     let m = frozen.geometry.m.into();
     let code_len = Codec::sparse_code_len(frozen.dimensions as usize, elements.max(1));
-    let code_len = widest_code_len(m, code_len.min(max_code_len(m)));
+    let of_group = frozen.geometry.grouped_by.map_or(0, |_| group_len(m));
+    let code_len = match of_group {
+        0 => widest_code_len(m, code_len.min(max_code_len(m))),
+        _ => code_len.min(max_code_len(m) - of_group).next_multiple_of(4),
+    };
+    let geometry = Geometry::new(m, code_len)
+        .map(|geometry| geometry.with_keys(frozen.geometry.widths()))
+        .and_then(|geometry| geometry.with_groups(frozen.geometry.grouped_by));
     Frozen {
-        geometry: Geometry::new(m, code_len).map_or(frozen.geometry, |geometry| {
-            geometry.with_keys(frozen.geometry.widths())
-        }),
+        geometry: geometry.unwrap_or(frozen.geometry),
         ..frozen
     }
 }
@@ -171,6 +185,8 @@ fn suits<'v>(center: &[f32], vectors: impl Iterator<Item = &'v [f32]>) -> bool {
 struct Chunk {
     values: Vec<Value>,
     tids: Vec<HeapTid>,
+    /// Empty in an index without groups.
+    groups: Vec<Group>,
     /// The total size of the values.
     bytes: usize,
 }
@@ -181,6 +197,7 @@ struct Encoded {
     hashes: Vec<u64>,
     set: CodeSet,
     tids: Vec<HeapTid>,
+    groups: Vec<Group>,
 }
 
 /// The elements of a build: distinct codes in the order of their first rows, and their rows.
@@ -190,6 +207,8 @@ pub(super) struct Elements {
     pub(super) codes: Codes,
     /// The first row of each element.
     pub(super) tids: Vec<HeapTid>,
+    /// The group of each element; empty in an index without groups.
+    pub(super) groups: Vec<Group>,
     /// Further rows, by element.
     pub(super) more: Vec<(u32, HeapTid)>,
 }
@@ -200,6 +219,7 @@ impl Elements {
             set: CodeSet::new(plain.routing_dimensions(), plain.metric()),
             codes: Codes::new(plain.code_len()),
             tids: Vec::new(),
+            groups: Vec::new(),
             more: Vec::new(),
         }
     }
@@ -272,15 +292,29 @@ impl Spool {
             .map(|(element, &tid)| (element, tid));
         for (element, tid) in firsts.chain(elements.more.iter().copied()) {
             let code = elements.codes.get(element);
-            spool.push(tid, hash_of(code), &elements.set, element, code);
+            let group = elements.groups.get(element as usize).copied();
+            spool.push(
+                (tid, group),
+                hash_of(code, group),
+                &elements.set,
+                element,
+                code,
+            );
         }
         spool
     }
 
     /// Adds a row. Its build code, if the format has one, is row `id` of `set`.
-    fn push(&mut self, tid: HeapTid, hash: u64, set: &CodeSet, id: u32, code: &[u8]) {
+    fn push(
+        &mut self,
+        (tid, group): (HeapTid, Option<Group>),
+        hash: u64,
+        set: &CodeSet,
+        id: u32,
+        code: &[u8],
+    ) {
         self.record.clear();
-        Format::write_head(self.rows, tid, hash, &mut self.record);
+        Format::write_head(self.rows, tid, hash, group, &mut self.record);
         if self.format.build.by_leaves() {
             set.write_row(id, &mut self.record);
         }
@@ -320,8 +354,8 @@ impl Allowance {
     }
 
     /// Bytes of a build in memory of this many distinct vectors.
-    pub(super) fn needed(&self, elements: u64, codec: &Codec) -> u64 {
-        let each = self.of_element_with_codes(Format::of(codec)) as u64;
+    pub(super) fn needed(&self, elements: u64, codec: &Codec, geometry: &Geometry) -> u64 {
+        let each = self.of_element_with_codes(Format::of(codec, geometry)) as u64;
         let block = Codes::new(codec.code_len()).rows_per_block as u64;
         elements.next_multiple_of(block).saturating_mul(each) + self.of_threads as u64
     }
@@ -351,7 +385,7 @@ impl<'w> Feed<'w> {
             workers,
             frozen: *frozen,
             allowance,
-            format: Format::of(&plain),
+            format: Format::of(&plain, &frozen.geometry),
             encoder: None,
             sample_bytes: SAMPLE_BYTES.min(allowance.limit / 4),
             chunk: Chunk::default(),
@@ -363,11 +397,12 @@ impl<'w> Feed<'w> {
     }
 
     /// Adds an indexed row.
-    pub(super) fn add(&mut self, tid: HeapTid, value: Value) {
+    pub(super) fn add(&mut self, tid: HeapTid, value: Value, group: Option<Group>) {
         let chunk = &mut self.chunk;
         chunk.bytes += value.bytes();
         chunk.values.push(value);
         chunk.tids.push(tid);
+        chunk.groups.extend(group);
         let rows = chunk.tids.len();
         let is_enough = match self.encoder {
             Some(_) => rows >= CHUNK_ROWS || chunk.bytes >= CHUNK_BYTES,
@@ -397,7 +432,7 @@ impl<'w> Feed<'w> {
             return Arc::clone(encoder);
         }
         let encoder = Arc::new(Encoder::new(&self.frozen, &self.chunk.values));
-        self.format = Format::of(&encoder.codec);
+        self.format = Format::of(&encoder.codec, &self.frozen.geometry);
         self.loaded = Loaded::InMemory(Elements::new(&encoder.codec));
         self.encoder = Some(Arc::clone(&encoder));
         encoder
@@ -408,10 +443,12 @@ impl<'w> Feed<'w> {
         self.encoder();
         let all = std::mem::take(&mut self.chunk);
         let mut chunk = Chunk::default();
+        let mut groups = all.groups.into_iter();
         for (value, tid) in all.values.into_iter().zip(all.tids) {
             chunk.bytes += value.bytes();
             chunk.values.push(value);
             chunk.tids.push(tid);
+            chunk.groups.extend(groups.next());
             if chunk.tids.len() >= CHUNK_ROWS || chunk.bytes >= CHUNK_BYTES {
                 self.submit(std::mem::take(&mut chunk));
             }
@@ -442,15 +479,19 @@ impl<'w> Feed<'w> {
 
     fn add_row(&mut self, encoded: &Encoded, row: u32, tid: HeapTid, code: &[u8]) {
         let hash = encoded.hashes[row as usize];
+        let group = encoded.groups.get(row as usize).copied();
         if self.must_spool() {
             self.spool();
         }
         let elements = match &mut self.loaded {
-            Loaded::InFile(spool) => return spool.push(tid, hash, &encoded.set, row, code),
+            Loaded::InFile(spool) => {
+                return spool.push((tid, group), hash, &encoded.set, row, code);
+            }
             Loaded::InMemory(elements) => elements,
         };
         if let Some(&element) = self.known.get(&hash)
             && elements.codes.get(element) == code
+            && elements.groups.get(element as usize).copied() == group
         {
             elements.more.push((element, tid));
             return;
@@ -464,6 +505,7 @@ impl<'w> Feed<'w> {
         };
         elements.codes.push(element, code);
         elements.tids.push(tid);
+        elements.groups.extend(group);
         if self.format.build.by_leaves() {
             elements.set.push_from(&encoded.set, row);
         }
@@ -508,6 +550,10 @@ impl<'w> Feed<'w> {
         };
         let taken = of_set
             .and_then(|()| elements.tids.try_reserve(rows))
+            .and_then(|()| match self.format.group {
+                0 => Ok(()),
+                _ => elements.groups.try_reserve(rows),
+            })
             .and_then(|()| self.known.try_reserve(rows));
         if taken.is_err() {
             error::out_of_memory(rows * elements.codes.len);

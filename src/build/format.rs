@@ -1,7 +1,7 @@
 //! The records of a build in temporary files: for each kind, how it is written and how it is read.
 
 use hnsw::Level;
-use layout::HeapTid;
+use layout::{GROUP_BYTES, Geometry, Group, HeapTid};
 use quantize::{CodeSet, Codec};
 
 use crate::error;
@@ -40,7 +40,7 @@ impl BuildCodes {
     }
 }
 
-/// Bytes before the codes: row, nearest cell, the row's TID (6 bytes and 2 of padding), the hash of its code.
+/// Bytes before the group and the codes: row, nearest cell, the row's TID (6 bytes and 2 of padding), the hash of its code.
 const HEAD: usize = 24;
 
 /// Bytes of a row's TID.
@@ -52,41 +52,51 @@ pub(super) struct Format {
     pub(super) build: BuildCodes,
     /// Bytes of the page code.
     pub(super) code: usize,
+    /// Bytes of the group; 0 in an index without groups.
+    pub(super) group: usize,
 }
 
 impl Format {
     /// The format of rows encoded by this codec.
-    pub(super) fn of(codec: &Codec) -> Self {
+    pub(super) fn of(codec: &Codec, geometry: &Geometry) -> Self {
         Self {
             build: BuildCodes::of(codec),
+            group: geometry.grouped_by.map_or(0, |_| GROUP_BYTES),
             code: codec.code_len(),
         }
     }
 
     /// Bytes of a row's record in its primary cell, the nearest one.
     pub(super) fn primary(self) -> usize {
-        HEAD + self.build.bytes() + self.code
+        HEAD + self.group + self.build.bytes() + self.code
     }
 
     /// Bytes of a row's record in another cell: the same record, up to and including the code for the graph.
     pub(super) fn replica(self) -> usize {
         match self.build {
-            BuildCodes::Leaves { bytes } => HEAD + bytes,
+            BuildCodes::Leaves { bytes } => HEAD + self.group + bytes,
             BuildCodes::Stored => self.primary(),
         }
     }
 
     /// Bytes of the code for the graph.
     pub(super) fn built_on(self) -> usize {
-        self.replica() - HEAD
+        self.replica() - HEAD - self.group
     }
 
     /// Appends the head of a record; codes follow.
-    pub(super) fn write_head(row: u32, tid: HeapTid, hash: u64, into: &mut Vec<u8>) {
+    pub(super) fn write_head(
+        row: u32,
+        tid: HeapTid,
+        hash: u64,
+        group: Option<Group>,
+        into: &mut Vec<u8>,
+    ) {
         into.extend(row.to_ne_bytes());
         into.extend([0; 4]);
         write_tid(tid, into);
         into.extend(hash.to_ne_bytes());
+        into.extend(group.iter().flat_map(|group| group.to_bytes()));
     }
 
     pub(super) fn row(record: &[u8]) -> u32 {
@@ -110,13 +120,18 @@ impl Format {
         u64::from(read_u32(record, 16)) | u64::from(read_u32(record, 20)) << 32
     }
 
+    /// The row's group; `None` in an index without groups.
+    pub(super) fn group(self, record: &[u8]) -> Option<Group> {
+        (self.group > 0).then(|| Group::from_bytes(&record[HEAD..]))
+    }
+
     /// The build code; empty if there is none.
     pub(super) fn build_code(self, record: &[u8]) -> &[u8] {
-        &record[HEAD..HEAD + self.build.bytes()]
+        &record[HEAD + self.group..][..self.build.bytes()]
     }
 
     pub(super) fn code(self, record: &[u8]) -> &[u8] {
-        &record[HEAD + self.build.bytes()..]
+        &record[HEAD + self.group + self.build.bytes()..]
     }
 }
 

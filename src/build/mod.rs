@@ -7,6 +7,7 @@ mod cells;
 mod estimate;
 mod feed;
 mod format;
+mod groups;
 mod keys;
 mod measured;
 mod source;
@@ -20,7 +21,7 @@ use hnsw::build::{Stopped, Watch};
 use hnsw::{MemoryGraph, Params};
 use layout::{Frozen, HeapTid};
 use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
-use quantize::{Codec, Value};
+use quantize::{CodeSet, Codec, Value};
 
 use crate::error;
 use crate::pg::progress::{self, Counter};
@@ -32,6 +33,7 @@ use crate::table::scan::Table;
 use cells::CellBuild;
 use feed::{Allowance, Elements, Feed, Loaded, Spool};
 use format::BuildCodes;
+use groups::GroupLists;
 use keys::Keys;
 use measured::Measured;
 use source::{InMemory, Source};
@@ -67,6 +69,8 @@ pub(crate) fn phase_name(phase: i64) -> Option<&'static std::ffi::CStr> {
 pub(crate) struct Built {
     /// Rows in the table.
     pub(crate) rows: f64,
+    /// True if the graph was built by cells.
+    pub(crate) by_cells: bool,
     /// Rows in the index.
     pub(crate) indexed: f64,
 }
@@ -84,6 +88,7 @@ pub(crate) fn build(
         write_empty(table.index(), &frozen, MAIN_FORKNUM);
         return Built {
             rows: 0.0,
+            by_cells: false,
             indexed: 0.0,
         };
     }
@@ -102,7 +107,7 @@ pub(crate) fn build(
     let rows = table.scan(|tid: HeapTid, row| {
         row_key.clear();
         if let Some(value) = prepare(row, &mut row_key) {
-            feed.add(tid, value);
+            feed.add(tid, value, frozen.geometry.group_of(&row_key));
             if let Some(keys) = &mut keys {
                 keys.add(tid, &row_key);
             }
@@ -117,13 +122,18 @@ pub(crate) fn build(
         params,
         limit,
     };
+    let by_cells = matches!(loaded, Loaded::InFile(_));
     let indexed = match loaded {
         Loaded::InMemory(elements) => build.in_memory(elements, &encoder.codec, keys),
         Loaded::InFile(spool) => build.in_cells(spool, encoder.codec.clone(), allowance, keys),
     };
     #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
     let indexed = indexed as f64;
-    Built { rows, indexed }
+    Built {
+        rows,
+        by_cells,
+        indexed,
+    }
 }
 
 /// The share of a build's memory for row keys.
@@ -146,11 +156,21 @@ fn threads(heap: Relation, frozen: &Frozen, limit: usize) -> usize {
 fn allowance(workers: &Workers, frozen: &Frozen, params: Params, limit: usize) -> Allowance {
     let codec = codec(frozen, None);
     let (codes, dimensions) = (BuildCodes::of(&codec), codec.routing_dimensions());
+    let is_grouped = frozen.geometry.grouped_by.is_some();
     let needed = workers.submit(move || {
         // Linear in `n`: the slope is the bytes per element, the rest the fixed cost.
-        let bytes = |n| match codes {
-            BuildCodes::Leaves { .. } => hnsw::build::leaves_bytes_needed(n, dimensions, &params),
-            BuildCodes::Stored => MemoryGraph::bytes_needed(n, params.m),
+        let bytes = |n| {
+            let graph = match codes {
+                BuildCodes::Leaves { .. } => {
+                    hnsw::build::leaves_bytes_needed(n, dimensions, &params)
+                }
+                BuildCodes::Stored => MemoryGraph::bytes_needed(n, params.m),
+            };
+            let groups = match is_grouped {
+                true => GroupLists::bytes_of_element(params.m) * n,
+                false => 0,
+            };
+            graph + groups
         };
         let (some, more) = (1 << 16, 1 << 17);
         let of_element = (bytes(more) - bytes(some)).div_ceil(more - some);
@@ -181,8 +201,8 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn in_memory(&self, elements: Elements, codec: &Codec, keys: Option<Keys>) -> usize {
-        let (elements, graph) = self.construct(elements, codec);
-        self.write(&mut InMemory::new(&elements, &graph), keys);
+        let (elements, graph, groups) = self.construct(elements, codec);
+        self.write(&mut InMemory::new(&elements, &graph, groups.as_ref()), keys);
         elements.len() + elements.more.len()
     }
 
@@ -219,7 +239,7 @@ impl Build<'_> {
         );
     }
 
-    fn construct(&self, elements: Elements, codec: &Codec) -> (Elements, MemoryGraph) {
+    fn construct(&self, elements: Elements, codec: &Codec) -> Constructed {
         enter(Phase::Building);
         let n = elements.len() as u64;
         progress::set(Counter::TuplesTotal, n);
@@ -236,7 +256,7 @@ fn construct(
     elements: Elements,
     codec: &Codec,
     report: impl Fn(&Watch),
-) -> (Elements, MemoryGraph) {
+) -> Constructed {
     let watch = Arc::clone(workers.watch());
     let codec = codec.clone();
     let pending = workers.submit(move || {
@@ -247,14 +267,51 @@ fn construct(
                 hnsw::build::batched(&elements, &params, &watch)
             }
         };
-        (elements, graph)
+        let built = graph.and_then(|graph| {
+            let groups = group_lists(&elements, params, &codec, &watch)?;
+            Ok((graph, groups))
+        });
+        (elements, built)
     });
-    let (elements, graph) = workers.wait(&pending, || report(workers.watch()));
-    match graph {
-        Ok(graph) => (elements, graph),
+    let (elements, built) = workers.wait(&pending, || report(workers.watch()));
+    match built {
+        Ok((graph, groups)) => (elements, graph, groups),
         Err(Stopped::OutOfMemory) => error::out_of_memory(setting::maintenance_work_mem()),
         Err(Stopped::Cancelled) => error::build_failed("it was interrupted"),
     }
+}
+
+/// A graph in memory, with the lists of groups if the index has groups.
+type Constructed = (Elements, MemoryGraph, Option<GroupLists>);
+
+/// Builds the graphs of groups, in the pool; `None` without groups.
+fn group_lists(
+    elements: &Elements,
+    params: Params,
+    codec: &Codec,
+    watch: &Watch,
+) -> Result<Option<GroupLists>, Stopped> {
+    if elements.groups.is_empty() {
+        return Ok(None);
+    }
+    let of_group = Params {
+        m: groups::chosen(params.m),
+        ..params
+    };
+    let graph = |members: &[u32]| {
+        if BuildCodes::of(codec).by_leaves() {
+            let mut set = CodeSet::new(elements.set.dimensions(), elements.set.metric());
+            set.try_reserve(members.len())?;
+            members
+                .iter()
+                .for_each(|&member| set.push_from(&elements.set, member));
+            hnsw::build::leaves(&set, &of_group, watch)
+        } else {
+            let members = Measured::new(codec, &elements.codes, Some(members));
+            hnsw::build::batched(&members, &of_group, watch)
+        }
+    };
+    GroupLists::build(&elements.groups, params.m, graph).map(Some)
 }
 
 fn report(watch: &Watch) {

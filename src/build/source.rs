@@ -3,10 +3,11 @@
 //! Elements are identified by their position in page order, from 0.
 
 use hnsw::{ElementId, Level, MemoryGraph};
-use layout::{HeapTid, INLINE_TIDS, OVERFLOW_TIDS};
+use layout::{Group, HeapTid, INLINE_TIDS, OVERFLOW_TIDS};
 
 use super::feed::Elements;
 use super::format::to_u32;
+use super::groups::GroupLists;
 use crate::error;
 
 /// A finished graph, read in the order of its pages.
@@ -25,6 +26,10 @@ pub(super) trait Source {
 
     /// Appends an element's code and its neighbors on layer 0. Called once per element, in ascending order.
     fn element(&mut self, place: u32, code: &mut Vec<u8>, neighbors: &mut Vec<u32>) -> Rows;
+
+    /// Appends an element's neighbors in its group, and returns the group; `None` in an index without groups. Called once
+    /// for each element, right after `element`.
+    fn group(&mut self, place: u32, neighbors: &mut Vec<u32>) -> Option<Group>;
 
     /// The number of overflow slots, for rows beyond those in the elements' own slots.
     fn overflow_slots(&self) -> u32;
@@ -58,6 +63,7 @@ pub(super) struct OverflowRows {
 pub(super) struct InMemory<'a> {
     elements: &'a Elements,
     graph: &'a MemoryGraph,
+    groups: Option<&'a GroupLists>,
     /// The position of each element in page order.
     places: Vec<u32>,
     chains: Vec<ChainLink>,
@@ -72,7 +78,11 @@ struct ChainLink {
 }
 
 impl<'a> InMemory<'a> {
-    pub(super) fn new(elements: &'a Elements, graph: &'a MemoryGraph) -> Self {
+    pub(super) fn new(
+        elements: &'a Elements,
+        graph: &'a MemoryGraph,
+        groups: Option<&'a GroupLists>,
+    ) -> Self {
         let mut places = vec![0; elements.len()];
         for (place, &element) in (0..).zip(graph.order()) {
             places[element as usize] = place;
@@ -94,6 +104,7 @@ impl<'a> InMemory<'a> {
         Self {
             elements,
             graph,
+            groups,
             places,
             chains,
         }
@@ -150,6 +161,13 @@ impl Source for InMemory<'_> {
             second: self.second_row(element),
             overflow: self.chain_of(element),
         }
+    }
+
+    fn group(&mut self, place: u32, neighbors: &mut Vec<u32>) -> Option<Group> {
+        let element = self.element_at(place);
+        let in_group = self.groups?.neighbors(element);
+        neighbors.extend(in_group.map(|neighbor| self.places[neighbor as usize]));
+        Some(self.elements.groups[element as usize])
     }
 
     fn overflow_slots(&self) -> u32 {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use hnsw::{ElementId, Level};
 use layout::{
-    CENTER_VALUES, ElementPageMut, EntryPoint, Frozen, Geometry, HeapTid, INLINE_TIDS, Metapage,
-    NewElement, OverflowId, OverflowPageMut, SlotId, Slots, UpperId, UpperPageMut,
+    CENTER_VALUES, ElementPageMut, EntryPoint, Frozen, Geometry, Group, HeapTid, INLINE_TIDS,
+    Metapage, NewElement, OverflowId, OverflowPageMut, SlotId, Slots, UpperId, UpperPageMut,
 };
 use pgrx::pg_sys::ForkNumber::{self, INIT_FORKNUM};
 
@@ -350,7 +350,7 @@ struct Batch {
     geometry: Geometry,
     elements: Vec<ElementRows>,
     codes: Vec<u8>,
-    /// Positions of the neighbors of all elements, `ElementRows::neighbors` each.
+    /// Positions of the neighbors of all elements, `ElementRows::neighbors` each, then those in its group.
     neighbors: Vec<u32>,
 }
 
@@ -358,6 +358,8 @@ struct Batch {
 struct ElementRows {
     upper: Option<(Level, UpperId)>,
     neighbors: usize,
+    /// The group, and the number of neighbors there.
+    group: Option<(Group, usize)>,
     tids: [HeapTid; INLINE_TIDS],
     tid_count: usize,
     overflow: Option<u32>,
@@ -385,9 +387,12 @@ impl Batch {
     ) -> &[HeapTid] {
         let before = self.neighbors.len();
         let rows = source.element(place, &mut self.codes, &mut self.neighbors);
+        let after = self.neighbors.len();
+        let group = source.group(place, &mut self.neighbors);
         self.elements.push(ElementRows {
             upper,
-            neighbors: self.neighbors.len() - before,
+            neighbors: after - before,
+            group: group.map(|group| (group, self.neighbors.len() - after)),
             tids: [rows.first, rows.second.unwrap_or(rows.first)],
             tid_count: 1 + usize::from(rows.second.is_some()),
             overflow: rows.overflow,
@@ -402,7 +407,7 @@ impl Batch {
         let block = self.first_block();
         let mut codes = self.codes.chunks_exact(self.geometry.code_len);
         let mut places = self.neighbors.as_slice();
-        let mut neighbors = Vec::new();
+        let (mut neighbors, mut in_group) = (Vec::new(), Vec::new());
         for ((page, elements), block) in pages
             .iter_mut()
             .zip(self.elements.chunks(per_page))
@@ -410,10 +415,15 @@ impl Batch {
         {
             let mut view = ElementPageMut::init(&mut page.0, &self.geometry);
             for element in elements {
-                let mine = places.split_off(..element.neighbors);
-                let mine = mine.expect("as many as the element says");
-                neighbors.clear();
-                neighbors.extend(mine.iter().map(|&place| self.run.id(place)));
+                let mut take = |count, into: &mut Vec<ElementId>| {
+                    let mine = places
+                        .split_off(..count)
+                        .expect("as many as the element says");
+                    into.clear();
+                    into.extend(mine.iter().map(|&place| self.run.id(place)));
+                };
+                take(element.neighbors, &mut neighbors);
+                take(element.group.map_or(0, |(_, count)| count), &mut in_group);
                 view.append(&NewElement {
                     level: element.upper.map_or(0, |(level, _)| level),
                     code: codes.next().expect("every element has its code"),
@@ -421,6 +431,7 @@ impl Batch {
                     tids: &element.tids[..element.tid_count],
                     upper: element.upper.map(|(_, id)| id),
                     overflow: element.overflow.map(|number| self.overflow.id(number)),
+                    group: element.group.map(|(group, _)| (group, in_group.as_slice())),
                 })
                 .expect("a page takes as many elements as the geometry says");
             }

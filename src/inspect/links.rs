@@ -1,7 +1,7 @@
 //! Checks the invariants of the graph on pages: `hnsw::check`, with each finding verified by a second read.
 
-use hnsw::{Candidate, ElementId, Extent, Flaw, Inspect, Level, Member, Store};
-use layout::{Corrupt, EntryPoint, Metapage, SlotState};
+use hnsw::{Candidate, ElementId, Extent, Flaw, GROUP, Inspect, Level, Member, Store};
+use layout::{Corrupt, EntryPoint, Group, Metapage, SlotState};
 
 use super::findings::{Findings, location_of};
 use super::pages::{Pages, is_wrong_link};
@@ -35,6 +35,10 @@ impl Inspect for Graph<'_, '_> {
         self.pages.geometry().m.into()
     }
 
+    fn is_grouped(&self) -> bool {
+        self.pages.geometry().grouped_by.is_some()
+    }
+
     fn members(&mut self, into: &mut Vec<Member>) {
         into.append(&mut self.members);
     }
@@ -53,6 +57,7 @@ enum Target {
         state: SlotState,
         version: u16,
         level: Level,
+        group: Option<Group>,
     },
     /// Unreadable; reported at its own location.
     Damaged,
@@ -64,6 +69,7 @@ fn target(pages: &Pages<'_>, element: ElementId) -> Target {
         state: slot.state(),
         version: slot.version(),
         level: slot.level(),
+        group: slot.group(),
     });
     match read {
         Ok(target) => target.unwrap_or(Target::Damaged),
@@ -103,6 +109,14 @@ enum Entry {
     Damaged,
 }
 
+/// The place of a list, for messages.
+fn on(level: Level) -> String {
+    match level {
+        GROUP => "in its group".to_owned(),
+        level => format!("on layer {level}"),
+    }
+}
+
 struct Links<'a, 'p> {
     pages: &'a Pages<'p>,
     findings: &'a mut Findings,
@@ -117,17 +131,16 @@ impl Links<'_, '_> {
         match (finding.flaw, finding.neighbor) {
             (Flaw::EntryPoint, _) => self.entry_point(finding),
             (Flaw::Unreachable, _) => self.unreachable(finding),
-            (Flaw::Overfull, _) => self.findings.error(
-                place,
-                format!("too many neighbors on layer {}", finding.level),
-            ),
+            (Flaw::Overfull, _) => self
+                .findings
+                .error(place, format!("too many neighbors {}", on(finding.level))),
             (Flaw::SelfLink, _) => {
-                let what = format!("link to itself on layer {}", finding.level);
+                let what = format!("link to itself {}", on(finding.level));
                 self.findings.error(place, what);
             }
             (Flaw::Repeated, Some(neighbor)) => {
                 let to = location_of(&self.pages.geometry().element, neighbor);
-                let what = format!("two links to {to} on layer {}", finding.level);
+                let what = format!("two links to {to} {}", on(finding.level));
                 self.findings.error(place, what);
             }
             (Flaw::Dangling | Flaw::TooLow | Flaw::Dead, Some(neighbor)) => {
@@ -157,7 +170,7 @@ impl Links<'_, '_> {
         }
         let slots = &self.pages.geometry().element;
         let place = slots.split(of);
-        let to = format!("link on layer {level} to {}", location_of(slots, neighbor));
+        let to = format!("link {} to {}", on(level), location_of(slots, neighbor));
         match before {
             Target::Damaged => {}
             Target::Nothing(what) => self.findings.error(place, format!("{to}: {what}")),
@@ -175,7 +188,7 @@ impl Links<'_, '_> {
             } => {
                 self.findings.warning(place, format!("{to}, which is free"));
             }
-            Target::Element { level: own, .. } if own < level => {
+            Target::Element { level: own, .. } if level != GROUP && own < level => {
                 let what = format!("{to}, an element of level {own}");
                 self.findings.error(place, what);
             }

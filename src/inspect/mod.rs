@@ -16,9 +16,7 @@ mod pages;
 mod rows;
 mod survey;
 
-use layout::{
-    Calibrated, Frozen, IndexMetric, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, Metapage, PAGE_SIZE,
-};
+use layout::{Calibrated, Frozen, IndexMetric, Metapage, PAGE_SIZE};
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_sys::Oid;
@@ -29,6 +27,7 @@ use self::opened::{is_ours, open_index};
 use self::pages::Pages;
 use self::survey::{Survey, Surveyor};
 use crate::error;
+use crate::keys::KeyColumns;
 use crate::opclass;
 use crate::pg::call::sql_function;
 use crate::pg::open::{self, OpenIndex};
@@ -96,12 +95,14 @@ fn hnsw_index_info(
         name!(calibration_targets, Option<Vec<f64>>),
         name!(calibration_slacks, Option<Vec<f64>>),
         name!(calibration_growth, Option<f64>),
+        name!(graphs, Option<String>),
     ),
 > {
     let open = open_index(index);
     let info = Info::gather(&open);
     open.close();
     let Info {
+        graphs,
         frozen,
         survey,
         unreachable,
@@ -130,10 +131,7 @@ fn hnsw_index_info(
         frozen.dimensions.cast_signed(),
         frozen.geometry.m.into(),
         metric_name(frozen.metric),
-        match frozen.geometry.keys {
-            Some(_) => KEYED_LAYOUT_VERSION.cast_signed(),
-            None => LAYOUT_VERSION.cast_signed(),
-        },
+        frozen.geometry.layout_version().cast_signed(),
         number(frozen.built_elements),
         frozen
             .geometry
@@ -143,6 +141,7 @@ fn hnsw_index_info(
         calibrated.map(|_| hnsw::TARGETS.to_vec()),
         calibrated.map(|(calibrated, _)| slacks(&calibrated)),
         calibrated.map(|(_, growth)| growth),
+        graphs,
     ))
 }
 
@@ -268,6 +267,8 @@ fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u
 
 /// The data of `hnsw_index_info`.
 struct Info {
+    /// The name of the column whose values have graphs.
+    graphs: Option<String>,
     frozen: Frozen,
     survey: Survey,
     unreachable: u64,
@@ -282,7 +283,9 @@ impl Info {
         let mut findings = Findings::new(open.index, true);
         let metapage = read_metapage(open, &mut findings).expect("damage ends the statement");
         let (unreachable, survey) = examine(open, &metapage, &mut findings);
+        let grouped_by = metapage.frozen.geometry.grouped_by;
         Self {
+            graphs: grouped_by.map(|number| KeyColumns::of(open.index).name(open.index, number)),
             frozen: metapage.frozen,
             levels: metapage
                 .entry_point

@@ -1,6 +1,6 @@
 //! Reads possibly damaged pages: copies each under a share lock, and shows the copy after releasing it.
 
-use hnsw::{ElementId, Level};
+use hnsw::{ElementId, GROUP, Level};
 use layout::{
     Corrupt, ElementPage, ElementSlot, Geometry, OverflowId, OverflowPage, OverflowSlot, PAGE_SIZE,
     SlotState, UpperId, UpperPage, UpperSlot,
@@ -138,15 +138,16 @@ impl<'a> Pages<'a> {
     /// Appends the neighbors of an element: none if it is unreadable, as the check reports at its own location.
     pub(super) fn neighbors(&self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
         let read = self.element(of, |element| {
-            if element.state() == SlotState::Free || element.level() < level {
+            if element.state() == SlotState::Free {
                 return None;
             }
-            if level == 0 {
-                into.extend(element.neighbors());
+            if matches!(level, 0 | GROUP) {
+                into.extend(element.list(level));
+                return None;
             }
             element
                 .upper()
-                .filter(|_| level > 0)
+                .filter(|_| element.level() >= level)
                 .map(|upper| upper.at(level))
         });
         if let Ok(Some(Some(list))) = read {

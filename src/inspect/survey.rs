@@ -5,8 +5,8 @@
 
 use hnsw::{ElementId, Member};
 use layout::{
-    Corrupt, ElementPage, ElementSlot, FilterPage, Frozen, HeapTid, OverflowId, OverflowPage,
-    PageKind, SlotState, Special, UpperId, UpperPage,
+    Corrupt, ElementPage, ElementSlot, FilterPage, Frozen, Geometry, Group, HeapTid, OverflowId,
+    OverflowPage, PageKind, SlotState, Special, UpperId, UpperPage,
 };
 
 use super::budget::Budget;
@@ -71,6 +71,34 @@ pub(super) struct Surveyor<'a, 'p> {
     pub(super) findings: &'a mut Findings,
     pub(super) budget: &'a mut Budget,
     pub(super) survey: Survey,
+}
+
+/// An entry of a filter page, with the group of its row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Grouped {
+    element: ElementId,
+    tid: HeapTid,
+    group: Option<Group>,
+}
+
+impl Grouped {
+    fn read(view: &FilterPage<'_>, geometry: &Geometry, entry: u16) -> Self {
+        let mut key = Vec::new();
+        view.row_key(entry, &mut key);
+        Self {
+            element: view.element(entry),
+            tid: view.heap_tid(entry),
+            group: geometry.group_of(&key),
+        }
+    }
+
+    /// True if the element is live and has another group.
+    fn is_of_another(&self, pages: &Pages<'_>) -> bool {
+        let same = pages.element(self.element, |element| {
+            !element.is_live() || element.group() == self.group
+        });
+        same == Ok(Some(false))
+    }
 }
 
 impl Surveyor<'_, '_> {
@@ -176,11 +204,40 @@ impl Surveyor<'_, '_> {
             let entry = Entry { tid, element, key };
             self.budget.push(&mut self.survey.entries, entry);
         }
+        if self.pages.geometry().grouped_by.is_some() {
+            self.entry_groups(block, &view);
+        }
         if special.free() > 0 && !special.is_listed() {
             let what = "page with free entries is in no list of such pages";
             self.findings.warning(block, what);
         }
         Ok(())
+    }
+
+    /// Checks that the row of each entry has the value of its element.
+    fn entry_groups(&mut self, block: u32, view: &FilterPage<'_>) {
+        let geometry = self.pages.geometry();
+        for entry in (0..geometry.keys.map_or(0, |keys| keys.per_page)).filter(|&e| view.is_used(e))
+        {
+            let found = Grouped::read(view, geometry, entry);
+            if !found.is_of_another(self.pages) {
+                continue;
+            }
+            // The row may be gone, and its element's slot in use again: then the entry is gone too.
+            let again = self.pages.copy(block).ok().flatten();
+            let again = again.and_then(|page| {
+                let view = FilterPage::view(&*page, geometry).ok()?;
+                view.is_used(entry)
+                    .then(|| Grouped::read(&view, geometry, entry))
+            });
+            if again == Some(found) && found.is_of_another(self.pages) {
+                let HeapTid { block: of, offset } = found.tid;
+                let what = format!(
+                    "row ({of},{offset}) has another value than its element in the column with graphs"
+                );
+                self.findings.error((block, entry), what);
+            }
+        }
     }
 
     fn element(&mut self, place: (u32, u16), element: ElementId, slot: &ElementSlot<'_>) {

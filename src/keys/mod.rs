@@ -80,6 +80,28 @@ impl KeyColumns {
             .map(|column| column.column.place)
     }
 
+    /// The number, among the key columns, of the one of this name. An ERROR that lists their names if there is none.
+    pub(crate) fn number_of(&self, index: Relation, name: &str) -> u8 {
+        let places = self.columns.iter().map(|column| column.column.place);
+        let names: Vec<_> = places.map(|place| index.column_names(place)).collect();
+        let number = names
+            .iter()
+            .position(|(own, of_table)| of_table.as_ref().unwrap_or(own) == name || own == name);
+        let Some(number) = number else {
+            let names = names.into_iter();
+            let names = names.map(|(own, of_table)| of_table.unwrap_or(own));
+            error::no_such_key_column(name, &names.collect::<Vec<_>>())
+        };
+        u8::try_from(number).expect("at most 7 columns")
+    }
+
+    /// The name of a key column.
+    pub(crate) fn name(&self, index: Relation, number: u8) -> String {
+        let column = &self.columns[usize::from(number)];
+        let (own, of_table) = index.column_names(column.column.place);
+        of_table.unwrap_or(own)
+    }
+
     /// The shape of row keys; `None` for an index without key columns.
     pub(crate) fn widths(&self) -> Option<Widths> {
         self.widths

@@ -138,6 +138,38 @@ impl Relation {
         // SAFETY: rd_options is null or points to the struct returned by amoptions.
         unsafe { (*self.0).rd_options.cast::<T>().as_ref().copied() }
     }
+
+    /// A string among the options; `None` if the user set it not. `offset` returns its place in the struct.
+    ///
+    /// # Safety
+    /// As for `options`; the place is one that `build_reloptions` filled, or 0.
+    pub(crate) unsafe fn string_option<T>(self, offset: impl Fn(&T) -> i32) -> Option<String> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let options = (*self.0).rd_options;
+            let offset = offset(options.cast::<T>().as_ref()?);
+            let offset = usize::try_from(offset).ok().filter(|&offset| offset > 0)?;
+            let string = options.cast::<std::ffi::c_char>().add(offset);
+            Some(text::to_string(CStr::from_ptr(string)))
+        }
+    }
+
+    /// The names of an index's column: its own, and that of the table's column unless it is an expression. They differ once the
+    /// table's column is renamed.
+    pub(crate) fn column_names(self, column: usize) -> (String, Option<String>) {
+        // SAFETY: the relation is an open index with this column; the name is a string in the current memory context.
+        unsafe {
+            let attribute = &*compat::attribute((*self.0).rd_att, column);
+            let own = text::to_string(CStr::from_ptr(attribute.attname.data.as_ptr()));
+            let index = &*(*self.0).rd_index;
+            let number = *index.indkey.values.as_ptr().add(column);
+            let of_table = (number != 0)
+                .then(|| pg_sys::get_attname(index.indrelid, number, true))
+                .filter(|name| !name.is_null())
+                .map(|name| text::to_string(CStr::from_ptr(name)));
+            (own, of_table)
+        }
+    }
 }
 
 /// The number of an index's column as Postgres counts, from 1.

@@ -61,6 +61,59 @@ pub(super) fn passes_most(index: &Index, filter: &Filter) -> bool {
     keys::sampled_share(index, filter) >= MANY
 }
 
+/// Elements to start a search of a group at. A group of fewer is compared as a whole.
+const ENTRIES: usize = 64;
+
+/// The `ef` of a search of a group, as a multiple of that of a search without conditions: its lists are half as long as those of
+/// layer 0, and it starts at some element.
+const EF_IN_GROUP: f64 = 2.0;
+
+/// The graph of a group: all rows that pass have one value in the column whose values have graphs.
+pub(super) struct GroupGraph {
+    /// Elements of rows that pass, to start at.
+    pub(super) entries: Vec<ElementId>,
+    /// The filter, if it tests nothing else; nothing has been read for it yet.
+    pub(super) alone: Option<Filter>,
+    /// The share of the group that passes.
+    share: f64,
+}
+
+impl GroupGraph {
+    /// The `ef` of the first search, in place of that of a search without a filter.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a small number"
+    )]
+    pub(super) fn first_ef(ef: usize) -> usize {
+        (ef as f64 * EF_IN_GROUP).ceil() as usize
+    }
+
+    /// The graph for a filter; `None` if it leaves more than one value, or too few rows.
+    pub(super) fn of(index: &Index, filter: &Filter) -> Option<Self> {
+        let column = usize::from(index.geometry().grouped_by?);
+        let image = filter.value_of(column)?;
+        let entries = keys::some(index, filter, ENTRIES, usize::MAX);
+        if entries.len() < ENTRIES {
+            return None;
+        }
+        if filter.tests_only(column) {
+            return Some(Self {
+                entries,
+                alone: Some(filter.clone()),
+                share: 1.0,
+            });
+        }
+        let of_group = keys::sampled_share(index, &keys::filter_of_group(index, image)?);
+        Some(Self {
+            entries,
+            alone: None,
+            share: (keys::sampled_share(index, filter) / of_group).clamp(f64::MIN_POSITIVE, 1.0),
+        })
+    }
+}
+
 /// The rows that pass a filter.
 pub(super) struct Filtered {
     filter: Filter,
@@ -114,6 +167,11 @@ impl Filtered {
             compared: 0.0,
         };
         (filtered, selected.pages)
+    }
+
+    /// Searches go through the rows of a group only.
+    pub(super) fn within(&mut self, group: &GroupGraph) {
+        self.share = group.share.max(self.share);
     }
 
     /// The number of rows that pass.

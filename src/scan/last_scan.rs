@@ -41,6 +41,8 @@ pub(crate) struct Cost {
     /// Rows that pass the conditions on key columns; `None` if these were not counted.
     pub(crate) matches: Option<u64>,
     pub(crate) rule: Ended,
+    /// True if searches went through the graph of a value.
+    pub(crate) in_group: bool,
 }
 
 impl Cost {
@@ -116,6 +118,7 @@ fn hnsw_last_scan() -> TableIterator<
         name!(ef, Option<i32>),
         name!(slack, Option<f64>),
         name!(matches, Option<i64>),
+        name!(method, &'static str),
     ),
 > {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -124,6 +127,11 @@ fn hnsw_last_scan() -> TableIterator<
             Ended::Found(ef) => ("ef_search", i32::try_from(ef).ok(), None),
             Ended::Slack(share) => ("target_recall", None, Some(f64::from(share))),
             Ended::AllCompared => ("all_matches", None, None),
+        };
+        let method = match cost.rule {
+            Ended::AllCompared => "codes",
+            _ if cost.in_group => "graph of a value",
+            _ => "graph",
         };
         (
             number(cost.walks),
@@ -135,6 +143,7 @@ fn hnsw_last_scan() -> TableIterator<
             ef,
             slack,
             cost.matches.map(number),
+            method,
         )
     }))
 }

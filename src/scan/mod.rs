@@ -14,7 +14,8 @@ use std::cell::Cell;
 
 use filter::{Filter, Widths};
 use hnsw::{
-    Candidate, Counters, ElementId, Matters, RerankQueue, Search, SearchOptions, Slack, Step, Store,
+    Candidate, Counters, ElementId, GROUP, Matters, RerankQueue, Search, SearchOptions, Slack,
+    Step, Store,
 };
 use layout::{Corrupt, HeapTid};
 use quantize::Query;
@@ -27,7 +28,7 @@ use crate::storage::rows::{self, Chain, Dead, DeadRows, ReadSlot};
 use crate::storage::{Gate, Index, PageGraph, metapage};
 use crate::table::fetch::RowFetcher;
 use crate::types::indexed::{Indexed, Kind};
-use filtered::{Filtered, LEFT_TO_EXECUTOR};
+use filtered::{Filtered, GroupGraph, LEFT_TO_EXECUTOR};
 use found::{Alike, Found};
 use last_scan::{Cost, Ended};
 use nearest::{Bounded, Nearest};
@@ -165,6 +166,8 @@ struct Running {
     filtered: Option<Filtered>,
     /// Conditions left to the executor so far.
     pending: Option<Filter>,
+    /// The graph that searches go through in place of the whole one.
+    group: Option<GroupGraph>,
     /// True once the codes of all rows that pass are compared: nothing is left to find.
     is_exact: bool,
     /// The nearest element whose code is to be compared again, because the elements with a row that passes were too many for the
@@ -328,6 +331,7 @@ impl Running {
             limits,
             filtered: None,
             pending: None,
+            group: None,
             is_exact: false,
             rest: None,
             is_given_up: false,
@@ -335,13 +339,25 @@ impl Running {
         running.choose_rule(start.filter.is_some());
         if let Some(filter) = start.filter {
             running.limits = running.limits.of_filtered();
-            if filtered::passes_most(index, &filter) {
-                running.pending = Some(filter);
-            } else {
-                running.select(filter);
-            }
+            running.apply(filter);
         }
         running
+    }
+
+    /// Chooses how to find the rows that pass the conditions on key columns.
+    fn apply(&mut self, filter: Filter) {
+        let group = GroupGraph::of(&self.index, &filter);
+        let is_alone = group.as_ref().is_some_and(|group| group.alone.is_some());
+        if !is_alone && filtered::passes_most(&self.index, &filter) {
+            self.pending = Some(filter);
+            return;
+        }
+        self.group = group;
+        if is_alone {
+            self.next_ef = GroupGraph::first_ef(self.next_ef);
+        } else {
+            self.select(filter);
+        }
     }
 
     /// Ends the query; keeps memory and the reader of rows.
@@ -380,10 +396,17 @@ impl Running {
     /// Finds the rows that pass the conditions on key columns, and searches from the beginning. Rows returned before are passed
     /// over.
     fn select(&mut self, filter: Filter) {
-        let (filtered, pages) = Filtered::select(&self.index, filter, self.limits.max_memory);
+        let (mut filtered, pages) = Filtered::select(&self.index, filter, self.limits.max_memory);
+        if let Some(group) = &self.group {
+            filtered.within(group);
+        }
         self.cost.pages += pages;
         self.cost.matches = Some(filtered.count() as u64);
-        self.next_ef = filtered.first_ef(first_ef(self.limits.ef));
+        let ef = first_ef(self.limits.ef);
+        self.next_ef = match self.group {
+            Some(_) => GroupGraph::first_ef(ef),
+            None => filtered.first_ef(ef),
+        };
         self.filtered = Some(filtered);
         self.walking = false;
         self.found = 0;
@@ -556,7 +579,11 @@ impl Running {
                 Rule::Target(target) => self.walk_to_slack(&target),
             };
         }
+        if self.group.is_some() && self.scratch.found.is_empty() {
+            self.is_given_up = true;
+        }
         if is_few || self.is_given_up {
+            self.leave_group();
             return self.compare_all();
         }
         // In relaxed order searches do not grow, and each finds rows the last one missed.
@@ -703,7 +730,7 @@ impl Running {
             return false;
         }
         if !first && !self.may_walk_on() {
-            if self.filtered.is_some() {
+            if self.filtered.is_some() || self.group.is_some() {
                 self.is_given_up = true;
                 return false;
             }
@@ -738,13 +765,20 @@ impl Running {
             ef,
             keep_discarded: self.limits.iterative != IterativeScan::Off,
         };
-        self.search_by(from_entry_point, ef, |search, graph, query| {
-            if from_entry_point {
+        let group = self.group.take();
+        self.cost.in_group = group.is_some();
+        let is_whole = self.search_by(from_entry_point, ef, |search, graph, query| {
+            if from_entry_point && let Some(group) = &group {
+                graph.start_elsewhere();
+                search.start_from(graph, query, (&group.entries, GROUP), &options);
+            } else if from_entry_point {
                 search.start(graph, query, &options);
             } else {
                 search.resume(graph, query, &options);
             }
-        })
+        });
+        self.group = group;
+        is_whole
     }
 
     /// Runs a search for a number of elements. False if a vacuum has freed slots of elements since the search started at the
@@ -804,6 +838,13 @@ impl Running {
         let ef = self.next_ef.saturating_add(self.found);
         self.found = 0;
         while !self.search(true, ef) && !self.is_given_up {}
+    }
+
+    /// Goes on without the graph of a group: its search found no more, and may have missed rows.
+    fn leave_group(&mut self) {
+        if let Some(filter) = self.group.take().and_then(|group| group.alone) {
+            self.select(filter);
+        }
     }
 
     /// Gives searches up for the codes of all elements with a row that passes the conditions on key columns. Rows returned before

@@ -5,8 +5,8 @@
 
 use std::cell::RefCell;
 
-use hnsw::{Candidate, ElementId, Level, Search, Store, StoreMut};
-use layout::{EntryPoint, HeapTid, NewElement, PageKind};
+use hnsw::{Candidate, ElementId, GROUP, Level, Search, Store, StoreMut};
+use layout::{EntryPoint, Group, HeapTid, NewElement, PageKind};
 use quantize::{Query, Value};
 
 use super::allocate::{self, FreeSlot};
@@ -37,16 +37,27 @@ pub(crate) fn insert(
     let query = index.codec().query_value(value);
     let level = hnsw::level_of(tid.key(), index.geometry().m.into());
     let lock = lock(index);
+    let group = index.geometry().group_of(row_key).map(|group| InGroup {
+        group,
+        entries: keys::of_group(index, group, ENTRIES, PAGES),
+        nearest: Vec::new(),
+        chosen: Vec::new(),
+    });
     let mut insertion = Insertion {
         graph: index.graph(),
         code,
         tid,
         element: None,
+        ef_construction,
+        group,
     };
     let params = index.params(ef_construction);
     // Taken out for the duration of the insert, so an error in between leaves no borrow behind.
     let mut search = SEARCH.take();
-    hnsw::insert(&mut insertion, &mut search, &query, &params, level);
+    let new = hnsw::insert(&mut insertion, &mut search, &query, &params, level);
+    if let Some(new) = new {
+        insertion.link_in_group(new);
+    }
     SEARCH.set(search);
     let element = insertion.element.expect("the row has joined an element");
     drop(insertion);
@@ -81,11 +92,71 @@ struct Insertion<'a> {
     tid: HeapTid,
     /// The element that holds the row, once there is one.
     element: Option<ElementId>,
+    ef_construction: usize,
+    /// `None` in an index without groups.
+    group: Option<InGroup>,
 }
+
+/// The place of a row in the graph of its group.
+struct InGroup {
+    group: Group,
+    /// Elements of the group to start a search at.
+    entries: Vec<ElementId>,
+    /// The nearest elements of the group.
+    nearest: Vec<Candidate>,
+    /// The neighbors of the new element.
+    chosen: Vec<ElementId>,
+}
+
+/// Elements to start a search of a group at, and the filter pages read for them at most.
+const ENTRIES: usize = 32;
+const PAGES: usize = 1024;
 
 impl<'a> Insertion<'a> {
     fn index(&self) -> &'a Index {
         self.graph.index()
+    }
+
+    /// Finds the nearest elements of the row's group.
+    fn search_group(&mut self, query: &Query) {
+        let Some(group) = &mut self.group else { return };
+        let mut entries = Vec::new();
+        self.graph.estimate(query, &group.entries, &mut entries);
+        Search::new().layer(
+            &mut self.graph,
+            query,
+            &entries,
+            GROUP,
+            self.ef_construction,
+            &mut group.nearest,
+        );
+    }
+
+    /// Chooses the new element's neighbors in its group: half as many as a list holds, so that others have room.
+    fn choose_in_group(&mut self) -> Option<(Group, Vec<ElementId>)> {
+        let max = usize::from(self.index().geometry().m) / 2;
+        let group = self.group.as_mut()?;
+        let nearest: Vec<ElementId> = group.nearest.iter().map(|near| near.element).collect();
+        let codes = Codes::read(&mut self.graph, &nearest);
+        let chosen = codes.select(&self.code, &group.nearest, max);
+        group.chosen = chosen.iter().map(|chosen| chosen.element).collect();
+        Some((group.group, group.chosen.clone()))
+    }
+
+    /// Links the new element in its group, as on the layers.
+    fn link_in_group(&mut self, new: ElementId) {
+        let Some(group) = self.group.take() else {
+            return;
+        };
+        let mut in_order = group.chosen.clone();
+        in_order.sort_unstable();
+        let mut linked = false;
+        for of in in_order {
+            linked |= neighbors::link(&mut self.graph, of, GROUP, new, &self.code);
+        }
+        if !linked {
+            neighbors::force_link(&mut self.graph, group.chosen.into_iter(), GROUP, new);
+        }
     }
 }
 
@@ -121,11 +192,19 @@ impl StoreMut for Insertion<'_> {
     fn add_duplicate(&mut self, query: &Query, candidates: &[Candidate]) -> bool {
         // Equal codes have bitwise equal distances; few other codes do.
         let own = query.distance(&self.code);
-        self.element = candidates
+        self.search_group(query);
+        let in_group = self.group.as_ref().map(|group| group.nearest.as_slice());
+        let identity = (
+            self.code.as_slice(),
+            self.group.as_ref().map(|group| group.group),
+        );
+        self.element = in_group
+            .unwrap_or_default()
             .iter()
+            .chain(candidates)
             .filter(|candidate| candidate.live && candidate.distance.to_bits() == own.to_bits())
             .map(|candidate| candidate.element)
-            .find(|&element| rows::add(self.index(), element, &self.code, self.tid));
+            .find(|&element| rows::add(self.index(), element, identity, self.tid));
         self.element.is_some()
     }
 
@@ -136,6 +215,7 @@ impl StoreMut for Insertion<'_> {
             .map(|list| list.iter().map(|neighbor| neighbor.element).collect())
             .collect();
         let level = Level::try_from(lists.len() - 1).expect("levels are capped");
+        let group = self.choose_in_group();
         let free = allocate::find(index, PageKind::Element, 1);
         let element = free.id(&index.geometry().element);
         let free_upper = (level > 0).then(|| allocate::find(index, PageKind::Upper, level));
@@ -149,6 +229,9 @@ impl StoreMut for Insertion<'_> {
                 .as_ref()
                 .map(|free| free.id(&index.geometry().upper)),
             overflow: None,
+            group: group
+                .as_ref()
+                .map(|(group, chosen)| (*group, chosen.as_slice())),
         };
         free.change::<Elements, _>(index, &mut record, |page| page.write(free.slot, &new));
         if let Some(free) = &free_upper {

@@ -7,9 +7,9 @@
 
 use std::rc::Rc;
 
-use filter::Filter;
+use filter::{Filter, Test};
 use hnsw::ElementId;
-use layout::{Corrupt, FilterPage, HeapTid, PageKind};
+use layout::{Corrupt, FilterPage, Group, HeapTid, PageKind};
 
 use super::allocate;
 use super::buffer::{Access, Checked, Reader};
@@ -62,6 +62,66 @@ pub(crate) fn sampled_share(index: &Index, filter: &Filter) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
     let share = matches.len() as f64 / rows.max(1) as f64;
     share
+}
+
+/// Filter pages read in one go for rows to start a search at, and the least number of such goes.
+const SPREAD: usize = 8;
+const GOES: usize = 2;
+
+/// Elements of rows that pass a filter, from pages spread over the table: up to `most`. Fewer if that many are not found
+/// in `pages` pages.
+pub(crate) fn some(index: &Index, filter: &Filter, most: usize, pages: usize) -> Vec<ElementId> {
+    let all = chain(index);
+    let count = all.len().min(pages);
+    let of_one = most.div_ceil(GOES.min(count.div_ceil(SPREAD)).max(1));
+    let (mut found, mut entries, mut matches) = (Vec::new(), Vec::new(), Vec::new());
+    let mut blocks = Vec::new();
+    for first in (0..count).step_by(SPREAD) {
+        blocks.clear();
+        let places = first..count.min(first + SPREAD);
+        blocks.extend(places.map(|place| all[spread(place, all.len())]));
+        matches.clear();
+        select_in(index, filter, &blocks, &mut entries, &mut matches);
+        let step = (matches.len() / of_one).max(1);
+        let some = matches.iter().step_by(step).take(of_one);
+        found.extend(some.map(|found| found.element));
+        if found.len() >= most {
+            break;
+        }
+    }
+    found.truncate(most);
+    found
+}
+
+/// Place number `number` of an order of `count` places in which consecutive ones are far apart: the first is 0, each comes once.
+fn spread(number: usize, count: usize) -> usize {
+    let gcd = |mut a: usize, mut b: usize| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    // By the golden ratio.
+    let near = (count * 618 / 1000).max(1);
+    let step = (near..).find(|&step| gcd(step, count) == 1).unwrap_or(1);
+    number * step % count
+}
+
+/// Elements of a group, as `some`.
+pub(super) fn of_group(index: &Index, group: Group, most: usize, pages: usize) -> Vec<ElementId> {
+    let filter = filter_of_group(index, group.image);
+    filter.map_or(Vec::new(), |filter| some(index, &filter, most, pages))
+}
+
+/// The filter that the rows of a group pass; `None` in an index without groups.
+pub(crate) fn filter_of_group(index: &Index, image: Option<u64>) -> Option<Filter> {
+    let geometry = index.geometry();
+    let (widths, column) = geometry.widths().zip(geometry.grouped_by)?;
+    let test = image.map_or(Test::Null, |image| Test::Range {
+        lo: image,
+        hi: image,
+    });
+    Some(Filter::new(widths).and(column.into(), test))
 }
 
 /// Calls `found` with the rows that pass a filter, those of some pages at a time, with no page locked.

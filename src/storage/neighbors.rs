@@ -1,6 +1,6 @@
 //! Changes neighbor lists on pages: reads a list, decides with no page locked, and writes it if it is still the same.
 
-use hnsw::{ElementId, Level, Store, max_neighbors};
+use hnsw::{ElementId, GROUP, Level, Store, max_neighbors};
 use layout::UpperId;
 
 use super::buffer::Access;
@@ -288,16 +288,18 @@ fn change(
     level: Level,
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
 ) {
-    if level == 0 {
-        change_layer0(index, of, decide);
+    if matches!(level, 0 | GROUP) {
+        change_own(index, of, level, decide);
     } else if let Some(list) = upper_list(index, of, level) {
         change_upper(index, of, level, list, decide);
     }
 }
 
-fn change_layer0(
+/// Changes a list in the element's own slot.
+fn change_own(
     index: &Index,
     of: ElementId,
+    level: Level,
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
 ) {
     let (page, slot) = locked::lock_known(index, of, Access::Exclusive);
@@ -305,8 +307,8 @@ fn change_layer0(
     if !element.is_live() {
         return;
     }
-    if let Some(new) = decide(&element.neighbors().collect::<Vec<_>>()) {
-        page.change_alone(|page| page.slot(slot).map(|mut slot| slot.set_neighbors(&new)));
+    if let Some(new) = decide(&element.list(level).collect::<Vec<_>>()) {
+        page.change_alone(|page| page.slot(slot).map(|mut slot| slot.set_list(level, &new)));
     }
 }
 

@@ -16,7 +16,7 @@
 //! - **Writes** are decided on locked pages: inserts get near elements from a search, then read these under lock; vacuum must
 //!   miss no link and calls `locked_neighbors`.
 
-use hnsw::{Candidate, ElementId, Level, Store};
+use hnsw::{Candidate, ElementId, GROUP, Level, Store};
 use layout::{
     Corrupt, ElementPage, ElementSlot, PageKind, SlotState, UpperId, UpperPage, UpperSlot,
 };
@@ -80,6 +80,11 @@ impl<'a> PageGraph<'a> {
     /// them the end of a path.
     pub(crate) fn removals(&self) -> u64 {
         metapage::read(self.index.relation()).removals
+    }
+
+    /// Notes the count of removals for a search that starts elsewhere than at the entry point.
+    pub(crate) fn start_elsewhere(&mut self) {
+        self.removals = self.removals();
     }
 
     /// The number of pages pinned so far.
@@ -152,7 +157,7 @@ impl<'a> PageGraph<'a> {
         level: Level,
     ) -> Vec<ElementId> {
         let mut all = Vec::with_capacity(elements.len() * usize::from(2 * self.index.geometry().m));
-        if level > 0 {
+        if !matches!(level, 0 | GROUP) {
             for &element in elements {
                 if self.is_live(element) {
                     self.locked_neighbors(element, level, &mut all);
@@ -162,7 +167,7 @@ impl<'a> PageGraph<'a> {
             self.visit_elements(elements, |_, page, slot| {
                 let element = page.slot(slot)?;
                 if element.is_live() {
-                    all.extend(element.neighbors());
+                    all.extend(element.list(level));
                 }
                 Ok(())
             });
@@ -268,14 +273,19 @@ impl<'a> PageGraph<'a> {
             .flatten()
     }
 
-    /// Appends the neighbors on layer 0; false if an unlocked read failed.
-    fn neighbors_unlocked(&mut self, of: ElementId, into: &mut Vec<ElementId>) -> bool {
+    /// Appends the neighbors on layer 0 or in the element's group; false if an unlocked read failed.
+    fn neighbors_unlocked(
+        &mut self,
+        of: ElementId,
+        level: Level,
+        into: &mut Vec<ElementId>,
+    ) -> bool {
         let before = into.len();
         let Some(element) = self.element_unlocked(of) else {
             return false;
         };
         if element.state() != SlotState::Free {
-            into.extend(element.neighbors());
+            into.extend(element.list(level));
         }
         self.keep_known(before, into)
     }
@@ -330,10 +340,10 @@ impl<'a> PageGraph<'a> {
         let mut upper = None;
         self.visit_elements(&[of], |_, page, slot| {
             let element = page.slot(slot)?;
-            if level > 0 {
+            if !matches!(level, 0 | GROUP) {
                 upper = upper_list(element, level);
             } else if element.state() != SlotState::Free {
-                into.extend(element.neighbors());
+                into.extend(element.list(level));
             }
             Ok(())
         });
@@ -415,10 +425,10 @@ impl Store for PageGraph<'_> {
         if self.gate.is_some_and(Gate::is_shut) {
             return;
         }
-        let copied = if level > 0 {
-            self.upper_neighbors_unlocked(of, level, into)
+        let copied = if matches!(level, 0 | GROUP) {
+            self.neighbors_unlocked(of, level, into)
         } else {
-            self.neighbors_unlocked(of, into)
+            self.upper_neighbors_unlocked(of, level, into)
         };
         if !copied {
             self.locked_neighbors(of, level, into);

@@ -5,7 +5,9 @@
 //! slot it read.
 
 use hnsw::ElementId;
-use layout::{Corrupt, HeapTid, INLINE_TIDS, OverflowId, OverflowPage, OverflowSlot, PageKind};
+use layout::{
+    Corrupt, Group, HeapTid, INLINE_TIDS, OverflowId, OverflowPage, OverflowSlot, PageKind,
+};
 
 use super::allocate;
 use super::buffer::{Access, Page};
@@ -279,11 +281,16 @@ pub(super) fn with_slot<R>(
     read(&page.read(|page| page.slot(slot)))
 }
 
-/// Adds a row to an element, unless its code differs or vacuum is removing it. True if the row was added.
-pub(super) fn add(index: &Index, element: ElementId, code: &[u8], tid: HeapTid) -> bool {
+/// Adds a row to an element, unless its code or group differs or vacuum is removing it. True if the row was added.
+pub(super) fn add(
+    index: &Index,
+    element: ElementId,
+    (code, group): (&[u8], Option<Group>),
+    tid: HeapTid,
+) -> bool {
     let (page, slot) = locked::lock_known(index, element, Access::Exclusive);
     let present = page.read(|page| page.slot(slot));
-    if !present.is_live() || present.code() != code {
+    if !present.is_live() || present.code() != code || present.group() != group {
         return false;
     }
     if present.heap_tids().len() == INLINE_TIDS {

@@ -11,11 +11,7 @@ my $seed = $ENV{OMENDB_SEED} // time;
 srand($seed);
 note "seed $seed: OMENDB_SEED repeats this run";
 
-my $node = PostgreSQL::Test::Cluster->new('filter');
-$node->init(allows_streaming => 1);
-Wordnet::configure($node, "wal_consistency_checking = all\n");
-$node->start;
-$node->safe_psql('postgres', <<'SQL');
+my $schema = <<'SQL';
 CREATE EXTENSION omendb;
 CREATE TABLE item (
   id serial PRIMARY KEY, embedding vector(4), tenant int, price numeric, created timestamptz, sold bool, tags text[], label text);
@@ -80,8 +76,15 @@ my @conditions = (
   sub { "label = 'label " . int(rand(13)) . "'" },
   sub { "label IN ('label 1', 'label " . int(rand(12)) . "', NULL)" });
 
+# Most conditions of an index with graphs are of one value of their column.
+my $graphs = 0;
+
 # A conjunction of one to three conditions.
 sub condition {
+  if ($graphs && rand() < .7) {
+    my $value = 'tenant ' . (rand() < .9 ? '= ' . int(rand()**2 * 12) : 'IS NULL');
+    return rand() < .6 ? $value : "$value AND " . $conditions[ rand @conditions ]->();
+  }
   return join ' AND ', map { $conditions[ rand @conditions ]->() } 1 .. 1 + rand(3);
 }
 
@@ -106,49 +109,63 @@ sub wrong {
 }
 
 my $index = 'CREATE INDEX item_embedding ON item USING hnsw (embedding vector_l2_ops, tenant, price, created, sold, tags, label)';
-$node->safe_psql('postgres', $index);
-my $check = "SELECT * FROM hnsw_check('item_embedding', true)";
-is(wrong($node, 40), '', 'after a build');
-is($node->safe_psql('postgres', $check), '', 'no damage after a build');
 
-$node->safe_psql('postgres', 'SELECT fill(1500, .2)');
-is(wrong($node, 20), '', 'after inserts');
+# A server with an index of these options.
+sub series {
+  my ($name, $options) = @_;
+  $graphs = $options ne '';
+  my $node = PostgreSQL::Test::Cluster->new($name);
+  $node->init(allows_streaming => 1);
+  Wordnet::configure($node, "wal_consistency_checking = all\n");
+  $node->start;
+  $node->safe_psql('postgres', $schema);
+  $node->safe_psql('postgres', "$index $options");
+  my $check = "SELECT * FROM hnsw_check('item_embedding', true)";
+  is(wrong($node, 40), '', "$name: after a build");
+  is($node->safe_psql('postgres', $check), '', "$name: no damage after a build");
 
-$node->safe_psql('postgres', <<'SQL');
+  $node->safe_psql('postgres', 'SELECT fill(1500, .2)');
+  is(wrong($node, 20), '', "$name: after inserts");
+
+  $node->safe_psql('postgres', <<'SQL');
 UPDATE item SET tenant = tenant + 1, price = -price WHERE id % 3 = 0;
 UPDATE item SET tags = NULL, created = created + interval '100 days' WHERE id % 7 = 0;
 DELETE FROM item WHERE id % 5 = 1;
 SQL
-is(wrong($node, 20), '', 'after updates of key columns and deletes');
+  is(wrong($node, 20), '', "$name: after updates of key columns and deletes");
 
-$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) item');
-is(wrong($node, 20), '', 'after vacuum');
-is($node->safe_psql('postgres', $check), '', 'no damage after vacuum');
-my $entries = $node->safe_psql('postgres', 'SELECT pg_relation_size($$item_embedding$$)');
-$node->safe_psql('postgres', 'SELECT fill(1500, .3)');
-$node->safe_psql('postgres', 'DELETE FROM item WHERE id % 5 = 2');
-$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) item');
-cmp_ok($node->safe_psql('postgres', 'SELECT pg_relation_size($$item_embedding$$)'),
-  '<=', $entries * 1.1, 'entries of removed rows are used again');
+  $node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) item');
+  is(wrong($node, 20), '', "$name: after vacuum");
+  is($node->safe_psql('postgres', $check), '', "$name: no damage after vacuum");
+  my $entries = $node->safe_psql('postgres', 'SELECT pg_relation_size($$item_embedding$$)');
+  $node->safe_psql('postgres', 'SELECT fill(1500, .3)');
+  $node->safe_psql('postgres', 'DELETE FROM item WHERE id % 5 = 2');
+  $node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) item');
+  cmp_ok($node->safe_psql('postgres', 'SELECT pg_relation_size($$item_embedding$$)'),
+    '<=', $entries * 1.1, "$name: entries of removed rows are used again");
 
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('filter_standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
-$node->safe_psql('postgres', 'SELECT fill(500, .4); UPDATE item SET tenant = 3 WHERE id % 11 = 0; DELETE FROM item WHERE id % 13 = 0');
-$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) item');
-$node->wait_for_catchup($standby);
-is(wrong($standby, 20), '', 'on a standby');
-$standby->stop;
+  $node->backup('base');
+  my $standby = PostgreSQL::Test::Cluster->new("${name}_standby");
+  $standby->init_from_backup($node, 'base', has_streaming => 1);
+  $standby->start;
+  $node->safe_psql('postgres', 'SELECT fill(500, .4); UPDATE item SET tenant = 3 WHERE id % 11 = 0; DELETE FROM item WHERE id % 13 = 0');
+  $node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) item');
+  $node->wait_for_catchup($standby);
+  is(wrong($standby, 20), '', "$name: on a standby");
+  $standby->stop;
 
-$node->safe_psql('postgres', 'SELECT fill(500, .5); UPDATE item SET price = 7 WHERE id % 11 = 1');
-$node->stop('immediate');
-$node->start;
-is(wrong($node, 20), '', 'after a crash');
-is($node->safe_psql('postgres', $check), '', 'no damage after a crash');
+  $node->safe_psql('postgres', 'SELECT fill(500, .5); UPDATE item SET price = 7 WHERE id % 11 = 1');
+  $node->stop('immediate');
+  $node->start;
+  is(wrong($node, 20), '', "$name: after a crash");
+  is($node->safe_psql('postgres', $check), '', "$name: no damage after a crash");
 
-$node->safe_psql('postgres', "SET maintenance_work_mem = '1MB'; REINDEX INDEX item_embedding");
-is(wrong($node, 20), '', 'after REINDEX through files');
-is($node->safe_psql('postgres', $check), '', 'no damage after REINDEX');
-$node->stop;
+  $node->safe_psql('postgres', "SET maintenance_work_mem = '1MB'; REINDEX INDEX item_embedding");
+  is(wrong($node, 20), '', "$name: after REINDEX through files");
+  is($node->safe_psql('postgres', $check), '', "$name: no damage after REINDEX");
+  $node->stop;
+}
+
+series('filter', '');
+series('graphs', 'WITH (graphs = tenant)');
 done_testing();

@@ -107,6 +107,24 @@ impl Filter {
         self.tested == 0
     }
 
+    /// The image that a column has in all rows that pass; `Some(None)` if it is NULL in all of them, `None` if they may differ.
+    ///
+    /// # Panics
+    /// If the column does not exist.
+    pub fn value_of(&self, column: usize) -> Option<Option<u64>> {
+        assert!(column < self.widths.count(), "a key column");
+        if self.null >> column & 1 == 1 {
+            return Some(None);
+        }
+        let condition = self.conditions[column].as_deref()?;
+        (condition.lo == condition.hi).then_some(Some(condition.lo))
+    }
+
+    /// Whether no column but this one is tested.
+    pub fn tests_only(&self, column: usize) -> bool {
+        self.tested == 1 << column
+    }
+
     /// Whether a row passes.
     ///
     /// # Panics

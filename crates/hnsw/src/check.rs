@@ -1,11 +1,16 @@
 //! The invariants of a graph, as a function.
 
-use crate::{ElementId, Level, MemoryGraph, Query, Store, View, max_neighbors};
+use crate::{ElementId, GROUP, Level, MemoryGraph, Query, Store, View, max_neighbors};
 
 /// A store that can enumerate its elements.
 pub trait Inspect: Store {
     /// Neighbors an element chooses; layer 0 keeps up to twice as many.
     fn m(&self) -> usize;
+
+    /// True if elements have lists in groups.
+    fn is_grouped(&self) -> bool {
+        false
+    }
 
     /// Appends all elements, in any order.
     fn members(&mut self, into: &mut Vec<Member>);
@@ -134,7 +139,8 @@ impl<F: FnMut(Finding)> Check<'_, F> {
     fn check_links<S: Inspect>(&mut self, store: &mut S, of: &Member) -> u64 {
         let mut links = 0;
         let mut neighbors = Vec::new();
-        for level in 0..=of.level {
+        let in_group = store.is_grouped().then_some(GROUP);
+        for level in (0..=of.level).chain(in_group) {
             neighbors.clear();
             store.neighbors(of.element, level, &mut neighbors);
             links += neighbors.len() as u64;
@@ -159,7 +165,7 @@ impl<F: FnMut(Finding)> Check<'_, F> {
         }
         match self.place_of(neighbor).map(|place| &self.members[place]) {
             None => Some(Flaw::Dangling),
-            Some(member) if member.level < level => Some(Flaw::TooLow),
+            Some(member) if level != GROUP && member.level < level => Some(Flaw::TooLow),
             Some(member) if !member.live && of.live => Some(Flaw::Dead),
             Some(_) => None,
         }

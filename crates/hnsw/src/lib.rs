@@ -38,6 +38,9 @@ pub type Level = u8;
 /// No element is drawn above this level, so an element's upper neighbor lists always fit in one page.
 pub const MAX_LEVEL: Level = 15;
 
+/// The list of an element in the graph of its group, beside its layers.
+pub const GROUP: Level = Level::MAX;
+
 /// The id of an element: its position in a build's memory, or its packed block and slot in an index.
 /// `u32::MAX` is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

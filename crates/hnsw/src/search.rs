@@ -3,7 +3,7 @@
 mod slack;
 
 use crate::visited::Visited;
-use crate::{Candidate, ElementId, Level, Store};
+use crate::{Candidate, ElementId, GROUP, Level, Store};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -55,6 +55,8 @@ pub struct Search {
     widest: f32,
     /// The nearest of the found, for `extend`; furthest on top.
     few: BinaryHeap<Candidate>,
+    /// The layer of the last `start`.
+    level: Level,
     /// Unvisited neighbors of the expanded element, and their distances.
     neighbors: Vec<ElementId>,
     measured: Vec<Candidate>,
@@ -81,6 +83,7 @@ impl Search {
             aside: Vec::new(),
             widest: 0.0,
             few: BinaryHeap::new(),
+            level: 0,
             neighbors: Vec::new(),
             measured: Vec::new(),
             counters: Counters::default(),
@@ -102,6 +105,30 @@ impl Search {
             self.enter(&[descent.entry_point], options);
         }
         self.search_layer(store, query, 0, options);
+    }
+
+    /// Algorithm 2 on a layer, from the given elements. Discards the state of an earlier search.
+    pub fn start_from<S: Store>(
+        &mut self,
+        store: &mut S,
+        query: &S::Query,
+        (entries, level): (&[ElementId], Level),
+        options: &SearchOptions,
+    ) {
+        self.counters = Counters::default();
+        self.clear();
+        self.level = level;
+        self.measured.clear();
+        store.estimate(query, entries, &mut self.measured);
+        self.counters.evaluations = self.measured.len() as u64;
+        if !self.reserve(self.measured.len()) {
+            self.out_of_memory = true;
+            return;
+        }
+        let entries = std::mem::take(&mut self.measured);
+        self.enter(&entries, options);
+        self.measured = entries;
+        self.search_layer(store, query, level, options);
     }
 
     /// Resumes from the nearest discarded candidates, up to `ef` of them; false if nothing is left.
@@ -126,7 +153,7 @@ impl Search {
             }
             self.admit(candidate, options);
         }
-        self.search_layer(store, query, 0, options);
+        self.search_layer(store, query, self.level, options);
         !self.nearest.is_empty()
     }
 
@@ -252,7 +279,7 @@ impl Search {
                 break;
             }
             self.candidates.pop();
-            if level == 0
+            if matches!(level, 0 | GROUP)
                 && let Some(Reverse(next)) = self.candidates.peek()
             {
                 store.prepare(next.element);
@@ -365,6 +392,7 @@ impl Search {
         self.discarded.clear();
         self.aside.clear();
         self.widest = 0.0;
+        self.level = 0;
         self.out_of_memory = false;
     }
 

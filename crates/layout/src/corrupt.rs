@@ -103,6 +103,8 @@ pub enum Corrupt {
     EntryPoint(u32),
     /// The widths of key columns in the metapage are not a count and so many widths of 1, 2, 4 or 8.
     KeyWidths([u8; 8]),
+    /// The column whose values have graphs is not one of the key columns.
+    GroupedBy(u64),
     /// The row key of an entry lies outside the bounds of its filter page.
     Zone {
         /// The entry.
@@ -154,6 +156,7 @@ impl Display for Corrupt {
             }
             Self::OtherIndex => write!(f, "metapage is that of another index"),
             Self::KeyWidths(found) => write!(f, "widths of key columns are {found:?}"),
+            Self::GroupedBy(found) => write!(f, "graphs are of key column {found}"),
             Self::Zone { entry } => write!(
                 f,
                 "entry {entry} lies outside the bounds of its filter page"

@@ -1,7 +1,10 @@
+use std::ops::Range;
+
 use bytemuck::{Pod, Zeroable};
-use hnsw::{ElementId, Level, MAX_LEVEL};
+use hnsw::{ElementId, GROUP, Level, MAX_LEVEL};
 
 use crate::geometry::{OverflowId, SlotId, UpperId};
+use crate::group::{GROUP_HEAD, Group, RawGroup};
 use crate::heap_tid::{RawTid, TID_LEN, add_tid, remove_tids, tids};
 use crate::page::PageKind;
 use crate::sizes::ELEMENT_HEAD;
@@ -34,6 +37,8 @@ struct Head {
 struct Parts {
     code: usize,
     max_neighbors: u16,
+    /// The most neighbors of the same group; `None` for an index without groups.
+    max_in_group: Option<u16>,
 }
 
 impl Parts {
@@ -41,7 +46,19 @@ impl Parts {
         Self {
             code: geometry.code_len,
             max_neighbors: 2 * geometry.m,
+            max_in_group: geometry.grouped_by.map(|_| geometry.m),
         }
+    }
+
+    /// The place of the neighbors at level 0 in a slot.
+    fn list(&self) -> Range<usize> {
+        let start = ELEMENT_HEAD + self.code;
+        start..start + usize::from(self.max_neighbors) * size_of::<u32>()
+    }
+
+    /// The place of the group in a slot; its neighbors follow.
+    fn group(&self) -> Option<usize> {
+        self.max_in_group.map(|_| self.list().end)
     }
 }
 
@@ -60,6 +77,8 @@ pub struct NewElement<'a> {
     pub upper: Option<UpperId>,
     /// The first slot of further heap TIDs.
     pub overflow: Option<OverflowId>,
+    /// The group and the neighbors there, at most `m`; `None` exactly in an index without groups.
+    pub group: Option<(Group, &'a [ElementId])>,
 }
 
 /// A read view of an element page.
@@ -192,11 +211,71 @@ impl<'a> ElementSlot<'a> {
         if head.reserved != 0 {
             return Err(Corrupt::Reserved);
         }
-        Ok(Self {
+        let element = Self {
             bytes,
             head,
             state,
             parts,
+        };
+        element.check_group()?;
+        Ok(element)
+    }
+
+    #[inline]
+    fn check_group(&self) -> Result<(), Corrupt> {
+        let (Some(group), Some(capacity)) = (self.raw_group(), self.parts.max_in_group) else {
+            return Ok(());
+        };
+        if group.reserved != 0 {
+            return Err(Corrupt::Reserved);
+        }
+        let count = group.count;
+        if count > capacity {
+            return Err(Corrupt::Count { count, capacity });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn raw_group(&self) -> Option<RawGroup> {
+        let at = self.parts.group()?;
+        Some(bytemuck::pod_read_unaligned(
+            &self.bytes[at..at + GROUP_HEAD],
+        ))
+    }
+
+    /// The group; `None` in an index without groups.
+    #[inline]
+    #[must_use]
+    pub fn group(&self) -> Option<Group> {
+        self.raw_group().map(RawGroup::group)
+    }
+
+    /// Neighbors in the graph of the element's group; none in an index without groups.
+    #[inline]
+    pub fn group_neighbors(&self) -> impl ExactSizeIterator<Item = ElementId> + use<'a> {
+        neighbors::ids(self.group_bytes())
+    }
+
+    /// The element's list at level 0 or in its group.
+    #[inline]
+    pub fn list(&self, level: Level) -> impl ExactSizeIterator<Item = ElementId> + use<'a> {
+        neighbors::ids(match level {
+            GROUP => self.group_bytes(),
+            _ => self.list_bytes(),
+        })
+    }
+
+    #[inline]
+    fn list_bytes(&self) -> &'a [u8] {
+        neighbors::first(&self.bytes[self.parts.list()], self.head.count)
+    }
+
+    #[inline]
+    fn group_bytes(&self) -> &'a [u8] {
+        let group = self.raw_group().zip(self.parts.group());
+        group.map_or(&[], |(group, at)| {
+            neighbors::first(&self.bytes[at + GROUP_HEAD..], group.count)
         })
     }
 
@@ -238,10 +317,7 @@ impl<'a> ElementSlot<'a> {
     /// Neighbors at level 0.
     #[inline]
     pub fn neighbors(&self) -> impl ExactSizeIterator<Item = ElementId> + use<'a> {
-        neighbors::ids(neighbors::first(
-            &self.bytes[ELEMENT_HEAD + self.parts.code..],
-            self.head.count,
-        ))
+        neighbors::ids(self.list_bytes())
     }
 
     /// The heap TIDs stored in the element itself.
@@ -342,6 +418,11 @@ impl<'a> ElementPageMut<'a> {
             new.tids.len() <= INLINE_TIDS,
             "further rows go to overflow slots"
         );
+        assert_eq!(
+            new.group.is_some(),
+            parts.max_in_group.is_some(),
+            "an index has groups or has none"
+        );
         let bytes = self.slots.take(slot)?;
         let old: Head = bytemuck::pod_read_unaligned(&bytes[..ELEMENT_HEAD]);
         let mut raw_tids = [RawTid::zeroed(); INLINE_TIDS];
@@ -349,9 +430,15 @@ impl<'a> ElementPageMut<'a> {
             *place = (*tid).into();
         }
         let (head, rest) = bytes.split_at_mut(ELEMENT_HEAD);
-        let (code, list) = rest.split_at_mut(parts.code);
+        let (code, rest) = rest.split_at_mut(parts.code);
         code.copy_from_slice(new.code);
+        let (list, rest) = rest.split_at_mut(parts.list().len());
         let count = neighbors::write(list, new.neighbors);
+        if let Some((group, neighbors)) = new.group {
+            let (head, list) = rest.split_at_mut(GROUP_HEAD);
+            let count = neighbors::write(list, neighbors);
+            head.copy_from_slice(bytemuck::bytes_of(&group.raw(count)));
+        }
         head.copy_from_slice(bytemuck::bytes_of(&Head {
             state: SlotState::Live as u8,
             level: new.level,
@@ -424,6 +511,31 @@ impl<'a> ElementSlotMut<'a> {
         self.write_head();
     }
 
+    /// Replaces the neighbors in the element's group; there are none in an index without groups.
+    ///
+    /// # Panics
+    /// If there are more than `m`.
+    pub fn set_group_neighbors(&mut self, neighbors: &[ElementId]) {
+        let Some((group, at)) = self.shared().group().zip(self.parts.group()) else {
+            return;
+        };
+        let (head, list) = self.bytes[at..].split_at_mut(GROUP_HEAD);
+        let count = neighbors::write(list, neighbors);
+        head.copy_from_slice(bytemuck::bytes_of(&group.raw(count)));
+    }
+
+    /// Replaces the element's list at level 0 or in its group.
+    ///
+    /// # Panics
+    /// If there are more than `2 * m`, or `m` in its group.
+    pub fn set_list(&mut self, level: Level, neighbors: &[ElementId]) {
+        if level == GROUP {
+            self.set_group_neighbors(neighbors);
+        } else {
+            self.set_neighbors(neighbors);
+        }
+    }
+
     /// Adds a heap TID; false if the element already holds [`INLINE_TIDS`].
     pub fn add_tid(&mut self, tid: HeapTid) -> bool {
         let count = self.head.tid_count;
@@ -469,7 +581,7 @@ impl<'a> ElementSlotMut<'a> {
     }
 
     fn list(&mut self) -> &mut [u8] {
-        &mut self.bytes[ELEMENT_HEAD + self.parts.code..]
+        &mut self.bytes[self.parts.list()]
     }
 
     fn tids(&mut self) -> &mut [u8] {

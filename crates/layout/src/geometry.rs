@@ -8,7 +8,10 @@ use hnsw::ElementId;
 
 use crate::NO_ELEMENT;
 use crate::filter_page::FilterShape;
-use crate::page::{CONTENTS, PAGE_HEADER};
+use crate::group::{GROUP_HEAD, Group};
+use crate::page::{
+    CONTENTS, GROUPED_LAYOUT_VERSION, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_HEADER,
+};
 use crate::sizes::{ELEMENT_HEAD, OVERFLOW_SLOT, UPPER_HEAD};
 
 /// The minimum of `m`.
@@ -130,6 +133,8 @@ pub struct Geometry {
     pub overflow: Slots<OverflowId>,
     /// Filter pages; `None` for an index without key columns.
     pub keys: Option<FilterShape>,
+    /// The key column whose values have graphs of their own.
+    pub grouped_by: Option<u8>,
 }
 
 impl Geometry {
@@ -152,6 +157,26 @@ impl Geometry {
             upper: Slots::new(UPPER_HEAD + 4 * m).ok_or(too_large)?,
             overflow: Slots::new(OVERFLOW_SLOT).ok_or(too_large)?,
             keys: None,
+            grouped_by: None,
+        })
+    }
+
+    /// The same sizes, with a group and a list of `m` neighbors of the same group in each element.
+    ///
+    /// # Errors
+    /// [`TooLarge`] if an element no longer fits in a page.
+    pub fn with_groups(self, column: Option<u8>) -> Result<Self, TooLarge> {
+        let m = usize::from(self.m);
+        let too_large = TooLarge {
+            m,
+            code_len: self.code_len,
+        };
+        let of_group = column.map_or(0, |_| group_len(m));
+        let len = ELEMENT_HEAD + self.code_len + 8 * m + of_group;
+        Ok(Self {
+            element: Slots::new(len).ok_or(too_large)?,
+            grouped_by: column,
+            ..self
         })
     }
 
@@ -170,6 +195,28 @@ impl Geometry {
         self.keys.map(|keys| keys.widths)
     }
 
+    /// The group of a row with this key; `None` for an index without groups.
+    ///
+    /// # Panics
+    /// If the row key is not of the index's widths.
+    #[must_use]
+    pub fn group_of(&self, row_key: &[u8]) -> Option<Group> {
+        let (widths, column) = self.widths().zip(self.grouped_by)?;
+        Some(Group {
+            image: widths.image(row_key, column.into()),
+        })
+    }
+
+    /// The version of the layout of an index of this geometry.
+    #[must_use]
+    pub fn layout_version(&self) -> u32 {
+        match (self.keys, self.grouped_by) {
+            (None, _) => LAYOUT_VERSION,
+            (Some(_), None) => KEYED_LAYOUT_VERSION,
+            (Some(_), Some(_)) => GROUPED_LAYOUT_VERSION,
+        }
+    }
+
     /// The byte range for an estimate, within the page: head and code of an element.
     #[inline]
     #[must_use]
@@ -178,13 +225,19 @@ impl Geometry {
         start..start + ELEMENT_HEAD + self.code_len
     }
 
-    /// The further byte range for an expansion, within the page: the neighbors at level 0.
+    /// The further byte range for an expansion, within the page: the neighbors at level 0, and those of the same group.
     #[inline]
     #[must_use]
     pub fn neighbors_range(&self, slot: u16) -> Range<usize> {
         let Range { start, end } = self.element.range(slot);
         start + ELEMENT_HEAD + self.code_len..end
     }
+}
+
+/// Bytes of an element's group and of its neighbors there.
+#[must_use]
+pub fn group_len(m: usize) -> usize {
+    GROUP_HEAD + 4 * m
 }
 
 /// The maximum code length that fits in a page beside `2 * m` neighbors.

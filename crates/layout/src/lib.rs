@@ -16,6 +16,7 @@ mod corrupt;
 mod element;
 mod filter_page;
 mod geometry;
+mod group;
 mod heap_tid;
 mod metapage;
 mod neighbors;
@@ -32,15 +33,16 @@ pub use element::{
 };
 pub use filter_page::{FilterPage, FilterPageMut, FilterShape};
 pub use geometry::{
-    Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, max_code_len,
+    Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, group_len, max_code_len,
     widest_code_len,
 };
+pub use group::{GROUP_BYTES, Group};
 pub use heap_tid::HeapTid;
 pub use metapage::{Calibrated, EntryPoint, Frozen, IndexMetric, Metapage, VectorKind};
 pub use overflow::{OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
 pub use page::{
-    KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind, Special, is_new, list_page, special,
-    unlist_page,
+    GROUPED_LAYOUT_VERSION, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind, Special,
+    is_new, list_page, special, unlist_page,
 };
 pub use sizes::OVERFLOW_TIDS;
 pub use slots::SlotState;

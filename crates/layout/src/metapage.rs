@@ -4,7 +4,7 @@ use hnsw::{Calibration, ElementId, Level, MAX_LEVEL, RANKS, TARGETS};
 
 use crate::geometry::SlotId;
 use crate::page::{
-    KEYED_LAYOUT_VERSION, LAYOUT_VERSION, NO_BLOCK, PAGE_HEADER, PAGE_SIZE, PageKind, init_page,
+    GROUPED_LAYOUT_VERSION, LAYOUT_VERSION, NO_BLOCK, PAGE_HEADER, PAGE_SIZE, PageKind, init_page,
     lower, set_lower, special_of,
 };
 use crate::{Corrupt, Geometry, NO_ELEMENT};
@@ -41,7 +41,9 @@ struct Raw {
     keys: [u8; 8],
     filter_first: u32,
     filter_free: u32,
-    reserved: [u64; 11],
+    /// The number of the key column whose values have graphs, counted from 1; or 0.
+    grouped_by: u64,
+    reserved: [u64; 10],
     calibrated_blocks: u32,
     calibrated_elements: u32,
     shares: [u32; SHARES],
@@ -232,10 +234,10 @@ impl Metapage {
         if raw.magic != MAGIC {
             return Err(Corrupt::Magic(raw.magic));
         }
-        if !matches!(raw.layout_version, LAYOUT_VERSION | KEYED_LAYOUT_VERSION) {
+        if !(LAYOUT_VERSION..=GROUPED_LAYOUT_VERSION).contains(&raw.layout_version) {
             return Err(Corrupt::LayoutVersion(raw.layout_version));
         }
-        if raw.reserved != [0; 11] {
+        if raw.reserved != [0; 10] {
             return Err(Corrupt::Reserved);
         }
         let frozen = raw.frozen()?;
@@ -284,10 +286,7 @@ impl Metapage {
         let none = geometry.keys.map_or(0, |_| NO_BLOCK);
         Raw {
             magic: MAGIC,
-            layout_version: match geometry.keys {
-                Some(_) => KEYED_LAYOUT_VERSION,
-                None => LAYOUT_VERSION,
-            },
+            layout_version: geometry.layout_version(),
             kind: kind as u8,
             metric: metric as u8,
             code_bits,
@@ -308,7 +307,10 @@ impl Metapage {
             keys: keys_of(&geometry),
             filter_first: self.filter_first.unwrap_or(none),
             filter_free: self.filter_free.unwrap_or(none),
-            reserved: [0; 11],
+            grouped_by: geometry
+                .grouped_by
+                .map_or(0, |column| u64::from(column) + 1),
+            reserved: [0; 10],
             calibrated_blocks: self.calibrated.map_or(0, |calibrated| calibrated.blocks),
             calibrated_elements: self.calibrated.map_or(0, |calibrated| calibrated.elements),
             shares: self
@@ -378,17 +380,34 @@ impl Raw {
         let geometry = usize::try_from(self.code_len)
             .ok()
             .and_then(|code_len| Geometry::new(self.m.into(), code_len).ok())
-            .ok_or(contradiction)?;
+            .ok_or(contradiction)?
+            .with_keys(self.widths()?)
+            .with_groups(self.grouped_by()?)
+            .map_err(|_| contradiction)?;
         let agrees = u32::try_from(geometry.element.len) == Ok(self.slot_len)
             && geometry.element.per_page == self.slots_per_page;
         if agrees {
-            Ok(geometry.with_keys(self.widths()?))
+            Ok(geometry)
         } else {
             Err(contradiction)
         }
     }
 
-    /// The widths of the key columns' images, which only layout version 2 has.
+    /// The key column whose values have graphs, which only layout version 3 has.
+    fn grouped_by(&self) -> Result<Option<u8>, Corrupt> {
+        let column = self.grouped_by.checked_sub(1);
+        if column.is_some() != (self.layout_version == GROUPED_LAYOUT_VERSION) {
+            return Err(Corrupt::GroupedBy(self.grouped_by));
+        }
+        let columns = u64::from(self.keys[0]);
+        match column.map(|column| u8::try_from(column).ok().filter(|_| column < columns)) {
+            Some(None) => Err(Corrupt::GroupedBy(self.grouped_by)),
+            Some(column) => Ok(column),
+            None => Ok(None),
+        }
+    }
+
+    /// The widths of the key columns' images, which layout version 1 has not.
     fn widths(&self) -> Result<Option<Widths>, Corrupt> {
         if self.layout_version == LAYOUT_VERSION {
             let is_unset = self.keys == [0; 8] && self.filter_first == 0 && self.filter_free == 0;

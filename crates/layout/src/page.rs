@@ -16,6 +16,8 @@ pub(crate) const CONTENTS: usize = SPECIAL - PAGE_HEADER;
 pub const LAYOUT_VERSION: u32 = 1;
 /// The version of the byte layout of an index with key columns.
 pub const KEYED_LAYOUT_VERSION: u32 = 2;
+/// The version of the byte layout of an index with graphs of the values of a key column.
+pub const GROUPED_LAYOUT_VERSION: u32 = 3;
 /// The null block number.
 pub(crate) const NO_BLOCK: u32 = u32::MAX;
 

@@ -4,7 +4,7 @@
 use hnsw::{Calibration, ElementId, MAX_LEVEL};
 use layout::{
     Calibrated, CenterPage, Corrupt, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry,
-    HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut,
+    Group, HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut,
     PAGE_SIZE, PageKind, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page,
     is_new, list_page, special, unlist_page,
 };
@@ -28,7 +28,34 @@ fn element(level: u8) -> NewElement<'static> {
         }],
         upper: (level > 0).then_some(UpperId(5)),
         overflow: Some(OverflowId(6)),
+        group: None,
     }
+}
+
+#[test]
+fn a_group_is_checked() {
+    let geometry = geometry().with_keys(filter::Widths::new(&[8]));
+    let geometry = geometry.with_groups(Some(0)).unwrap();
+    let mut page = vec![0; PAGE_SIZE];
+    let new = NewElement {
+        group: Some((Group { image: Some(1) }, &[])),
+        ..element(0)
+    };
+    ElementPageMut::init(&mut page, &geometry)
+        .append(&new)
+        .unwrap();
+    let at = 24 + 28 + CODE_LEN + 4 * 10;
+    let read = |page: &[u8]| {
+        let view = ElementPage::view(page, &geometry).unwrap();
+        view.slot(0).map(|slot| slot.group())
+    };
+    assert_eq!(read(&page), Ok(new.group.map(|(group, _)| group)));
+    page[at + 8] = 6;
+    let (count, capacity) = (6, 5);
+    assert_eq!(read(&page), Err(Corrupt::Count { count, capacity }));
+    page[at + 8] = 5;
+    page[at + 11] = 1;
+    assert_eq!(read(&page), Err(Corrupt::Reserved));
 }
 
 fn element_page() -> Vec<u8> {
@@ -429,7 +456,7 @@ fn what_is_wrong_with_a_metapage_is_named() {
     let table: [(usize, &[u8], Corrupt); 26] = [
         (12, &284u16.to_ne_bytes(), Corrupt::Used(284)),
         (24, &1u32.to_ne_bytes(), Corrupt::Magic(1)),
-        (28, &3u32.to_ne_bytes(), Corrupt::LayoutVersion(3)),
+        (28, &4u32.to_ne_bytes(), Corrupt::LayoutVersion(4)),
         // Version 2 is for key columns, version 1 for none.
         (28, &2u32.to_ne_bytes(), Corrupt::KeyWidths([0; 8])),
         (96, &[1], Corrupt::Reserved),

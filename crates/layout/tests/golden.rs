@@ -7,10 +7,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use filter::Widths;
-use hnsw::{Calibration, ElementId};
+use hnsw::{Calibration, ElementId, GROUP};
 use layout::{
     Calibrated, CenterPage, ElementPage, ElementPageMut, EntryPoint, FilterPage, FilterPageMut,
-    Frozen, Geometry, HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage,
+    Frozen, Geometry, Group, HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage,
     OverflowPageMut, PAGE_SIZE, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind,
     init_center_page, list_page, special,
 };
@@ -161,6 +161,47 @@ fn keyed_metapage() -> Metapage {
     }
 }
 
+/// The same with graphs of the values of the `bigint` column.
+fn grouped_metapage() -> Metapage {
+    let frozen = Frozen {
+        geometry: grouped_geometry(),
+        ..metapage().frozen
+    };
+    Metapage {
+        frozen,
+        ..keyed_metapage()
+    }
+}
+
+fn grouped_geometry() -> Geometry {
+    keyed_geometry().with_groups(Some(1)).expect("small")
+}
+
+fn write_grouped(page: &mut [u8]) {
+    let mut writer = ElementPageMut::init(page, &grouped_geometry());
+    let in_group = ids([9, 8, 7]);
+    let new = NewElement {
+        level: 0,
+        code: &code(1),
+        neighbors: &ids([1, 2]),
+        tids: &[tid(1)],
+        upper: None,
+        overflow: None,
+        group: Some((VALUE, &in_group)),
+    };
+    writer.append(&new);
+    writer.append(&NewElement {
+        group: Some((Group { image: None }, &[])),
+        ..new
+    });
+    writer.append(&new);
+    writer.free(2).expect("written above");
+}
+
+const VALUE: Group = Group {
+    image: Some(0x0102_0304_0506_0708),
+};
+
 fn keyed_geometry() -> Geometry {
     geometry().with_keys(Widths::new(&[2, 8]))
 }
@@ -195,6 +236,7 @@ fn write_elements(page: &mut [u8]) {
         tids: &[tid(1), tid(2)],
         upper: None,
         overflow: Some(OverflowId(0x0A0B_0C0D)),
+        group: None,
     };
     writer.append(&plain);
     let neighbors = ids([7]);
@@ -266,7 +308,7 @@ fn write_overflow_dead(page: &mut [u8]) {
 }
 
 /// The pages as this build writes them.
-fn written() -> [(&'static str, Vec<u8>); 13] {
+fn written() -> [(&'static str, Vec<u8>); 15] {
     let page = |write: &dyn Fn(&mut [u8])| {
         let mut page = vec![0; PAGE_SIZE];
         write(&mut page);
@@ -290,6 +332,8 @@ fn written() -> [(&'static str, Vec<u8>); 13] {
         ),
         ("v2_meta.bin", page(&|page| keyed_metapage().init(page))),
         ("v2_filter.bin", page(&write_filter)),
+        ("v3_meta.bin", page(&|page| grouped_metapage().init(page))),
+        ("v3_element.bin", page(&write_grouped)),
         ("v1_element.bin", page(&write_elements)),
         ("v1_upper.bin", page(&write_upper)),
         ("v1_overflow.bin", page(&write_overflow)),
@@ -383,6 +427,31 @@ fn v2_filter_pages_are_read() {
         (special.is_listed(), special.next(), special.free()),
         (true, Some(78), 366)
     );
+}
+
+#[test]
+fn v3_metapages_are_read() {
+    let read = Metapage::read(&read("v3_meta.bin"));
+    assert_eq!(read, Ok(grouped_metapage()));
+}
+
+#[test]
+fn v3_elements_are_read() {
+    let (page, geometry) = (read("v3_element.bin"), grouped_geometry());
+    let view = ElementPage::view(&page, &geometry).unwrap();
+    assert_eq!((view.used(), geometry.element.len), (3, 84 + 12 + 16));
+    let (first, second) = (view.slot(0).unwrap(), view.slot(1).unwrap());
+    let lists = [0, GROUP].map(|level| first.list(level).collect::<Vec<_>>());
+    assert_eq!(lists, [ids([1, 2]), ids([9, 8, 7])]);
+    assert_eq!(
+        (first.group(), second.group()),
+        (Some(VALUE), Some(Group { image: None }))
+    );
+    assert_eq!(second.group_neighbors().len(), 0);
+    assert_eq!(view.slot(2).unwrap().state(), SlotState::Free);
+    // The image, the count and the mark of NULL: an element's last bytes before its neighbors in the group.
+    let group = &page[24 + 84..24 + 84 + 12];
+    assert_eq!(group, [8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0]);
 }
 
 #[test]

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use filter::Widths;
-use hnsw::{Calibration, ElementId, Level, MAX_LEVEL};
+use hnsw::{Calibration, ElementId, GROUP, Level, MAX_LEVEL};
 use layout::{
     CENTER_VALUES, Calibrated, CenterPage, Corrupt, ElementPage, ElementPageMut, ElementSlotMut,
-    EntryPoint, Frozen, Geometry, HeapTid, INLINE_TIDS, IndexMetric, Metapage, NewElement,
+    EntryPoint, Frozen, Geometry, Group, HeapTid, INLINE_TIDS, IndexMetric, Metapage, NewElement,
     OVERFLOW_TIDS, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotState,
     UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page, is_new, list_page, special,
     unlist_page,
@@ -35,6 +35,7 @@ impl Element {
             tids: &self.tids,
             upper: self.upper,
             overflow: self.overflow,
+            group: None,
         }
     }
 
@@ -536,6 +537,7 @@ fn a_freed_slot_is_taken_before_the_page_grows() {
         tids: &[],
         upper: None,
         overflow: None,
+        group: None,
     };
     for expected in 0..5 {
         assert_eq!(writer.append(&new), Some(expected));
@@ -562,6 +564,7 @@ fn what_lay_behind_the_used_part_does_not_matter() {
         tids: &[],
         upper: None,
         overflow: None,
+        group: None,
     };
     ElementPageMut::view(&mut page, &geometry)
         .unwrap()
@@ -594,11 +597,70 @@ fn a_shorter_list_leaves_zeroes_behind() {
         tids: &[],
         upper: None,
         overflow: None,
+        group: None,
     };
     writer.append(&new).unwrap();
     writer.slot(0).unwrap().set_neighbors(&neighbors[..3]);
     assert_eq!(page[24 + 36..24 + 48], [0x55; 12]);
     assert_eq!(page[24 + 48..24 + 68], [0; 20]);
+}
+
+#[test]
+fn lists_of_layer_0_and_of_the_group_change_apart() {
+    let geometry = Geometry::new(4, 8).unwrap().with_keys(Widths::new(&[8]));
+    let geometry = geometry.with_groups(Some(0)).unwrap();
+    let mut page = page();
+    let mut writer = ElementPageMut::init(&mut page, &geometry);
+    let ids = |range: std::ops::Range<u32>| range.map(ElementId).collect::<Vec<_>>();
+    let group = Group { image: Some(77) };
+    let new = NewElement {
+        level: 0,
+        code: &[1; 8],
+        neighbors: &ids(0..8),
+        tids: &[],
+        upper: None,
+        overflow: None,
+        group: Some((group, &ids(10..14))),
+    };
+    writer.append(&new).unwrap();
+    writer.append(&new).unwrap();
+    let mut slot = writer.slot(0).unwrap();
+    slot.set_list(GROUP, &ids(20..22));
+    slot.set_list(0, &ids(30..35));
+    for (number, own, in_group) in [(0, 30..35, 20..22), (1, 0..8, 10..14)] {
+        let slot = ElementPage::view(&page, &geometry)
+            .unwrap()
+            .slot(number)
+            .unwrap();
+        assert_eq!(slot.list(0).collect::<Vec<_>>(), ids(own));
+        assert_eq!(slot.list(GROUP).collect::<Vec<_>>(), ids(in_group));
+        assert_eq!(slot.group(), Some(group));
+    }
+}
+
+#[test]
+fn an_index_without_groups_has_no_group() {
+    let geometry = Geometry::new(4, 8).unwrap();
+    assert_eq!(geometry.with_groups(None), Ok(geometry));
+    let mut page = page();
+    let mut writer = ElementPageMut::init(&mut page, &geometry);
+    let new = NewElement {
+        level: 0,
+        code: &[1; 8],
+        neighbors: &[ElementId(5)],
+        tids: &[],
+        upper: None,
+        overflow: None,
+        group: None,
+    };
+    writer.append(&new).unwrap();
+    writer.slot(0).unwrap().set_list(GROUP, &[ElementId(6)]);
+    let slot = ElementPage::view(&page, &geometry)
+        .unwrap()
+        .slot(0)
+        .unwrap();
+    assert_eq!((slot.group(), slot.list(GROUP).len()), (None, 0));
+    assert_eq!(slot.neighbors().collect::<Vec<_>>(), [ElementId(5)]);
 }
 
 #[test]
@@ -629,6 +691,7 @@ fn only_free_slots_are_taken() {
         tids: &[],
         upper: None,
         overflow: None,
+        group: None,
     };
     writer.append(&new).unwrap();
     assert_eq!(

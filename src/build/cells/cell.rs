@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use hnsw::build::cells::{Layer, by_insertion, by_leaves};
 use hnsw::build::{Stopped, Watch};
-use hnsw::{Level, Params, level_of};
-use layout::{HeapTid, OVERFLOW_TIDS};
+use hnsw::{GROUP, Level, Params, level_of};
+use layout::{Group, HeapTid, OVERFLOW_TIDS};
 use quantize::{CodeSet, Codec};
 
 use crate::build::feed::Codes;
 use crate::build::format::{Format, to_u32};
+use crate::build::groups;
 use crate::build::measured::Measured;
 
 /// The rows of a cell, with equal ones merged. Primary rows (this cell is their nearest) come before replicas.
@@ -24,6 +25,8 @@ pub(super) struct Cell {
     pub(super) codes: Codes,
     /// The TIDs of each primary element.
     pub(super) primary: Vec<PrimaryRows>,
+    /// The group of each element; empty in an index without groups.
+    pub(super) groups: Vec<Group>,
     known: HashMap<u64, u32>,
 }
 
@@ -54,6 +57,7 @@ impl Cell {
             set: CodeSet::new(codec.routing_dimensions(), codec.metric()),
             codes: Codes::new(format.code),
             primary: Vec::new(),
+            groups: Vec::new(),
             known: HashMap::new(),
         }
     }
@@ -96,6 +100,7 @@ impl Cell {
         self.known.entry(Format::hash(record)).or_insert(element);
         self.rows.push(Format::row(record));
         self.primary_cells.push(Format::primary_cell(record));
+        self.groups.extend(self.format.group(record));
         if self.format.build.by_leaves() {
             self.set.push_written(self.format.build_code(record));
         }
@@ -109,6 +114,8 @@ impl Cell {
         } else {
             self.codes.get(element) == self.format.code(record)
         };
+        let group = self.groups.get(element as usize).copied();
+        let is_same = is_same && group == self.format.group(record);
         is_same.then_some(element as usize)
     }
 
@@ -135,8 +142,45 @@ impl Cell {
         self.rows[element as usize]
     }
 
-    /// Builds layer 0 and the other layers below `whole_from`. Runs in the pool.
+    /// Builds layer 0, the other layers below `whole_from`, and the groups. Runs in the pool.
     pub(super) fn build(
+        &self,
+        codec: &Codec,
+        params: &Params,
+        whole_from: Level,
+        watch: &Watch,
+    ) -> Result<Vec<Members>, Stopped> {
+        let mut layers = self.layers(codec, params, whole_from, watch)?;
+        if !self.groups.is_empty() {
+            self.add_groups(codec, params, watch, &mut layers)?;
+        }
+        Ok(layers)
+    }
+
+    /// Adds the part of each group in this cell.
+    fn add_groups(
+        &self,
+        codec: &Codec,
+        params: &Params,
+        watch: &Watch,
+        layers: &mut Vec<Members>,
+    ) -> Result<(), Stopped> {
+        let of_group = Params {
+            m: groups::chosen(params.m),
+            ..*params
+        };
+        for members in groups::of_elements(&self.groups)? {
+            let layer = self.layer_of_members(codec, &members, &of_group, 0, false, watch)?;
+            layers.push(Members {
+                level: GROUP,
+                members,
+                layer,
+            });
+        }
+        Ok(())
+    }
+
+    fn layers(
         &self,
         codec: &Codec,
         params: &Params,
@@ -149,7 +193,11 @@ impl Cell {
                     |&element: &u32| level_of(self.row(element).into(), params.m) >= level;
                 let members: Vec<u32> = (0..to_u32(self.len())).filter(is_member).collect();
                 let layer = self.layer(codec, &members, params, level, watch)?;
-                Ok(Members { members, layer })
+                Ok(Members {
+                    level,
+                    members,
+                    layer,
+                })
             })
             .collect()
     }
@@ -191,8 +239,9 @@ impl Cell {
     }
 }
 
-/// A layer of a cell and its members.
+/// A layer of a cell, or a group in it, and its members.
 pub(super) struct Members {
+    pub(super) level: Level,
     pub(super) members: Vec<u32>,
     pub(super) layer: Layer,
 }

@@ -4,6 +4,8 @@ use hnsw::Level;
 use hnsw::build::FREE;
 use hnsw::build::cells::UpperLayers;
 
+use layout::Group;
+
 use super::output::Output;
 use crate::build::format::{ElementRecord, OverflowRecord, read_numbers};
 use crate::build::source::{OverflowRows, Rows, Source};
@@ -30,6 +32,18 @@ impl InFiles {
         self.output.places.len()
     }
 
+    fn read_list(
+        file: &mut TempFile,
+        place: u32,
+        capacity: usize,
+        bytes: &mut Vec<u8>,
+        into: &mut Vec<u32>,
+    ) {
+        bytes.resize(capacity * size_of::<u32>(), 0);
+        Self::read(file, place, bytes);
+        into.extend(read_numbers(bytes).take_while(|&id| id != FREE));
+    }
+
     fn read(file: &mut TempFile, number: u32, bytes: &mut [u8]) {
         file.read_at(u64::from(number) * bytes.len() as u64, bytes);
     }
@@ -54,20 +68,40 @@ impl Source for InFiles {
     }
 
     fn element(&mut self, place: u32, code: &mut Vec<u8>, neighbors: &mut Vec<u32>) -> Rows {
-        let list = 2 * self.output.m * size_of::<u32>();
-        self.bytes.resize(list, 0);
-        Self::read(&mut self.output.layer0, place, &mut self.bytes);
-        neighbors.extend(read_numbers(&self.bytes).take_while(|&id| id != FREE));
-        self.bytes
-            .resize(ElementRecord::HEAD + self.output.format.code, 0);
+        let capacity = 2 * self.output.m;
+        Self::read_list(
+            &mut self.output.layer0,
+            place,
+            capacity,
+            &mut self.bytes,
+            neighbors,
+        );
+        let code_at = ElementRecord::HEAD + self.output.format.group;
+        self.bytes.resize(code_at + self.output.format.code, 0);
         Self::read(&mut self.output.elements, place, &mut self.bytes);
-        code.extend_from_slice(&self.bytes[ElementRecord::HEAD..]);
+        code.extend_from_slice(&self.bytes[code_at..]);
         let record = ElementRecord::read(&self.bytes);
         Rows {
             first: record.first,
             second: record.second,
             overflow: record.overflow,
         }
+    }
+
+    fn group(&mut self, place: u32, neighbors: &mut Vec<u32>) -> Option<Group> {
+        if self.output.format.group == 0 {
+            return None;
+        }
+        let group = Group::from_bytes(&self.bytes[ElementRecord::HEAD..]);
+        let m = self.output.m;
+        Self::read_list(
+            &mut self.output.groups,
+            place,
+            m,
+            &mut self.bytes,
+            neighbors,
+        );
+        Some(group)
     }
 
     fn overflow_slots(&self) -> u32 {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hnsw::build::cells::join;
 use hnsw::build::{FREE, Neighbor, Stopped, Watch};
-use hnsw::{Level, max_neighbors};
+use hnsw::{GROUP, Level, max_neighbors};
 use rayon::prelude::*;
 
 use crate::build::format::{ListRecord, NO_PLACE};
@@ -13,6 +13,8 @@ use crate::build::format::{ListRecord, NO_PLACE};
 pub(super) struct Merged {
     /// Lists of layer 0, one after the other, `capacity` entries each.
     pub(super) layer0: Vec<u32>,
+    /// Lists in groups, `m` entries each; empty without groups.
+    pub(super) groups: Vec<u32>,
     /// Lists of upper layers.
     pub(super) upper: Vec<(u32, Level, Vec<u32>)>,
 }
@@ -30,30 +32,25 @@ pub(super) fn merge_lists(
     records: &[u8],
     range: Range<u32>,
     places: &[u32],
-    capacity: usize,
     m: usize,
+    is_grouped: bool,
     watch: &Watch,
 ) -> Result<Merged, Stopped> {
     let mut entries = entries(records, places);
     entries.par_sort_unstable();
     watch.check()?;
     let layer0_end = entries.partition_point(|entry| entry.level == 0);
-    let of_element: Vec<&[Entry]> = entries[..layer0_end]
-        .chunk_by(|a, b| a.place == b.place)
-        .collect();
-    let mut layer0 = Vec::new();
-    layer0.try_reserve_exact(range.len() * capacity)?;
-    layer0.resize(range.len() * capacity, FREE);
-    let lists: Vec<(&[Entry], &mut [u32])> = pair_up(&of_element, &range, &mut layer0, capacity);
-    lists.into_par_iter().for_each(|(entries, list)| {
-        for (place, near) in list
-            .iter_mut()
-            .zip(merged(records, entries, places, capacity))
-        {
-            *place = near.element;
-        }
-    });
-    let upper = entries[layer0_end..]
+    let upper_end = entries.partition_point(|entry| entry.level < GROUP);
+    let of_all = |entries, level| {
+        let capacity = max_neighbors(m, level);
+        all_lists(records, entries, &range, places, capacity)
+    };
+    let layer0 = of_all(&entries[..layer0_end], 0)?;
+    let groups = match is_grouped {
+        true => of_all(&entries[upper_end..], GROUP)?,
+        false => Vec::new(),
+    };
+    let upper = entries[layer0_end..upper_end]
         .chunk_by(|a, b| (a.level, a.place) == (b.level, b.place))
         .map(|entries| {
             let (level, place) = (entries[0].level, entries[0].place);
@@ -63,7 +60,32 @@ pub(super) fn merge_lists(
     Ok(Merged {
         upper: upper.collect(),
         layer0,
+        groups,
     })
+}
+
+/// Merges the lists of every element of a range on one layer.
+fn all_lists(
+    records: &[u8],
+    entries: &[Entry],
+    range: &Range<u32>,
+    places: &[u32],
+    capacity: usize,
+) -> Result<Vec<u32>, Stopped> {
+    let of_element: Vec<&[Entry]> = entries.chunk_by(|a, b| a.place == b.place).collect();
+    let mut all = Vec::new();
+    all.try_reserve_exact(range.len() * capacity)?;
+    all.resize(range.len() * capacity, FREE);
+    let lists: Vec<(&[Entry], &mut [u32])> = pair_up(&of_element, range, &mut all, capacity);
+    lists.into_par_iter().for_each(|(entries, list)| {
+        for (place, near) in list
+            .iter_mut()
+            .zip(merged(records, entries, places, capacity))
+        {
+            *place = near.element;
+        }
+    });
+    Ok(all)
 }
 
 /// Pairs the entries of each element with its list of the output.

@@ -101,7 +101,11 @@ impl CellBuild<'_> {
             dimensions: self.codec.routing_dimensions(),
             method: self.method(),
             // Beside the codes: row, nearest cell, TID, and the hash table of equal rows.
-            bytes_of_vector: format.build.bytes() + format.code + 2 * size_of::<u32>() + 72,
+            bytes_of_vector: format.build.bytes()
+                + format.code
+                + format.group
+                + 2 * size_of::<u32>()
+                + 72,
             params: self.params,
         };
         let limit = self.limit;
@@ -359,7 +363,8 @@ impl<R: Fn(&Watch)> Run<'_, R> {
     fn merge(&mut self, upper: &mut UpperLayers) {
         let (context, output) = (self.context, &mut self.output);
         let places = Arc::new(std::mem::take(&mut output.places));
-        let (m, capacity) = (context.params.m, 2 * context.params.m);
+        let m = context.params.m;
+        let is_grouped = output.format.group > 0;
         // Bytes per element: its records and merged lists, and the same for the previous range.
         let of_element = 4 * output.lists_bytes_of_element();
         let at_once = to_u32((self.plan.room / of_element).max(1024));
@@ -375,7 +380,7 @@ impl<R: Fn(&Watch)> Run<'_, R> {
                 }
                 let places = Arc::clone(&places);
                 pending = Some(context.submit(move |watch| {
-                    merge_lists(&records, range, &places, capacity, m, watch)
+                    merge_lists(&records, range, &places, m, is_grouped, watch)
                 }));
             }
             output.lists.forget(cell);

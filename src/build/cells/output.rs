@@ -27,7 +27,8 @@ pub(super) struct Output {
     pub(super) places: Vec<u32>,
     /// The first position of each cell.
     pub(super) starts: Vec<u32>,
-    /// The elements in page order: two TIDs, a flag for the second, the head of the overflow chain and the code.
+    /// The elements in page order: two TIDs, a flag for the second, the head of the overflow chain, the group if the index has
+    /// groups, and the code.
     pub(super) elements: TempFile,
     /// Lists, by the nearest cell of their element.
     pub(super) lists: Buckets,
@@ -39,6 +40,8 @@ pub(super) struct Output {
     pub(super) member_rows: u32,
     /// The lists of layer 0, in page order.
     pub(super) layer0: TempFile,
+    /// The lists in groups, in page order.
+    pub(super) groups: TempFile,
     pub(super) record: Vec<u8>,
 }
 
@@ -70,12 +73,17 @@ impl Output {
             members: files.create(),
             member_rows: 0,
             layer0: files.create(),
+            groups: files.create(),
             record: Vec::new(),
         }
     }
 
     pub(super) fn lists_bytes_of_element(&self) -> usize {
-        CELLS_OF_A_VECTOR * ListRecord::bytes(2 * self.m)
+        let in_group = match self.format.group {
+            0 => 0,
+            _ => ListRecord::bytes(self.m),
+        };
+        CELLS_OF_A_VECTOR * (ListRecord::bytes(2 * self.m) + in_group)
     }
 
     /// Writes the elements and lists of a finished cell.
@@ -86,9 +94,9 @@ impl Output {
                 self.write_element(cell, element, whole_from);
             }
         }
-        for (level, members) in (0..).zip(layers) {
+        for members in layers {
             for (element, near) in members.layer.lists() {
-                self.write_list(cell, &members.members, level, element, near);
+                self.write_list(cell, &members.members, members.level, element, near);
             }
         }
     }
@@ -108,6 +116,9 @@ impl Output {
             overflow: rows.chain.map(|(slot, _)| slot),
         };
         element_record.write(&mut self.record);
+        if let Some(group) = cell.groups.get(at) {
+            self.record.extend(group.to_bytes());
+        }
         self.record.extend_from_slice(cell.codes.get(element));
         self.elements.append(&self.record);
         if level_of(row.into(), self.m) >= whole_from {
@@ -178,6 +189,8 @@ impl Output {
     pub(super) fn take_merged(&mut self, merged: &Merged, upper: &mut UpperLayers) {
         self.layer0
             .append(write_numbers(&merged.layer0, &mut self.record));
+        self.groups
+            .append(write_numbers(&merged.groups, &mut self.record));
         for (place, level, neighbors) in &merged.upper {
             upper.set_neighbors(*place, *level, neighbors.iter().copied());
         }

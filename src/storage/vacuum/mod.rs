@@ -68,6 +68,12 @@ pub(crate) fn remove_rows(
     counts
 }
 
+/// Links the elements that are unreachable in their groups: a build by cells leaves some.
+pub(crate) fn connect_groups(index: &Index, ef_construction: usize) {
+    let mut sweep = Sweep::new(index, Strategy::NONE);
+    reach::restore_groups(&mut sweep, ef_construction, &no_elements(index));
+}
+
 /// An empty set with room for the elements of the index at its present size.
 fn no_elements(index: &Index) -> ElementSet {
     let ids = ids(index);

@@ -5,17 +5,20 @@
 //! separate sweep. It keeps lists in the memory allowed to a vacuum; with little memory it needs further sweeps.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
-use hnsw::{ElementId, ElementSet, Level, Reach, Search, max_neighbors};
-use layout::{ElementPage, PageKind, UpperPage};
+use hnsw::{ElementId, ElementSet, GROUP, Level, Reach, Search, Store, max_neighbors};
+use layout::{ElementPage, Group, PageKind, UpperPage};
 
 use super::{Sweep, ids, out_of_memory};
+use crate::error;
 use crate::pg::{compat, setting};
+use crate::storage::buffer::Access;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
 use crate::storage::metapage;
-use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
+use crate::storage::{keys, locked, neighbors};
 
 /// The maximum number of elements asked to link to a lost one.
 const OFFERS: usize = 8;
@@ -23,6 +26,8 @@ const OFFERS: usize = 8;
 const ROUNDS: usize = 4;
 /// The maximum number of elements of a lost part waiting to be followed; elements beyond them are linked separately.
 const WAITING: usize = 1 << 16;
+/// Elements of a group to search a lost one from.
+const OF_GROUP: usize = 256;
 /// The number of lists followed between two interrupt checks.
 const STRIDE: usize = 1 << 12;
 
@@ -41,6 +46,7 @@ pub(super) fn restore(
     dead: &ElementSet,
     layer0: Layer0Reach,
 ) {
+    restore_groups(sweep, ef_construction, dead);
     let Some(entry) = metapage::read(sweep.index.relation()).entry_point else {
         return;
     };
@@ -68,6 +74,64 @@ pub(super) fn restore(
             }
         }
     }
+}
+
+/// Links the elements of each group that the first one met does not lead to.
+pub(super) fn restore_groups(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
+    if sweep.index.geometry().grouped_by.is_none() {
+        return;
+    }
+    let mut search = Search::new();
+    for _ in 0..ROUNDS {
+        let mut layer = Layer {
+            index: sweep.index,
+            level: GROUP,
+            reach: reach_in_groups(sweep, dead),
+        };
+        let lost = layer.reach.take_unreached();
+        if lost.is_empty() {
+            return;
+        }
+        for element in lost.iter() {
+            layer.link(&mut search, ef_construction, element);
+        }
+    }
+}
+
+/// The elements that are reachable in their groups. A group of elements without links needs none.
+fn reach_in_groups(sweep: &mut Sweep<'_>, dead: &ElementSet) -> Reach {
+    let index = sweep.index;
+    let reach = RefCell::new(start(index, GROUP, None));
+    let mut met = HashSet::new();
+    let show = |block: u32, _, bytes: &[u8]| {
+        let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
+        let mut reach = reach.borrow_mut();
+        for number in 0..view.used() {
+            let slot = index.expect(block, view.slot(number));
+            let id = index.geometry().element.join(block, number);
+            let (Some(element), Some(group)) = (id.filter(|_| slot.is_live()), slot.group()) else {
+                continue;
+            };
+            if met.try_reserve(1).is_err() {
+                error::out_of_memory(met.len() * size_of::<Group>());
+            }
+            let is_linked = slot.group_neighbors().len() > 0;
+            if is_linked && met.insert(group) {
+                reach.start_from(element);
+            }
+            // Most elements without links are alone in their groups.
+            if is_linked || met.contains(&group) {
+                reach.show(element, slot.group_neighbors());
+            }
+        }
+    };
+    sweep.each(&[PageKind::Element], show, |_, ()| {
+        follow(&mut reach.borrow_mut());
+    });
+    drop(met);
+    let mut reach = reach.into_inner();
+    finish(sweep, dead, GROUP, &mut reach);
+    reach
 }
 
 /// Starts at the entry point, if any. Follows no links yet.
@@ -134,16 +198,22 @@ impl Layer<'_> {
         }
         compat::vacuum_delay_point();
         let index = self.index;
+        let in_group = self.reached_in_group_of(lost);
         let mut graph = index.graph();
         let query = Codes::read(&mut graph, &[lost]).query(lost);
         let Some(query) = query else { return };
-        let Some(descent) = search.descend(&mut graph, &query, self.level) else {
-            return;
-        };
-        // The layers above may lead to an element unreachable on this layer.
-        let mut from = vec![descent.entry_point];
-        if self.reach.contains(descent.nearest.element) {
-            from.push(descent.nearest);
+        let mut from = Vec::new();
+        if self.level == GROUP {
+            graph.estimate(&query, &in_group, &mut from);
+        } else {
+            let Some(descent) = search.descend(&mut graph, &query, self.level) else {
+                return;
+            };
+            // The layers above may lead to an element unreachable on this layer.
+            from.push(descent.entry_point);
+            if self.reach.contains(descent.nearest.element) {
+                from.push(descent.nearest);
+            }
         }
         let mut near = Vec::new();
         search.layer(&mut graph, &query, &from, self.level, ef, &mut near);
@@ -154,6 +224,21 @@ impl Layer<'_> {
             neighbors::force_link(&mut graph, near.take(OFFERS), self.level, lost);
         }
         self.follow(&mut graph, lost);
+    }
+
+    /// Some reached elements of an element's group; none on another layer.
+    fn reached_in_group_of(&self, element: ElementId) -> Vec<ElementId> {
+        if self.level != GROUP {
+            return Vec::new();
+        }
+        let (page, slot) = locked::lock_known(self.index, element, Access::Share);
+        let group = page.read(|page| page.slot(slot)).group();
+        drop(page);
+        let mut some = group.map_or(Vec::new(), |group| {
+            keys::of_group(self.index, group, OF_GROUP, usize::MAX)
+        });
+        some.retain(|&element| self.reach.contains(element));
+        some
     }
 
     /// Marks all elements reachable from an element.
@@ -177,7 +262,7 @@ impl Layer<'_> {
 
 /// The kind of the pages with a layer's lists.
 fn kind(level: Level) -> PageKind {
-    if level == 0 {
+    if matches!(level, 0 | GROUP) {
         PageKind::Element
     } else {
         PageKind::Upper
@@ -192,7 +277,7 @@ fn for_each_list(
     (block, bytes): (u32, &[u8]),
     mut show: impl FnMut(ElementId, &mut dyn Iterator<Item = ElementId>),
 ) {
-    if level > 0 {
+    if !matches!(level, 0 | GROUP) {
         let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
         for number in 0..view.used() {
             let list = index.expect(block, view.slot(number));
@@ -208,7 +293,7 @@ fn for_each_list(
         if let Some(element) = index.geometry().element.join(block, number)
             && slot.is_live()
         {
-            show(element, &mut slot.neighbors());
+            show(element, &mut slot.list(level));
         }
     }
 }

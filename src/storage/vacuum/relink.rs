@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use hnsw::{ElementId, ElementSet, Level, Search, Store, least_kept, max_neighbors};
+use hnsw::{ElementId, ElementSet, GROUP, Level, Search, Store, least_kept, max_neighbors};
 use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
 
 use super::Sweep;
@@ -85,8 +85,14 @@ impl Relink<'_> {
                 let Some(element) = id.filter(|_| slot.is_live()) else {
                     continue;
                 };
+                if slot
+                    .group_neighbors()
+                    .any(|neighbor| dead.contains(neighbor))
+                {
+                    broken.push((element, GROUP));
+                }
                 if slot.neighbors().any(|neighbor| dead.contains(neighbor)) {
-                    broken.push(element);
+                    broken.push((element, 0));
                 } else {
                     reach.show(element, slot.neighbors());
                 }
@@ -97,13 +103,19 @@ impl Relink<'_> {
             }
             broken
         };
-        sweep.each(&[PageKind::Element], find, |_, broken: Vec<ElementId>| {
-            for element in broken {
-                let list = self.repair(element, 0);
-                reach.borrow_mut().show(element, list.into_iter());
-            }
-            reach::follow(&mut reach.borrow_mut());
-        });
+        sweep.each(
+            &[PageKind::Element],
+            find,
+            |_, broken: Vec<(ElementId, Level)>| {
+                for (element, level) in broken {
+                    let list = self.repair(element, level);
+                    if level == 0 {
+                        reach.borrow_mut().show(element, list.into_iter());
+                    }
+                }
+                reach::follow(&mut reach.borrow_mut());
+            },
+        );
         let mut reach = reach.into_inner();
         // Without an entry point nothing is reached: `restore` starts again.
         if entry.is_some() {
@@ -180,7 +192,10 @@ impl Relink<'_> {
         if new.len() >= max / 2 {
             return Some(new);
         }
-        let found = self.find_near(graph, element, level)?;
+        let found = match level {
+            GROUP => self.find_near_in_group(graph, element, &new)?,
+            _ => self.find_near(graph, element, level)?,
+        };
         self.complete(graph, element, &new, found, max, least_kept(max))
     }
 
@@ -210,6 +225,22 @@ impl Relink<'_> {
                 .map(|neighbor| neighbor.element)
                 .collect(),
         )
+    }
+
+    /// The elements of its group nearest to an element, by a search from its neighbors.
+    fn find_near_in_group(
+        &mut self,
+        graph: &mut PageGraph<'_>,
+        element: ElementId,
+        neighbors: &[ElementId],
+    ) -> Option<Vec<ElementId>> {
+        let query = Codes::read(graph, &[element]).query(element)?;
+        let (mut entries, mut found) = (Vec::new(), Vec::new());
+        graph.estimate(&query, neighbors, &mut entries);
+        self.search
+            .layer(graph, &query, &entries, GROUP, self.ef, &mut found);
+        let found = found.iter().map(|candidate| candidate.element);
+        Some(found.filter(|&other| other != element).collect())
     }
 
     /// The elements of a layer nearest to an element, by a search from the entry point.
