@@ -110,6 +110,7 @@ SELECT * FROM found('customer = 49', 20);
 -- a further condition that many rows of the value pass
 DROP INDEX items_embedding;
 CREATE INDEX items_half ON items USING hnsw (embedding vector_l2_ops, (id % 2), price) WITH (graphs = expr);
+SET hnsw.ef_search = 150;
 SELECT * FROM found('id % 2 = 1 AND price > 1', 20);
 SELECT * FROM found('id % 2 = 1 AND price > 1', 3000);
 
