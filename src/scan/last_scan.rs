@@ -64,6 +64,7 @@ impl Cost {
             rows: self.rows + later.rows,
             matches: matches.reduce(|a, b| a + b),
             rule: later.rule,
+            in_group: self.in_group || later.in_group,
         }
     }
 
