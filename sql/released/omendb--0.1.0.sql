@@ -1243,7 +1243,7 @@ CREATE FUNCTION hnsw_index_info(
 	OUT code_bits integer, OUT dimensions integer, OUT m integer, OUT measure text,
 	OUT layout_version integer, OUT built_elements bigint, OUT key_columns integer,
 	OUT calibration_sample bigint, OUT calibration_targets double precision[], OUT calibration_slacks double precision[],
-	OUT calibration_growth double precision
+	OUT calibration_growth double precision, OUT graphs text
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_index_info_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	ROWS 1;
@@ -1283,7 +1283,8 @@ CREATE FUNCTION hnsw_estimate(
 -- What the last index scan that ended in this session did for its query.
 CREATE FUNCTION hnsw_last_scan(
 	OUT walks bigint, OUT expansions bigint, OUT evaluations bigint, OUT pages bigint, OUT rows bigint,
-	OUT ended_by text, OUT ef integer, OUT slack double precision, OUT matches bigint
+	OUT ended_by text, OUT ef integer, OUT slack double precision, OUT matches bigint,
+	OUT method text
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_last_scan_wrapper' LANGUAGE C VOLATILE PARALLEL RESTRICTED
 	ROWS 1;
