@@ -69,3 +69,5 @@ SET ROLE regress_calibrate_monitor;
 SELECT hnsw_calibrate('t_embedding');
 RESET ROLE;
 DROP ROLE regress_calibrate_monitor;
+DROP TABLE t, q, seen, later, parts;
+DROP FUNCTION vector_of(int);

@@ -263,3 +263,5 @@ SELECT recall, asked = (SELECT count(*) FROM theirs) AS asked FROM hnsw_recall('
 RESET ROLE;
 DROP TABLE theirs;
 DROP ROLE regress_recall_owner, regress_recall_monitor, regress_recall_nobody;
+DROP TABLE t, q, long, long_q, d, none, parts, parts_more, curve, secret, bad;
+DROP FUNCTION vector_of(int, int), recall_of, same, exact, attempt, broken, who;
