@@ -1284,7 +1284,7 @@ CREATE FUNCTION hnsw_estimate(
 CREATE FUNCTION hnsw_last_scan(
 	OUT walks bigint, OUT expansions bigint, OUT evaluations bigint, OUT pages bigint, OUT rows bigint,
 	OUT ended_by text, OUT ef integer, OUT slack double precision, OUT matches bigint,
-	OUT method text
+	OUT method text, OUT recall double precision
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_last_scan_wrapper' LANGUAGE C VOLATILE PARALLEL RESTRICTED
 	ROWS 1;

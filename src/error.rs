@@ -513,6 +513,14 @@ pub(crate) fn ef_construction_too_small() -> ! {
     fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
 }
 
+/// The option `target_recall` of an index is between 0 and the least target, or not a number.
+#[track_caller]
+pub(crate) fn target_recall_out_of_range(value: f64) -> ! {
+    let message = format!("value {value} out of bounds for option \"target_recall\"");
+    let detail = "Valid values are 0, and between \"0.5\" and \"0.9999\".";
+    fail_with_detail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message, detail)
+}
+
 /// `m` leaves no room in a page for a code of even one bit a dimension.
 #[track_caller]
 pub(crate) fn element_too_large(m: usize, dimensions: u32) -> ! {

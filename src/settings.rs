@@ -17,7 +17,9 @@ pub(crate) enum IterativeScan {
 }
 
 /// Size of the list of nearest elements kept during a search.
-pub(crate) static EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(40);
+pub(crate) static EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(EF_SEARCH_DEFAULT);
+/// The size that a session has without setting one.
+pub(crate) const EF_SEARCH_DEFAULT: i32 = 40;
 /// Resumes scans if filters or a large LIMIT need more rows.
 pub(crate) static ITERATIVE_SCAN: GucSetting<IterativeScan> =
     GucSetting::<IterativeScan>::new(IterativeScan::StrictOrder);
@@ -26,8 +28,8 @@ pub(crate) static MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(20_0
 /// The memory of a scan, in multiples of `work_mem`.
 pub(crate) static SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 
-/// The share of the nearest rows that a scan shall find; 0 for scans by `hnsw.ef_search`.
-pub(crate) static TARGET_RECALL: GucSetting<f64> = GucSetting::<f64>::new(0.0);
+/// The share of the nearest rows that a scan shall find; 0 for scans by `hnsw.ef_search`, -1 for the option of the index.
+pub(crate) static TARGET_RECALL: GucSetting<f64> = GucSetting::<f64>::new(-1.0);
 
 /// The values of `ivfflat.iterative_scan`: without strict order.
 #[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -54,9 +56,9 @@ pub(crate) fn init() {
     GucRegistry::define_float_guc_with_hooks(
         c"omendb.target_recall",
         c"Sets the share of the nearest rows that index scans shall find",
-        c"0 means that scans go by hnsw.ef_search.",
+        c"-1 means the option target_recall of the index, 0 that scans go by hnsw.ef_search.",
         &TARGET_RECALL,
-        0.0,
+        -1.0,
         crate::pg::setting::MOST_TARGET,
         GucContext::Userset,
         GucFlags::default(),

@@ -10,7 +10,7 @@ use super::rivals::Rival;
 use super::{clauses, demand, options, threshold};
 use crate::opclass::OperatorClass;
 use crate::pg::{Relation, boundary, compat};
-use crate::scan::{CODE, LEAST_EF, first_ef, measured};
+use crate::scan::{CODE, LEAST_EF, first_ef, measured, target, usual_ef};
 use crate::settings::EF_SEARCH;
 
 /// Elements compared for each row returned beyond the first search, as long as elements are left, and rows read for it.
@@ -115,15 +115,12 @@ impl Estimate {
             let within = threshold::add_to(root, path)?;
             let selectivity = costs.indexSelectivity * within;
             let table = Table::of(root, info, &costs, within);
-            let ef = first_ef(EF_SEARCH.get().unsigned_abs() as usize);
-            #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
-            let ef = ef as f64;
             let demand = demand::of_statement(root);
             let wanted = demand.rows().filter(|&rows| rows < table.rows);
             let search = match rival {
-                Some(rival) => engine.filtered(ef, costs.indexSelectivity, rival, &table),
+                Some(rival) => engine.filtered(engine.ef, costs.indexSelectivity, rival, &table),
                 None => {
-                    let search = engine.plain(ef);
+                    let search = engine.plain(engine.ef);
                     Search {
                         row: search.row + table.further_row(wanted, engine.value_len),
                         ..search
@@ -237,6 +234,8 @@ struct Search {
 /// The work of a scan by the figures of its index and table, in the planner's units.
 struct Engine {
     m: f64,
+    /// The elements that the first search finds.
+    ef: f64,
     /// Bytes of a value; zero if not known.
     value_len: f64,
     /// Bytes of a row's keys.
@@ -261,12 +260,14 @@ impl Engine {
             let relation = pg_sys::index_open((*info).indexoid, pg_sys::NoLock.cast_signed());
             let index = Relation::new(relation);
             let m = options::params(index).m;
+            let ef = elements_found(target(options::target_recall(index)));
             let value_len = value_len(index);
             pg_sys::index_close(relation, pg_sys::NoLock.cast_signed());
             let page = costs.spc_random_page_cost * cold_share(costs.numIndexPages);
             Self {
                 #[expect(clippy::cast_precision_loss, reason = "at most 100")]
                 m: m as f64,
+                ef,
                 value_len,
                 key_len: KEY_LEN * f64::from((*info).nkeycolumns - 1),
                 tuples: (*info).tuples.max(1.0),
@@ -332,6 +333,16 @@ impl Engine {
     fn further_row(&self, elements: f64) -> f64 {
         elements * (self.element + self.page / ELEMENTS_PER_VISIT) + (ROWS_PER_ROW - 1.0) * self.row
     }
+}
+
+/// The elements found by the first search of a scan with a target recall, or by `hnsw.ef_search` with 0.
+fn elements_found(target: f64) -> f64 {
+    if target > 0.0 {
+        return usual_ef(target);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
+    let ef = first_ef(EF_SEARCH.get().unsigned_abs() as usize) as f64;
+    ef
 }
 
 /// Bytes of an indexed value; zero if not known.

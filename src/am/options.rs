@@ -1,4 +1,4 @@
-//! Index options: `WITH (m = 16, ef_construction = 64)` of hnsw, `WITH (lists = 100)` of ivfflat.
+//! Index options: `WITH (m = 16, ef_construction = 64, target_recall = 0.95)` of hnsw, `WITH (lists = 100)` of ivfflat.
 #![expect(unsafe_code, reason = "hands a table of options to Postgres")]
 
 use std::ffi::CStr;
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hnsw::Params;
 use pgrx::pg_sys;
 
+use crate::pg::setting::{LEAST_TARGET, MOST_TARGET};
 use crate::pg::{Relation, compat};
 use crate::{error, opclass};
 
@@ -22,62 +23,78 @@ struct Options {
     lists: i32,
     /// The distance of the string from the start of the struct, or 0.
     graphs: i32,
+    target_recall: f64,
 }
 
-/// An integer option: its name, meaning, default and range.
-struct IntOption {
+/// An option: its name, meaning, default and range.
+struct IndexOption {
     name: &'static CStr,
     meaning: &'static CStr,
-    default: i32,
-    min: i32,
-    max: i32,
+    range: Range,
     offset: usize,
 }
 
-const M: IntOption = IntOption {
+/// The default, the least and the greatest value of an option.
+enum Range {
+    /// Any text, none by default.
+    Text,
+    Int(i32, i32, i32),
+    Real(f64, f64, f64),
+}
+
+/// The defaults of `m` and `ef_construction`.
+const DEFAULTS: (i32, i32) = (16, 64);
+
+const M: IndexOption = IndexOption {
     name: c"m",
     meaning: c"Max number of connections",
-    default: 16,
-    min: *opclass::M.start(),
-    max: *opclass::M.end(),
+    range: Range::Int(DEFAULTS.0, *opclass::M.start(), *opclass::M.end()),
     offset: offset_of!(Options, m),
 };
 
-const EF_CONSTRUCTION: IntOption = IntOption {
+const EF_CONSTRUCTION: IndexOption = IndexOption {
     name: c"ef_construction",
     meaning: c"Size of the dynamic candidate list for construction",
-    default: 64,
-    min: *opclass::EF_CONSTRUCTION.start(),
-    max: *opclass::EF_CONSTRUCTION.end(),
+    range: Range::Int(
+        DEFAULTS.1,
+        *opclass::EF_CONSTRUCTION.start(),
+        *opclass::EF_CONSTRUCTION.end(),
+    ),
     offset: offset_of!(Options, ef_construction),
 };
 
+/// The default of `omendb.target_recall` for scans of an index.
+const TARGET_RECALL: IndexOption = IndexOption {
+    name: c"target_recall",
+    meaning: c"Share of the nearest rows that scans shall find, 0 for scans by hnsw.ef_search",
+    range: Range::Real(0.0, 0.0, MOST_TARGET),
+    offset: offset_of!(Options, target_recall),
+};
+
 /// Kept for `pg_dump` and for clients that read it back; nothing else uses it.
-const LISTS: IntOption = IntOption {
+const LISTS: IndexOption = IndexOption {
     name: c"lists",
     meaning: c"Number of inverted lists",
-    default: 100,
-    min: 1,
-    max: 32_768,
+    range: Range::Int(100, 1, 32_768),
     offset: offset_of!(Options, lists),
 };
 
-/// The key column whose values have graphs of their own: a string.
-const GRAPHS: (&CStr, &CStr) = (
-    c"graphs",
-    c"Key column whose values have graphs of their own",
-);
+/// The key column whose values have graphs of their own.
+const GRAPHS: IndexOption = IndexOption {
+    name: c"graphs",
+    meaning: c"Key column whose values have graphs of their own",
+    range: Range::Text,
+    offset: offset_of!(Options, graphs),
+};
 
 /// The options of an access method, and the number Postgres groups them by.
 struct Table<const N: usize> {
-    options: [IntOption; N],
-    /// True if `graphs` is an option too.
-    has_graphs: bool,
+    options: [IndexOption; N],
     kind: AtomicU32,
 }
 
-static HNSW: Table<2> = Table::new([M, EF_CONSTRUCTION], true);
-static IVFFLAT: Table<1> = Table::new([LISTS], false);
+static HNSW: Table<4> = Table::new([M, EF_CONSTRUCTION, TARGET_RECALL, GRAPHS]);
+static IVFFLAT: Table<1> = Table::new([LISTS]);
 
 /// Registers the options; called once, when the library is loaded.
 pub(crate) fn init() {
@@ -85,13 +102,47 @@ pub(crate) fn init() {
     IVFFLAT.register();
 }
 
-impl<const N: usize> Table<N> {
-    const fn new(options: [IntOption; N], has_graphs: bool) -> Self {
-        Self {
-            options,
-            has_graphs,
-            kind: AtomicU32::new(0),
+impl Range {
+    fn kind(&self) -> pg_sys::relopt_type::Type {
+        match self {
+            Self::Text => pg_sys::relopt_type::RELOPT_TYPE_STRING,
+            Self::Int(..) => pg_sys::relopt_type::RELOPT_TYPE_INT,
+            Self::Real(..) => pg_sys::relopt_type::RELOPT_TYPE_REAL,
         }
+    }
+}
+
+impl IndexOption {
+    /// # Safety
+    /// Called from `_PG_init`.
+    unsafe fn register(&self, kind: pg_sys::relopt_kind::Type) {
+        let (name, meaning) = (self.name.as_ptr(), self.meaning.as_ptr());
+        // SAFETY: the caller's promise; names and meanings live forever. A scan reads the real option when it begins, so that a
+        // change of it need not wait for scans.
+        unsafe {
+            match self.range {
+                Range::Text => {
+                    let lock = pg_sys::AccessExclusiveLock.cast_signed();
+                    let default = std::ptr::null();
+                    pg_sys::add_string_reloption(kind, name, meaning, default, None, lock);
+                }
+                Range::Int(default, min, max) => {
+                    let lock = pg_sys::AccessExclusiveLock.cast_signed();
+                    pg_sys::add_int_reloption(kind, name, meaning, default, min, max, lock);
+                }
+                Range::Real(default, min, max) => {
+                    let lock = pg_sys::ShareUpdateExclusiveLock.cast_signed();
+                    pg_sys::add_real_reloption(kind, name, meaning, default, min, max, lock);
+                }
+            }
+        }
+    }
+}
+
+impl<const N: usize> Table<N> {
+    const fn new(options: [IndexOption; N]) -> Self {
+        let kind = AtomicU32::new(0);
+        Self { options, kind }
     }
 
     fn register(&self) {
@@ -100,25 +151,7 @@ impl<const N: usize> Table<N> {
             let kind = pg_sys::add_reloption_kind();
             self.kind.store(kind, Ordering::Relaxed);
             for option in &self.options {
-                pg_sys::add_int_reloption(
-                    kind,
-                    option.name.as_ptr(),
-                    option.meaning.as_ptr(),
-                    option.default,
-                    option.min,
-                    option.max,
-                    pg_sys::AccessExclusiveLock.cast_signed(),
-                );
-            }
-            if self.has_graphs {
-                pg_sys::add_string_reloption(
-                    kind,
-                    GRAPHS.0.as_ptr(),
-                    GRAPHS.1.as_ptr(),
-                    std::ptr::null(),
-                    None,
-                    pg_sys::AccessExclusiveLock.cast_signed(),
-                );
+                option.register(kind);
             }
         }
     }
@@ -128,17 +161,10 @@ impl<const N: usize> Table<N> {
     /// # Safety
     /// `options` is what Postgres passes to `amoptions`.
     unsafe fn parse(&self, options: pg_sys::Datum, validate: bool) -> *mut Options {
-        let at = |offset| i32::try_from(offset).expect("a small struct");
-        let numbers = self.options.iter();
-        let mut table: Vec<_> = numbers
-            .map(|option| compat::int_option(option.name, at(option.offset)))
-            .collect();
-        if self.has_graphs {
-            table.push(compat::string_option(
-                GRAPHS.0,
-                at(offset_of!(Options, graphs)),
-            ));
-        }
+        let table = self.options.each_ref().map(|option| {
+            let offset = i32::try_from(option.offset).expect("a small struct");
+            compat::option(option.name, option.range.kind(), offset)
+        });
         // SAFETY: the table describes `Options`, whose size is given.
         unsafe {
             pg_sys::build_reloptions(
@@ -170,6 +196,13 @@ pub(super) unsafe fn of_hnsw(options: pg_sys::Datum, validate: bool) -> *mut pg_
         {
             error::ef_construction_too_small();
         }
+        if validate
+            && let Some(parsed) = parsed.as_ref()
+            && parsed.target_recall != 0.0
+            && !(LEAST_TARGET..=MOST_TARGET).contains(&parsed.target_recall)
+        {
+            error::target_recall_out_of_range(parsed.target_recall);
+        }
         parsed.cast()
     }
 }
@@ -183,8 +216,7 @@ pub(super) unsafe fn of_ivfflat(options: pg_sys::Datum, validate: bool) -> *mut 
     unsafe {
         let parsed = IVFFLAT.parse(options, validate);
         if let Some(parsed) = parsed.as_mut() {
-            parsed.m = M.default;
-            parsed.ef_construction = EF_CONSTRUCTION.default;
+            (parsed.m, parsed.ef_construction) = DEFAULTS;
         }
         parsed.cast()
     }
@@ -200,11 +232,17 @@ pub(super) fn graphs(index: Relation) -> Option<String> {
 pub(super) fn params(index: Relation) -> Params {
     // SAFETY: `of_hnsw` or `of_ivfflat` filled `Options` for every index of ours.
     let given = unsafe { index.options::<Options>() };
-    let (m, ef_construction) = given.map_or((M.default, EF_CONSTRUCTION.default), |options| {
-        (options.m, options.ef_construction)
-    });
+    let (m, ef_construction) =
+        given.map_or(DEFAULTS, |options| (options.m, options.ef_construction));
     Params {
         m: m.unsigned_abs() as usize,
         ef_construction: ef_construction.unsigned_abs() as usize,
     }
+}
+
+/// Returns the option `target_recall` of an index; 0 for none.
+pub(super) fn target_recall(index: Relation) -> f64 {
+    // SAFETY: as above; the field of an ivfflat index is zero.
+    let given = unsafe { index.options::<Options>() };
+    given.map_or(0.0, |options| options.target_recall)
 }

@@ -4,6 +4,7 @@
 use filter::Filter;
 use pgrx::{PgMemoryContexts, pg_sys};
 
+use super::options;
 use crate::error;
 use crate::keys;
 use crate::pg::explain::Property;
@@ -24,8 +25,9 @@ pub(super) unsafe extern "C-unwind" fn ambeginscan(
         // an error leaks nothing.
         unsafe {
             let scan = pg_sys::RelationGetIndexScan(index, nkeys, norderbys);
+            let relation = Relation::new(index);
             let state = Opened {
-                scan: Scan::new(Relation::new(index)),
+                scan: Scan::new(relation, options::target_recall(relation)),
                 context: pg_sys::CurrentMemoryContext,
                 rechecks: false,
                 finds_nothing: false,

@@ -10,8 +10,8 @@ use crate::pg::memory::{self, Reserve};
 use crate::pg::row::item_pointer;
 use crate::pg::strategy::Strategy;
 use crate::pg::{Relation, boundary};
-use crate::storage::Index;
 use crate::storage::vacuum::{self, Counts};
+use crate::storage::{Index, calibrate};
 
 pub(super) unsafe extern "C-unwind" fn ambulkdelete(
     info: *mut pg_sys::IndexVacuumInfo,
@@ -49,10 +49,22 @@ pub(super) unsafe extern "C-unwind" fn amvacuumcleanup(
     boundary(|| {
         // SAFETY: Postgres passes an open index; stats are null if no row was removed.
         unsafe {
-            if (*info).analyze_only || stats.is_null() {
+            if (*info).analyze_only {
                 return stats;
             }
-            (*stats).num_pages = Relation::new((*info).index).blocks();
+            let index = Relation::new((*info).index);
+            let removed = stats.as_ref().map_or(0.0, |stats| stats.tuples_removed);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count of rows"
+            )]
+            calibrate::after_vacuum(index, removed as u64, || {
+                Index::open(index, opclass::declared)
+            });
+            if let Some(stats) = stats.as_mut() {
+                stats.num_pages = index.blocks();
+            }
             stats
         }
     })

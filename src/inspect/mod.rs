@@ -145,10 +145,10 @@ fn hnsw_index_info(
     ))
 }
 
-/// The slacks of the targets for the nearest rows.
+/// The slacks of the targets for the nearest ten rows.
 fn slacks(calibrated: &Calibrated) -> Vec<f64> {
     let shares = &calibrated.calibration.shares;
-    shares.iter().map(|of_target| of_target[0].into()).collect()
+    shares.iter().map(|of_target| of_target[1].into()).collect()
 }
 
 sql_function!(hnsw_built_elements);

@@ -278,27 +278,15 @@ pub(crate) unsafe fn attribute(
     }
 }
 
-/// An entry of the table read by `build_reloptions` to fill an options struct: an integer at an offset.
-pub(crate) fn int_option(name: &'static std::ffi::CStr, offset: i32) -> pg_sys::relopt_parse_elt {
-    option(name, pg_sys::relopt_type::RELOPT_TYPE_INT, offset)
-}
-
-/// The same for the place of a string.
-pub(crate) fn string_option(
+/// An entry of the table read by `build_reloptions` to fill an options struct: a value of a type at an offset.
+pub(crate) fn option(
     name: &'static std::ffi::CStr,
-    offset: i32,
-) -> pg_sys::relopt_parse_elt {
-    option(name, pg_sys::relopt_type::RELOPT_TYPE_STRING, offset)
-}
-
-fn option(
-    name: &'static std::ffi::CStr,
-    opttype: pg_sys::relopt_type::Type,
+    kind: pg_sys::relopt_type::Type,
     offset: i32,
 ) -> pg_sys::relopt_parse_elt {
     pg_sys::relopt_parse_elt {
         optname: name.as_ptr(),
-        opttype,
+        opttype: kind,
         offset,
         #[cfg(feature = "pg18")]
         isset_offset: 0,

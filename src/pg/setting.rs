@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 
 use super::Relation;
 
-/// The check of `omendb.target_recall`: 0, or at least 0.5.
+/// The check of `omendb.target_recall`: -1, 0, or at least 0.5.
 pub(crate) unsafe extern "C-unwind" fn check_target_recall(
     new: *mut f64,
     _extra: *mut *mut c_void,
@@ -15,10 +15,11 @@ pub(crate) unsafe extern "C-unwind" fn check_target_recall(
 ) -> bool {
     // SAFETY: Postgres passes the new value, and reads the detail before the next check.
     unsafe {
-        let may_be = *new == 0.0 || *new >= LEAST_TARGET;
+        let may_be = [-1.0, 0.0].contains(&*new) || *new >= LEAST_TARGET;
         if !may_be {
-            pg_sys::GUC_check_errdetail_string =
-                c"It is 0, or between 0.5 and 0.9999.".as_ptr().cast_mut();
+            pg_sys::GUC_check_errdetail_string = c"It is -1, 0, or between 0.5 and 0.9999."
+                .as_ptr()
+                .cast_mut();
         }
         may_be
     }

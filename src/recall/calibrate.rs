@@ -50,15 +50,11 @@ fn by_queries(parts: &mut [Part], statement: &SqlText) -> Vec<Option<Calibrated>
 
 fn by_asked(part: &Part, asked: &[Asked]) -> Option<Calibrated> {
     let queries: Vec<Query> = asked.iter().map(|asked| part.codes(asked)).collect();
-    if queries.iter().any(|query| query.unit().is_some()) {
-        // Scans by inner product do not use slacks.
-        return None;
-    }
     let mut calibrator = Calibrator::default();
     for (query, nearest) in queries.iter().zip(nearest(part, &queries)) {
         interrupt::check();
         let nearest = nearest.into_sorted_vec();
-        if !calibrator.add_query(&mut part.index.graph(), query, None, &nearest) {
+        if !calibrator.add_query(&mut part.index.graph(), query, query.unit(), &nearest) {
             error::out_of_memory(calibrator.memory());
         }
     }

@@ -53,7 +53,7 @@ impl Part {
             snapshot,
             // SAFETY: the caller's promise; the relations are open until `close`.
             rows: unsafe { RowFetcher::new(open.table, open.index, class.column, snapshot) },
-            scan: Scan::new(open.index),
+            scan: Scan::new(open.index, 0.0),
             passing: filter.map(|filter| passing(&open, filter)),
             open,
         }

@@ -43,6 +43,8 @@ pub(crate) struct Cost {
     pub(crate) rule: Ended,
     /// True if searches went through the graph of a value.
     pub(crate) in_group: bool,
+    /// The share of the nearest rows that the rule is expected to find; `None` if the index is not calibrated.
+    pub(crate) recall: Option<f64>,
 }
 
 impl Cost {
@@ -65,6 +67,7 @@ impl Cost {
             matches: matches.reduce(|a, b| a + b),
             rule: later.rule,
             in_group: self.in_group || later.in_group,
+            recall: later.recall,
         }
     }
 
@@ -92,6 +95,7 @@ impl Cost {
             Ended::AllCompared => vec![(c"ended_by", Value::Word(c"all_matches"))],
         });
         properties.extend(self.matches.map(|rows| (c"matches", Value::Count(rows))));
+        properties.extend(self.recall.map(|share| (c"recall", Value::Number(share))));
         Some(properties)
     }
 }
@@ -120,6 +124,7 @@ fn hnsw_last_scan() -> TableIterator<
         name!(slack, Option<f64>),
         name!(matches, Option<i64>),
         name!(method, &'static str),
+        name!(recall, Option<f64>),
     ),
 > {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -145,6 +150,7 @@ fn hnsw_last_scan() -> TableIterator<
             slack,
             cost.matches.map(number),
             method,
+            cost.recall,
         )
     }))
 }

@@ -1,8 +1,9 @@
 //! Settings that limit a scan.
 
+use super::target::target;
 use crate::pg::setting;
 use crate::settings::{
-    EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER, TARGET_RECALL,
+    EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER,
 };
 
 /// Settings as they were when the scan began.
@@ -10,7 +11,7 @@ use crate::settings::{
 pub(crate) struct Limits {
     /// `hnsw.ef_search`.
     pub(crate) ef: usize,
-    /// `omendb.target_recall`: 0 for scans by `ef`.
+    /// The target recall: 0 for scans by `ef`.
     pub(crate) target: f64,
     pub(crate) iterative: IterativeScan,
     pub(crate) max_visited: u64,
@@ -28,7 +29,7 @@ impl Limits {
         let max_memory = (setting::work_mem() as f64 * SCAN_MEM_MULTIPLIER.get()) as usize;
         Self {
             ef: EF_SEARCH.get().unsigned_abs() as usize,
-            target: TARGET_RECALL.get(),
+            target: target(0.0),
             iterative: ITERATIVE_SCAN.get(),
             max_visited: MAX_SCAN_TUPLES.get().unsigned_abs().into(),
             max_memory,

@@ -8,14 +8,14 @@ mod limits;
 mod nearest;
 mod query;
 mod returned;
-pub(crate) mod target;
+mod target;
 
 use std::cell::Cell;
 
 use filter::{Filter, Widths};
 use hnsw::{
-    Candidate, Counters, ElementId, GROUP, Matters, RerankQueue, Search, SearchOptions, Slack,
-    Step, Store,
+    Candidate, Counters, ElementId, FIRST, GROUP, Matters, RerankQueue, Search, SearchOptions,
+    Slack, Step, Store,
 };
 use layout::{Corrupt, HeapTid};
 use quantize::Query;
@@ -34,10 +34,11 @@ use last_scan::{Cost, Ended};
 use nearest::{Bounded, Nearest};
 use query::Prepared;
 use returned::Returned;
-use target::{Rule, Target};
+use target::{Number, Rule, Target};
 
 pub(crate) use filtered::{CODE, LEAST_EF, measured};
 pub(crate) use limits::{Limits, first_ef};
+pub(crate) use target::{target, usual_ef};
 
 /// Rows prefetched together.
 const AHEAD: usize = 12;
@@ -104,6 +105,8 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Scan {
     index: Index,
     class: OperatorClass,
+    /// The index's option `target_recall`; 0 for none.
+    target: f64,
     phase: Phase,
     /// The work of all queries before the present one.
     before: Cost,
@@ -178,10 +181,12 @@ struct Running {
 }
 
 impl Scan {
-    pub(crate) fn new(index: Relation) -> Self {
+    /// A scan of an index with this option `target_recall`, 0 for none.
+    pub(crate) fn new(index: Relation, target: f64) -> Self {
         Self {
             index: Index::open(index, opclass::declared),
             class: OperatorClass::of(index),
+            target,
             phase: Phase::Idle(Box::new(Idle::new())),
             before: Cost::default(),
         }
@@ -204,7 +209,11 @@ impl Scan {
 
     /// Sets the query, with the limits of the settings. `open` makes the reader of the table's rows for the first query.
     pub(crate) fn begin(&mut self, start: Start<'_>, open: impl FnOnce() -> RowFetcher) {
-        self.begin_within(start, Limits::now(), open);
+        let limits = Limits {
+            target: target(self.target),
+            ..Limits::now()
+        };
+        self.begin_within(start, limits, open);
     }
 
     /// Sets the query.
@@ -320,7 +329,7 @@ impl Running {
             },
             may_mark: start.may_mark && index.relation().needs_wal(),
             walking: false,
-            rule: Rule::Found(0),
+            rule: Rule::Found(Number::default()),
             next_ef: 0,
             reached: f32::NEG_INFINITY,
             emit_below: f64::NEG_INFINITY,
@@ -373,23 +382,27 @@ impl Running {
         }
     }
 
-    /// Chooses the rule that ends searches. Without a direction all rows are equally near, and a search through the rows that
-    /// pass conditions has distances of its own: only a number ends these.
+    /// Chooses the rule that ends searches.
     fn choose_rule(&mut self, is_filtered: bool) {
-        let query = &self.query;
-        let Limits { ef, target, .. } = self.limits;
-        self.rule = if target > 0.0 && query.is_directed && !is_filtered {
-            let relation = self.index.relation();
-            let calibrated = metapage::read(relation).calibrated;
-            // Slacks of inner products miss their targets for queries unlike the rows: .95 for .99 on the demo data.
-            let calibrated = calibrated.filter(|_| query.codes.unit().is_none());
-            Rule::new(target, ef, calibrated, relation.blocks())
-        } else {
-            Rule::Found(ef)
+        let query = match self.query.is_directed {
+            false => target::Query::Undirected,
+            true if is_filtered => target::Query::Filtered,
+            true => target::Query::Plain(self.query.codes.unit()),
         };
-        if let Rule::Found(ef) = self.rule {
-            self.next_ef = first_ef(ef);
-            self.cost.rule = Ended::Found(ef);
+        let relation = self.index.relation();
+        // Scans of many sessions meet at the metapage: none without a target goes there once more.
+        let has_target = self.limits.target > 0.0;
+        let calibrated = has_target
+            .then(|| metapage::read(relation).calibrated)
+            .flatten();
+        self.rule = Rule::new(&self.limits, &query, calibrated, relation.blocks());
+        match self.rule {
+            Rule::Found(number) => {
+                self.next_ef = number.first;
+                self.cost.rule = Ended::Found(number.ef);
+                self.cost.recall = number.recall;
+            }
+            Rule::Target(_) => self.cost.recall = Some(self.limits.target),
         }
     }
 
@@ -402,11 +415,12 @@ impl Running {
         }
         self.cost.pages += pages;
         self.cost.matches = Some(filtered.count() as u64);
-        let ef = first_ef(self.limits.ef);
-        self.next_ef = match self.group {
-            Some(_) => GroupGraph::first_ef(ef),
-            None => filtered.first_ef(ef),
-        };
+        if let Rule::Found(number) = self.rule {
+            self.next_ef = match self.group {
+                Some(_) => GroupGraph::first_ef(number.first),
+                None => filtered.first_ef(number.first),
+            };
+        }
         self.filtered = Some(filtered);
         self.walking = false;
         self.found = 0;
@@ -426,6 +440,9 @@ impl Running {
     fn next(&mut self) -> Option<HeapTid> {
         if self.returned.count() >= LEFT_TO_EXECUTOR {
             self.apply_pending();
+        }
+        if self.is_complete() {
+            return None;
         }
         loop {
             interrupt::check();
@@ -456,6 +473,13 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// True if a scan by a target has returned as many rows as one that does not continue may.
+    fn is_complete(&self) -> bool {
+        matches!(self.rule, Rule::Target(_))
+            && self.limits.iterative == IterativeScan::Off
+            && self.returned.count() >= self.limits.ef
     }
 
     /// Reports why a scan read to its end may have left out rows.
@@ -620,28 +644,56 @@ impl Running {
     fn walk_to_slack(&mut self, target: &Target) -> f64 {
         let first = !std::mem::replace(&mut self.walking, true);
         let rank = self.returned.count() + 1;
-        if self.limits.iterative == IterativeScan::Off && rank > self.limits.ef {
-            self.scratch.queue.clear();
-            return f64::INFINITY;
-        }
         if !first && !self.may_walk_on() {
             self.give_up();
             return f64::INFINITY;
         }
-        let slack = target.slack(rank);
-        self.cost.rule = Ended::Slack(slack.share);
         let next = self.scratch.queue.bound().filter(|_| !first);
         let row = next.map(|distance| self.class.estimate(distance));
-        let is_reached = |reached: f32| row.is_some_and(|row| slack.reach(row) <= reached);
-        if !is_reached(self.reached) {
-            let matters = row.map_or(Matters::Rank(Target::FIRST), Matters::Row);
+        let (matters, slack) = self.matters(first, rank, row, target);
+        self.cost.rule = Ended::Slack(slack.share);
+        if first || !self.is_reached(&slack, matters) {
             self.search_within(first, &slack, matters);
         }
-        match next {
+        match (next, matters) {
             // The conversions between distances and estimates round.
-            Some(distance) if is_reached(self.reached) => distance,
+            (Some(distance), _) if self.is_reached(&slack, matters) => distance,
+            (_, Matters::First(_)) => f64::NEG_INFINITY,
             _ => self.class.lower_bound(slack.distance_of(self.reached), 0.0),
         }
+    }
+
+    /// The distance that decides about the end of a search for the row of a rank, and its slack: that of the tenth element for
+    /// the first ten rows, unless rows were found to be dead or invisible and the next one is farther; then that of the row.
+    fn matters(
+        &self,
+        first: bool,
+        rank: usize,
+        row: Option<f32>,
+        target: &Target,
+    ) -> (Matters, Slack) {
+        let of_first = (Matters::First(FIRST), target.slack(rank));
+        let Some(row) = row else {
+            return match first {
+                true => of_first,
+                false => (Matters::Rank(FIRST), target.slack(rank)),
+            };
+        };
+        let tenth = self.scratch.search.first_distance();
+        if rank <= FIRST && row <= target.slack(FIRST).reach(tenth).max(tenth) {
+            return of_first;
+        }
+        (Matters::Row(row), target.slack(rank.max(FIRST + 1)))
+    }
+
+    /// True if the search has come as far as the slack asks for.
+    fn is_reached(&self, slack: &Slack, matters: Matters) -> bool {
+        let distance = match matters {
+            Matters::Row(row) => row,
+            Matters::First(_) => self.scratch.search.first_distance(),
+            Matters::Rank(_) => return false,
+        };
+        slack.reach(distance) <= self.reached
     }
 
     /// Searches within a slack, and takes the found: at least one element, unless none is left or a limit is met.
@@ -665,7 +717,8 @@ impl Running {
             }
             let is_empty = self.scratch.search.found().0 == 0;
             let may_go_on = self.scratch.search.can_extend() && self.may_walk_on();
-            if !is_empty || matches!(matters, Matters::Row(_)) || !may_go_on {
+            let is_done = matches!(matters, Matters::Row(_)) || self.is_reached(slack, matters);
+            if !is_empty || is_done || !may_go_on {
                 break;
             }
         }
@@ -855,6 +908,7 @@ impl Running {
         self.is_exact = true;
         self.is_given_up = false;
         self.cost.rule = Ended::AllCompared;
+        self.cost.recall = Some(1.0);
         self.compare_elements()
     }
 

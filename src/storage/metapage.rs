@@ -16,6 +16,12 @@ pub(crate) fn read(index: Relation) -> Metapage {
     decode(index, page.bytes())
 }
 
+/// Reads the metapage; `None` if it is not one of ours, or damaged.
+pub(crate) fn try_read(index: Relation) -> Option<Metapage> {
+    let page = Page::lock(index, METAPAGE, Access::Share);
+    Metapage::read(page.bytes()).ok()
+}
+
 /// The metapage, exclusively locked: the last lock of any operation.
 pub(crate) struct Locked {
     index: Relation,

@@ -20,13 +20,17 @@ SELECT ended_by, slack FROM hnsw_last_scan();
 SQL
 }
 
+# The demo data have 500 queries, all like the rows. Of one row each recall is known to about .015, and the calibration has
+# seen 100 elements.
 for my $class ('vector_l2_ops', 'vector_ip_ops', 'vector_cosine_ops') {
   Wordnet::index($node, $class);
   for my $target (0.9, 0.95, 0.99) {
     target($target);
     for my $limit (1, 10, 100) {
+      my $allowed = $limit == 1 ? 0.04 : 0.025;
       my $recall = Wordnet::recall($node, operator_class => $class, limit => $limit);
-      cmp_ok($recall, '>=', $target - 0.015, "$class: recall of $limit rows for a target of $target");
+      cmp_ok($recall, '>=', $target - $allowed, "$class: recall of $limit rows for a target of $target");
+      note "$class, $limit rows, target $target: recall $recall";
     }
   }
   $node->safe_psql('postgres', 'DROP INDEX wordnet_embedding') if $class ne 'vector_cosine_ops';

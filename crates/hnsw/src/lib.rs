@@ -18,7 +18,7 @@ mod store;
 mod vectors;
 mod visited;
 
-pub use calibrate::{Calibration, Calibrator, NEIGHBORS, RANKS, TARGETS};
+pub use calibrate::{BANDS, Calibration, Calibrator, FIRST, NEIGHBORS, TARGETS};
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use element_set::ElementSet;
 pub use insert::insert;

@@ -4,6 +4,7 @@ mod slack;
 
 use crate::visited::Visited;
 use crate::{Candidate, ElementId, GROUP, Level, Store};
+use slack::Few;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -53,8 +54,8 @@ pub struct Search {
     aside: Vec<Reverse<Candidate>>,
     /// The widest error of an element set aside, for `extend`.
     widest: f32,
-    /// The nearest of the found, for `extend`; furthest on top.
-    few: BinaryHeap<Candidate>,
+    /// The nearest of the found, for `extend`.
+    few: Few,
     /// The layer of the last `start`.
     level: Level,
     /// Unvisited neighbors of the expanded element, and their distances.
@@ -82,7 +83,7 @@ impl Search {
             discarded: BinaryHeap::new(),
             aside: Vec::new(),
             widest: 0.0,
-            few: BinaryHeap::new(),
+            few: Few::default(),
             level: 0,
             neighbors: Vec::new(),
             measured: Vec::new(),

@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 use filter::Widths;
-use hnsw::{Calibration, ElementId, Level, MAX_LEVEL, RANKS, TARGETS};
+use hnsw::{BANDS, Calibration, ElementId, Level, MAX_LEVEL, TARGETS};
 
 use crate::geometry::SlotId;
 use crate::page::{
@@ -43,14 +43,32 @@ struct Raw {
     filter_free: u32,
     /// The number of the key column whose values have graphs, counted from 1; or 0.
     grouped_by: u64,
-    reserved: [u64; 10],
-    calibrated_blocks: u32,
-    calibrated_elements: u32,
+    reserved: u64,
+    calibrated: RawCalibrated,
+}
+
+/// The bytes of a calibration.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Pod, Zeroable)]
+struct RawCalibrated {
+    /// 0 for none, or for one of before 0.1.0, which had its bytes behind `BEFORE` shares.
+    version: u32,
+    blocks: u32,
+    elements: u32,
+    removed: u32,
+    most: u32,
+    efs: [u16; TARGETS.len()],
     shares: [u32; SHARES],
 }
 
 /// The numbers of a calibration.
-const SHARES: usize = RANKS.len() * TARGETS.len();
+const SHARES: usize = BANDS * TARGETS.len();
+
+/// The version of calibrations: the meaning of their numbers.
+const CALIBRATION_VERSION: u32 = 1;
+
+/// The shares at the place of bytes that were reserved before there were versions.
+const BEFORE: usize = 10;
 
 /// The kind of vector in the indexed column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,20 +194,32 @@ pub struct EntryPoint {
 pub struct Calibrated {
     /// The slacks.
     pub calibration: Calibration,
-    /// The blocks of the index at that time; more now means that elements have been added. Not 0.
+    /// The blocks of the index at that time; more now means that elements have been added.
     pub blocks: u32,
     /// The sampled elements.
     pub elements: u32,
+    /// The elements that the index had room for at that time.
+    pub most: u32,
+    /// The rows that vacuum has removed since.
+    pub removed: u32,
 }
 
 impl Calibrated {
-    fn raw_shares(&self) -> [u32; SHARES] {
-        let mut raw = [0; SHARES];
-        let shares = self.calibration.shares.as_flattened();
-        for (raw, share) in raw.iter_mut().zip(shares) {
+    fn raw(&self) -> RawCalibrated {
+        let mut shares = [0; SHARES];
+        let given = self.calibration.shares.as_flattened();
+        for (raw, share) in shares.iter_mut().zip(given) {
             *raw = share.to_bits();
         }
-        raw
+        RawCalibrated {
+            version: CALIBRATION_VERSION,
+            blocks: self.blocks,
+            elements: self.elements,
+            removed: self.removed,
+            most: self.most,
+            efs: self.calibration.efs,
+            shares,
+        }
     }
 }
 
@@ -237,7 +267,7 @@ impl Metapage {
         if !(LAYOUT_VERSION..=GROUPED_LAYOUT_VERSION).contains(&raw.layout_version) {
             return Err(Corrupt::LayoutVersion(raw.layout_version));
         }
-        if raw.reserved != [0; 10] {
+        if raw.reserved != 0 {
             return Err(Corrupt::Reserved);
         }
         let frozen = raw.frozen()?;
@@ -251,7 +281,7 @@ impl Metapage {
             filter_first: block(raw.filter_first).filter(|_| is_keyed),
             filter_free: block(raw.filter_free).filter(|_| is_keyed),
             removals: raw.removals,
-            calibrated: raw.calibrated()?,
+            calibrated: raw.calibrated.read()?,
         })
     }
 
@@ -310,43 +340,53 @@ impl Metapage {
             grouped_by: geometry
                 .grouped_by
                 .map_or(0, |column| u64::from(column) + 1),
-            reserved: [0; 10],
-            calibrated_blocks: self.calibrated.map_or(0, |calibrated| calibrated.blocks),
-            calibrated_elements: self.calibrated.map_or(0, |calibrated| calibrated.elements),
-            shares: self
+            reserved: 0,
+            calibrated: self
                 .calibrated
-                .map_or([0; SHARES], |calibrated| calibrated.raw_shares()),
+                .map_or(RawCalibrated::zeroed(), |calibrated| calibrated.raw()),
         }
     }
 }
 
-impl Raw {
-    fn calibrated(&self) -> Result<Option<Calibrated>, Corrupt> {
-        if self.calibrated_blocks == 0 {
-            let is_empty = self.calibrated_elements == 0 && self.shares == [0; SHARES];
-            return is_empty.then_some(None).ok_or(Corrupt::Reserved);
+impl RawCalibrated {
+    fn read(&self) -> Result<Option<Calibrated>, Corrupt> {
+        match self.version {
+            0 => return self.read_none(),
+            CALIBRATION_VERSION => {}
+            _ => return Err(Corrupt::Reserved),
         }
-        let mut calibration = Calibration {
-            shares: [[0.0; RANKS.len()]; TARGETS.len()],
-        };
-        for (share, &raw) in calibration
-            .shares
-            .as_flattened_mut()
-            .iter_mut()
-            .zip(&self.shares)
-        {
+        let mut shares = [[0.0; BANDS]; TARGETS.len()];
+        for (share, &raw) in shares.as_flattened_mut().iter_mut().zip(&self.shares) {
             *share = f32::from_bits(raw);
-            if !(-1.0..=Calibration::MOST).contains(share) {
+            if !share.is_finite() {
                 return Err(Corrupt::Share(raw));
             }
         }
         Ok(Some(Calibrated {
-            calibration,
-            blocks: self.calibrated_blocks,
-            elements: self.calibrated_elements,
+            calibration: Calibration {
+                shares,
+                efs: self.efs,
+            },
+            blocks: self.blocks,
+            elements: self.elements,
+            most: self.most,
+            removed: self.removed,
         }))
     }
 
+    /// An index is not calibrated, or was before there were versions: by another rule, so that its shares mean nothing now.
+    fn read_none(&self) -> Result<Option<Calibrated>, Corrupt> {
+        let mut others = *self;
+        // The bytes of one from before begin with its blocks, which are at least one.
+        if others.shares[BEFORE] != 0 {
+            others.shares[BEFORE..].fill(0);
+        }
+        let is_empty = others == Self::zeroed();
+        is_empty.then_some(None).ok_or(Corrupt::Reserved)
+    }
+}
+
+impl Raw {
     fn frozen(&self) -> Result<Frozen, Corrupt> {
         let (kind, metric) = (VectorKind::try_from(self.kind)?, self.metric.try_into()?);
         if !kind.has(metric) {

@@ -425,22 +425,27 @@ fn a_slack_that_no_calibration_finds_is_named() {
     let mut metapage = Metapage::read(&metapage()).unwrap();
     metapage.calibrated = Some(Calibrated {
         calibration: Calibration {
-            shares: [[0.25; 3]; 6],
+            shares: [[0.25; 5]; 6],
+            efs: [40; 6],
         },
         blocks: 9,
         elements: 200,
+        most: 2500,
+        removed: 1,
     });
     let mut page = vec![0; PAGE_SIZE];
     metapage.init(&mut page);
     assert_eq!(Metapage::read(&page), Ok(metapage));
-    for share in [f32::NAN, f32::INFINITY, -1.5, 8.5] {
+    for share in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let page = with(page.clone(), 276, &share.to_bits().to_ne_bytes());
         let expected = Corrupt::Share(share.to_bits());
         assert_eq!(Metapage::read(&page), Err(expected), "{share}");
     }
-    // A calibration without blocks is none, and leaves no bytes.
-    let page = with(page, 200, &[0; 4]);
-    assert_eq!(Metapage::read(&page), Err(Corrupt::Reserved));
+    // A calibration without a version is none, and leaves no bytes; no version is above 1.
+    for version in [0_u32, 2] {
+        let page = with(page.clone(), 128, &version.to_ne_bytes());
+        assert_eq!(Metapage::read(&page), Err(Corrupt::Reserved), "{version}");
+    }
 }
 
 #[test]

@@ -133,15 +133,20 @@ fn sparse_metapage() -> Metapage {
 
 /// An index whose searches were calibrated.
 fn calibrated_metapage() -> Metapage {
-    let mut shares = [[0.0; 3]; 6];
+    let mut shares = [[0.0; 5]; 6];
     for (number, share) in (0_u8..).zip(shares.as_flattened_mut()) {
         *share = f32::from(number) / 16.0 - 0.25;
     }
     Metapage {
         calibrated: Some(Calibrated {
-            calibration: Calibration { shares },
+            calibration: Calibration {
+                shares,
+                efs: [0x0102, 0x0304, 0x0506, 0x0708, 0x090A, 0x0B0C],
+            },
             blocks: 0x0102_0304,
             elements: 0x0506_0708,
+            most: 0x090A_0B0C,
+            removed: 0x0D0E_0F10,
         }),
         ..metapage()
     }
@@ -327,7 +332,7 @@ fn written() -> [(&'static str, Vec<u8>); 15] {
             page(&|page| sparse_metapage().init(page)),
         ),
         (
-            "v1_meta_calibrated.bin",
+            "v1_meta_calibrated_1.bin",
             page(&|page| calibrated_metapage().init(page)),
         ),
         ("v2_meta.bin", page(&|page| keyed_metapage().init(page))),
@@ -378,8 +383,13 @@ fn v1_metapages_are_read() {
         Ok(sparse_metapage())
     );
     assert_eq!(
-        Metapage::read(&read("v1_meta_calibrated.bin")),
+        Metapage::read(&read("v1_meta_calibrated_1.bin")),
         Ok(calibrated_metapage())
+    );
+    // Before calibrations had versions: by another rule, and so none.
+    assert_eq!(
+        Metapage::read(&read("v1_meta_calibrated.bin")),
+        Ok(metapage())
     );
     let page = read("v1_meta.bin");
     assert_eq!(&page[24..28], b"omen");

@@ -162,10 +162,13 @@ fn metapage() -> impl Strategy<Value = Metapage> {
                 removals,
                 calibrated: (built % 2 == 1).then(|| Calibrated {
                     calibration: Calibration {
-                        shares: [[-0.25, 0.125, 8.0]; 6],
+                        shares: [[-0.25, 0.0, 0.125, 1.5, 8.0]; 6],
+                        efs: [15, 25, 50, 90, 150, u16::MAX],
                     },
                     blocks: dimensions,
                     elements: 200,
+                    most: u32::MAX,
+                    removed: dimensions,
                 }),
             }
         },

@@ -2,13 +2,14 @@
 
 -- the library knows its settings
 SELECT '[1]'::vector;
--- 0, or at least 0.5
+-- -1, 0, or at least 0.5
 SET omendb.target_recall = 0.3;
 SET omendb.target_recall = 1;
 SET omendb.target_recall = -0.5;
 SET omendb.target_recall = 'NaN';
 SET omendb.target_recall = 0.5;
 SET omendb.target_recall = 0.9999;
+SET omendb.target_recall = -1;
 SET omendb.target_recall = 0;
 
 CREATE TABLE t (id int PRIMARY KEY, part int, embedding vector(8));
@@ -43,26 +44,25 @@ BEGIN
 	evaluations := work::float8 / 60;
 END $$;
 
--- A target holds for every metric, and a higher one takes more, but by inner product, which has no slack. Of 100 rows a few more are missed: these vectors are uniform, and
--- the slacks of far rows are small.
-SELECT operator, wanted, low.share >= 0.885 AS at_90, high.share >= 0.975 AS at_99, high.evaluations > low.evaluations AS takes_more
-	FROM unnest(ARRAY['<->', '<#>', '<=>', '<+>']) operator, unnest(ARRAY[1, 10]) wanted,
+-- A target holds for every metric and LIMIT, and a higher one takes more. 60 queries show it to some hundredths.
+SELECT operator, wanted, low.share >= 0.84 AS at_90, high.share >= 0.955 AS at_99, wanted > 10 OR high.evaluations > low.evaluations AS takes_more
+	FROM unnest(ARRAY['<->', '<#>', '<=>', '<+>']) operator, unnest(ARRAY[10, 100]) wanted,
 		found(operator, wanted, 0.9) low, found(operator, wanted, 0.99) high ORDER BY operator, wanted;
-SELECT operator, low.share >= 0.85 AS at_90, high.share >= 0.93 AS at_99
-	FROM unnest(ARRAY['<->', '<#>', '<=>', '<+>']) operator, found(operator, 100, 0.9) low, found(operator, 100, 0.99) high
+SELECT operator, low.share >= 0.78 AS at_90, high.share >= 0.93 AS at_99
+	FROM unnest(ARRAY['<->', '<#>', '<=>', '<+>']) operator, found(operator, 1, 0.9) low, found(operator, 1, 0.99) high
 	ORDER BY operator;
 
 -- what ended the search
 SET omendb.target_recall = 0.95;
 SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <-> vector_of(-1) LIMIT 10) s;
-SELECT ended_by, ef, slack BETWEEN -0.5 AND 8 AS slack FROM hnsw_last_scan();
+SELECT ended_by, ef, slack BETWEEN -0.5 AND 8 AS slack, recall FROM hnsw_last_scan();
 -- hnsw.ef_search decides nothing then
 SET hnsw.ef_search = 500;
 SELECT evaluations < 1500 AS goes_by_target FROM found('<->', 10, 0.95);
 RESET hnsw.ef_search;
 RESET omendb.target_recall;
 SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <-> vector_of(-1) LIMIT 10) s;
-SELECT ended_by, ef, slack FROM hnsw_last_scan();
+SELECT ended_by, ef, slack, recall FROM hnsw_last_scan();
 SET omendb.target_recall = 0.95;
 
 -- All rows come, each once, as far as limits allow; without limits none is left out.
@@ -92,11 +92,85 @@ SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <=> '[0,0,0,0,0,0,0,0]
 SELECT ended_by FROM hnsw_last_scan();
 
 -- An index that was made empty has no calibration: at least 200 candidates.
-CREATE TABLE later (id int, embedding vector(8));
-CREATE INDEX ON later USING hnsw (embedding vector_l2_ops);
-INSERT INTO later SELECT id, embedding FROM t WHERE id <= 500;
-SELECT count(*) FROM (SELECT id FROM later ORDER BY embedding <-> vector_of(-1) LIMIT 10) s;
-SELECT ended_by, ef FROM hnsw_last_scan();
+CREATE TABLE later (id int, part int, embedding vector(8));
+CREATE INDEX later_idx ON later USING hnsw (embedding vector_l2_ops);
+INSERT INTO later SELECT id, part, embedding FROM t WHERE id <= 500;
+CREATE FUNCTION ended(query text DEFAULT 'SELECT id FROM later ORDER BY embedding <-> vector_of(-1) LIMIT 10',
+		OUT rule text, OUT ef int, OUT recall float8) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE 'SELECT count(*) FROM (' || query || ') s';
+	SELECT ended_by, l.ef, l.recall INTO rule, ef, recall FROM hnsw_last_scan() l;
+END $$;
+SELECT * FROM ended();
+-- vacuum leaves it so while it is small, and calibrates it once it has grown
+VACUUM later;
+SELECT * FROM ended();
+INSERT INTO later SELECT id, part, embedding FROM t WHERE id > 500;
+SELECT * FROM ended();
+VACUUM later;
+SELECT rule, recall FROM ended();
+
+-- The slack in use; after a third of the rows is gone that of half the misses, until a vacuum calibrates again.
+CREATE FUNCTION slack(OUT slack float8) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM ended();
+	slack := (SELECT l.slack FROM hnsw_last_scan() l);
+END $$;
+SELECT slack AS first FROM slack() \gset
+DELETE FROM later WHERE id % 4 = 0;
+VACUUM later;
+SELECT slack = :first AS little_has_changed FROM slack();
+DELETE FROM later WHERE id % 4 = 1;
+VACUUM later;
+SELECT slack <> :first AS calibrated_again FROM slack();
+SELECT slack AS second FROM slack() \gset
+INSERT INTO later SELECT id, part, vector_of(10000 + id) FROM t;
+SELECT slack > :second AS with_a_margin FROM slack();
+
+-- The option of an index decides where the session has neither a target nor an ef_search of its own.
+RESET omendb.target_recall;
+SELECT rule, ef FROM ended();
+ALTER INDEX later_idx SET (target_recall = 0.97);
+SELECT rule, recall FROM ended();
+SET hnsw.ef_search = 41;
+SELECT rule, ef FROM ended();
+SET omendb.target_recall = 0.9;
+SELECT rule, recall FROM ended();
+RESET hnsw.ef_search;
+SET omendb.target_recall = 0;
+SELECT rule, ef FROM ended();
+RESET omendb.target_recall;
+SELECT rule, recall FROM ended();
+ALTER INDEX later_idx RESET (target_recall);
+SELECT rule, ef FROM ended();
+-- hostile options
+ALTER INDEX later_idx SET (target_recall = 0.3);
+ALTER INDEX later_idx SET (target_recall = 1);
+ALTER INDEX later_idx SET (target_recall = 'NaN');
+ALTER INDEX later_idx SET (target_recall = -1);
+CREATE INDEX ON later USING hnsw (embedding vector_l2_ops) WITH (target_recall = 'much');
+CREATE INDEX ON later USING ivfflat (embedding vector_l2_ops) WITH (target_recall = 0.9);
+
+-- Conditions on key columns: the ef of the target, as the index was calibrated.
+CREATE INDEX later_keyed ON later USING hnsw (embedding vector_l2_ops, part);
+DROP INDEX later_idx;
+SET omendb.target_recall = 0.9;
+SELECT rule, ef AS low FROM ended('SELECT id FROM later WHERE part < 3 ORDER BY embedding <-> vector_of(-1) LIMIT 10') \gset
+SELECT :'rule' AS rule;
+SET omendb.target_recall = 0.999;
+SELECT ef > :low AS takes_more, recall >= 0.99 AS finds_more
+	FROM ended('SELECT id FROM later WHERE part < 3 ORDER BY embedding <-> vector_of(-1) LIMIT 10');
+-- the planner charges more for more
+CREATE FUNCTION cost() RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) SELECT id FROM later ORDER BY embedding <-> vector_of(-1) LIMIT 10' INTO plan;
+	RETURN plan -> 0 -> 'Plan' ->> 'Startup Cost';
+END $$;
+SELECT cost() AS most \gset
+SET omendb.target_recall = 0.9;
+SELECT cost() < :most AS cheaper;
 
 DROP TABLE t, later;
-DROP FUNCTION vector_of, found;
+DROP FUNCTION vector_of, found, ended, slack, cost;

@@ -23,6 +23,8 @@ pub struct Slack {
 pub enum Matters {
     /// The distance of a row about to be handed out.
     Row(f32),
+    /// The distance of the element of this rank among all found since the start.
+    First(usize),
     /// The distance of the element of this rank among those found and not taken yet.
     Rank(usize),
 }
@@ -32,8 +34,8 @@ impl Slack {
     #[must_use]
     pub fn reach(&self, distance: f32) -> f32 {
         let unit = self.unit.unwrap_or(distance);
-        // An infinite share of nothing is nothing.
-        if unit > 0.0 {
+        // An infinite share of nothing is nothing, and beyond infinity is nothing.
+        if unit > 0.0 && distance.is_finite() {
             distance + self.share * unit
         } else {
             distance
@@ -76,12 +78,19 @@ const UNLIMITED: SearchOptions = SearchOptions {
 };
 
 /// The nearest elements found, up to a number: the distance of the last decides about the end.
-struct Few {
+#[derive(Default)]
+pub(super) struct Few {
     most: usize,
     nearest: BinaryHeap<Candidate>,
 }
 
 impl Few {
+    /// No elements, of which at most so many are to be kept.
+    fn restart(&mut self, most: usize) {
+        self.most = most;
+        self.nearest.clear();
+    }
+
     /// Infinite as long as fewer elements are found.
     fn distance(&self) -> f32 {
         match self.nearest.peek() {
@@ -119,6 +128,7 @@ impl Search {
         self.counters = Counters::default();
         let descent = self.descend(store, query, 0);
         self.clear();
+        self.few.restart(0);
         let Some(descent) = descent else {
             return f32::INFINITY;
         };
@@ -144,8 +154,9 @@ impl Search {
         let mut few = self.few(matters);
         let mut distance = match matters {
             Matters::Row(distance) => distance,
-            Matters::Rank(_) => few.distance(),
+            Matters::First(_) | Matters::Rank(_) => few.distance(),
         };
+        let is_row = matches!(matters, Matters::Row(_));
         let mut reach = slack.reach(distance);
         self.take_up(reach.max(distance), slack);
         let mut end = f32::INFINITY;
@@ -162,7 +173,8 @@ impl Search {
             self.expand(store, query, candidate.element);
             for i in 0..self.measured.len() {
                 let candidate = self.measured[i];
-                if candidate.live && few.most > 0 && few.add(candidate) {
+                // The first ones are kept while others matter, too.
+                if candidate.live && few.add(candidate) && !is_row {
                     distance = few.distance();
                     reach = slack.reach(distance);
                 }
@@ -174,12 +186,18 @@ impl Search {
                 }
             }
         }
-        self.few = few.nearest;
+        self.few = few;
         if self.has_aside() {
             end.min(reach)
         } else {
             end
         }
+    }
+
+    /// The distance that matters for `Matters::First`, of an earlier call with it; infinite as long as fewer are found.
+    #[must_use]
+    pub fn first_distance(&self) -> f32 {
+        self.few.distance()
     }
 
     /// True if the search has candidates to go on from.
@@ -189,16 +207,15 @@ impl Search {
     }
 
     /// Expands candidates, nearest first, until `most` distances have been estimated: from an element, or else from the entry
-    /// point. Calls `step` with the distance of each candidate expanded and with the elements found by it. An element named
-    /// with a distance is taken for as far as that.
+    /// point. Calls `step` with the distance of each candidate expanded and with the elements found by it, until it returns
+    /// false.
     pub(crate) fn trace<S: Store>(
         &mut self,
         store: &mut S,
         query: &S::Query,
         from: Option<ElementId>,
-        moved: Option<(ElementId, f32)>,
         most: u64,
-        mut step: impl FnMut(f32, &[Candidate]),
+        mut step: impl FnMut(f32, &[Candidate]) -> bool,
     ) {
         self.counters = Counters::default();
         let start = match from {
@@ -212,16 +229,11 @@ impl Search {
         self.measured.clear();
         self.visited.insert(start);
         store.estimate(query, &[start], &mut self.measured);
+        if self.measured.is_empty() {
+            self.expand(store, query, start);
+        }
         let mut expanded = f32::NEG_INFINITY;
-        loop {
-            for candidate in &mut self.measured {
-                if let Some((element, distance)) = moved
-                    && candidate.element == element
-                {
-                    candidate.distance = distance;
-                }
-            }
-            step(expanded, &self.measured);
+        while step(expanded, &self.measured) {
             let found = self.measured.iter().copied().map(Reverse);
             self.candidates.extend(found);
             if self.counters.evaluations >= most || self.out_of_memory {
@@ -246,12 +258,14 @@ impl Search {
         !self.aside.is_empty() || !self.discarded.is_empty()
     }
 
-    /// The nearest of the elements found and not taken. If none is left, takes up elements set aside until one is live.
+    /// The nearest elements by whose last the end is decided. Starts anew from the elements found and not taken, unless they
+    /// are the first ones of the search; if none is left, takes up elements set aside until one is live.
     fn few(&mut self, matters: Matters) -> Few {
-        let mut nearest = std::mem::take(&mut self.few);
-        nearest.clear();
-        let Matters::Rank(most) = matters else {
-            return Few { most: 0, nearest };
+        let mut few = std::mem::take(&mut self.few);
+        let most = match matters {
+            Matters::Row(_) => return few,
+            Matters::First(most) if most == few.most => return few,
+            Matters::First(most) | Matters::Rank(most) => most,
         };
         while self.nearest.is_empty() {
             match self.nearest_discarded() {
@@ -259,7 +273,7 @@ impl Search {
                 _ => break,
             }
         }
-        let mut few = Few { most, nearest };
+        few.restart(most);
         for &candidate in &self.nearest {
             few.add(candidate);
         }
