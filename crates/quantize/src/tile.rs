@@ -268,7 +268,11 @@ const CHAIN: usize = 4;
 /// The same group of all folded rows.
 type Folded = [[i16; GROUP]; FOLDED];
 
-/// The groups of folded rows; `None` for kernels without folding.
+/// The groups of folded rows; no group for kernels without folding.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "only AVX2 needs folded rows")
+)]
 fn fold(simd: Simd, rows: &[&[Line]; ROWS]) -> Vec<Folded> {
     match simd {
         #[cfg(target_arch = "x86_64")]
@@ -283,11 +287,13 @@ fn fold(simd: Simd, rows: &[&[Line]; ROWS]) -> Vec<Folded> {
 }
 
 /// Folds each row of a chain with the next: `row + 256 * next`.
+#[cfg(target_arch = "x86_64")]
 struct Fold<'a> {
     rows: &'a [&'a [Line]; ROWS],
     into: &'a mut [Folded],
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Loops for Fold<'_> {
     type Output = ();
 
