@@ -61,9 +61,7 @@ test_asan() {
     # A stable compiler takes unstable flags only with this variable.
     CARGO_TARGET_DIR=$target RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
         cargo test --quiet --workspace --exclude omendb --target "$triple" --lib --tests >"$log" 2>&1 || status=$?
-    ok=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log" | test_sum)
-    bad=$(sed -nE 's/^test result: .* ([0-9]+) failed; .*/\1/p' "$log" | test_sum)
-    if ((status != 0 && bad == 0)); then bad=1; fi
+    test_cargo_counts
     ((status == 0)) || tail -100 "$log" >&2
     test_count 'AddressSanitizer' "$ok" "$bad"
 }

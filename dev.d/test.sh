@@ -33,10 +33,10 @@ test_verdict() {
     ((failed == 0 && passed > 0))
 }
 
-# What --valgrind, --asan and --cassert run: nothing else.
+# What --valgrind, --asan, --cassert and --aarch64 run: nothing else.
 test_with_checker() {
-    if [[ $checker == asan ]]; then
-        test_asan
+    if [[ $checker == asan || $checker == aarch64 ]]; then
+        "test_$checker"
     elif [[ $checker == cassert ]]; then
         extension_install_privately
         test_cassert
@@ -57,8 +57,8 @@ test_read_options() {
             --long) long=yes ;;
             --pgrx) pgrx=yes ;;
             --quick) quick=yes ;;
-            --valgrind | --asan | --cassert) checker=${option#--} ;;
-            -*) die "test knows --quick, --long, --pgrx, --valgrind, --asan, --cassert and --from MAJOR, not '$option'" ;;
+            --valgrind | --asan | --cassert | --aarch64) checker=${option#--} ;;
+            -*) die "test knows --quick, --long, --pgrx, --valgrind, --asan, --cassert, --aarch64 and --from MAJOR, not '$option'" ;;
             *) name=${option##*/} name=${name%.*} ;;
         esac
         before=''
@@ -90,11 +90,16 @@ test_pure() {
     step "testing the crates that know no Postgres"
     local log=$home/pure.log status=0 ok bad
     CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} cargo pure --quiet >"$log" 2>&1 || status=$?
+    test_cargo_counts
+    ((status == 0)) || cat "$log" >&2
+    test_count 'cargo pure' "$ok" "$bad"
+}
+
+# Sets ok and bad to what cargo counts in $log; $status is how it ended.
+test_cargo_counts() {
     ok=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log" | test_sum)
     bad=$(sed -nE 's/^test result: .* ([0-9]+) failed; .*/\1/p' "$log" | test_sum)
     if ((status != 0 && bad == 0)); then bad=1; fi
-    ((status == 0)) || cat "$log" >&2
-    test_count 'cargo pure' "$ok" "$bad"
 }
 
 test_sum() { awk '{ sum += $1 } END { print sum + 0 }'; }
@@ -281,9 +286,8 @@ test_pgrx() {
         CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1 \
         cargo pgrx test "pg$PG" --pgdata "$run/pgrx" "${as_user[@]}" >"$log" 2>&1 || status=$?
     extension_copy
-    ok=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log" | test_sum)
-    bad=$(sed -nE 's/^test result: .* ([0-9]+) failed; .*/\1/p' "$log" | test_sum)
-    if ((bad == 0 && (status != 0 || ok == 0))); then bad=1; fi
+    test_cargo_counts
+    if ((ok == 0 && bad == 0)); then bad=1; fi
     ((bad == 0)) || tail -60 "$log" >&2
     test_count '#[pg_test]' "$ok" "$bad"
 }
