@@ -1,6 +1,7 @@
 //! Counts of the last scan in this session, for tests and for users with a slow query. No row before the first scan.
 
 use std::cell::Cell;
+use std::ffi::CStr;
 
 use pgrx::iter::TableIterator;
 use pgrx::name;
@@ -71,6 +72,15 @@ impl Cost {
         }
     }
 
+    /// The way in which rows were found.
+    fn method(&self) -> &'static CStr {
+        match self.rule {
+            Ended::AllCompared => c"codes",
+            _ if self.in_group => c"graph of a value",
+            _ => c"graph",
+        }
+    }
+
     /// The columns of `hnsw_last_scan` for EXPLAIN; `None` if nothing was searched.
     pub(crate) fn described(self) -> Option<Vec<Property>> {
         if self.is_nothing() {
@@ -95,6 +105,7 @@ impl Cost {
             Ended::AllCompared => vec![(c"ended_by", Value::Word(c"all_matches"))],
         });
         properties.extend(self.matches.map(|rows| (c"matches", Value::Count(rows))));
+        properties.push((c"method", Value::Word(self.method())));
         properties.extend(self.recall.map(|share| (c"recall", Value::Number(share))));
         Some(properties)
     }
@@ -134,11 +145,6 @@ fn hnsw_last_scan() -> TableIterator<
             Ended::Slack(share) => ("target_recall", None, Some(f64::from(share))),
             Ended::AllCompared => ("all_matches", None, None),
         };
-        let method = match cost.rule {
-            Ended::AllCompared => "codes",
-            _ if cost.in_group => "graph of a value",
-            _ => "graph",
-        };
         (
             number(cost.walks),
             number(cost.expansions),
@@ -149,7 +155,7 @@ fn hnsw_last_scan() -> TableIterator<
             ef,
             slack,
             cost.matches.map(number),
-            method,
+            cost.method().to_str().expect("ASCII"),
             cost.recall,
         )
     }))

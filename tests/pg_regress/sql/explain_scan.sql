@@ -41,7 +41,7 @@ SELECT shown('ANALYZE', $$SELECT n.id FROM generate_series(1, 3) i, LATERAL (SEL
 BEGIN;
 SET LOCAL omendb.target_recall = 0.9;
 SELECT shown('ANALYZE', $$SELECT id FROM explained ORDER BY embedding <-> '[50,10,5]' LIMIT 5$$)
-	~ ' ended_by=target_recall slack=-?\d+\.\d\d\d$' IS NOT DISTINCT FROM CASE WHEN shows() THEN true END AS target;
+	~ ' ended_by=target_recall slack=-?\d+\.\d\d\d method=graph recall=0\.\d\d\d$' IS NOT DISTINCT FROM CASE WHEN shows() THEN true END AS target;
 COMMIT;
 
 -- Without work to show, nothing is shown.
