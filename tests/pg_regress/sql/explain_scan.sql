@@ -22,7 +22,7 @@ DECLARE line text; plan jsonb; last jsonb; words text;
 BEGIN
 	line := shown('ANALYZE', statement);
 	-- the columns in their order, without those that are NULL
-	SELECT string_agg(key || '=' || value, ' ') INTO words
+	SELECT string_agg(key || '=' || CASE key WHEN 'recall' THEN to_char(value::float8, 'FM0.000') ELSE value END, ' ') INTO words
 		FROM hnsw_last_scan() l, json_each_text(to_json(l)) WITH ORDINALITY j (key, value, at) WHERE value IS NOT NULL;
 	EXECUTE 'EXPLAIN (ANALYZE, FORMAT JSON) ' || statement INTO plan;
 	plan := jsonb_path_query_first(plan, '$.**.HNSW');
