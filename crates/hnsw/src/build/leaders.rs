@@ -58,14 +58,14 @@ struct Heads {
 }
 
 impl Leaders {
-    /// Bytes for finding `count` leaders: those of this round and the last, and their sums.
+    /// Bytes for finding `count` leaders: those of this round, in two orders, those of the last, and their sums.
     pub(super) fn bytes_needed(count: usize, dimensions: usize) -> usize {
-        let leaders = CodeSet::bytes_needed(count, dimensions)
-            + Columns::bytes_needed(count + 32 * count.div_ceil(OF_A_HEAD), dimensions);
+        let leaders = CodeSet::bytes_needed(count, dimensions);
+        let columns = Columns::bytes_needed(count + 32 * count.div_ceil(OF_A_HEAD), dimensions);
         let centroids = count * (dimensions * size_of::<f32>() + size_of::<Vec<f32>>());
         let sample = 4 * (count * SAMPLE).max(SMALLEST_SAMPLE) * size_of::<u32>();
         let distances = rayon::current_num_threads() * BATCH * count * size_of::<f32>();
-        2 * leaders + centroids + sample + distances
+        3 * leaders + 2 * columns + centroids + sample + distances
     }
 
     /// Finds `count` leaders for these vectors of a set.
@@ -106,7 +106,7 @@ impl Leaders {
     }
 
     fn of(codes: &CodeSet, centroids: Vec<Vec<f32>>, watch: &Watch) -> Result<Self, Stopped> {
-        let mut leaders = encoded(codes, &centroids);
+        let mut leaders = encoded(codes, centroids.iter());
         let levels = if leaders.len() < FEWEST_WITH_HEADS {
             let ids: Vec<u32> = (0..leaders.len() as u32).collect();
             let mut columns = Columns::new(codes.metric());
@@ -114,11 +114,7 @@ impl Leaders {
             Levels::One(columns)
         } else {
             let (heads, order) = Heads::choose(&leaders, watch)?;
-            let ordered: Vec<Vec<f32>> = order
-                .iter()
-                .map(|&i| centroids[i as usize].clone())
-                .collect();
-            leaders = encoded(codes, &ordered);
+            leaders = encoded(codes, order.iter().map(|&i| &centroids[i as usize]));
             Levels::Two(heads)
         };
         Ok(Self {
@@ -283,7 +279,7 @@ impl Heads {
     }
 }
 
-fn encoded(codes: &CodeSet, centroids: &[Vec<f32>]) -> CodeSet {
+fn encoded<'a>(codes: &CodeSet, centroids: impl Iterator<Item = &'a Vec<f32>>) -> CodeSet {
     let mut encoded = CodeSet::new(codes.dimensions(), codes.metric());
     let mut row = EncodedRow::new();
     for centroid in centroids {
