@@ -49,6 +49,8 @@ pub enum Corrupt {
     Share(u32),
     /// Reserved bytes or flags are set.
     Reserved,
+    /// The mark of NULL is neither 0 nor 1.
+    Null(u8),
     /// A slot beyond the page's last one.
     Slot {
         /// The requested slot.
@@ -149,6 +151,7 @@ impl Display for Corrupt {
             Self::NoneFree => write!(f, "free slots are counted, and all are in use"),
             Self::Share(bits) => write!(f, "a calibrated slack of {}", f32::from_bits(bits)),
             Self::Reserved => write!(f, "reserved bytes are not zero"),
+            Self::Null(found) => write!(f, "mark of NULL is {found}"),
             Self::Slot { slot, used } => write!(f, "slot {slot} on a page with {used} slots"),
             Self::NoSuchBlock(block) => write!(f, "link to block {block}, which does not exist"),
             Self::NoSuchRow(block) => {

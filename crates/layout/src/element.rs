@@ -229,6 +229,9 @@ impl<'a> ElementSlot<'a> {
         if group.reserved != 0 {
             return Err(Corrupt::Reserved);
         }
+        if group.is_null > 1 {
+            return Err(Corrupt::Null(group.is_null));
+        }
         let count = group.count;
         if count > capacity {
             return Err(Corrupt::Count { count, capacity });

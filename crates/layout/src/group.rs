@@ -20,7 +20,8 @@ pub struct Group {
 pub(crate) struct RawGroup {
     image: [u8; 8],
     pub(crate) count: u16,
-    is_null: u8,
+    /// 0 or 1.
+    pub(crate) is_null: u8,
     pub(crate) reserved: u8,
 }
 

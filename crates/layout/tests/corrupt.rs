@@ -56,6 +56,11 @@ fn a_group_is_checked() {
     page[at + 8] = 5;
     page[at + 11] = 1;
     assert_eq!(read(&page), Err(Corrupt::Reserved));
+    page[at + 11] = 0;
+    page[at + 10] = 1;
+    assert_eq!(read(&page), Ok(Some(Group { image: None })));
+    page[at + 10] = 2;
+    assert_eq!(read(&page), Err(Corrupt::Null(2)));
 }
 
 fn element_page() -> Vec<u8> {
