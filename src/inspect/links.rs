@@ -3,12 +3,22 @@
 use hnsw::{Candidate, ElementId, Extent, Flaw, GROUP, Inspect, Level, Member, Store};
 use layout::{Corrupt, EntryPoint, Group, Metapage, SlotState};
 
+use super::entries;
 use super::findings::{Findings, location_of};
 use super::pages::{Pages, is_wrong_link};
 use crate::storage::metapage::METAPAGE;
 
-/// Bytes of the check per element: its copy in the list of members, its mark and its entry in the search queue.
-pub(super) const BYTES: usize = size_of::<Member>() + size_of::<bool>() + size_of::<ElementId>();
+/// Bytes of the check per element: its copy in the list of members, its mark, its entry in the search queue, and one in the list of
+/// groups.
+pub(super) const BYTES: usize = size_of::<Member>()
+    + size_of::<bool>()
+    + size_of::<ElementId>()
+    + size_of::<(u32, ElementId)>();
+
+/// The fingerprint of a group; 0 in an index without groups.
+pub(super) fn fingerprint(group: Option<Group>) -> u32 {
+    group.map_or(0, |group| entries::fingerprint(&group.to_bytes()))
+}
 
 /// The graph on possibly damaged pages.
 struct Graph<'a, 'p> {
@@ -143,9 +153,10 @@ impl Links<'_, '_> {
                 let what = format!("two links to {to} {}", on(finding.level));
                 self.findings.error(place, what);
             }
-            (Flaw::Dangling | Flaw::TooLow | Flaw::Dead, Some(neighbor)) => {
+            (Flaw::Dangling | Flaw::TooLow | Flaw::OtherGroup | Flaw::Dead, Some(neighbor)) => {
                 self.link(element, finding.level, neighbor);
             }
+            (Flaw::Lonely, Some(other)) => self.lonely(element, other),
             (_, None) => {}
         }
     }
@@ -156,13 +167,8 @@ impl Links<'_, '_> {
     /// reachable, and freed slots are reused at once. The link of a tombstone only needs a slot as its target.
     fn link(&mut self, of: ElementId, level: Level, neighbor: ElementId) {
         let before = target(self.pages, neighbor);
-        let is_live = matches!(
-            target(self.pages, of),
-            Target::Element {
-                state: SlotState::Live,
-                ..
-            }
-        );
+        let group = self.group_of_live(of);
+        let is_live = group.is_some();
         let mut list = Vec::new();
         self.pages.neighbors(of, level, &mut list);
         if !list.contains(&neighbor) || target(self.pages, neighbor) != before {
@@ -192,7 +198,35 @@ impl Links<'_, '_> {
                 let what = format!("{to}, an element of level {own}");
                 self.findings.error(place, what);
             }
+            Target::Element { group: other, .. } if level == GROUP && group != Some(other) => {
+                let what = format!("{to}, an element of another group");
+                self.findings.error(place, what);
+            }
             Target::Element { .. } => {}
+        }
+    }
+
+    /// The group of an element, `Some(None)` in an index without groups; `None` if the element is not live.
+    fn group_of_live(&self, element: ElementId) -> Option<Option<Group>> {
+        match target(self.pages, element) {
+            Target::Element {
+                state: SlotState::Live,
+                group,
+                ..
+            } => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Reports an element without neighbors in its group, if both ends are still there. An insert in progress may still link it.
+    fn lonely(&mut self, element: ElementId, other: ElementId) {
+        let group = self.group_of_live(element);
+        let mut list = Vec::new();
+        self.pages.neighbors(element, GROUP, &mut list);
+        if group.is_some() && list.is_empty() && group == self.group_of_live(other) {
+            let place = self.pages.geometry().element.split(element);
+            let what = "element has no neighbors in its group, which has others";
+            self.findings.warning(place, what);
         }
     }
 

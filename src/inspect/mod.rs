@@ -3,7 +3,7 @@
 //! The functions copy every page under a share lock held for the copy only, and take the weakest lock on index and table: concurrent
 //! reads and writes go on. Nothing read is trusted; impossible contents are a finding, not an error.
 //!
-//! Memory, charged to `maintenance_work_mem`: up to 25 bytes per element, for the list of elements and the check of links;
+//! Memory, charged to `maintenance_work_mem`: up to 41 bytes per element, for the list of elements and the check of links;
 //! up to 12 per row, and 42 more with key columns; up to 6 per overflow slot.
 
 mod budget;

@@ -245,6 +245,7 @@ impl Surveyor<'_, '_> {
             element,
             level: slot.level(),
             live: slot.is_live(),
+            group: links::fingerprint(slot.group()),
         };
         self.budget.charge(links::BYTES);
         self.budget.push(&mut self.survey.members, member);

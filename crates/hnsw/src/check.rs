@@ -25,6 +25,8 @@ pub struct Member {
     pub level: Level,
     /// False for a tombstone.
     pub live: bool,
+    /// A fingerprint of the element's group; any number in a store without groups.
+    pub group: u32,
 }
 
 /// The kinds of flaws of a graph.
@@ -42,6 +44,10 @@ pub enum Flaw {
     Dangling,
     /// A neighbor is not on this layer.
     TooLow,
+    /// A neighbor in the element's group is of another group.
+    OtherGroup,
+    /// This live element has no neighbors in its group, which has another live element: the one named.
+    Lonely,
     /// A neighbor is not live. This is normal until the next vacuum.
     Dead,
     /// This live element is unreachable from the entry point over the links of this layer.
@@ -79,6 +85,7 @@ pub fn check<S: Inspect>(store: &mut S, mut found: impl FnMut(Finding)) -> Exten
     members.sort_unstable_by_key(|member| member.element);
     let mut check = Check {
         members: &members,
+        of_groups: of_groups(store, &members),
         reached: vec![false; members.len()],
         found: &mut found,
     };
@@ -95,9 +102,22 @@ pub fn check<S: Inspect>(store: &mut S, mut found: impl FnMut(Finding)) -> Exten
     }
 }
 
+/// The live members sorted by group, with its fingerprint; none in a store without groups.
+fn of_groups<S: Inspect>(store: &S, members: &[Member]) -> Vec<(u32, ElementId)> {
+    if !store.is_grouped() {
+        return Vec::new();
+    }
+    let live = members.iter().filter(|member| member.live);
+    let mut of_groups: Vec<_> = live.map(|member| (member.group, member.element)).collect();
+    of_groups.sort_unstable();
+    of_groups
+}
+
 struct Check<'a, F> {
     /// The members, sorted by element.
     members: &'a [Member],
+    /// The live members sorted by group.
+    of_groups: Vec<(u32, ElementId)>,
     /// The members reachable on the current layer.
     reached: Vec<bool>,
     found: &'a mut F,
@@ -155,8 +175,24 @@ impl<F: FnMut(Finding)> Check<'_, F> {
                     self.report(flaw, of, level, Some(neighbor));
                 }
             }
+            if level == GROUP
+                && neighbors.is_empty()
+                && let Some(other) = self.other_of_group(of)
+            {
+                self.report(Flaw::Lonely, of, level, Some(other));
+            }
         }
         links
+    }
+
+    /// Another live member of a live member's group.
+    fn other_of_group(&self, of: &Member) -> Option<ElementId> {
+        let first = self.of_groups.partition_point(|other| other.0 < of.group);
+        let mut same = self.of_groups[first..]
+            .iter()
+            .take_while(|other| of.live && other.0 == of.group);
+        same.find(|other| other.1 != of.element)
+            .map(|other| other.1)
     }
 
     fn flaw_of_link(&self, of: &Member, level: Level, neighbor: ElementId) -> Option<Flaw> {
@@ -167,6 +203,9 @@ impl<F: FnMut(Finding)> Check<'_, F> {
             None => Some(Flaw::Dangling),
             Some(member) if level != GROUP && member.level < level => Some(Flaw::TooLow),
             Some(member) if !member.live && of.live => Some(Flaw::Dead),
+            Some(member) if level == GROUP && of.live && member.group != of.group => {
+                Some(Flaw::OtherGroup)
+            }
             Some(_) => None,
         }
     }
@@ -224,6 +263,7 @@ impl<Q: Query> Inspect for View<'_, Q> {
             element,
             level: self.graph().level(element),
             live: true,
+            group: 0,
         }));
     }
 }
@@ -252,6 +292,8 @@ mod tests {
     struct Drawn {
         entry_point: Option<(ElementId, Level)>,
         levels: Vec<(Level, bool)>,
+        /// The group of each element; none for a store without groups.
+        groups: Vec<u32>,
         lists: BTreeMap<(u32, Level), Vec<u32>>,
     }
 
@@ -281,6 +323,10 @@ mod tests {
             2
         }
 
+        fn is_grouped(&self) -> bool {
+            !self.groups.is_empty()
+        }
+
         fn members(&mut self, into: &mut Vec<Member>) {
             into.extend(
                 self.levels
@@ -290,6 +336,7 @@ mod tests {
                         element: ElementId(id),
                         level,
                         live,
+                        group: self.groups.get(id as usize).copied().unwrap_or_default(),
                     }),
             );
         }
@@ -314,6 +361,7 @@ mod tests {
                 (0, true),
                 (0, false),
             ],
+            groups: Vec::new(),
             lists,
         }
     }
@@ -360,6 +408,21 @@ mod tests {
     }
 
     #[test]
+    fn links_in_groups_stay_there_and_elements_are_not_lonely() {
+        let mut graph = sound();
+        // 5 is not live; 4 is alone in its group.
+        graph.groups = vec![7, 7, 7, 9, 8, 9];
+        graph.lists.insert((0, GROUP), vec![1]);
+        graph.lists.insert((1, GROUP), vec![0, 2]);
+        graph.lists.insert((2, GROUP), vec![1]);
+        assert_eq!(flaws(graph.clone()), []);
+        graph.lists.insert((2, GROUP), vec![1, 4]);
+        assert_eq!(flaws(graph.clone()), [(Flaw::OtherGroup, 2, GROUP)]);
+        graph.lists.remove(&(2, GROUP));
+        assert_eq!(flaws(graph), [(Flaw::Lonely, 2, GROUP)]);
+    }
+
+    #[test]
     fn what_cannot_be_reached_is_found_on_its_layer() {
         assert_eq!(flaws_with(0, 1, &[]), [(Flaw::Unreachable, 3, 1)]);
         let mut graph = sound();
@@ -396,6 +459,7 @@ mod tests {
         let empty = Drawn {
             entry_point: None,
             levels: vec![(0, false)],
+            groups: Vec::new(),
             lists: BTreeMap::new(),
         };
         assert!(flaws(empty).is_empty());

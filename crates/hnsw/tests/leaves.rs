@@ -105,6 +105,7 @@ impl Inspect for Searched<'_> {
             element: ElementId(element),
             level,
             live: true,
+            group: 0,
         }));
     }
 }
