@@ -14,7 +14,7 @@ use layout::HeapTid;
 
 use crate::error;
 use crate::storage::keys::{self, Match};
-use crate::storage::{Gate, Index};
+use crate::storage::{Gate, Index, metapage};
 
 /// The price of comparing a code known beforehand, in those of a search, which waits for memory.
 pub(crate) const CODE: f64 = 0.6;
@@ -56,9 +56,16 @@ pub(crate) fn measured(m: f64, ef: f64) -> f64 {
     MEASURED * m * ef.powf(MEASURED_POWER)
 }
 
-/// True if most rows pass, by a sample.
-pub(super) fn passes_most(index: &Index, filter: &Filter) -> bool {
-    keys::sampled_share(index, filter) >= MANY
+/// True if most rows pass, by a sample. Adds the pages read to `pages`.
+pub(super) fn passes_most(index: &Index, filter: &Filter, pages: &mut u64) -> bool {
+    sampled_share(index, filter, pages) >= MANY
+}
+
+/// The share of rows that pass, by a sample. Adds the pages read to `pages`.
+fn sampled_share(index: &Index, filter: &Filter, pages: &mut u64) -> f64 {
+    let (share, read) = keys::sampled_share(index, filter);
+    *pages += read;
+    share
 }
 
 /// Elements to start a search of a group at. A group of fewer is compared as a whole.
@@ -72,8 +79,13 @@ const EF_IN_GROUP: f64 = 2.0;
 pub(super) struct GroupGraph {
     /// Elements of rows that pass, to start at.
     pub(super) entries: Vec<ElementId>,
-    /// The filter, if it tests nothing else; nothing has been read for it yet.
-    pub(super) alone: Option<Filter>,
+    /// The index's count of removals before these were read: none of their slots has been freed if it is still the same.
+    pub(super) removals: u64,
+    filter: Filter,
+    /// True if the filter tests nothing else; nothing has been read for it yet.
+    pub(super) is_alone: bool,
+    /// The number of rows of the group that pass, judged by the pages of the entries.
+    pub(super) rows: f64,
     /// The share of the group that passes.
     share: f64,
 }
@@ -90,27 +102,42 @@ impl GroupGraph {
         (ef as f64 * EF_IN_GROUP).ceil() as usize
     }
 
-    /// The graph for a filter; `None` if it leaves more than one value, or too few rows.
-    pub(super) fn of(index: &Index, filter: &Filter) -> Option<Self> {
+    /// The graph for a filter; `None` if it leaves more than one value, or too few rows. Adds the pages read to `pages`.
+    pub(super) fn of(index: &Index, filter: &Filter, pages: &mut u64) -> Option<Self> {
         let column = usize::from(index.geometry().grouped_by?);
         let image = filter.value_of(column)?;
-        let entries = keys::some(index, filter, ENTRIES, usize::MAX);
-        if entries.len() < ENTRIES {
+        let mut group = Self {
+            entries: Vec::new(),
+            removals: 0,
+            filter: filter.clone(),
+            is_alone: filter.tests_only(column),
+            rows: 0.0,
+            share: 1.0,
+        };
+        group.read_entries(index, pages);
+        if group.entries.len() < ENTRIES {
             return None;
         }
-        if filter.tests_only(column) {
-            return Some(Self {
-                entries,
-                alone: Some(filter.clone()),
-                share: 1.0,
-            });
+        if !group.is_alone {
+            let of_group = keys::filter_of_group(index, image)?;
+            let of_group = sampled_share(index, &of_group, pages);
+            let passing = sampled_share(index, filter, pages);
+            group.share = (passing / of_group).clamp(f64::MIN_POSITIVE, 1.0);
         }
-        let of_group = keys::sampled_share(index, &keys::filter_of_group(index, image)?);
-        Some(Self {
-            entries,
-            alone: None,
-            share: (keys::sampled_share(index, filter) / of_group).clamp(f64::MIN_POSITIVE, 1.0),
-        })
+        Some(group)
+    }
+
+    /// Reads the elements to start at, the count of removals first. Adds the pages read to `pages`.
+    pub(super) fn read_entries(&mut self, index: &Index, pages: &mut u64) {
+        self.removals = metapage::read(index.relation()).removals;
+        let found = keys::some(index, &self.filter, ENTRIES, usize::MAX);
+        *pages += found.pages;
+        (self.entries, self.rows) = (found.elements, found.passing);
+    }
+
+    /// The filter, if it tests nothing else.
+    pub(super) fn into_filter(self) -> Option<Filter> {
+        self.is_alone.then_some(self.filter)
     }
 }
 

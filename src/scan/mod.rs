@@ -46,8 +46,8 @@ const AHEAD: usize = 12;
 /// Bytes of a row to prefetch; the hardware prefetcher loads the following ones.
 const ROW_START: usize = 256;
 
-/// After a scan has compared one in this many of the index's elements, it is taken to want all rows.
-const SEEN_BEFORE_ALL: u64 = 4;
+/// After a scan has compared one in this many of the elements of the index, or of its group, it is taken to want all rows.
+const SEEN_BEFORE_ALL: f64 = 4.0;
 
 /// Distances estimated by a search with a target before the limits of the scan are looked at again.
 const STEP: u64 = 4096;
@@ -355,9 +355,10 @@ impl Running {
 
     /// Chooses how to find the rows that pass the conditions on key columns.
     fn apply(&mut self, filter: Filter) {
-        let group = GroupGraph::of(&self.index, &filter);
-        let is_alone = group.as_ref().is_some_and(|group| group.alone.is_some());
-        if !is_alone && filtered::passes_most(&self.index, &filter) {
+        let pages = &mut self.cost.pages;
+        let group = GroupGraph::of(&self.index, &filter, pages);
+        let is_alone = group.as_ref().is_some_and(|group| group.is_alone);
+        if !is_alone && filtered::passes_most(&self.index, &filter, pages) {
             self.pending = Some(filter);
             return;
         }
@@ -822,7 +823,7 @@ impl Running {
         self.cost.in_group = group.is_some();
         let is_whole = self.search_by(from_entry_point, ef, |search, graph, query| {
             if from_entry_point && let Some(group) = &group {
-                graph.start_elsewhere();
+                graph.start_elsewhere(group.removals);
                 search.start_from(graph, query, (&group.entries, GROUP), &options);
             } else if from_entry_point {
                 search.start(graph, query, &options);
@@ -884,18 +885,26 @@ impl Running {
         self.settled = f64::NEG_INFINITY;
     }
 
-    /// Searches from the entry point until no vacuum interferes, for as many elements as were found so far plus the next `ef`.
+    /// Searches from the entry point, or from elements of the group read again, until no vacuum interferes, for as many elements as
+    /// were found so far plus the next `ef`.
     /// Rows returned before are passed over.
     fn start_again(&mut self) {
         self.forget_found();
         let ef = self.next_ef.saturating_add(self.found);
         self.found = 0;
-        while !self.search(true, ef) && !self.is_given_up {}
+        loop {
+            if let Some(group) = &mut self.group {
+                group.read_entries(&self.index, &mut self.cost.pages);
+            }
+            if self.search(true, ef) || self.is_given_up {
+                return;
+            }
+        }
     }
 
     /// Goes on without the graph of a group: its search found no more, and may have missed rows.
     fn leave_group(&mut self) {
-        if let Some(filter) = self.group.take().and_then(|group| group.alone) {
+        if let Some(filter) = self.group.take().and_then(GroupGraph::into_filter) {
             self.select(filter);
         }
     }
@@ -908,7 +917,10 @@ impl Running {
         self.is_exact = true;
         self.is_given_up = false;
         self.cost.rule = Ended::AllCompared;
-        self.cost.recall = Some(1.0);
+        // Rows returned before may have come instead of nearer ones.
+        if self.returned.count() == 0 {
+            self.cost.recall = Some(1.0);
+        }
         self.compare_elements()
     }
 
@@ -946,10 +958,13 @@ impl Running {
         }
     }
 
-    /// True if a good part of the index has been seen.
+    /// True if a good part of the index, or of the group, has been seen.
+    #[expect(clippy::cast_precision_loss, reason = "counts of elements")]
     fn wants_all(&self) -> bool {
-        let seen = self.scratch.search.counters().evaluations;
-        seen >= self.index.most_elements() / SEEN_BEFORE_ALL
+        let seen = self.scratch.search.counters().evaluations as f64;
+        let all = self.index.most_elements() as f64;
+        let all = self.group.as_ref().map_or(all, |group| group.rows.min(all));
+        seen * SEEN_BEFORE_ALL >= all
     }
 
     /// The maximum bytes for everything found so far.

@@ -52,8 +52,8 @@ const PAGES: usize = 32;
 /// Filter pages of a sample.
 const SAMPLE: usize = 4;
 
-/// The share of rows that pass a filter, in a sample of the filter pages.
-pub(crate) fn sampled_share(index: &Index, filter: &Filter) -> f64 {
+/// The share of rows that pass a filter, in a sample of the filter pages, and the number of these.
+pub(crate) fn sampled_share(index: &Index, filter: &Filter) -> (f64, u64) {
     let all = chain(index);
     let step = all.len().div_ceil(SAMPLE).max(1);
     let blocks: Vec<u32> = all.iter().step_by(step).copied().collect();
@@ -61,27 +61,41 @@ pub(crate) fn sampled_share(index: &Index, filter: &Filter) -> f64 {
     let rows = select_in(index, filter, &blocks, &mut entries, &mut matches);
     #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
     let share = matches.len() as f64 / rows.max(1) as f64;
-    share
+    (share, blocks.len() as u64)
 }
 
 /// Filter pages read in one go for rows to start a search at, and the least number of such goes.
 const SPREAD: usize = 8;
 const GOES: usize = 2;
 
-/// Elements of rows that pass a filter, from pages spread over the table: up to `most`. Fewer if that many are not found
-/// in `pages` pages.
-pub(crate) fn some(index: &Index, filter: &Filter, most: usize, pages: usize) -> Vec<ElementId> {
+/// Some of the rows that pass a filter.
+#[derive(Default)]
+pub(crate) struct Sample {
+    /// Their elements.
+    pub(crate) elements: Vec<ElementId>,
+    /// Pages read for them.
+    pub(crate) pages: u64,
+    /// The number of rows that pass, judged by these pages.
+    pub(crate) passing: f64,
+}
+
+/// Rows that pass a filter, from pages spread over the table: up to `most`. Fewer if that many are not found in `pages` pages.
+pub(crate) fn some(index: &Index, filter: &Filter, most: usize, pages: usize) -> Sample {
     let all = chain(index);
     let count = all.len().min(pages);
     let of_one = most.div_ceil(GOES.min(count.div_ceil(SPREAD)).max(1));
     let (mut found, mut entries, mut matches) = (Vec::new(), Vec::new(), Vec::new());
     let mut blocks = Vec::new();
+    let (mut pages, mut passing) = (0, 0);
     for first in (0..count).step_by(SPREAD) {
+        interrupt::check();
         blocks.clear();
         let places = first..count.min(first + SPREAD);
         blocks.extend(places.map(|place| all[spread(place, all.len())]));
         matches.clear();
         select_in(index, filter, &blocks, &mut entries, &mut matches);
+        pages += blocks.len();
+        passing += matches.len();
         let step = (matches.len() / of_one).max(1);
         let some = matches.iter().step_by(step).take(of_one);
         found.extend(some.map(|found| found.element));
@@ -90,7 +104,13 @@ pub(crate) fn some(index: &Index, filter: &Filter, most: usize, pages: usize) ->
         }
     }
     found.truncate(most);
-    found
+    #[expect(clippy::cast_precision_loss, reason = "counts of rows and pages")]
+    let passing = passing as f64 * (all.len() as f64 / pages.max(1) as f64);
+    Sample {
+        elements: found,
+        pages: pages as u64,
+        passing,
+    }
 }
 
 /// Place number `number` of an order of `count` places in which consecutive ones are far apart: the first is 0, each comes once.
@@ -110,7 +130,29 @@ fn spread(number: usize, count: usize) -> usize {
 /// Elements of a group, as `some`.
 pub(super) fn of_group(index: &Index, group: Group, most: usize, pages: usize) -> Vec<ElementId> {
     let filter = filter_of_group(index, group.image);
-    filter.map_or(Vec::new(), |filter| some(index, &filter, most, pages))
+    filter.map_or(Vec::new(), |filter| {
+        some(index, &filter, most, pages).elements
+    })
+}
+
+/// The first element of a group that `is_wanted`, in any filter page.
+pub(super) fn find_in_group(
+    index: &Index,
+    group: Group,
+    mut is_wanted: impl FnMut(ElementId) -> bool,
+) -> Option<ElementId> {
+    let filter = filter_of_group(index, group.image)?;
+    let (mut entries, mut matches) = (Vec::new(), Vec::new());
+    for blocks in chain(index).chunks(PAGES) {
+        interrupt::check();
+        matches.clear();
+        select_in(index, &filter, blocks, &mut entries, &mut matches);
+        let mut elements = matches.iter().map(|found| found.element);
+        if let Some(found) = elements.find(|&element| is_wanted(element)) {
+            return Some(found);
+        }
+    }
+    None
 }
 
 /// The filter that the rows of a group pass; `None` in an index without groups.

@@ -82,9 +82,10 @@ impl<'a> PageGraph<'a> {
         metapage::read(self.index.relation()).removals
     }
 
-    /// Notes the count of removals for a search that starts elsewhere than at the entry point.
-    pub(crate) fn start_elsewhere(&mut self) {
-        self.removals = self.removals();
+    /// Notes the count of removals for a search that starts elsewhere than at the entry point: the count before its entries were
+    /// read.
+    pub(crate) fn start_elsewhere(&mut self, removals: u64) {
+        self.removals = removals;
     }
 
     /// The number of pages pinned so far.
