@@ -24,6 +24,10 @@ impl InsertLock {
         Self::acquire(index, pg_sys::ExclusiveLock.cast_signed())
     }
 
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.mode == pg_sys::ExclusiveLock.cast_signed()
+    }
+
     fn acquire(index: Relation, mode: i32) -> Self {
         // SAFETY: the relation is open.
         unsafe { pg_sys::LockPage(index.raw(), BLOCK, mode) };

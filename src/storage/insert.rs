@@ -36,13 +36,7 @@ pub(crate) fn insert(
     index.codec().encode_value(value, &mut code);
     let query = index.codec().query_value(value);
     let level = hnsw::level_of(tid.key(), index.geometry().m.into());
-    let lock = lock(index);
-    let group = index.geometry().group_of(row_key).map(|group| InGroup {
-        group,
-        entries: keys::of_group(index, group, ENTRIES, PAGES),
-        nearest: Vec::new(),
-        chosen: Vec::new(),
-    });
+    let (lock, group) = lock(index, &query, index.geometry().group_of(row_key));
     let mut insertion = Insertion {
         graph: index.graph(),
         code,
@@ -55,8 +49,9 @@ pub(crate) fn insert(
     // Taken out for the duration of the insert, so an error in between leaves no borrow behind.
     let mut search = SEARCH.take();
     let new = hnsw::insert(&mut insertion, &mut search, &query, &params, level);
-    if let Some(new) = new {
-        insertion.link_in_group(new);
+    match new {
+        Some(new) => insertion.link_in_group(new),
+        None => insertion.link_joined(),
     }
     SEARCH.set(search);
     let element = insertion.element.expect("the row has joined an element");
@@ -68,14 +63,25 @@ pub(crate) fn insert(
 }
 
 /// Takes the insert lock, shared: inserts run concurrently. An insert without a live entry point to start from runs alone:
-/// otherwise two inserts could each become the first element, with no link between them.
-fn lock(index: &Index) -> InsertLock {
-    let lock = InsertLock::share(index.relation());
-    if has_live_entry_point(index) {
-        return lock;
+/// otherwise two inserts could each become the first element, with no link between them. So does one without a live element of its
+/// group to start from.
+fn lock(index: &Index, query: &Query, group: Option<Group>) -> (InsertLock, Option<InGroup>) {
+    let relation = index.relation();
+    let mut lock = InsertLock::share(relation);
+    if !has_live_entry_point(index) {
+        lock.release();
+        lock = InsertLock::exclusive(relation);
     }
-    lock.release();
-    InsertLock::exclusive(index.relation())
+    let Some(group) = group else {
+        return (lock, None);
+    };
+    let mut in_group = InGroup::find(index, query, group);
+    if !in_group.has_live_entry() && !lock.is_exclusive() {
+        lock.release();
+        lock = InsertLock::exclusive(relation);
+        in_group = InGroup::find(index, query, group);
+    }
+    (lock, Some(in_group))
 }
 
 fn has_live_entry_point(index: &Index) -> bool {
@@ -101,16 +107,41 @@ struct Insertion<'a> {
 struct InGroup {
     group: Group,
     /// Elements of the group to start a search at.
-    entries: Vec<ElementId>,
+    entries: Vec<Candidate>,
     /// The nearest elements of the group.
     nearest: Vec<Candidate>,
     /// The neighbors of the new element.
     chosen: Vec<ElementId>,
 }
 
-/// Elements to start a search of a group at, and the filter pages read for them at most.
+/// Elements to start a search of a group at, and the filter pages read for more than one of them.
 const ENTRIES: usize = 32;
 const PAGES: usize = 1024;
+
+impl InGroup {
+    /// Finds elements of a group to start at: at least a live one, if there is one with an entry.
+    fn find(index: &Index, query: &Query, group: Group) -> Self {
+        let mut found = Self {
+            group,
+            entries: Vec::new(),
+            nearest: Vec::new(),
+            chosen: Vec::new(),
+        };
+        let some = keys::of_group(index, group, ENTRIES, PAGES);
+        index.graph().estimate(query, &some, &mut found.entries);
+        if !found.has_live_entry() {
+            let live = keys::find_in_group(index, group, |found| index.graph().is_live(found));
+            index
+                .graph()
+                .estimate(query, live.as_slice(), &mut found.entries);
+        }
+        found
+    }
+
+    fn has_live_entry(&self) -> bool {
+        self.entries.iter().any(|entry| entry.live)
+    }
+}
 
 impl<'a> Insertion<'a> {
     fn index(&self) -> &'a Index {
@@ -120,12 +151,10 @@ impl<'a> Insertion<'a> {
     /// Finds the nearest elements of the row's group.
     fn search_group(&mut self, query: &Query) {
         let Some(group) = &mut self.group else { return };
-        let mut entries = Vec::new();
-        self.graph.estimate(query, &group.entries, &mut entries);
         Search::new().layer(
             &mut self.graph,
             query,
-            &entries,
+            &group.entries,
             GROUP,
             self.ef_construction,
             &mut group.nearest,
@@ -141,6 +170,20 @@ impl<'a> Insertion<'a> {
         let chosen = codes.select(&self.code, &group.nearest, max);
         group.chosen = chosen.iter().map(|chosen| chosen.element).collect();
         Some((group.group, group.chosen.clone()))
+    }
+
+    /// Links the element that the row has joined in its group, unless a search found it there: the insert that added it goes on, or
+    /// has failed before it came to the group.
+    fn link_joined(&mut self) {
+        let Some(element) = self.element else { return };
+        let is_found = |group: &InGroup| group.nearest.iter().any(|near| near.element == element);
+        if self.group.as_ref().is_none_or(is_found) {
+            return;
+        }
+        if let Some((_, chosen)) = self.choose_in_group() {
+            neighbors::add(self.index(), element, GROUP, &chosen);
+            self.link_in_group(element);
+        }
     }
 
     /// Links the new element in its group, as on the layers.

@@ -199,6 +199,11 @@ pub(super) fn replace(
     same
 }
 
+/// Adds to a list those elements that it lacks, if it has room for all of them.
+pub(super) fn add(index: &Index, of: ElementId, level: Level, new: &[ElementId]) {
+    push(index, of, level, new);
+}
+
 /// The result of adding to a list.
 enum Push {
     Done,

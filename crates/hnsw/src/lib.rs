@@ -14,6 +14,7 @@ mod repair;
 mod rerank_queue;
 mod search;
 mod select;
+mod starts;
 mod store;
 mod vectors;
 mod visited;
@@ -29,6 +30,7 @@ pub use repair::repair_neighbors;
 pub use rerank_queue::{ROUNDING, RerankQueue, Step, is_in_order};
 pub use search::{Counters, Descent, Matters, Search, SearchOptions, Slack};
 pub use select::{fill_with_nearest, least_kept, select_neighbors};
+pub use starts::Starts;
 pub use store::{Store, StoreMut};
 pub use vectors::{ElementQuery, Query, Vectors, half_square};
 

@@ -2,7 +2,7 @@
 //!
 //! 1. [`remove`]: drops dead rows; an element left without rows becomes a tombstone, traversed by searches but never returned.
 //! 2. [`relink`]: waits for the inserts that may still link to a tombstone, then repairs every neighbor list with a tombstone
-//!    in it. [`reach`]: links unreachable elements again.
+//!    in it. [`reach`] and [`groups`]: link unreachable elements again.
 //! 3. [`free`]: frees the slots of the tombstones, now without incoming links. A paused search may still come to one, so the
 //!    metapage counts removals before the first slot is freed, and a search that finds a different count starts again.
 //!    Slots are freed only when all inserts that may have read a list before its repair have ended: such an insert could
@@ -14,6 +14,7 @@
 //! A vacuum interrupted early leaves tombstones; the next one collects them and continues.
 
 mod free;
+mod groups;
 mod reach;
 mod relink;
 mod remove;
@@ -61,6 +62,7 @@ pub(crate) fn remove_rows(
         lock::wait_for_inserts(index.relation());
         let layer0 = relink::relink(&mut sweep, ef_construction, &dead);
         reach::restore(&mut sweep, ef_construction, &dead, layer0);
+        groups::restore(&mut sweep, ef_construction, &dead);
         lock::wait_for_inserts(index.relation());
         metapage::Locked::acquire(index.relation()).announce_removal();
         free::free(index, strategy, &dead);
@@ -71,7 +73,7 @@ pub(crate) fn remove_rows(
 /// Links the elements that are unreachable in their groups: a build by cells leaves some.
 pub(crate) fn connect_groups(index: &Index, ef_construction: usize) {
     let mut sweep = Sweep::new(index, Strategy::NONE);
-    reach::restore_groups(&mut sweep, ef_construction, &no_elements(index));
+    groups::restore(&mut sweep, ef_construction, &no_elements(index));
 }
 
 /// An empty set with room for the elements of the index at its present size.

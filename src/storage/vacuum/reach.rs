@@ -5,29 +5,24 @@
 //! separate sweep. It keeps lists in the memory allowed to a vacuum; with little memory it needs further sweeps.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 
-use hnsw::{ElementId, ElementSet, GROUP, Level, Reach, Search, Store, max_neighbors};
-use layout::{ElementPage, Group, PageKind, UpperPage};
+use hnsw::{ElementId, ElementSet, GROUP, Level, Reach, Search, max_neighbors};
+use layout::{ElementPage, PageKind, UpperPage};
 
 use super::{Sweep, ids, out_of_memory};
-use crate::error;
 use crate::pg::{compat, setting};
-use crate::storage::buffer::Access;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
 use crate::storage::metapage;
+use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
-use crate::storage::{keys, locked, neighbors};
 
 /// The maximum number of elements asked to link to a lost one.
-const OFFERS: usize = 8;
+pub(super) const OFFERS: usize = 8;
 /// The maximum number of rounds of a layer: new links may displace others, and elements lost by this need another round.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 /// The maximum number of elements of a lost part waiting to be followed; elements beyond them are linked separately.
 const WAITING: usize = 1 << 16;
-/// Elements of a group to search a lost one from.
-const OF_GROUP: usize = 256;
 /// The number of lists followed between two interrupt checks.
 const STRIDE: usize = 1 << 12;
 
@@ -46,7 +41,6 @@ pub(super) fn restore(
     dead: &ElementSet,
     layer0: Layer0Reach,
 ) {
-    restore_groups(sweep, ef_construction, dead);
     let Some(entry) = metapage::read(sweep.index.relation()).entry_point else {
         return;
     };
@@ -76,70 +70,11 @@ pub(super) fn restore(
     }
 }
 
-/// Links the elements of each group that the first one met does not lead to.
-pub(super) fn restore_groups(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
-    if sweep.index.geometry().grouped_by.is_none() {
-        return;
-    }
-    let mut search = Search::new();
-    for _ in 0..ROUNDS {
-        let mut layer = Layer {
-            index: sweep.index,
-            level: GROUP,
-            reach: reach_in_groups(sweep, dead),
-        };
-        let lost = layer.reach.take_unreached();
-        if lost.is_empty() {
-            return;
-        }
-        for element in lost.iter() {
-            layer.link(&mut search, ef_construction, element);
-        }
-    }
-}
-
-/// The elements that are reachable in their groups. A group of elements without links needs none.
-fn reach_in_groups(sweep: &mut Sweep<'_>, dead: &ElementSet) -> Reach {
-    let index = sweep.index;
-    let reach = RefCell::new(start(index, GROUP, None));
-    let mut met = HashSet::new();
-    let show = |block: u32, _, bytes: &[u8]| {
-        let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-        let mut reach = reach.borrow_mut();
-        for number in 0..view.used() {
-            let slot = index.expect(block, view.slot(number));
-            let id = index.geometry().element.join(block, number);
-            let (Some(element), Some(group)) = (id.filter(|_| slot.is_live()), slot.group()) else {
-                continue;
-            };
-            if met.try_reserve(1).is_err() {
-                error::out_of_memory(met.len() * size_of::<Group>());
-            }
-            let is_linked = slot.group_neighbors().len() > 0;
-            if is_linked && met.insert(group) {
-                reach.start_from(element);
-            }
-            // Most elements without links are alone in their groups.
-            if is_linked || met.contains(&group) {
-                reach.show(element, slot.group_neighbors());
-            }
-        }
-    };
-    sweep.each(&[PageKind::Element], show, |_, ()| {
-        follow(&mut reach.borrow_mut());
-    });
-    drop(met);
-    let mut reach = reach.into_inner();
-    finish(sweep, dead, GROUP, &mut reach);
-    reach
-}
-
-/// Starts at the entry point, if any. Follows no links yet.
-pub(super) fn start(index: &Index, level: Level, entry: Option<ElementId>) -> Reach {
+/// Starts at the entry point, if any, with so many bytes for lists. Follows no links yet.
+pub(super) fn start(index: &Index, level: Level, entry: Option<ElementId>, bytes: usize) -> Reach {
     let ids = ids(index);
     let max = max_neighbors(index.geometry().m.into(), level);
-    let mut reach =
-        Reach::new(ids, max, setting::vacuum_work_mem()).unwrap_or_else(|_| out_of_memory(ids));
+    let mut reach = Reach::new(ids, max, bytes).unwrap_or_else(|_| out_of_memory(ids));
     if let Some(entry) = entry {
         reach.start_from(entry);
     }
@@ -156,7 +91,7 @@ pub(super) fn finish(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, rea
 
 /// The elements reachable over the lists of a layer.
 fn reach_from(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, entry: ElementId) -> Reach {
-    let mut reach = start(sweep.index, level, Some(entry));
+    let mut reach = start(sweep.index, level, Some(entry), setting::vacuum_work_mem());
     show_layer(sweep, dead, level, &mut reach);
     finish(sweep, dead, level, &mut reach);
     reach
@@ -198,22 +133,16 @@ impl Layer<'_> {
         }
         compat::vacuum_delay_point();
         let index = self.index;
-        let in_group = self.reached_in_group_of(lost);
         let mut graph = index.graph();
         let query = Codes::read(&mut graph, &[lost]).query(lost);
         let Some(query) = query else { return };
-        let mut from = Vec::new();
-        if self.level == GROUP {
-            graph.estimate(&query, &in_group, &mut from);
-        } else {
-            let Some(descent) = search.descend(&mut graph, &query, self.level) else {
-                return;
-            };
-            // The layers above may lead to an element unreachable on this layer.
-            from.push(descent.entry_point);
-            if self.reach.contains(descent.nearest.element) {
-                from.push(descent.nearest);
-            }
+        let Some(descent) = search.descend(&mut graph, &query, self.level) else {
+            return;
+        };
+        // The layers above may lead to an element unreachable on this layer.
+        let mut from = vec![descent.entry_point];
+        if self.reach.contains(descent.nearest.element) {
+            from.push(descent.nearest);
         }
         let mut near = Vec::new();
         search.layer(&mut graph, &query, &from, self.level, ef, &mut near);
@@ -221,42 +150,32 @@ impl Layer<'_> {
         // If an insert has made a path since the lists were read, no new link is needed.
         if !near.clone().any(|element| element == lost) {
             let near = near.filter(|&element| self.reach.contains(element));
+            // Without anything to link from it stays lost, until the next round.
+            if near.clone().next().is_none() {
+                return;
+            }
             neighbors::force_link(&mut graph, near.take(OFFERS), self.level, lost);
         }
-        self.follow(&mut graph, lost);
+        follow_from(&mut self.reach, &mut graph, self.level, lost);
     }
+}
 
-    /// Some reached elements of an element's group; none on another layer.
-    fn reached_in_group_of(&self, element: ElementId) -> Vec<ElementId> {
-        if self.level != GROUP {
-            return Vec::new();
-        }
-        let (page, slot) = locked::lock_known(self.index, element, Access::Share);
-        let group = page.read(|page| page.slot(slot)).group();
-        drop(page);
-        let mut some = group.map_or(Vec::new(), |group| {
-            keys::of_group(self.index, group, OF_GROUP, usize::MAX)
-        });
-        some.retain(|&element| self.reach.contains(element));
-        some
-    }
-
-    /// Marks all elements reachable from an element.
-    fn follow(&mut self, graph: &mut PageGraph<'_>, from: ElementId) {
-        let mut to_expand = vec![from];
-        let mut neighbors = Vec::new();
-        self.reach.start_from(from);
-        while let Some(element) = to_expand.pop() {
-            compat::vacuum_delay_point();
-            neighbors.clear();
-            graph.locked_neighbors(element, self.level, &mut neighbors);
-            neighbors.truncate(WAITING.saturating_sub(to_expand.len()));
-            to_expand.extend(
-                neighbors
-                    .iter()
-                    .filter(|&&next| self.reach.start_from(next)),
-            );
-        }
+/// Marks all elements reachable from an element.
+pub(super) fn follow_from(
+    reach: &mut Reach,
+    graph: &mut PageGraph<'_>,
+    level: Level,
+    from: ElementId,
+) {
+    let mut to_expand = vec![from];
+    let mut neighbors = Vec::new();
+    reach.start_from(from);
+    while let Some(element) = to_expand.pop() {
+        compat::vacuum_delay_point();
+        neighbors.clear();
+        graph.locked_neighbors(element, level, &mut neighbors);
+        neighbors.truncate(WAITING.saturating_sub(to_expand.len()));
+        to_expand.extend(neighbors.iter().filter(|&&next| reach.start_from(next)));
     }
 }
 

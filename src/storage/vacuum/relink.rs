@@ -7,7 +7,7 @@ use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
 
 use super::Sweep;
 use super::reach::{self, Layer0Reach};
-use crate::pg::compat;
+use crate::pg::{compat, setting};
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
 use crate::storage::metapage::{self, Locked};
@@ -74,7 +74,7 @@ impl Relink<'_> {
         let entry = entry.map(|entry| entry.element);
         let entry = entry.filter(|&entry| !dead.contains(entry));
         let mut highest: Option<EntryPoint> = None;
-        let reach = RefCell::new(reach::start(index, 0, entry));
+        let reach = RefCell::new(reach::start(index, 0, entry, setting::vacuum_work_mem()));
         let find = |block: u32, _, bytes: &[u8]| {
             let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
             let mut reach = reach.borrow_mut();
@@ -121,6 +121,7 @@ impl Relink<'_> {
         if entry.is_some() {
             reach::finish(sweep, dead, 0, &mut reach);
         }
+        reach.forget_lists();
         (highest, Layer0Reach { entry, reach })
     }
 
@@ -193,7 +194,7 @@ impl Relink<'_> {
             return Some(new);
         }
         let found = match level {
-            GROUP => self.find_near_in_group(graph, element, &new)?,
+            GROUP => self.find_near_in_group(graph, element, old)?,
             _ => self.find_near(graph, element, level)?,
         };
         self.complete(graph, element, &new, found, max, least_kept(max))
@@ -227,7 +228,7 @@ impl Relink<'_> {
         )
     }
 
-    /// The elements of its group nearest to an element, by a search from its neighbors.
+    /// The elements of its group nearest to an element, by a search from its neighbors, dead or not.
     fn find_near_in_group(
         &mut self,
         graph: &mut PageGraph<'_>,
