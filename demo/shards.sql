@@ -29,7 +29,7 @@ CREATE FUNCTION nearest_on_shards(query vector, wanted int) RETURNS TABLE (id in
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  shards text[] := array(SELECT srvname FROM pg_foreign_server WHERE srvname LIKE 'shard%' ORDER BY srvname);
+  shards text[] := array(SELECT srvname FROM pg_foreign_server WHERE srvname ~ '^shard[0-9]+$' ORDER BY srvname);
   search text := format('SELECT id, embedding <=> %L AS distance FROM wordnet ORDER BY distance LIMIT %s', query, wanted);
   shard text;
   ids int[] := '{}';
@@ -52,7 +52,7 @@ BEGIN
     PERFORM FROM dblink_get_result(shard) AS r (id int, distance float8);
   END LOOP;
   RETURN QUERY SELECT f.id, f.distance FROM unnest(ids, distances) AS f (id, distance) ORDER BY f.distance LIMIT wanted;
-EXCEPTION WHEN OTHERS THEN
+EXCEPTION WHEN OTHERS OR query_canceled THEN
   -- Results that wait would make the next query of their connection fail.
   PERFORM dblink_disconnect(c) FROM unnest(dblink_get_connections()) c;
   RAISE;

@@ -289,8 +289,8 @@ package_reproduce() {
     rm -rf "$copy"
     mkdir -p "$copy/sources"
     step "building once more, from a copy of the sources in $copy"
-    git ls-files -z | xargs -0 cp --parents --target-directory "$copy/sources"
-    (cd "$copy/sources" && env OMENDB_DEV_DIR="$dev" OMENDB_PACKAGES="$copy/packages" CARGO_TARGET_DIR="$copy/target" PG="$PG" ./dev package)
+    git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$copy/sources"
+    (cd "$copy/sources" && env SOURCE_DATE_EPOCH="$(package_date)" OMENDB_DEV_DIR="$dev" OMENDB_PACKAGES="$copy/packages" CARGO_TARGET_DIR="$copy/target" PG="$PG" ./dev package)
     package_same "$packages" "$copy/packages"
     rm -rf "$copy"
     say "packages: the same bytes from two builds"

@@ -57,7 +57,7 @@ static const struct { const char *kind, *name; } calls[] = {
 #define MOST 128
 StaticAssertDecl(lengthof(calls) <= MOST, "as many trampolines as calls");
 
-/* What the trampolines jump to. */
+/* The target of the trampolines. */
 void *fault_real[MOST];
 static char armed_kind[16];
 static int64 armed_at, seen;

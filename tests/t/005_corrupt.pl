@@ -192,7 +192,7 @@ $search
 SET hnsw.iterative_scan = relaxed_order;
 SELECT count(*) > 0 FROM (SELECT id FROM copy_$copy ORDER BY embedding $operator @{[ $sample->('5001') ]}) s;
 RESET hnsw.iterative_scan;
-SELECT coalesce(bool_and(id BETWEEN 20 AND 120), true) FROM
+SELECT count(*) = count(DISTINCT id) FROM
   (SELECT id FROM copy_$copy WHERE id BETWEEN 20 AND 120 ORDER BY embedding $operator @{[ $sample->('5002') ]} LIMIT 50) s;
 SELECT elements > 0 FROM hnsw_index_info('copy_${copy}_index');
 INSERT INTO copy_$copy SELECT 2000 + i, @{[ $sample->('2000 + i') ]} FROM generate_series(1, 10) i;

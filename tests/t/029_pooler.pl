@@ -28,6 +28,8 @@ INI
 my $pooler = IPC::Run::start([ $program, "$folder/pgbouncer.ini" ], '<', \undef, '>', \my $words, '2>&1');
 Wordnet::wait_until(sub { -S "$folder/.s.PGSQL.$port" or $pooler->pumpable ? 0 : die "pgbouncer ended: $words" }, 'pgbouncer to listen');
 
+END { $pooler->kill_kill if $pooler }
+
 # Statements of a client of its own, through the pooler, all of whose clients share one connection of the server.
 sub client {
   my (@statements) = @_;

@@ -35,7 +35,7 @@ SELECT agrees($$SELECT id FROM explained ORDER BY embedding <-> '[50,10,5]' LIMI
 SELECT agrees($$SELECT id FROM explained WHERE category = 3 ORDER BY embedding <-> '[50,10,5]' LIMIT 5$$) AS filtered;
 SELECT agrees($$SELECT id FROM explained WHERE category = 77 ORDER BY embedding <-> '[50,10,5]' LIMIT 5$$) AS none_match;
 
--- Of several queries in one plan the sums.
+-- Several queries in one plan have their sums shown.
 SELECT shown('ANALYZE', $$SELECT n.id FROM generate_series(1, 3) i, LATERAL (SELECT id FROM explained ORDER BY embedding <-> ARRAY[i, 10, 5]::vector LIMIT 5) n$$)
 	~ '^HNSW: walks=3 ' IS NOT DISTINCT FROM CASE WHEN shows() THEN true END AS three_loops;
 BEGIN;
@@ -48,3 +48,5 @@ COMMIT;
 SELECT shown('COSTS OFF', $$SELECT id FROM explained ORDER BY embedding <-> '[50,10,5]' LIMIT 5$$) AS not_run;
 SELECT shown('ANALYZE', $$SELECT id FROM explained ORDER BY embedding <-> '[50,10,5]' LIMIT 0$$) AS no_row_wanted;
 SELECT shown('ANALYZE', $$SELECT id FROM explained WHERE id = 7$$) AS another_method;
+DROP TABLE explained;
+DROP FUNCTION agrees, shown, shows;

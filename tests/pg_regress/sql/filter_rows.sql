@@ -1,4 +1,4 @@
--- rows of the table that a LIMIT of 10 reads under conditions on key columns, counted: no more than without a condition
+-- rows of the table that a LIMIT of 10 reads under conditions on key columns, counted: at most 16, and 32 where the filter is left to the executor
 
 \getenv tests PG_ABS_SRCDIR
 \set demo :tests '/../../demo'

@@ -50,7 +50,7 @@ CREATE VIEW indexed AS
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_opclass o ON o.oid = i.indclass[0]
     WHERE c.relam IN (SELECT oid FROM pg_am WHERE amname IN ('hnsw', 'ivfflat')) ORDER BY 1;
 
--- What is wrong with the indexes, or with those of one table. Vacuum mends what a crash has left, but for pages added and never written.
+-- Faults of the indexes, or of those of one table. Vacuum mends what a crash has left, but for pages added and never written.
 CREATE FUNCTION wrong(vacuumed boolean, only_of regclass DEFAULT NULL) RETURNS SETOF text LANGUAGE plpgsql
   SET enable_seqscan = off SET enable_sort = off SET hnsw.ef_search = 1000 AS $$
 DECLARE
