@@ -137,10 +137,8 @@ fn with_room_for(frozen: Frozen, sample: &[Value]) -> Frozen {
     let m = frozen.geometry.m.into();
     let code_len = Codec::sparse_code_len(frozen.dimensions as usize, elements.max(1));
     let of_group = frozen.geometry.grouped_by.map_or(0, |_| group_len(m));
-    let code_len = match of_group {
-        0 => widest_code_len(m, code_len.min(max_code_len(m))),
-        _ => code_len.min(max_code_len(m) - of_group).next_multiple_of(4),
-    };
+    let longest = max_code_len(m).saturating_sub(of_group);
+    let code_len = widest_code_len(m, of_group, code_len.min(longest));
     let geometry = Geometry::new(m, code_len)
         .map(|geometry| geometry.with_keys(frozen.geometry.widths()))
         .and_then(|geometry| geometry.with_groups(frozen.geometry.grouped_by));

@@ -184,7 +184,7 @@ impl OperatorClass {
             VectorKind::Bit => Some((CodeBits::B1, Codec::bit_code_len(dimensions, room))),
             VectorKind::Sparse => {
                 let wanted = Codec::sparse_code_len(dimensions, SPARSE_ELEMENTS);
-                Some((CodeBits::B8, widest_code_len(m, wanted.min(room))))
+                Some((CodeBits::B8, widest_code_len(m, 0, wanted.min(room))))
             }
         }
     }

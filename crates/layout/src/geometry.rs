@@ -250,10 +250,11 @@ pub fn max_code_len(m: usize) -> usize {
         * 4
 }
 
-/// The maximum code length, a multiple of 4, with as many slots per page as for `code_len`.
+/// The maximum code length, a multiple of 4, with as many slots per page as for `code_len`; `of_group` bytes of each are of a
+/// group ([`group_len`], or 0).
 #[must_use]
-pub fn widest_code_len(m: usize, code_len: usize) -> usize {
-    let beside = ELEMENT_HEAD + m.saturating_mul(8);
+pub fn widest_code_len(m: usize, of_group: usize, code_len: usize) -> usize {
+    let beside = ELEMENT_HEAD + m.saturating_mul(8) + of_group;
     let slots = CONTENTS / (beside + code_len);
     match CONTENTS.checked_div(slots) {
         Some(room) => room.saturating_sub(beside) / 4 * 4,

@@ -2,7 +2,7 @@
 
 use hnsw::{ElementId, MAX_LEVEL};
 use layout::{
-    Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, max_code_len,
+    Geometry, MAX_M, MIN_M, OverflowId, SlotId, Slots, TooLarge, UpperId, group_len, max_code_len,
     widest_code_len,
 };
 
@@ -84,14 +84,21 @@ fn the_longest_code_fits_and_a_longer_one_does_not() {
 #[test]
 fn the_widest_code_leaves_a_page_as_many_slots_and_no_room() {
     for m in [MIN_M, 16, MAX_M] {
-        for code_len in (4..=max_code_len(m)).step_by(4) {
-            let per_page = |code_len| Geometry::new(m, code_len).unwrap().element.per_page;
-            let widest = widest_code_len(m, code_len);
-            assert!(widest >= code_len);
-            assert_eq!(per_page(widest), per_page(code_len));
-            assert!(widest == max_code_len(m) || per_page(widest + 4) < per_page(code_len));
+        for column in [None, Some(0)] {
+            let of_group = column.map_or(0, |_| group_len(m));
+            let longest = max_code_len(m) - of_group;
+            let per_page = |code_len| {
+                let geometry = Geometry::new(m, code_len).unwrap().with_groups(column);
+                geometry.unwrap().element.per_page
+            };
+            for code_len in (4..=longest).step_by(4) {
+                let widest = widest_code_len(m, of_group, code_len);
+                assert!(widest >= code_len);
+                assert_eq!(per_page(widest), per_page(code_len));
+                assert!(widest == longest || per_page(widest + 4) < per_page(code_len));
+            }
+            assert_eq!(widest_code_len(m, of_group, 9000), 9000);
         }
-        assert_eq!(widest_code_len(m, 9000), 9000);
     }
 }
 
