@@ -1,14 +1,11 @@
 //! The graphs of groups: the elements with one value in the column named by the option `graphs` have a graph of their own.
 
-use hnsw::build::{FREE, Stopped};
+use hnsw::build::{FREE, LARGEST_LEAF, Stopped};
 use hnsw::{ElementId, MemoryGraph};
 use layout::Group;
 use rayon::prelude::*;
 
 use super::format::to_u32;
-
-/// Groups of more elements are built one after the other, each by all threads.
-const LARGE: usize = 4096;
 
 /// The lists of all elements in the graphs of their groups.
 pub(super) struct GroupLists {
@@ -17,29 +14,34 @@ pub(super) struct GroupLists {
     lists: Vec<u32>,
 }
 
-/// `m` of the graph of a group: a list keeps up to twice as many neighbors as an element chooses, `m` of the index.
-pub(super) fn chosen(m: usize) -> usize {
-    m / 2
-}
-
-/// Calls `each` with the elements of every group of more than one, in order.
-pub(super) fn of_elements(groups: &[Group]) -> Result<Vec<Vec<u32>>, Stopped> {
+/// The elements by group, in order within each.
+pub(super) fn by_group(groups: &[Group]) -> Result<Vec<u32>, Stopped> {
     let mut order: Vec<u32> = Vec::new();
     order.try_reserve_exact(groups.len())?;
     order.extend(0..to_u32(groups.len()));
     order.par_sort_unstable_by_key(|&element| (groups[element as usize], element));
+    Ok(order)
+}
+
+/// The elements of every group of more than one, from their order by group.
+pub(super) fn of_several<'o>(
+    order: &'o [u32],
+    groups: &'o [Group],
+) -> impl Iterator<Item = &'o [u32]> {
     let same = |a: &u32, b: &u32| groups[*a as usize] == groups[*b as usize];
-    let several = order.chunk_by(same).filter(|members| members.len() > 1);
-    Ok(several.map(<[u32]>::to_vec).collect())
+    order.chunk_by(same).filter(|members| members.len() > 1)
 }
 
 impl GroupLists {
-    /// Bytes of an element in a build.
-    pub(super) fn bytes_of_element(m: usize) -> usize {
-        m * size_of::<u32>() + size_of::<Group>() + 2 * size_of::<u32>()
+    /// Bytes of the lists of `n` elements and of their order by group.
+    pub(super) fn bytes_needed(n: usize, m: usize) -> usize {
+        n * (m + 1) * size_of::<u32>()
     }
 
     /// Builds the graph of every group; `graph` makes one of its members. Runs in the pool.
+    ///
+    /// All threads build one graph of more than a leaf. Smaller graphs are built side by side, as many as have the elements of a
+    /// leaf for each thread.
     pub(super) fn build(
         groups: &[Group],
         m: usize,
@@ -49,20 +51,39 @@ impl GroupLists {
         lists.try_reserve_exact(groups.len() * m)?;
         lists.resize(groups.len() * m, FREE);
         let mut built = Self { m, lists };
-        let (large, small): (Vec<_>, Vec<_>) = of_elements(groups)?
-            .into_iter()
-            .partition(|members| members.len() > LARGE);
-        for members in &large {
-            built.write(members, &graph(members)?);
-        }
-        for some in small.chunks(LARGE) {
-            let graphs: Result<Vec<_>, Stopped> =
-                some.par_iter().map(|members| graph(members)).collect();
-            for (members, graph) in some.iter().zip(graphs?) {
-                built.write(members, &graph);
+        let order = by_group(groups)?;
+        let at_once = LARGEST_LEAF * rayon::current_num_threads();
+        let (mut small, mut elements) = (Vec::new(), 0);
+        for members in of_several(&order, groups) {
+            if members.len() > LARGEST_LEAF {
+                built.write(members, &graph(members)?);
+                continue;
+            }
+            small.try_reserve(1)?;
+            small.push(members);
+            elements += members.len();
+            if elements >= at_once {
+                built.add_small(&small, &graph)?;
+                small.clear();
+                elements = 0;
             }
         }
+        built.add_small(&small, &graph)?;
         Ok(built)
+    }
+
+    /// Builds the graphs of these groups side by side.
+    fn add_small(
+        &mut self,
+        groups: &[&[u32]],
+        graph: &(impl Fn(&[u32]) -> Result<MemoryGraph, Stopped> + Sync),
+    ) -> Result<(), Stopped> {
+        let graphs = groups.par_iter().map(|members| graph(members));
+        let graphs: Vec<_> = graphs.collect::<Result<_, _>>()?;
+        for (members, graph) in groups.iter().zip(&graphs) {
+            self.write(members, graph);
+        }
+        Ok(())
     }
 
     fn write(&mut self, members: &[u32], graph: &MemoryGraph) {

@@ -19,9 +19,9 @@ use std::sync::atomic::Ordering;
 
 use hnsw::build::{Stopped, Watch};
 use hnsw::{MemoryGraph, Params};
-use layout::{Frozen, HeapTid};
+use layout::{Frozen, Group, HeapTid};
 use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
-use quantize::{CodeSet, Codec, Value};
+use quantize::{Codec, Value};
 
 use crate::error;
 use crate::pg::progress::{self, Counter};
@@ -159,18 +159,9 @@ fn allowance(workers: &Workers, frozen: &Frozen, params: Params, limit: usize) -
     let is_grouped = frozen.geometry.grouped_by.is_some();
     let needed = workers.submit(move || {
         // Linear in `n`: the slope is the bytes per element, the rest the fixed cost.
-        let bytes = |n| {
-            let graph = match codes {
-                BuildCodes::Leaves { .. } => {
-                    hnsw::build::leaves_bytes_needed(n, dimensions, &params)
-                }
-                BuildCodes::Stored => MemoryGraph::bytes_needed(n, params.m),
-            };
-            let groups = match is_grouped {
-                true => GroupLists::bytes_of_element(params.m) * n,
-                false => 0,
-            };
-            graph + groups
+        let bytes = |n| match is_grouped {
+            true => bytes_with_groups(n, codes, dimensions, &params),
+            false => bytes_of_graph(n, codes, dimensions, &params),
         };
         let (some, more) = (1 << 16, 1 << 17);
         let of_element = (bytes(more) - bytes(some)).div_ceil(more - some);
@@ -183,6 +174,25 @@ fn allowance(workers: &Workers, frozen: &Frozen, params: Params, limit: usize) -
         of_threads,
         files: TempFiles::here(),
     }
+}
+
+/// Bytes for constructing the graph of `n` elements, with the graph, without their codes.
+fn bytes_of_graph(n: usize, codes: BuildCodes, dimensions: usize, params: &Params) -> usize {
+    match codes {
+        BuildCodes::Leaves { .. } => hnsw::build::leaves_bytes_needed(n, dimensions, params),
+        BuildCodes::Stored => MemoryGraph::bytes_needed(n, params.m),
+    }
+}
+
+/// The same, with the graphs of groups: the graph of all elements, then beside it a group that may have all elements too.
+fn bytes_with_groups(n: usize, codes: BuildCodes, dimensions: usize, params: &Params) -> usize {
+    let of_group = match codes {
+        BuildCodes::Leaves { .. } => hnsw::build::bytes_of_group(n, dimensions, params),
+        BuildCodes::Stored => MemoryGraph::bytes_needed(n, params.of_group().m),
+    };
+    let lists = GroupLists::bytes_needed(n, params.m);
+    let beside_graph = MemoryGraph::bytes_needed(n, params.m) + lists + of_group;
+    bytes_of_graph(n, codes, dimensions, params).max(beside_graph) + n * size_of::<Group>()
 }
 
 fn enter(phase: Phase) {
@@ -294,21 +304,13 @@ fn group_lists(
     if elements.groups.is_empty() {
         return Ok(None);
     }
-    let of_group = Params {
-        m: groups::chosen(params.m),
-        ..params
-    };
-    let graph = |members: &[u32]| {
-        if BuildCodes::of(codec).by_leaves() {
-            let mut set = CodeSet::new(elements.set.dimensions(), elements.set.metric());
-            set.try_reserve(members.len())?;
-            members
-                .iter()
-                .for_each(|&member| set.push_from(&elements.set, member));
-            hnsw::build::leaves(&set, &of_group, watch)
-        } else {
+    let graph = |members: &[u32]| match BuildCodes::of(codec) {
+        BuildCodes::Leaves { .. } => {
+            hnsw::build::leaves_of_group(&elements.set, members, &params, watch)
+        }
+        BuildCodes::Stored => {
             let members = Measured::new(codec, &elements.codes, Some(members));
-            hnsw::build::batched(&members, &of_group, watch)
+            hnsw::build::batched_group(&members, &params, watch)
         }
     };
     GroupLists::build(&elements.groups, params.m, graph).map(Some)

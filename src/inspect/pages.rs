@@ -1,6 +1,6 @@
 //! Reads possibly damaged pages: copies each under a share lock, and shows the copy after releasing it.
 
-use hnsw::{ElementId, GROUP, Level};
+use hnsw::{ElementId, Level, has_all_elements};
 use layout::{
     Corrupt, ElementPage, ElementSlot, Geometry, OverflowId, OverflowPage, OverflowSlot, PAGE_SIZE,
     SlotState, UpperId, UpperPage, UpperSlot,
@@ -141,7 +141,7 @@ impl<'a> Pages<'a> {
             if element.state() == SlotState::Free {
                 return None;
             }
-            if matches!(level, 0 | GROUP) {
+            if has_all_elements(level) {
                 into.extend(element.list(level));
                 return None;
             }

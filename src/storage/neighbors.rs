@@ -1,6 +1,6 @@
 //! Changes neighbor lists on pages: reads a list, decides with no page locked, and writes it if it is still the same.
 
-use hnsw::{ElementId, GROUP, Level, Store, max_neighbors};
+use hnsw::{ElementId, Level, Store, has_all_elements, max_neighbors};
 use layout::UpperId;
 
 use super::buffer::Access;
@@ -293,7 +293,7 @@ fn change(
     level: Level,
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
 ) {
-    if matches!(level, 0 | GROUP) {
+    if has_all_elements(level) {
         change_own(index, of, level, decide);
     } else if let Some(list) = upper_list(index, of, level) {
         change_upper(index, of, level, list, decide);

@@ -16,7 +16,7 @@
 //! - **Writes** are decided on locked pages: inserts get near elements from a search, then read these under lock; vacuum must
 //!   miss no link and calls `locked_neighbors`.
 
-use hnsw::{Candidate, ElementId, GROUP, Level, Store};
+use hnsw::{Candidate, ElementId, Level, Store, has_all_elements};
 use layout::{
     Corrupt, ElementPage, ElementSlot, PageKind, SlotState, UpperId, UpperPage, UpperSlot,
 };
@@ -158,7 +158,7 @@ impl<'a> PageGraph<'a> {
         level: Level,
     ) -> Vec<ElementId> {
         let mut all = Vec::with_capacity(elements.len() * usize::from(2 * self.index.geometry().m));
-        if !matches!(level, 0 | GROUP) {
+        if !has_all_elements(level) {
             for &element in elements {
                 if self.is_live(element) {
                     self.locked_neighbors(element, level, &mut all);
@@ -341,7 +341,7 @@ impl<'a> PageGraph<'a> {
         let mut upper = None;
         self.visit_elements(&[of], |_, page, slot| {
             let element = page.slot(slot)?;
-            if !matches!(level, 0 | GROUP) {
+            if !has_all_elements(level) {
                 upper = upper_list(element, level);
             } else if element.state() != SlotState::Free {
                 into.extend(element.list(level));
@@ -426,7 +426,7 @@ impl Store for PageGraph<'_> {
         if self.gate.is_some_and(Gate::is_shut) {
             return;
         }
-        let copied = if matches!(level, 0 | GROUP) {
+        let copied = if has_all_elements(level) {
             self.neighbors_unlocked(of, level, into)
         } else {
             self.upper_neighbors_unlocked(of, level, into)

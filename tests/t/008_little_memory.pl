@@ -46,6 +46,22 @@ for my $class (qw(vector_l2_ops vector_ip_ops vector_cosine_ops vector_l1_ops)) 
   cmp_ok($recall{'1MB'}, '>=', $recall{'1GB'} - 0.01, sprintf '%s: recall %.4f and %.4f', $class, @recall{'1MB', '1GB'});
 }
 
+# Graphs of values: the graph of all elements fits in less memory than that graph and a value's, which may have all elements.
+sub build_topics {
+  my ($memory, $options) = @_;
+  my $cells = build($memory, "CREATE INDEX wordnet_embedding ON wordnet USING hnsw (embedding vector_l2_ops, topic) $options");
+  is(damage('wordnet_embedding'), '0', "topics, $options: nothing is wrong or missing with $memory");
+  sql('DROP INDEX wordnet_embedding');
+  return $cells;
+}
+my $graphs = 'WITH (graphs = topic)';
+is(build_topics('1GB', $graphs), 1, 'the graphs of all topics fit in 1GB');
+my $megabytes = 24;
+$megabytes-- while $megabytes > 1 && build_topics("${megabytes}MB", $graphs) == 1;
+cmp_ok($megabytes, '<', 24, "the graphs of topics do not fit in ${megabytes}MB");
+is(build_topics("${megabytes}MB", ''), 1, 'a graph without them does');
+cmp_ok(build_topics('1MB', $graphs), '>', 1, 'the graphs of topics do not fit in 1MB');
+
 # Short vectors, nine tenths of them in a place so small that cells have to be divided again, and many equal ones.
 sql(<<'SQL');
 CREATE TABLE crowd (id int, embedding vector(8));

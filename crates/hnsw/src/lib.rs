@@ -43,6 +43,13 @@ pub const MAX_LEVEL: Level = 15;
 /// The list of an element in the graph of its group, beside its layers.
 pub const GROUP: Level = Level::MAX;
 
+/// True if every element has a list at this level: layer 0, and the graphs of groups.
+#[inline]
+#[must_use]
+pub fn has_all_elements(level: Level) -> bool {
+    matches!(level, 0 | GROUP)
+}
+
 /// The id of an element: its position in a build's memory, or its packed block and slot in an index.
 /// `u32::MAX` is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +62,17 @@ pub struct Params {
     pub m: usize,
     /// Effort of construction: candidates considered per element.
     pub ef_construction: usize,
+}
+
+impl Params {
+    /// The options of the graph of a group: a list keeps up to twice as many neighbors as an element chooses, `m` of the index.
+    #[must_use]
+    pub fn of_group(self) -> Self {
+        Self {
+            m: self.m / 2,
+            ..self
+        }
+    }
 }
 
 /// An element with its distance, during a search. Candidates order nearest first, ties by element:

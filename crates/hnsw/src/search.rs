@@ -3,7 +3,7 @@
 mod slack;
 
 use crate::visited::Visited;
-use crate::{Candidate, ElementId, GROUP, Level, Store};
+use crate::{Candidate, ElementId, Level, Store, has_all_elements};
 use slack::Few;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -280,7 +280,7 @@ impl Search {
                 break;
             }
             self.candidates.pop();
-            if matches!(level, 0 | GROUP)
+            if has_all_elements(level)
                 && let Some(Reverse(next)) = self.candidates.peek()
             {
                 store.prepare(next.element);

@@ -3,13 +3,14 @@
 mod sets;
 
 use hnsw::build::cells::{
-    CELLS_OF_A_VECTOR, Cells, Method, Task, UpperLayers, by_insertion, by_leaves, join,
+    CELLS_OF_A_VECTOR, Cells, Layer, Method, Task, UpperLayers, by_insertion, by_leaves, join,
 };
 use hnsw::build::{
-    FREE, LayerExtent, ListRanges, Neighbor, Stopped, Watch, batched, connect_ranges, leaves,
+    FREE, LayerExtent, ListRanges, Neighbor, Stopped, Watch, batched, batched_group,
+    connect_ranges, leaves, leaves_of_group,
 };
 use hnsw::{
-    Candidate, ElementId, Finding, Inspect, Level, Member, MemoryGraph, Params, Search,
+    Candidate, ElementId, Finding, GROUP, Inspect, Level, Member, MemoryGraph, Params, Search,
     SearchOptions, Store, check, level_of,
 };
 use quantize::{CodeMetric, CodeSet, EncodedRow};
@@ -312,6 +313,57 @@ fn a_build_counts_its_elements_and_stops_when_told() {
     assert_eq!(stopped.err(), Some(Stopped::Cancelled));
 }
 
+#[test]
+fn groups_count_no_elements() {
+    let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), CodeMetric::L2);
+    let members: Vec<u32> = (0..4000).collect();
+    let watch = Watch::default();
+    watch.done.store(5000, Ordering::Relaxed);
+    let graph = in_pool(2, || leaves_of_group(&codes, &members, &PARAMS, &watch)).unwrap();
+    assert_eq!((graph.len(), graph.m()), (4000, PARAMS.m / 2));
+    in_pool(2, || batched_group(&codes, &PARAMS, &watch)).unwrap();
+    in_pool(2, || by_leaves(&codes, &PARAMS, GROUP, false, &watch)).unwrap();
+    in_pool(2, || by_insertion(&codes, &PARAMS, GROUP, &watch)).unwrap();
+    assert_eq!(watch.done.load(Ordering::Relaxed), 5000);
+}
+
+#[test]
+fn a_cell_counts_its_part_of_each_element() {
+    let codes = encode(&made_up(Shape::Clusters, 5000, 16, 1), CodeMetric::L2);
+    let watch = Watch::default();
+    let done = || watch.done.load(Ordering::Relaxed);
+    in_pool(2, || by_insertion(&codes, &PARAMS, 0, &watch)).unwrap();
+    assert_eq!(done(), (5000 / CELLS_OF_A_VECTOR) as u64);
+    in_pool(2, || by_insertion(&codes, &PARAMS, 1, &watch)).unwrap();
+    assert_eq!(done(), (5000 / CELLS_OF_A_VECTOR) as u64);
+    in_pool(2, || by_leaves(&codes, &PARAMS, 0, false, &watch)).unwrap();
+    assert!(done() <= 5000);
+}
+
+#[test]
+fn groups_of_a_cell_lie_one_after_the_other() {
+    let codes = encode(&made_up(Shape::Clusters, 300, 16, 1), CodeMetric::L2);
+    let watch = Watch::default();
+    let layer = |from: u32, to: u32| {
+        let members = subset(&codes, &(from..to).collect::<Vec<_>>());
+        by_leaves(&members, &PARAMS, GROUP, false, &watch).unwrap()
+    };
+    let mut all = Layer::of_groups(300, PARAMS.m).unwrap();
+    all.add_group(&layer(0, 100));
+    all.add_group(&layer(100, 300));
+    let mut elements: Vec<u32> = Vec::new();
+    for (element, near) in all.lists() {
+        elements.push(element);
+        assert!((1..=PARAMS.m).contains(&near.len()));
+        for near in near {
+            assert_eq!(near.element < 100, element < 100, "of one group");
+            assert_eq!(near.distance, codes.distance(element, near.element));
+        }
+    }
+    elements.sort_unstable();
+    assert_eq!(elements, (0..300).collect::<Vec<_>>());
+}
+
 /// recall@10 at ef 40, by the codes' own distances.
 fn recall(graph: &MemoryGraph, codes: &CodeSet, queries: impl Iterator<Item = u32>) -> f64 {
     recall_of(codes, queries, |search, options, query| {
@@ -450,6 +502,7 @@ fn less_memory_makes_more_cells() {
                 method,
                 bytes_of_vector: 650,
                 params: PARAMS,
+                is_grouped: false,
             };
             let (mut cells, mut whole_from) = (1, 1);
             for budget in [1 << 31, 1 << 30, 1 << 29, 1 << 28, 1 << 26, 1 << 22] {
@@ -460,6 +513,14 @@ fn less_memory_makes_more_cells() {
                 (cells, whole_from) = (plan.cells, plan.whole_from);
             }
             assert!(cells > 60, "{cells}");
+            let grouped = Task {
+                is_grouped: true,
+                ..task
+            };
+            assert!(
+                grouped.plan(1 << 29).largest_cell < task.plan(1 << 29).largest_cell,
+                "lists of groups take memory of a cell"
+            );
             assert_eq!(Task { n: 0, ..task }.plan(0).cells, CELLS_OF_A_VECTOR);
         }
     });

@@ -152,32 +152,28 @@ impl Cell {
     ) -> Result<Vec<Members>, Stopped> {
         let mut layers = self.layers(codec, params, whole_from, watch)?;
         if !self.groups.is_empty() {
-            self.add_groups(codec, params, watch, &mut layers)?;
+            layers.push(self.groups(codec, params, watch)?);
         }
         Ok(layers)
     }
 
-    /// Adds the part of each group in this cell.
-    fn add_groups(
-        &self,
-        codec: &Codec,
-        params: &Params,
-        watch: &Watch,
-        layers: &mut Vec<Members>,
-    ) -> Result<(), Stopped> {
-        let of_group = Params {
-            m: groups::chosen(params.m),
-            ..*params
-        };
-        for members in groups::of_elements(&self.groups)? {
-            let layer = self.layer_of_members(codec, &members, &of_group, 0, false, watch)?;
-            layers.push(Members {
-                level: GROUP,
-                members,
-                layer,
-            });
+    /// Builds the part of each group in this cell.
+    fn groups(&self, codec: &Codec, params: &Params, watch: &Watch) -> Result<Members, Stopped> {
+        let order = groups::by_group(&self.groups)?;
+        let groups = || groups::of_several(&order, &self.groups);
+        let count = groups().map(<[u32]>::len).sum();
+        let mut layer = Layer::of_groups(count, params.m)?;
+        let mut members = Vec::new();
+        members.try_reserve_exact(count)?;
+        for group in groups() {
+            layer.add_group(&self.layer_of_members(codec, group, params, GROUP, false, watch)?);
+            members.extend_from_slice(group);
         }
-        Ok(())
+        Ok(Members {
+            level: GROUP,
+            members,
+            layer,
+        })
     }
 
     fn layers(
@@ -239,7 +235,7 @@ impl Cell {
     }
 }
 
-/// A layer of a cell, or a group in it, and its members.
+/// A layer of a cell, or the groups in it, and its members.
 pub(super) struct Members {
     pub(super) level: Level,
     pub(super) members: Vec<u32>,

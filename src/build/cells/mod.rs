@@ -107,6 +107,7 @@ impl CellBuild<'_> {
                 + 2 * size_of::<u32>()
                 + 72,
             params: self.params,
+            is_grouped: format.group > 0,
         };
         let limit = self.limit;
         self.compute(move |_| Ok(task.plan(limit)))

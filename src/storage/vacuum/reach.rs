@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use hnsw::{ElementId, ElementSet, GROUP, Level, Reach, Search, max_neighbors};
+use hnsw::{ElementId, ElementSet, Level, Reach, Search, has_all_elements, max_neighbors};
 use layout::{ElementPage, PageKind, UpperPage};
 
 use super::{Sweep, ids, out_of_memory};
@@ -181,7 +181,7 @@ pub(super) fn follow_from(
 
 /// The kind of the pages with a layer's lists.
 fn kind(level: Level) -> PageKind {
-    if matches!(level, 0 | GROUP) {
+    if has_all_elements(level) {
         PageKind::Element
     } else {
         PageKind::Upper
@@ -196,7 +196,7 @@ fn for_each_list(
     (block, bytes): (u32, &[u8]),
     mut show: impl FnMut(ElementId, &mut dyn Iterator<Item = ElementId>),
 ) {
-    if !matches!(level, 0 | GROUP) {
+    if !has_all_elements(level) {
         let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
         for number in 0..view.used() {
             let list = index.expect(block, view.slot(number));

@@ -14,6 +14,7 @@ use crate::{
 };
 use rayon::prelude::*;
 use std::cmp::Reverse;
+use std::ops::Range;
 
 /// The maximum size of a batch, as a fraction of the elements before it.
 const SHARE: usize = 16;
@@ -30,18 +31,42 @@ pub fn batched<V: Vectors>(
     params: &Params,
     watch: &Watch,
 ) -> Result<MemoryGraph, Stopped> {
+    build(vectors, params, vectors.len(), watch)
+}
+
+/// Builds the graph of a group of all `vectors`; `params` are of the index. The watch's count of finished elements stays as it
+/// is.
+///
+/// # Errors
+/// If the watch says stop, or if memory for the graph runs out.
+pub fn batched_group<V: Vectors>(
+    vectors: &V,
+    params: &Params,
+    watch: &Watch,
+) -> Result<MemoryGraph, Stopped> {
+    build(vectors, &params.of_group(), 0, watch)
+}
+
+/// The same, adding `share` to the watch's count of finished elements.
+pub(super) fn build<V: Vectors>(
+    vectors: &V,
+    params: &Params,
+    share: usize,
+    watch: &Watch,
+) -> Result<MemoryGraph, Stopped> {
     let mut graph = MemoryGraph::try_new(vectors.len(), params.m)?;
     let order = insertion_order(&graph)?;
     let builder = Builder {
         vectors,
         params,
         watch,
+        share,
         scratch: PerThread::new(Scratch::default),
     };
     let mut done = 0;
     while done < order.len() {
         let size = (done / SHARE).clamp(1, LARGEST).min(order.len() - done);
-        builder.insert_batch(&mut graph, &order[done..done + size])?;
+        builder.insert_batch(&mut graph, &order, done..done + size)?;
         done += size;
     }
     connect(&mut graph, vectors, watch)?;
@@ -63,6 +88,8 @@ struct Builder<'a, V> {
     vectors: &'a V,
     params: &'a Params,
     watch: &'a Watch,
+    /// The elements that the watch counts for all vectors.
+    share: usize,
     scratch: PerThread<Scratch>,
 }
 
@@ -90,11 +117,24 @@ struct Link {
 }
 
 impl<V: Vectors> Builder<'_, V> {
-    fn insert_batch(&self, graph: &mut MemoryGraph, batch: &[ElementId]) -> Result<(), Stopped> {
-        let chosen: Vec<Vec<Chosen>> = batch
-            .par_iter()
-            .map(|&element| self.choose_neighbors(graph, element))
-            .collect::<Result<_, _>>()?;
+    /// Inserts the elements at `places` of the insertion order.
+    fn insert_batch(
+        &self,
+        graph: &mut MemoryGraph,
+        order: &[ElementId],
+        places: Range<usize>,
+    ) -> Result<(), Stopped> {
+        let batch = &order[places.clone()];
+        let chosen: Vec<Vec<Chosen>> = places
+            .into_par_iter()
+            .map(|place| {
+                let chosen = self.choose_neighbors(graph, order[place])?;
+                let share_before = |place: usize| place * self.share / order.len();
+                self.watch
+                    .add_done(share_before(place + 1) - share_before(place));
+                Ok(chosen)
+            })
+            .collect::<Result<_, Stopped>>()?;
         for Chosen {
             element,
             level,
@@ -147,7 +187,6 @@ impl<V: Vectors> Builder<'_, V> {
             level,
             select,
         );
-        self.watch.add_done(1);
         let by_level = (0..).zip(found.neighbors);
         let chosen = by_level.map(|(level, neighbors)| Chosen {
             element,

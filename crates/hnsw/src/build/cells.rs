@@ -10,12 +10,12 @@
 
 use super::connect::connect_by_links;
 use super::effort::Effort;
-use super::leaders::Leaders;
+use super::leaders::{Leaders, all_ids};
 use super::leaves::{Forward, bytes_of_layer, bytes_of_threads};
 use super::merge::{Lists, Neighbor, fill, link_back};
-use super::{Stopped, Vectors, Watch, batched, try_filled};
+use super::{Stopped, Vectors, Watch, batched};
 use crate::vectors::{ElementQuery, candidate};
-use crate::{Candidate, ElementId, Level, MAX_LEVEL, MemoryGraph, Params, max_neighbors};
+use crate::{Candidate, ElementId, GROUP, Level, MAX_LEVEL, MemoryGraph, Params, max_neighbors};
 use quantize::CodeSet;
 use rayon::prelude::*;
 
@@ -68,6 +68,8 @@ pub struct Task {
     pub bytes_of_vector: usize,
     /// Options of the index.
     pub params: Params,
+    /// True if elements have lists in their groups.
+    pub is_grouped: bool,
 }
 
 impl Task {
@@ -102,16 +104,43 @@ impl Task {
     }
 
     fn bytes_of_cell_vector(&self) -> usize {
-        let some = 1 << 16;
-        let lists = Lists::bytes_needed(1, max_neighbors(self.params.m, 0)) + size_of::<u32>();
-        let build = match self.method {
-            Method::Leaves => {
-                let effort = Effort::new(&self.params).divided(CELLS_OF_A_VECTOR);
-                bytes_of_layer(some, self.dimensions, &effort) / some
-            }
-            Method::Insertion => MemoryGraph::bytes_needed(some, self.params.m) / some,
+        let lists = Self::bytes_of_lists(max_neighbors(self.params.m, 0));
+        let building = self.bytes_of_building(&self.params);
+        let in_groups = match self.is_grouped {
+            true => self.bytes_of_groups(),
+            false => 0,
         };
-        self.bytes_of_vector + lists + build + 1
+        self.bytes_of_vector + lists + building.max(in_groups)
+    }
+
+    /// Bytes of a vector in the groups of a cell, while one with all vectors is built: the vectors by group, twice, the lists of
+    /// all groups, and of this one the codes and the lists.
+    fn bytes_of_groups(&self) -> usize {
+        let some = 1 << 16;
+        let lists = Self::bytes_of_lists(max_neighbors(self.params.m, GROUP));
+        let codes = match self.method {
+            Method::Leaves => CodeSet::bytes_needed(some, self.dimensions).div_ceil(some),
+            Method::Insertion => 0,
+        };
+        2 * size_of::<u32>() + 2 * lists + codes + self.bytes_of_building(&self.params.of_group())
+    }
+
+    /// Bytes of a vector in the order and the lists of a layer.
+    fn bytes_of_lists(capacity: usize) -> usize {
+        Lists::bytes_needed(1, capacity) + size_of::<u32>()
+    }
+
+    /// Bytes of a vector while a layer is built.
+    fn bytes_of_building(&self, params: &Params) -> usize {
+        let some = 1 << 16;
+        let bytes = match self.method {
+            Method::Leaves => {
+                let effort = Effort::new(params).divided(CELLS_OF_A_VECTOR);
+                bytes_of_layer(some, self.dimensions, &effort)
+            }
+            Method::Insertion => MemoryGraph::bytes_needed(some, params.m),
+        };
+        bytes / some + 1
     }
 }
 
@@ -156,12 +185,6 @@ impl Cells {
     }
 }
 
-fn all_ids(codes: &CodeSet) -> Result<Vec<u32>, Stopped> {
-    let mut ids = try_filled(codes.len(), 0)?;
-    ids.iter_mut().zip(0..).for_each(|(id, i)| *id = i);
-    Ok(ids)
-}
-
 /// A layer of a cell: its elements, ordered so that near ones are adjacent, and their lists.
 #[derive(Debug)]
 pub struct Layer {
@@ -170,6 +193,27 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// The lists of no group yet, with memory for groups of `count` elements in all.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn of_groups(count: usize, m: usize) -> Result<Self, Stopped> {
+        let mut order = Vec::new();
+        order.try_reserve_exact(count)?;
+        Ok(Self {
+            order,
+            lists: Lists::with_capacity(count, max_neighbors(m, GROUP))?,
+        })
+    }
+
+    /// Appends the lists of a group; its elements get the numbers after those of the groups before it.
+    pub fn add_group(&mut self, group: &Self) {
+        let first = self.order.len() as u32;
+        self.order
+            .extend(group.order.iter().map(|element| first + element));
+        self.lists.append(&group.lists, first);
+    }
+
     /// Elements, by position in the cell, with their neighbors, nearest first.
     pub fn lists(&self) -> impl Iterator<Item = (u32, &[Neighbor])> {
         (0..)
@@ -178,7 +222,7 @@ impl Layer {
     }
 }
 
-/// The graph of one layer of a cell, or of a whole layer, by leaves. For L2 and inner products.
+/// The graph of one layer of a cell, of a group in it, or of a whole layer, by leaves. For L2 and inner products.
 ///
 /// # Errors
 /// When the watch says stop, or when there is no memory.
@@ -189,12 +233,9 @@ pub fn by_leaves(
     whole: bool,
     watch: &Watch,
 ) -> Result<Layer, Stopped> {
-    let effort = Effort::new(params).divided(if whole { 1 } else { CELLS_OF_A_VECTOR });
-    let share = if whole || level > 0 {
-        0
-    } else {
-        codes.len() / CELLS_OF_A_VECTOR
-    };
+    let effort =
+        Effort::new(&params_at(params, level)).divided(if whole { 1 } else { CELLS_OF_A_VECTOR });
+    let share = share_of_cell(codes.len(), level);
     let forward = Forward::choose(codes, &effort, share, watch)?;
     let capacity = max_neighbors(params.m, level);
     let mut lists = Lists::try_new(codes.len(), capacity)?;
@@ -213,6 +254,22 @@ pub fn by_leaves(
     })
 }
 
+/// The options for building a layer, or a group.
+fn params_at(params: &Params, level: Level) -> Params {
+    match level {
+        GROUP => params.of_group(),
+        _ => *params,
+    }
+}
+
+/// The finished elements that a layer of `n` vectors counts for: a vector is on layer 0 of several cells.
+fn share_of_cell(n: usize, level: Level) -> usize {
+    match level {
+        0 => n / CELLS_OF_A_VECTOR,
+        _ => 0,
+    }
+}
+
 /// The same by insertion, for any metric.
 ///
 /// # Errors
@@ -223,7 +280,8 @@ pub fn by_insertion<V: Vectors>(
     level: Level,
     watch: &Watch,
 ) -> Result<Layer, Stopped> {
-    let graph = batched(vectors, params, watch)?;
+    let share = share_of_cell(vectors.len(), level);
+    let graph = batched::build(vectors, &params_at(params, level), share, watch)?;
     let capacity = max_neighbors(params.m, level);
     let mut lists = Lists::try_new(graph.len(), capacity)?;
     let elements: Vec<_> = lists.each_mut().zip(0..).collect();

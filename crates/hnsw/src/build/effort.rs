@@ -13,7 +13,7 @@ pub(super) struct Effort {
 }
 
 /// The maximum vectors of a leaf.
-pub(super) const LARGEST_LEAF: usize = 1536;
+pub const LARGEST_LEAF: usize = 1536;
 
 impl Effort {
     /// `ef_construction` sets the number of leaves per element: 7 at 64, 11 at 128.

@@ -62,7 +62,7 @@ impl Leaders {
     pub(super) fn bytes_needed(count: usize, dimensions: usize) -> usize {
         let leaders = CodeSet::bytes_needed(count, dimensions);
         let columns = Columns::bytes_needed(count + 32 * count.div_ceil(OF_A_HEAD), dimensions);
-        let centroids = count * (dimensions * size_of::<f32>() + size_of::<Vec<f32>>());
+        let centroids = count * dimensions * size_of::<f32>();
         let sample = 4 * (count * SAMPLE).max(SMALLEST_SAMPLE) * size_of::<u32>();
         let distances = rayon::current_num_threads() * BATCH * count * size_of::<f32>();
         3 * leaders + 2 * columns + centroids + sample + distances
@@ -82,39 +82,46 @@ impl Leaders {
             .copied()
             .step_by(sample.len() / count)
             .take(count);
-        let centroids = first.map(|id| centroid(codes, &[id])).collect();
-        let mut leaders = Self::of(codes, centroids, watch)?;
+        let dimensions = codes.dimensions();
+        let mut centroids = try_filled(count * dimensions, 0.0)?;
+        for (id, into) in first.zip(centroids.chunks_exact_mut(dimensions)) {
+            centroid(codes, &[id], into);
+        }
+        let mut leaders = Self::of(codes, &centroids, watch)?;
         for round in 0..ROUNDS {
             let nearest = leaders.nearest(codes, &sample, 1, watch)?;
             let members: Groups<u32> = Groups::collect(count, || {
                 nearest.iter().copied().zip(sample.iter().copied())
             })?;
-            let moved: Vec<Vec<f32>> = (0..count)
-                .into_par_iter()
-                .map(|leader| match members.group(leader) {
-                    [] => centroid(
-                        codes,
-                        &[sample
-                            [scramble((round * count + leader) as u64) as usize % sample.len()]],
-                    ),
-                    members => centroid(codes, members),
-                })
-                .collect();
-            leaders = Self::of(codes, moved, watch)?;
+            let each = centroids.par_chunks_exact_mut(dimensions);
+            each.enumerate()
+                .for_each(|(leader, into)| match members.group(leader) {
+                    [] => {
+                        let any = scramble((round * count + leader) as u64) as usize;
+                        centroid(codes, &[sample[any % sample.len()]], into);
+                    }
+                    members => centroid(codes, members, into),
+                });
+            leaders = Self::of(codes, &centroids, watch)?;
         }
         Ok(leaders)
     }
 
-    fn of(codes: &CodeSet, centroids: Vec<Vec<f32>>, watch: &Watch) -> Result<Self, Stopped> {
-        let mut leaders = encoded(codes, centroids.iter());
+    /// Leaders at these centroids, stored one after the other.
+    fn of(codes: &CodeSet, centroids: &[f32], watch: &Watch) -> Result<Self, Stopped> {
+        let dimensions = codes.dimensions();
+        let mut leaders = encoded(codes, centroids.chunks_exact(dimensions))?;
         let levels = if leaders.len() < FEWEST_WITH_HEADS {
-            let ids: Vec<u32> = (0..leaders.len() as u32).collect();
             let mut columns = Columns::new(codes.metric());
-            columns.pack(&leaders, &ids);
+            columns.pack(&leaders, &all_ids(&leaders)?);
             Levels::One(columns)
         } else {
             let (heads, order) = Heads::choose(&leaders, watch)?;
-            leaders = encoded(codes, order.iter().map(|&i| &centroids[i as usize]));
+            let in_order = order.iter().map(|&leader| {
+                let start = leader as usize * dimensions;
+                &centroids[start..start + dimensions]
+            });
+            leaders = encoded(codes, in_order)?;
             Levels::Two(heads)
         };
         Ok(Self {
@@ -145,9 +152,16 @@ impl Leaders {
                 .zip(ids.iter().flat_map(|&id| std::iter::repeat_n(id, fanout)))
         };
         let members: Groups<u32> = Groups::collect(self.len(), pairs)?;
-        Ok((0..self.len())
-            .map(|leader| members.group(leader).to_vec())
-            .collect())
+        let mut of_leaders = Vec::new();
+        of_leaders.try_reserve_exact(self.len())?;
+        for leader in 0..self.len() {
+            let members = members.group(leader);
+            let mut of_leader = Vec::new();
+            of_leader.try_reserve_exact(members.len())?;
+            of_leader.extend_from_slice(members);
+            of_leaders.push(of_leader);
+        }
+        Ok(of_leaders)
     }
 
     /// The `fanout` leaders nearest to each vector, nearest first; nearly always, where leaders have heads.
@@ -198,11 +212,13 @@ struct Scratch {
 impl Heads {
     /// Finds heads for leaders. Returns them, and the leaders in the order in which they number them.
     fn choose(leaders: &CodeSet, watch: &Watch) -> Result<(Self, Vec<u32>), Stopped> {
-        let ids: Vec<u32> = (0..leaders.len() as u32).collect();
+        let ids = all_ids(leaders)?;
         let centers = Leaders::choose(leaders, &ids, leaders.len() / OF_A_HEAD, watch)?;
         let members: Vec<Vec<u32>> = centers.assign(leaders, &ids, 1, watch)?;
-        let (mut heads, mut order) = (Vec::new(), Vec::new());
-        let mut packed = Vec::new();
+        let (mut heads, mut order, mut packed) = (Vec::new(), Vec::new(), Vec::new());
+        heads.try_reserve_exact(members.len())?;
+        order.try_reserve_exact(ids.len())?;
+        packed.try_reserve_exact(members.len())?;
         for (head, members) in (0..).zip(&members) {
             if members.is_empty() {
                 continue;
@@ -279,14 +295,25 @@ impl Heads {
     }
 }
 
-fn encoded<'a>(codes: &CodeSet, centroids: impl Iterator<Item = &'a Vec<f32>>) -> CodeSet {
+/// All vectors of a set.
+pub(super) fn all_ids(codes: &CodeSet) -> Result<Vec<u32>, Stopped> {
+    let mut ids = try_filled(codes.len(), 0)?;
+    ids.iter_mut().zip(0..).for_each(|(id, i)| *id = i);
+    Ok(ids)
+}
+
+fn encoded<'a>(
+    codes: &CodeSet,
+    centroids: impl ExactSizeIterator<Item = &'a [f32]>,
+) -> Result<CodeSet, Stopped> {
     let mut encoded = CodeSet::new(codes.dimensions(), codes.metric());
+    encoded.try_reserve(centroids.len())?;
     let mut row = EncodedRow::new();
     for centroid in centroids {
         row.encode(centroid);
         encoded.push(&row);
     }
-    encoded
+    Ok(encoded)
 }
 
 /// A sample spread over the list, one vector from each of `count` equal parts; all vectors if there are no more.
@@ -301,12 +328,12 @@ fn sample(ids: &[u32], count: usize) -> Result<Vec<u32>, Stopped> {
     Ok(sample)
 }
 
-/// The mean of some vectors. For inner products only its direction: a leader gathers vectors of one direction, short and
+/// Overwrites `sums` by the mean of some vectors. For inner products only its direction: a leader gathers vectors of one direction, short and
 /// long, instead of the longest vectors of all directions.
-fn centroid(codes: &CodeSet, ids: &[u32]) -> Vec<f32> {
-    let mut sums = vec![0.0; codes.dimensions()];
+fn centroid(codes: &CodeSet, ids: &[u32], sums: &mut [f32]) {
+    sums.fill(0.0);
     for &id in ids {
-        codes.add_to(id, &mut sums);
+        codes.add_to(id, sums);
     }
     let scale = match codes.metric() {
         CodeMetric::InnerProduct => sums.iter().map(|sum| sum * sum).sum::<f32>().sqrt(),
@@ -315,7 +342,6 @@ fn centroid(codes: &CodeSet, ids: &[u32]) -> Vec<f32> {
     if scale > 0.0 {
         sums.iter_mut().for_each(|sum| *sum /= scale);
     }
-    sums
 }
 
 #[cfg(test)]

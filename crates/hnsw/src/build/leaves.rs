@@ -30,10 +30,37 @@ use std::sync::atomic::Ordering;
 /// # Errors
 /// If the watch says stop, or if memory runs out.
 pub fn leaves(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<MemoryGraph, Stopped> {
+    let before = watch.done.load(Ordering::Relaxed);
+    let graph = build(codes, params, codes.len(), watch)?;
+    watch
+        .done
+        .store(before + codes.len() as u64, Ordering::Relaxed);
+    Ok(graph)
+}
+
+/// Builds the graph of a group of these vectors of a set, in the rayon pool of the caller; `params` are of the index. The watch's
+/// count of finished elements stays as it is.
+///
+/// # Errors
+/// If the watch says stop, or if memory runs out.
+pub fn leaves_of_group(
+    codes: &CodeSet,
+    members: &[u32],
+    params: &Params,
+    watch: &Watch,
+) -> Result<MemoryGraph, Stopped> {
+    build(&subset(codes, members)?, &params.of_group(), 0, watch)
+}
+
+fn build(
+    codes: &CodeSet,
+    params: &Params,
+    share: usize,
+    watch: &Watch,
+) -> Result<MemoryGraph, Stopped> {
     let mut graph = MemoryGraph::try_new(codes.len(), params.m)?;
     let effort = Effort::new(params);
-    let before = watch.done.load(Ordering::Relaxed);
-    let forward = Forward::choose(codes, &effort, codes.len(), watch)?;
+    let forward = Forward::choose(codes, &effort, share, watch)?;
     let lists = layer_lists(&mut graph, 0, None);
     forward.link_back(codes, &effort, lists, None, 0, watch)?;
     graph.set_order(forward.order);
@@ -41,9 +68,6 @@ pub fn leaves(codes: &CodeSet, params: &Params, watch: &Watch) -> Result<MemoryG
     let upper = subset(codes, &members)?;
     build_upper_layers(&upper, &members, &effort, &mut graph, watch)?;
     connect(&mut graph, codes, watch)?;
-    watch
-        .done
-        .store(before + codes.len() as u64, Ordering::Relaxed);
     Ok(graph)
 }
 
@@ -57,6 +81,12 @@ pub fn bytes_needed(n: usize, dimensions: usize, params: &Params) -> usize {
     let above =
         CodeSet::bytes_needed(upper, dimensions) + bytes_of_layer(upper, dimensions, &effort);
     graph + layer0.max(above) + bytes_of_threads(n, dimensions, params)
+}
+
+/// The maximum bytes of [`leaves_of_group`] for `n` members, with the copy of their codes and with the graph.
+#[must_use]
+pub fn bytes_of_group(n: usize, dimensions: usize, params: &Params) -> usize {
+    CodeSet::bytes_needed(n, dimensions) + bytes_needed(n, dimensions, &params.of_group())
 }
 
 /// Bytes for building a layer of `n` elements.

@@ -41,6 +41,29 @@ impl Lists {
         })
     }
 
+    /// No lists, with memory for `count`.
+    pub(super) fn with_capacity(count: usize, width: usize) -> Result<Self, Stopped> {
+        let (mut entries, mut lengths) = (Vec::new(), Vec::new());
+        entries.try_reserve_exact(count * width)?;
+        lengths.try_reserve_exact(count)?;
+        Ok(Self {
+            width,
+            entries,
+            lengths,
+        })
+    }
+
+    /// Appends lists of the same width, with `first` added to each neighbor.
+    pub(super) fn append(&mut self, others: &Self, first: u32) {
+        assert_eq!(self.width, others.width, "lists of one width");
+        self.entries
+            .extend(others.entries.iter().map(|near| Neighbor {
+                element: first + near.element,
+                ..*near
+            }));
+        self.lengths.extend_from_slice(&others.lengths);
+    }
+
     pub(super) fn bytes_needed(count: usize, width: usize) -> usize {
         count * (width * size_of::<Neighbor>() + size_of::<u16>())
     }

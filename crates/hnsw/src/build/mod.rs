@@ -14,9 +14,12 @@ mod per_thread;
 mod ranges;
 
 pub use crate::vectors::Vectors;
-pub use batched::batched;
+pub use batched::{batched, batched_group};
 pub(crate) use connect::connect;
-pub use leaves::{bytes_needed as leaves_bytes_needed, bytes_of_thread, leaves};
+pub use effort::LARGEST_LEAF;
+pub use leaves::{
+    bytes_needed as leaves_bytes_needed, bytes_of_group, bytes_of_thread, leaves, leaves_of_group,
+};
 pub use merge::Neighbor;
 pub use ranges::{FREE, LayerExtent, ListRanges, connect_ranges};
 

@@ -4,7 +4,7 @@
 //! Leaves that are too large are divided again, without overlap, and tiny ones are pooled: the memory of a leaf is bounded,
 //! and no leaf is too small to be worth its task.
 
-use super::leaders::Leaders;
+use super::leaders::{Leaders, all_ids};
 use super::{Stopped, Watch, try_filled};
 use quantize::CodeSet;
 use rayon::prelude::*;
@@ -70,9 +70,7 @@ pub(super) fn partition(
     division: &Division,
     watch: &Watch,
 ) -> Result<Leaves, Stopped> {
-    let mut ids = try_filled(codes.len(), 0)?;
-    ids.iter_mut().zip(0..).for_each(|(id, i)| *id = i);
-    Leaves::new(&divide(codes, ids, division, 0, watch)?)
+    Leaves::new(&divide(codes, all_ids(codes)?, division, 0, watch)?)
 }
 
 fn divide(
