@@ -16,7 +16,7 @@ mod pages;
 mod rows;
 mod survey;
 
-use layout::{Calibrated, Frozen, IndexMetric, Metapage, PAGE_SIZE};
+use layout::{Calibrated, Frozen, Metapage, Metric, PAGE_SIZE};
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_sys::Oid;
@@ -167,14 +167,14 @@ fn hnsw_built_elements(index: Oid) -> Option<i64> {
 }
 
 /// The name of a metric as in the names of operator classes.
-fn metric_name(metric: IndexMetric) -> &'static str {
+fn metric_name(metric: Metric) -> &'static str {
     match metric {
-        IndexMetric::L2 => "l2",
-        IndexMetric::InnerProduct => "ip",
-        IndexMetric::Cosine => "cosine",
-        IndexMetric::L1 => "l1",
-        IndexMetric::Hamming => "hamming",
-        IndexMetric::Jaccard => "jaccard",
+        Metric::L2 => "l2",
+        Metric::InnerProduct => "ip",
+        Metric::Cosine => "cosine",
+        Metric::L1 => "l1",
+        Metric::Hamming => "hamming",
+        Metric::Jaccard => "jaccard",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use layout::{ElementPage, HeapTid, IndexMetric, OverflowPage, SlotState, VectorKind};
+use layout::{ElementPage, HeapTid, Metric, OverflowPage, SlotState, VectorKind};
 
 use super::entries;
 use super::findings::{Findings, Location};
@@ -137,7 +137,7 @@ pub(super) fn find_missing(
 
 /// True if the index includes a row: it leaves out NULL, and for cosine zero vectors, since they have no direction.
 fn is_indexed(frozen: &layout::Frozen, row: IndexRow<'_>) -> bool {
-    if frozen.metric != IndexMetric::Cosine {
+    if frozen.metric != Metric::Cosine {
         return row.vector().is_some();
     }
     let kind = match frozen.kind {

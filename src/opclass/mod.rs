@@ -7,8 +7,8 @@
 mod frozen;
 mod pgvector;
 
-use distance::{BitMetric, Metric};
-use layout::{IndexMetric, VectorKind, max_code_len, widest_code_len};
+use distance::{BitDistance, VectorDistance};
+use layout::{Metric, VectorKind, max_code_len, widest_code_len};
 use pgrx::pg_sys;
 use quantize::{CodeBits, Codec, Value};
 
@@ -47,7 +47,7 @@ pub(crate) struct OperatorClass {
     pub(crate) column: usize,
     /// The kind of vector, as stored in the metapage.
     pub(crate) stored: VectorKind,
-    pub(crate) metric: IndexMetric,
+    pub(crate) metric: Metric,
     operator: Operator,
 }
 
@@ -80,18 +80,18 @@ const TYPES: [(Function, VectorKind); 3] = [
 
 /// Distance functions of operator classes: kind of vector, metric without and with a norm function.
 #[rustfmt::skip]
-const CLASSES: [(Function, VectorKind, IndexMetric, IndexMetric); 11] = [
-    (vector_l2_squared_distance_wrapper, VectorKind::F32, IndexMetric::L2, IndexMetric::L2),
-    (vector_negative_inner_product_wrapper, VectorKind::F32, IndexMetric::InnerProduct, IndexMetric::Cosine),
-    (l1_distance_wrapper, VectorKind::F32, IndexMetric::L1, IndexMetric::L1),
-    (halfvec_l2_squared_distance_wrapper, VectorKind::F16, IndexMetric::L2, IndexMetric::L2),
-    (halfvec_negative_inner_product_wrapper, VectorKind::F16, IndexMetric::InnerProduct, IndexMetric::Cosine),
-    (halfvec_l1_distance_wrapper, VectorKind::F16, IndexMetric::L1, IndexMetric::L1),
-    (hamming_distance_wrapper, VectorKind::Bit, IndexMetric::Hamming, IndexMetric::Hamming),
-    (jaccard_distance_wrapper, VectorKind::Bit, IndexMetric::Jaccard, IndexMetric::Jaccard),
-    (sparsevec_l2_squared_distance_wrapper, VectorKind::Sparse, IndexMetric::L2, IndexMetric::L2),
-    (sparsevec_negative_inner_product_wrapper, VectorKind::Sparse, IndexMetric::InnerProduct, IndexMetric::Cosine),
-    (sparsevec_l1_distance_wrapper, VectorKind::Sparse, IndexMetric::L1, IndexMetric::L1),
+const CLASSES: [(Function, VectorKind, Metric, Metric); 11] = [
+    (vector_l2_squared_distance_wrapper, VectorKind::F32, Metric::L2, Metric::L2),
+    (vector_negative_inner_product_wrapper, VectorKind::F32, Metric::InnerProduct, Metric::Cosine),
+    (l1_distance_wrapper, VectorKind::F32, Metric::L1, Metric::L1),
+    (halfvec_l2_squared_distance_wrapper, VectorKind::F16, Metric::L2, Metric::L2),
+    (halfvec_negative_inner_product_wrapper, VectorKind::F16, Metric::InnerProduct, Metric::Cosine),
+    (halfvec_l1_distance_wrapper, VectorKind::F16, Metric::L1, Metric::L1),
+    (hamming_distance_wrapper, VectorKind::Bit, Metric::Hamming, Metric::Hamming),
+    (jaccard_distance_wrapper, VectorKind::Bit, Metric::Jaccard, Metric::Jaccard),
+    (sparsevec_l2_squared_distance_wrapper, VectorKind::Sparse, Metric::L2, Metric::L2),
+    (sparsevec_negative_inner_product_wrapper, VectorKind::Sparse, Metric::InnerProduct, Metric::Cosine),
+    (sparsevec_l1_distance_wrapper, VectorKind::Sparse, Metric::L1, Metric::L1),
 ];
 
 impl OperatorClass {
@@ -117,16 +117,16 @@ impl OperatorClass {
     /// Returns the operator class of a type for L2 distance, for Hamming distance if it is `bit`; `None` for other types.
     pub(crate) fn of_type(oid: pg_sys::Oid) -> Option<Self> {
         if oid == pg_sys::BITOID {
-            return Some(Self::new(0, VectorKind::Bit, IndexMetric::Hamming));
+            return Some(Self::new(0, VectorKind::Bit, Metric::Hamming));
         }
         let input = pgvector::ours(call::input_function_of(oid)?);
         let known = TYPES
             .iter()
             .find(|known| std::ptr::fn_addr_eq(known.0, input));
-        known.map(|&(_, stored)| Self::new(0, stored, IndexMetric::L2))
+        known.map(|&(_, stored)| Self::new(0, stored, Metric::L2))
     }
 
-    fn new(column: usize, stored: VectorKind, metric: IndexMetric) -> Self {
+    fn new(column: usize, stored: VectorKind, metric: Metric) -> Self {
         Self {
             column,
             stored,
@@ -149,12 +149,12 @@ impl OperatorClass {
     pub(crate) fn lower_bound(&self, estimate: f32, error: f32) -> f64 {
         let bound = f64::from(estimate) - BOUND_SCALE * f64::from(error) - SMALLEST;
         match self.metric {
-            IndexMetric::L2 => bound.max(0.0).sqrt() * (1.0 - ROUNDING),
+            Metric::L2 => bound.max(0.0).sqrt() * (1.0 - ROUNDING),
             // For unit vectors, |x - y|^2 = 2 (1 - cos).
-            IndexMetric::Cosine => bound.max(0.0) / 2.0 - ROUNDING,
-            IndexMetric::InnerProduct => bound,
-            IndexMetric::L1 | IndexMetric::Hamming => bound.max(0.0),
-            IndexMetric::Jaccard => bound.max(0.0) * (1.0 - ROUNDING),
+            Metric::Cosine => bound.max(0.0) / 2.0 - ROUNDING,
+            Metric::InnerProduct => bound,
+            Metric::L1 | Metric::Hamming => bound.max(0.0),
+            Metric::Jaccard => bound.max(0.0) * (1.0 - ROUNDING),
         }
     }
 
@@ -162,12 +162,9 @@ impl OperatorClass {
     #[expect(clippy::cast_possible_truncation, reason = "estimates are f32")]
     pub(crate) fn estimate(&self, distance: f64) -> f32 {
         let estimate = match self.metric {
-            IndexMetric::L2 => distance * distance,
-            IndexMetric::Cosine => 2.0 * distance,
-            IndexMetric::InnerProduct
-            | IndexMetric::L1
-            | IndexMetric::Hamming
-            | IndexMetric::Jaccard => distance,
+            Metric::L2 => distance * distance,
+            Metric::Cosine => 2.0 * distance,
+            Metric::InnerProduct | Metric::L1 | Metric::Hamming | Metric::Jaccard => distance,
         };
         estimate as f32
     }
@@ -193,7 +190,7 @@ impl OperatorClass {
     /// are not rotated and need more bits.
     fn code_bits(&self, dimensions: usize, max_code_len: usize) -> Option<CodeBits> {
         let chosen = CodeBits::choose(dimensions, max_code_len)?;
-        if self.metric == IndexMetric::L1 && chosen != CodeBits::Exact {
+        if self.metric == Metric::L1 && chosen != CodeBits::Exact {
             return CodeBits::B8.fit(dimensions, max_code_len);
         }
         Some(chosen)
@@ -224,7 +221,7 @@ impl OperatorClass {
         };
         let is_directed = match &mut value {
             Value::Dense(values) | Value::Sparse { values, .. }
-                if self.metric == IndexMetric::Cosine =>
+                if self.metric == Metric::Cosine =>
             {
                 normalize(values)
             }
@@ -271,14 +268,14 @@ fn normalize(values: &mut [f32]) -> bool {
     true
 }
 
-fn operator(stored: VectorKind, metric: IndexMetric) -> Operator {
+fn operator(stored: VectorKind, metric: Metric) -> Operator {
     let metric = match metric {
-        IndexMetric::L2 => Metric::L2,
-        IndexMetric::InnerProduct => Metric::InnerProduct,
-        IndexMetric::Cosine => Metric::Cosine,
-        IndexMetric::L1 => Metric::L1,
-        IndexMetric::Hamming => return Operator::of_bits(BitMetric::Hamming),
-        IndexMetric::Jaccard => return Operator::of_bits(BitMetric::Jaccard),
+        Metric::L2 => VectorDistance::L2,
+        Metric::InnerProduct => VectorDistance::InnerProduct,
+        Metric::Cosine => VectorDistance::Cosine,
+        Metric::L1 => VectorDistance::L1,
+        Metric::Hamming => return Operator::of_bits(BitDistance::Hamming),
+        Metric::Jaccard => return Operator::of_bits(BitDistance::Jaccard),
     };
     match stored {
         VectorKind::F32 => Operator::of_dense(distance::Kind::F32, metric),

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use distance::BitMetric;
+use distance::BitDistance;
 use filter::Widths;
 use hnsw::Params;
-use layout::{CenterPage, Corrupt, Frozen, Geometry, IndexMetric, VectorKind};
+use layout::{CenterPage, Corrupt, Frozen, Geometry, Metric, VectorKind};
 use quantize::{CodeBits, Codec};
 
 use super::buffer::{Access, Hints, Page};
@@ -122,7 +122,7 @@ pub(crate) fn forget(oid: Option<u32>) {
 /// The vectors an index is for, according to the catalogs.
 pub(crate) struct Declared {
     pub(crate) kind: VectorKind,
-    pub(crate) metric: IndexMetric,
+    pub(crate) metric: Metric,
     /// `None` if the column lost its dimensions since the index was created.
     pub(crate) dimensions: Option<u32>,
     /// The widths of the key columns' images; `None` without key columns.
@@ -188,11 +188,11 @@ pub(crate) const SPARSE_ELEMENTS: usize = 256;
 pub(crate) fn codec(frozen: &Frozen, center: Option<&[f32]>) -> Codec {
     let (dimensions, code_len) = (frozen.dimensions as usize, frozen.geometry.code_len);
     let metric = match frozen.metric {
-        IndexMetric::L2 | IndexMetric::Cosine => quantize::CodeMetric::L2,
-        IndexMetric::InnerProduct => quantize::CodeMetric::InnerProduct,
-        IndexMetric::L1 => quantize::CodeMetric::L1,
-        IndexMetric::Hamming => return Codec::of_bits(dimensions, BitMetric::Hamming, code_len),
-        IndexMetric::Jaccard => return Codec::of_bits(dimensions, BitMetric::Jaccard, code_len),
+        Metric::L2 | Metric::Cosine => quantize::CodeMetric::L2,
+        Metric::InnerProduct => quantize::CodeMetric::InnerProduct,
+        Metric::L1 => quantize::CodeMetric::L1,
+        Metric::Hamming => return Codec::of_bits(dimensions, BitDistance::Hamming, code_len),
+        Metric::Jaccard => return Codec::of_bits(dimensions, BitDistance::Jaccard, code_len),
     };
     if frozen.kind == VectorKind::Sparse {
         return Codec::of_sparse(dimensions, metric, code_len);

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use distance::{BitMetric, Cpu, Kernel};
+use distance::{BitDistance, Cpu, Kernel};
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
 use pgrx::pg_sys;
@@ -87,15 +87,16 @@ unsafe impl BoxRet for NewBits {
 }
 
 distance_functions! { Bits<'_>:
-    hamming_distance = |a, b| distance(BitMetric::Hamming, a, b);
-    jaccard_distance = |a, b| distance(BitMetric::Jaccard, a, b);
+    hamming_distance = |a, b| distance(BitDistance::Hamming, a, b);
+    jaccard_distance = |a, b| distance(BitDistance::Jaccard, a, b);
 }
 
-fn distance(metric: BitMetric, a: &Bits<'_>, b: &Bits<'_>) -> f64 {
-    static KERNELS: LazyLock<[Kernel; BitMetric::ALL.len()]> =
-        LazyLock::new(|| BitMetric::ALL.map(|metric| distance::bit_kernel(metric, Cpu::current())));
+fn distance(function: BitDistance, a: &Bits<'_>, b: &Bits<'_>) -> f64 {
+    static KERNELS: LazyLock<[Kernel; BitDistance::ALL.len()]> = LazyLock::new(|| {
+        BitDistance::ALL.map(|function| distance::bit_kernel(function, Cpu::current()))
+    });
     if a.count() != b.count() {
         error::different_bit_lengths(a.count(), b.count());
     }
-    (KERNELS[metric as usize].one)(a.bytes(), b.bytes())
+    (KERNELS[function as usize].one)(a.bytes(), b.bytes())
 }

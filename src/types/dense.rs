@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
-use distance::{Cpu, Kernel, Kind, Metric};
+use distance::{Cpu, Kernel, Kind, VectorDistance};
 
 use values::dense::MAX_DIMENSIONS;
 use values::{Problem, check, check_dimensions};
@@ -192,9 +192,13 @@ pub(super) fn enforce_modifier<S: Scalar>(vector: Dense<'_, S>, modifier: i32) -
 // Distances.
 
 #[inline]
-pub(super) fn distance<S: Scalar>(metric: Metric, a: &Dense<'_, S>, b: &Dense<'_, S>) -> f64 {
+pub(super) fn distance<S: Scalar>(
+    function: VectorDistance,
+    a: &Dense<'_, S>,
+    b: &Dense<'_, S>,
+) -> f64 {
     check_same_dimensions(a, b);
-    let distance = (kernel(S::KIND, metric).one)(a.bytes(), b.bytes());
+    let distance = (kernel(S::KIND, function).one)(a.bytes(), b.bytes());
     prefetch_next_row(a.bytes());
     prefetch_next_row(b.bytes());
     distance
@@ -215,20 +219,22 @@ fn prefetch_next_row(value: &[u8]) {
     }
 }
 
-/// Returns this processor's kernel for a kind of element and a metric.
+/// Returns this processor's kernel for a kind of element and a distance function.
 #[inline]
-fn kernel(kind: Kind, metric: Metric) -> Kernel {
-    static KERNELS: LazyLock<[[Kernel; Metric::ALL.len()]; Kind::ALL.len()]> =
+fn kernel(kind: Kind, function: VectorDistance) -> Kernel {
+    static KERNELS: LazyLock<[[Kernel; VectorDistance::ALL.len()]; Kind::ALL.len()]> =
         LazyLock::new(|| {
             let cpu = Cpu::current();
-            Kind::ALL.map(|kind| Metric::ALL.map(|metric| distance::kernel(kind, metric, cpu)))
+            Kind::ALL.map(|kind| {
+                VectorDistance::ALL.map(|function| distance::kernel(kind, function, cpu))
+            })
         });
-    KERNELS[kind as usize][metric as usize]
+    KERNELS[kind as usize][function as usize]
 }
 
 #[inline]
 pub(super) fn inner_product<S: Scalar>(a: &Dense<'_, S>, b: &Dense<'_, S>) -> f64 {
-    -distance(Metric::InnerProduct, a, b)
+    -distance(VectorDistance::InnerProduct, a, b)
 }
 
 /// The angle between normalised vectors, as a fraction of half a turn.

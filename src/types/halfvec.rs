@@ -6,7 +6,7 @@
 
 use std::ffi::CStr;
 
-use distance::{Kind, Metric, f16};
+use distance::{Kind, VectorDistance, f16};
 use pgrx::pg_sys;
 
 use super::bit::NewBits;
@@ -87,13 +87,13 @@ fn halfvec_to_float4(vector: Halfvec<'_>, _modifier: i32, _explicit: bool) -> Ne
 // Distances.
 
 distance_functions! { Halfvec<'_>:
-    halfvec_l2_distance = |a, b| dense::distance(Metric::L2, a, b);
-    halfvec_l2_squared_distance = |a, b| dense::distance(Metric::L2Squared, a, b);
+    halfvec_l2_distance = |a, b| dense::distance(VectorDistance::L2, a, b);
+    halfvec_l2_squared_distance = |a, b| dense::distance(VectorDistance::L2Squared, a, b);
     halfvec_inner_product = dense::inner_product;
-    halfvec_negative_inner_product = |a, b| dense::distance(Metric::InnerProduct, a, b);
-    halfvec_cosine_distance = |a, b| dense::distance(Metric::Cosine, a, b);
+    halfvec_negative_inner_product = |a, b| dense::distance(VectorDistance::InnerProduct, a, b);
+    halfvec_cosine_distance = |a, b| dense::distance(VectorDistance::Cosine, a, b);
     halfvec_spherical_distance = dense::spherical_distance;
-    halfvec_l1_distance = |a, b| dense::distance(Metric::L1, a, b);
+    halfvec_l1_distance = |a, b| dense::distance(VectorDistance::L1, a, b);
 }
 
 // Functions and arithmetic.

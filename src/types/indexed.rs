@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use distance::{
-    BitMetric, Cpu, Kernel, Metric, Sparse, bit_kernel, distance_in_f64, f16, is_tiny, kernel,
-    merge, sparse_distance,
+    BitDistance, Cpu, Kernel, Sparse, VectorDistance, bit_kernel, distance_in_f64, f16, is_tiny,
+    kernel, merge, sparse_distance,
 };
 use pgrx::pg_sys;
 
@@ -88,18 +88,18 @@ pub(crate) fn norm_of_indexed(kind: Kind, row: IndexRow<'_>) -> Option<f64> {
 /// The exact distance an operator computes.
 #[derive(Clone, Copy)]
 pub(crate) enum Operator {
-    Dense(distance::Kind, Metric, Kernel),
+    Dense(distance::Kind, VectorDistance, Kernel),
     Bit(Kernel),
-    Sparse(Metric),
+    Sparse(VectorDistance),
 }
 
 impl Operator {
-    pub(crate) fn of_dense(kind: distance::Kind, metric: Metric) -> Self {
-        Self::Dense(kind, metric, kernel(kind, metric, Cpu::current()))
+    pub(crate) fn of_dense(kind: distance::Kind, function: VectorDistance) -> Self {
+        Self::Dense(kind, function, kernel(kind, function, Cpu::current()))
     }
 
-    pub(crate) fn of_bits(metric: BitMetric) -> Self {
-        Self::Bit(bit_kernel(metric, Cpu::current()))
+    pub(crate) fn of_bits(function: BitDistance) -> Self {
+        Self::Bit(bit_kernel(function, Cpu::current()))
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -117,9 +117,9 @@ impl Operator {
             self.reject_dimensions(query.dimensions, row.dimensions());
         }
         match (self, &query.form, row) {
-            (Self::Dense(_, metric, kernel), QueryForm::Bytes(bytes), Indexed::F32(row)) => {
+            (Self::Dense(_, function, kernel), QueryForm::Bytes(bytes), Indexed::F32(row)) => {
                 if query.is_tiny || is_tiny(row.values()) {
-                    return tiny_dense(*metric, bytes, row.values());
+                    return tiny_dense(*function, bytes, row.values());
                 }
                 (kernel.one)(row.bytes(), bytes)
             }
@@ -129,12 +129,16 @@ impl Operator {
             (Self::Bit(kernel), QueryForm::Bytes(query), Indexed::Bit(row)) => {
                 (kernel.one)(row.bytes(), query)
             }
-            (Self::Sparse(metric), QueryForm::Sparse { indices, values }, Indexed::Sparse(row)) => {
+            (
+                Self::Sparse(function),
+                QueryForm::Sparse { indices, values },
+                Indexed::Sparse(row),
+            ) => {
                 let (own, row) = (Sparse { indices, values }, row.elements());
                 if query.is_tiny || is_tiny(row.values) {
-                    return tiny_sparse(*metric, own, row);
+                    return tiny_sparse(*function, own, row);
                 }
-                sparse_distance(*metric, row, own)
+                sparse_distance(*function, row, own)
             }
             _ => unreachable!("query, row and operator are of one kind"),
         }
@@ -157,25 +161,25 @@ impl Operator {
 
 /// The distance of a row to a query, given as its bytes, if one of them has only tiny values.
 #[cold]
-fn tiny_dense(metric: Metric, query: &[u8], row: &[f32]) -> f64 {
+fn tiny_dense(function: VectorDistance, query: &[u8], row: &[f32]) -> f64 {
     let query = query
         .as_chunks()
         .0
         .iter()
         .map(|&bytes| f32::from_ne_bytes(bytes));
-    distance_in_f64(metric, row.iter().copied().zip(query))
+    distance_in_f64(function, row.iter().copied().zip(query))
 }
 
 /// The distance of sparse vectors if one of them has only tiny values.
 #[cold]
-fn tiny_sparse(metric: Metric, query: Sparse<'_>, row: Sparse<'_>) -> f64 {
+fn tiny_sparse(function: VectorDistance, query: Sparse<'_>, row: Sparse<'_>) -> f64 {
     let mut pairs = Vec::with_capacity(query.values.len() + row.values.len());
     let all = merge(row, query, |_, row, query| {
         pairs.push((row, query));
         ControlFlow::<()>::Continue(())
     });
     debug_assert!(all.is_continue());
-    distance_in_f64(metric, pairs.into_iter())
+    distance_in_f64(function, pairs.into_iter())
 }
 
 /// A copy of the query's value, for exact distances of rows.

@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 
-use distance::{Metric, Sparse};
+use distance::{Sparse, VectorDistance};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
 use pgrx::pg_sys;
@@ -193,15 +193,15 @@ pub(super) fn to_dense<S: Scalar>(vector: &Sparsevec<'_>, modifier: i32) -> NewD
 
 // Distances and the norm.
 
-pub(super) fn distance(metric: Metric, a: &Sparsevec<'_>, b: &Sparsevec<'_>) -> f64 {
+pub(super) fn distance(function: VectorDistance, a: &Sparsevec<'_>, b: &Sparsevec<'_>) -> f64 {
     if a.dimensions() != b.dimensions() {
         error::different_dimensions(TYPE, a.dimensions(), b.dimensions());
     }
-    distance::sparse_distance(metric, a.elements(), b.elements())
+    distance::sparse_distance(function, a.elements(), b.elements())
 }
 
 pub(super) fn inner_product(a: &Sparsevec<'_>, b: &Sparsevec<'_>) -> f64 {
-    -distance(Metric::InnerProduct, a, b)
+    -distance(VectorDistance::InnerProduct, a, b)
 }
 
 pub(super) fn norm(vector: &Sparsevec<'_>) -> f64 {

@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use distance::Metric;
+use distance::VectorDistance;
 use pgrx::pg_sys;
 
 use super::halfvec::{Halfvec, NewHalfvec};
@@ -77,12 +77,12 @@ fn array_to_sparsevec(array: Array<'_>, modifier: i32, _explicit: bool) -> NewSp
 // Distances and the norm.
 
 distance_functions! { Sparsevec<'_>:
-    sparsevec_l2_distance = |a, b| sparse::distance(Metric::L2, a, b);
-    sparsevec_l2_squared_distance = |a, b| sparse::distance(Metric::L2Squared, a, b);
+    sparsevec_l2_distance = |a, b| sparse::distance(VectorDistance::L2, a, b);
+    sparsevec_l2_squared_distance = |a, b| sparse::distance(VectorDistance::L2Squared, a, b);
     sparsevec_inner_product = sparse::inner_product;
-    sparsevec_negative_inner_product = |a, b| sparse::distance(Metric::InnerProduct, a, b);
-    sparsevec_cosine_distance = |a, b| sparse::distance(Metric::Cosine, a, b);
-    sparsevec_l1_distance = |a, b| sparse::distance(Metric::L1, a, b);
+    sparsevec_negative_inner_product = |a, b| sparse::distance(VectorDistance::InnerProduct, a, b);
+    sparsevec_cosine_distance = |a, b| sparse::distance(VectorDistance::Cosine, a, b);
+    sparsevec_l1_distance = |a, b| sparse::distance(VectorDistance::L1, a, b);
 }
 
 sql_function!(sparsevec_l2_norm);

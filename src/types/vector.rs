@@ -6,7 +6,7 @@
 
 use std::ffi::CStr;
 
-use distance::{Kind, Metric};
+use distance::{Kind, VectorDistance};
 use pgrx::pg_sys;
 
 use super::bit::NewBits;
@@ -76,13 +76,13 @@ fn vector_to_float4(vector: Vector<'_>, _modifier: i32, _explicit: bool) -> NewA
 // Distances.
 
 distance_functions! { Vector<'_>:
-    l2_distance = |a, b| dense::distance(Metric::L2, a, b);
-    vector_l2_squared_distance = |a, b| dense::distance(Metric::L2Squared, a, b);
+    l2_distance = |a, b| dense::distance(VectorDistance::L2, a, b);
+    vector_l2_squared_distance = |a, b| dense::distance(VectorDistance::L2Squared, a, b);
     inner_product = dense::inner_product;
-    vector_negative_inner_product = |a, b| dense::distance(Metric::InnerProduct, a, b);
-    cosine_distance = |a, b| dense::distance(Metric::Cosine, a, b);
+    vector_negative_inner_product = |a, b| dense::distance(VectorDistance::InnerProduct, a, b);
+    cosine_distance = |a, b| dense::distance(VectorDistance::Cosine, a, b);
     vector_spherical_distance = dense::spherical_distance;
-    l1_distance = |a, b| dense::distance(Metric::L1, a, b);
+    l1_distance = |a, b| dense::distance(VectorDistance::L1, a, b);
 }
 
 // Functions and arithmetic.

@@ -1,11 +1,11 @@
-//! Nanoseconds per distance, for each metric and CPU level of this machine.
+//! Nanoseconds per distance, for each distance function and CPU level of this machine.
 //!
 //! Computes the distance of two thousand vectors in memory to one query, as a scan of a table does.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use distance::{BitMetric, Cpu, Kernel, Kind, Metric, bit_kernel, bytes_of, f16, kernel};
+use distance::{BitDistance, Cpu, Kernel, Kind, VectorDistance, bit_kernel, bytes_of, f16, kernel};
 
 const VECTORS: usize = 2_000;
 
@@ -15,9 +15,9 @@ fn kernels(criterion: &mut Criterion) {
             .map(|i| ((i * 7919) % 1009) as f32 / 1009.0)
             .collect();
         let halves: Vec<f16> = values.iter().map(|x| f16::from_f32(*x)).collect();
-        for metric in Metric::ALL {
-            let dense = |kind| move |cpu| kernel(kind, metric, cpu);
-            let name = format!("{metric:?}");
+        for function in VectorDistance::ALL {
+            let dense = |kind| move |cpu| kernel(kind, function, cpu);
+            let name = format!("{function:?}");
             scan(
                 criterion,
                 &name,
@@ -25,7 +25,7 @@ fn kernels(criterion: &mut Criterion) {
                 bytes_of(&values),
                 dense(Kind::F32),
             );
-            let name = format!("{metric:?}/halves");
+            let name = format!("{function:?}/halves");
             scan(
                 criterion,
                 &name,
@@ -35,10 +35,10 @@ fn kernels(criterion: &mut Criterion) {
             );
         }
         let bits = &bytes_of(&values)[..VECTORS * dimensions / 8];
-        for metric in BitMetric::ALL {
-            let name = format!("{metric:?}");
+        for function in BitDistance::ALL {
+            let name = format!("{function:?}");
             scan(criterion, &name, dimensions, bits, |cpu| {
-                bit_kernel(metric, cpu)
+                bit_kernel(function, cpu)
             });
         }
     }

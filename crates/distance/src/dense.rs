@@ -1,4 +1,4 @@
-//! Each metric once, over any kind of [`Lanes`] and any [`Stored`] element.
+//! Each distance once, over any kind of [`Lanes`] and any [`Stored`] element.
 #![expect(
     unsafe_code,
     reason = "the loops load from unaligned bytes with the CPU's own instructions"
@@ -11,8 +11,8 @@ use crate::lanes::{Lanes, Stored};
 /// Independent chains of additions: the loop waits for loads, not for additions.
 const CHAINS: usize = 4;
 
-/// A metric: its sums over pairs of elements, and the distance from the sums.
-pub(crate) trait Measure {
+/// A distance function: its sums over pairs of elements, and the distance from the sums.
+pub(crate) trait Distance {
     /// Adds one pair of registers to the running sums of a chain (unused sums stay zero).
     ///
     /// # Safety
@@ -22,12 +22,12 @@ pub(crate) trait Measure {
     fn finish(sums: [f32; 3]) -> f64;
 }
 
-/// The distance by a metric on a CPU level.
+/// The distance on a CPU level.
 ///
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-pub(crate) unsafe fn measure<M: Measure, S: Stored, L: Lanes>(a: &[u8], b: &[u8]) -> f64 {
+pub(crate) unsafe fn distance<D: Distance, S: Stored, L: Lanes>(a: &[u8], b: &[u8]) -> f64 {
     let count = a.len().min(b.len()) / size_of::<S>();
     let (a, b) = (a.as_ptr().cast::<S>(), b.as_ptr().cast::<S>());
     let mut at = 0;
@@ -38,12 +38,12 @@ pub(crate) unsafe fn measure<M: Measure, S: Stored, L: Lanes>(a: &[u8], b: &[u8]
         while at + CHAINS * L::WIDTH <= count {
             for (chain, sums) in chains.iter_mut().enumerate() {
                 let at = at + chain * L::WIDTH;
-                M::step(sums, S::load::<L>(a.add(at)), S::load::<L>(b.add(at)));
+                D::step(sums, S::load::<L>(a.add(at)), S::load::<L>(b.add(at)));
             }
             at += CHAINS * L::WIDTH;
         }
         while at + L::WIDTH <= count {
-            M::step(
+            D::step(
                 &mut chains[0],
                 S::load::<L>(a.add(at)),
                 S::load::<L>(b.add(at)),
@@ -55,9 +55,9 @@ pub(crate) unsafe fn measure<M: Measure, S: Stored, L: Lanes>(a: &[u8], b: &[u8]
                 S::load_first::<L>(a.add(at), count - at),
                 S::load_first::<L>(b.add(at), count - at),
             );
-            M::step(&mut chains[1], a, b);
+            D::step(&mut chains[1], a, b);
         }
-        M::finish(fold(chains))
+        D::finish(fold(chains))
     }
 }
 
@@ -82,7 +82,7 @@ unsafe fn fold<L: Lanes>(chains: [[L; 3]; CHAINS]) -> [f32; 3] {
 /// Squared Euclidean distance.
 pub(crate) struct L2Squared;
 
-impl Measure for L2Squared {
+impl Distance for L2Squared {
     #[inline(always)]
     unsafe fn step<L: Lanes>(sums: &mut [L; 3], a: L, b: L) {
         // SAFETY: the caller vouches for the CPU features.
@@ -101,7 +101,7 @@ impl Measure for L2Squared {
 /// Euclidean distance: the root is taken in f64.
 pub(crate) struct L2;
 
-impl Measure for L2 {
+impl Distance for L2 {
     #[inline(always)]
     unsafe fn step<L: Lanes>(sums: &mut [L; 3], a: L, b: L) {
         // SAFETY: the caller vouches for the CPU features.
@@ -117,7 +117,7 @@ impl Measure for L2 {
 /// Negative inner product.
 pub(crate) struct InnerProduct;
 
-impl Measure for InnerProduct {
+impl Distance for InnerProduct {
     #[inline(always)]
     unsafe fn step<L: Lanes>(sums: &mut [L; 3], a: L, b: L) {
         // SAFETY: the caller vouches for the CPU features.
@@ -133,7 +133,7 @@ impl Measure for InnerProduct {
 /// Cosine distance: the inner product and both squared norms in one pass.
 pub(crate) struct Cosine;
 
-impl Measure for Cosine {
+impl Distance for Cosine {
     #[inline(always)]
     unsafe fn step<L: Lanes>(sums: &mut [L; 3], a: L, b: L) {
         // SAFETY: the caller vouches for the CPU features.
@@ -155,7 +155,7 @@ impl Measure for Cosine {
 /// Taxicab distance.
 pub(crate) struct L1;
 
-impl Measure for L1 {
+impl Distance for L1 {
     #[inline(always)]
     unsafe fn step<L: Lanes>(sums: &mut [L; 3], a: L, b: L) {
         // SAFETY: the caller vouches for the CPU features.

@@ -1,8 +1,8 @@
 //! Exact distance kernels.
 //!
-//! An operator class is a [`Kind`] of vector and a [`Metric`]; [`kernel`] is the one table from these and the [`Cpu`] to
-//! a function. Pick a kernel once and call it often. Bit strings have their own metrics and kernels ([`bit_kernel`]);
-//! sparse vectors are compared as two sorted lists ([`sparse_distance`]).
+//! [`kernel`] is the one table from a [`Kind`] of vector, a [`VectorDistance`] and the [`Cpu`] to a function. Pick a kernel
+//! once and call it often. Bit strings have distances and kernels of their own ([`BitDistance`], [`bit_kernel`]); sparse
+//! vectors are compared as two sorted lists ([`sparse_distance`]).
 #![warn(missing_docs)]
 
 mod arch;
@@ -40,9 +40,9 @@ impl Kind {
     pub const ALL: [Kind; 2] = [Kind::F32, Kind::F16];
 }
 
-/// A distance metric of dense vectors.
+/// A distance function of vectors, dense or sparse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
+pub enum VectorDistance {
     /// Euclidean distance: `<->`.
     L2,
     /// Its square: the same order without a square root.
@@ -55,32 +55,32 @@ pub enum Metric {
     L1,
 }
 
-impl Metric {
-    /// Every metric, for tests and benches that cover them all.
-    pub const ALL: [Metric; 5] = [
-        Metric::L2,
-        Metric::L2Squared,
-        Metric::InnerProduct,
-        Metric::Cosine,
-        Metric::L1,
+impl VectorDistance {
+    /// Every distance, for tables of kernels, tests and benches.
+    pub const ALL: [VectorDistance; 5] = [
+        VectorDistance::L2,
+        VectorDistance::L2Squared,
+        VectorDistance::InnerProduct,
+        VectorDistance::Cosine,
+        VectorDistance::L1,
     ];
 }
 
-/// A distance metric of bit strings.
+/// A distance function of bit strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BitMetric {
+pub enum BitDistance {
     /// The number of differing bits: `<~>`.
     Hamming,
     /// One minus (bits set in both / bits set in either): `<%>`; 1 if no bit is set in both.
     Jaccard,
 }
 
-impl BitMetric {
-    /// Every metric of bit strings.
-    pub const ALL: [BitMetric; 2] = [BitMetric::Hamming, BitMetric::Jaccard];
+impl BitDistance {
+    /// Every distance of bit strings.
+    pub const ALL: [BitDistance; 2] = [BitDistance::Hamming, BitDistance::Jaccard];
 }
 
-/// The function for one metric, one kind of vector and one CPU level.
+/// The code for one distance, one kind of vector and one CPU level.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     /// Distance of two stored vectors, given as bytes that need no alignment. Sums are f32 and the last steps f64,
@@ -97,34 +97,34 @@ impl Kernel {
     }
 }
 
-/// Picks the kernel of a kind and metric. A CPU level missing on this machine is lowered.
+/// Picks the kernel of a kind and a distance. A CPU level missing on this machine is lowered.
 #[must_use]
-pub fn kernel(kind: Kind, metric: Metric, cpu: Cpu) -> Kernel {
+pub fn kernel(kind: Kind, function: VectorDistance, cpu: Cpu) -> Kernel {
     let cpu = cpu.or_below();
     let one = match kind {
-        Kind::F32 => dense_kernel::<f32>(metric, cpu),
-        Kind::F16 => dense_kernel::<f16>(metric, cpu),
+        Kind::F32 => dense_kernel::<f32>(function, cpu),
+        Kind::F16 => dense_kernel::<f16>(function, cpu),
     };
     Kernel { one }
 }
 
-fn dense_kernel<S: Stored>(metric: Metric, cpu: Cpu) -> fn(&[u8], &[u8]) -> f64 {
-    match metric {
-        Metric::L2 => arch::pick::<L2, S>(cpu),
-        Metric::L2Squared => arch::pick::<L2Squared, S>(cpu),
-        Metric::InnerProduct => arch::pick::<InnerProduct, S>(cpu),
-        Metric::Cosine => arch::pick::<Cosine, S>(cpu),
-        Metric::L1 => arch::pick::<L1, S>(cpu),
+fn dense_kernel<S: Stored>(function: VectorDistance, cpu: Cpu) -> fn(&[u8], &[u8]) -> f64 {
+    match function {
+        VectorDistance::L2 => arch::pick::<L2, S>(cpu),
+        VectorDistance::L2Squared => arch::pick::<L2Squared, S>(cpu),
+        VectorDistance::InnerProduct => arch::pick::<InnerProduct, S>(cpu),
+        VectorDistance::Cosine => arch::pick::<Cosine, S>(cpu),
+        VectorDistance::L1 => arch::pick::<L1, S>(cpu),
     }
 }
 
-/// Picks the kernel of a metric of bit strings, given as bytes whose unused bits are zero.
+/// Picks the kernel of a distance of bit strings, given as bytes whose unused bits are zero.
 #[must_use]
-pub fn bit_kernel(metric: BitMetric, cpu: Cpu) -> Kernel {
+pub fn bit_kernel(function: BitDistance, cpu: Cpu) -> Kernel {
     let cpu = cpu.or_below();
-    let one = match metric {
-        BitMetric::Hamming => arch::pick_bits::<Hamming>(cpu),
-        BitMetric::Jaccard => arch::pick_bits::<Jaccard>(cpu),
+    let one = match function {
+        BitDistance::Hamming => arch::pick_bits::<Hamming>(cpu),
+        BitDistance::Jaccard => arch::pick_bits::<Jaccard>(cpu),
     };
     Kernel { one }
 }

@@ -1,14 +1,14 @@
-//! Sparse vectors: the metrics of dense ones, over the positions where either vector has a value.
+//! Sparse vectors: the distances of dense ones, over the positions where either vector has a value.
 #![expect(
     unsafe_code,
-    reason = "the metrics' steps are unsafe for the sake of CPU features"
+    reason = "the steps of distances are unsafe for the sake of CPU features"
 )]
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-use crate::Metric;
-use crate::dense::{Cosine, InnerProduct, L1, L2, L2Squared, Measure};
+use crate::VectorDistance;
+use crate::dense::{Cosine, Distance, InnerProduct, L1, L2, L2Squared};
 
 /// A sparse vector: its nonzero values and their positions in ascending order.
 #[derive(Clone, Copy, Debug)]
@@ -19,27 +19,27 @@ pub struct Sparse<'a> {
     pub values: &'a [f32],
 }
 
-/// The distance of two sparse vectors by a metric; the counterpart of [`crate::Kernel`] for dense vectors.
+/// The distance of two sparse vectors; the counterpart of [`crate::Kernel`] for dense vectors.
 #[must_use]
-pub fn sparse_distance(metric: Metric, a: Sparse<'_>, b: Sparse<'_>) -> f64 {
-    match metric {
-        Metric::L2 => measure::<L2>(a, b),
-        Metric::L2Squared => measure::<L2Squared>(a, b),
-        Metric::InnerProduct => measure::<InnerProduct>(a, b),
-        Metric::Cosine => measure::<Cosine>(a, b),
-        Metric::L1 => measure::<L1>(a, b),
+pub fn sparse_distance(function: VectorDistance, a: Sparse<'_>, b: Sparse<'_>) -> f64 {
+    match function {
+        VectorDistance::L2 => distance::<L2>(a, b),
+        VectorDistance::L2Squared => distance::<L2Squared>(a, b),
+        VectorDistance::InnerProduct => distance::<InnerProduct>(a, b),
+        VectorDistance::Cosine => distance::<Cosine>(a, b),
+        VectorDistance::L1 => distance::<L1>(a, b),
     }
 }
 
-fn measure<M: Measure>(a: Sparse<'_>, b: Sparse<'_>) -> f64 {
+fn distance<D: Distance>(a: Sparse<'_>, b: Sparse<'_>) -> f64 {
     let mut sums = [0.0_f32; 3];
     let all = merge::<Infallible>(a, b, |_, a, b| {
         // SAFETY: `f32` lanes need no CPU features.
-        unsafe { M::step::<f32>(&mut sums, a, b) };
+        unsafe { D::step::<f32>(&mut sums, a, b) };
         ControlFlow::Continue(())
     });
     debug_assert!(all.is_continue());
-    M::finish(sums)
+    D::finish(sums)
 }
 
 /// Merges two sparse vectors in ascending order of position: calls back for each position where either has a value, with

@@ -83,7 +83,7 @@ pub enum Corrupt {
     /// An unknown kind of vector.
     VectorKind(u8),
     /// An unknown metric.
-    IndexMetric(u8),
+    Metric(u8),
     /// An unknown width of a code.
     CodeBits(u8),
     /// A number of dimensions out of range.
@@ -177,7 +177,7 @@ impl Display for Corrupt {
             }
             Self::Magic(found) => write!(f, "magic number is {found:#010x}"),
             Self::VectorKind(found) => write!(f, "vector kind is {found}"),
-            Self::IndexMetric(found) => write!(f, "measure is {found}"),
+            Self::Metric(found) => write!(f, "metric is {found}"),
             Self::CodeBits(found) => write!(f, "code bits are {found}"),
             Self::Dimensions(found) => write!(f, "dimensions are {found}"),
             Self::Geometry {

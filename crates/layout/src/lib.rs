@@ -38,7 +38,7 @@ pub use geometry::{
 };
 pub use group::{GROUP_BYTES, Group};
 pub use heap_tid::HeapTid;
-pub use metapage::{Calibrated, EntryPoint, Frozen, IndexMetric, Metapage, VectorKind};
+pub use metapage::{Calibrated, EntryPoint, Frozen, Metapage, Metric, VectorKind};
 pub use overflow::{OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
 pub use page::{
     GROUPED_LAYOUT_VERSION, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind, Special,

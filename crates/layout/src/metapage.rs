@@ -96,8 +96,8 @@ impl VectorKind {
     }
 
     /// True if indexes support this kind and metric together.
-    fn has(self, metric: IndexMetric) -> bool {
-        let is_of_bits = matches!(metric, IndexMetric::Hamming | IndexMetric::Jaccard);
+    fn has(self, metric: Metric) -> bool {
+        let is_of_bits = matches!(metric, Metric::Hamming | Metric::Jaccard);
         is_of_bits == (self == Self::Bit)
     }
 
@@ -111,10 +111,10 @@ impl VectorKind {
     }
 }
 
-/// The metric of an index.
+/// The metric of an index, by its number in the metapage: each has an operator, which its operator classes are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum IndexMetric {
+pub enum Metric {
     /// Euclidean distance.
     L2 = 1,
     /// Negative inner product.
@@ -143,7 +143,7 @@ impl TryFrom<u8> for VectorKind {
     }
 }
 
-impl TryFrom<u8> for IndexMetric {
+impl TryFrom<u8> for Metric {
     type Error = Corrupt;
 
     fn try_from(metric: u8) -> Result<Self, Corrupt> {
@@ -154,7 +154,7 @@ impl TryFrom<u8> for IndexMetric {
             4 => Self::L1,
             5 => Self::Hamming,
             6 => Self::Jaccard,
-            _ => return Err(Corrupt::IndexMetric(metric)),
+            _ => return Err(Corrupt::Metric(metric)),
         })
     }
 }
@@ -165,7 +165,7 @@ pub struct Frozen {
     /// The kind of vector in the column.
     pub kind: VectorKind,
     /// The metric.
-    pub metric: IndexMetric,
+    pub metric: Metric,
     /// Bits of a code per dimension: 32 (exact), 8, 4, 2 or 1. Bit strings have 1, sparse vectors 8 per value.
     pub code_bits: u8,
     /// Dimensions of the column.
@@ -390,7 +390,7 @@ impl Raw {
     fn frozen(&self) -> Result<Frozen, Corrupt> {
         let (kind, metric) = (VectorKind::try_from(self.kind)?, self.metric.try_into()?);
         if !kind.has(metric) {
-            return Err(Corrupt::IndexMetric(self.metric));
+            return Err(Corrupt::Metric(self.metric));
         }
         if !kind.has_code_bits(self.code_bits) {
             return Err(Corrupt::CodeBits(self.code_bits));

@@ -4,7 +4,7 @@
 use hnsw::{Calibration, ElementId, MAX_LEVEL};
 use layout::{
     Calibrated, CenterPage, Corrupt, ElementPage, ElementPageMut, EntryPoint, Frozen, Geometry,
-    Group, HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage, OverflowPageMut,
+    Group, HeapTid, Metapage, Metric, NewElement, OverflowId, OverflowPage, OverflowPageMut,
     PAGE_SIZE, PageKind, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page,
     is_new, list_page, special, unlist_page,
 };
@@ -113,7 +113,7 @@ fn metapage() -> Vec<u8> {
     let mut page = vec![0; PAGE_SIZE];
     let frozen = Frozen {
         kind: VectorKind::F32,
-        metric: IndexMetric::Cosine,
+        metric: Metric::Cosine,
         code_bits: 4,
         dimensions: 16,
         seed: 77,
@@ -474,10 +474,10 @@ fn what_is_wrong_with_a_metapage_is_named() {
         (108, &[1], Corrupt::Reserved),
         (32, &[5], Corrupt::VectorKind(5)),
         // Bit strings have metrics of their own.
-        (32, &[3], Corrupt::IndexMetric(3)),
-        (33, &[0], Corrupt::IndexMetric(0)),
-        (33, &[5], Corrupt::IndexMetric(5)),
-        (33, &[7], Corrupt::IndexMetric(7)),
+        (32, &[3], Corrupt::Metric(3)),
+        (33, &[0], Corrupt::Metric(0)),
+        (33, &[5], Corrupt::Metric(5)),
+        (33, &[7], Corrupt::Metric(7)),
         (32, &[3, 6, 4], Corrupt::CodeBits(4)),
         (32, &[4, 1, 32], Corrupt::CodeBits(32)),
         (34, &[3], Corrupt::CodeBits(3)),

@@ -10,7 +10,7 @@ use filter::Widths;
 use hnsw::{Calibration, ElementId, GROUP};
 use layout::{
     Calibrated, CenterPage, ElementPage, ElementPageMut, EntryPoint, FilterPage, FilterPageMut,
-    Frozen, Geometry, Group, HeapTid, IndexMetric, Metapage, NewElement, OverflowId, OverflowPage,
+    Frozen, Geometry, Group, HeapTid, Metapage, Metric, NewElement, OverflowId, OverflowPage,
     OverflowPageMut, PAGE_SIZE, SlotState, UpperId, UpperPage, UpperPageMut, VectorKind,
     init_center_page, list_page, special,
 };
@@ -48,7 +48,7 @@ fn metapage() -> Metapage {
     Metapage {
         frozen: Frozen {
             kind: VectorKind::F32,
-            metric: IndexMetric::Cosine,
+            metric: Metric::Cosine,
             code_bits: 4,
             dimensions: 24,
             seed: 0x0102_0304_0506_0708,
@@ -72,7 +72,7 @@ fn metapage() -> Metapage {
 
 fn empty_metapage() -> Metapage {
     let frozen = Frozen {
-        metric: IndexMetric::L2,
+        metric: Metric::L2,
         code_bits: 32,
         center_block: None,
         ..metapage().frozen
@@ -104,7 +104,7 @@ fn half_metapage() -> Metapage {
 fn bit_metapage() -> Metapage {
     let frozen = Frozen {
         kind: VectorKind::Bit,
-        metric: IndexMetric::Jaccard,
+        metric: Metric::Jaccard,
         code_bits: 1,
         dimensions: 64_000,
         center_block: None,
@@ -119,7 +119,7 @@ fn bit_metapage() -> Metapage {
 fn sparse_metapage() -> Metapage {
     let frozen = Frozen {
         kind: VectorKind::Sparse,
-        metric: IndexMetric::InnerProduct,
+        metric: Metric::InnerProduct,
         code_bits: 8,
         dimensions: 1_000_000_000,
         center_block: None,

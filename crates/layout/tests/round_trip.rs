@@ -7,7 +7,7 @@ use filter::Widths;
 use hnsw::{Calibration, ElementId, GROUP, Level, MAX_LEVEL};
 use layout::{
     CENTER_VALUES, Calibrated, CenterPage, Corrupt, ElementPage, ElementPageMut, ElementSlotMut,
-    EntryPoint, Frozen, Geometry, Group, HeapTid, INLINE_TIDS, IndexMetric, Metapage, NewElement,
+    EntryPoint, Frozen, Geometry, Group, HeapTid, INLINE_TIDS, Metapage, Metric, NewElement,
     OVERFLOW_TIDS, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotState,
     UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page, is_new, list_page, special,
     unlist_page,
@@ -98,10 +98,10 @@ fn element(geometry: &Geometry) -> impl Strategy<Value = Element> + use<> {
 
 fn metapage() -> impl Strategy<Value = Metapage> {
     let metric = prop_oneof![
-        Just(IndexMetric::L2),
-        Just(IndexMetric::InnerProduct),
-        Just(IndexMetric::Cosine),
-        Just(IndexMetric::L1)
+        Just(Metric::L2),
+        Just(Metric::InnerProduct),
+        Just(Metric::Cosine),
+        Just(Metric::L1)
     ];
     let frozen = (
         metric,

@@ -3,7 +3,7 @@
 //! Distances of whole strings are exact. Distances of prefixes are estimates with guaranteed bounds: the missing bits can
 //! only add to the differing ones, and share at most the query's own bits beyond the prefix.
 
-use distance::{BitMetric, Cpu, Kernel, bit_kernel};
+use distance::{BitDistance, Cpu, Kernel, bit_kernel};
 
 /// Longer strings are folded to this length for choosing cells.
 const FOLDED: usize = 1024;
@@ -11,7 +11,7 @@ const FOLDED: usize = 1024;
 /// Encodes bit strings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bits {
-    metric: BitMetric,
+    function: BitDistance,
     kernel: Kernel,
     differing: Kernel,
     count: usize,
@@ -30,11 +30,11 @@ pub(crate) struct BitsQuery {
 
 impl Bits {
     /// Codes of `code_len` bytes for strings of `count` bits.
-    pub(crate) fn new(metric: BitMetric, count: usize, code_len: usize) -> Bits {
+    pub(crate) fn new(function: BitDistance, count: usize, code_len: usize) -> Bits {
         Bits {
-            metric,
-            kernel: bit_kernel(metric, Cpu::current()),
-            differing: bit_kernel(BitMetric::Hamming, Cpu::current()),
+            function,
+            kernel: bit_kernel(function, Cpu::current()),
+            differing: bit_kernel(BitDistance::Hamming, Cpu::current()),
             count,
             code_len,
         }
@@ -90,7 +90,7 @@ impl Bits {
     /// Extrapolates the distance of two prefixes to whole strings.
     fn scaled(&self, distance: f64) -> f32 {
         let held = 8 * self.code_len;
-        if self.metric == BitMetric::Hamming && held < self.count {
+        if self.function == BitDistance::Hamming && held < self.count {
             return (distance * self.count as f64 / held as f64) as f32;
         }
         distance as f32
@@ -107,9 +107,9 @@ impl BitsQuery {
         if self.bits.count <= 8 * self.bits.code_len {
             return (distance, 0.0);
         }
-        let nearest = match self.bits.metric {
-            BitMetric::Hamming => (self.bits.kernel.one)(&self.code, code),
-            BitMetric::Jaccard => self.nearest_jaccard(code),
+        let nearest = match self.bits.function {
+            BitDistance::Hamming => (self.bits.kernel.one)(&self.code, code),
+            BitDistance::Jaccard => self.nearest_jaccard(code),
         };
         // Half a unit more than the rounding error.
         let error = f64::from(distance) * (1.0 + f64::from(f32::EPSILON)) - nearest;
@@ -156,14 +156,14 @@ mod tests {
             ([a, b], held) in (1..40_usize, any::<[u8; 2]>())
                 .prop_flat_map(|(bytes, shares)| (strings(bytes, shares), 1..=bytes.div_ceil(4)))
         ) {
-            for metric in BitMetric::ALL {
-                let bits = Bits::new(metric, 8 * a.len(), 4 * held);
+            for function in BitDistance::ALL {
+                let bits = Bits::new(function, 8 * a.len(), 4 * held);
                 let mut code = vec![0xAA; 4 * held];
                 bits.encode(&b, &mut code);
                 let (distance, error) = bits.query(&a).estimate(&code);
                 let exact = (bits.kernel.one)(&a, &b);
                 let bound = f64::from(distance) - f64::from(error);
-                prop_assert!(bound <= exact + 1e-6 * exact, "{metric:?} {bound} {exact}");
+                prop_assert!(bound <= exact + 1e-6 * exact, "{function:?} {bound} {exact}");
                 prop_assert!(error >= 0.0);
                 if 4 * held >= a.len() {
                     prop_assert_eq!((f64::from(distance), error), (f64::from(exact as f32), 0.0));
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_beginning_stands_for_the_whole() {
-        let bits = Bits::new(BitMetric::Hamming, 64, 4);
+        let bits = Bits::new(BitDistance::Hamming, 64, 4);
         let mut code = [0; 4];
         bits.encode(&[0xFF, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF], &mut code);
         assert_eq!(code, [0xFF, 0, 0, 0]);
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn strings_that_differ_in_few_bits_have_routing_values_that_differ_little() {
-        let bits = Bits::new(BitMetric::Hamming, 3000, 376);
+        let bits = Bits::new(BitDistance::Hamming, 3000, 376);
         assert_eq!(bits.routing_dimensions(), FOLDED);
         let (mut a, mut b) = (vec![0.0; FOLDED], vec![0.0; FOLDED]);
         let mut code = vec![0xF0; 376];

@@ -1,6 +1,6 @@
 //! Codes of an index and queries against them, for every code format.
 
-use distance::BitMetric;
+use distance::BitDistance;
 
 use crate::bits::{Bits, BitsQuery};
 use crate::exact::{self, ExactQuery};
@@ -185,7 +185,7 @@ impl Codec {
     /// # Panics
     /// If there are no bits.
     #[must_use]
-    pub fn of_bits(count: usize, metric: BitMetric, room: usize) -> Codec {
+    pub fn of_bits(count: usize, metric: BitDistance, room: usize) -> Codec {
         assert!(count > 0, "a string has bits");
         let code_len = Bits::code_len(count, room);
         Codec {

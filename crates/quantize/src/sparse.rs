@@ -410,7 +410,7 @@ fn spread(index: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use distance::{Metric, sparse_distance};
+    use distance::{VectorDistance, sparse_distance};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -458,9 +458,9 @@ mod tests {
 
     fn exact(metric: CodeMetric, a: &Vector, b: &Vector) -> f64 {
         let metric = match metric {
-            CodeMetric::L2 => Metric::L2Squared,
-            CodeMetric::InnerProduct => Metric::InnerProduct,
-            CodeMetric::L1 => Metric::L1,
+            CodeMetric::L2 => VectorDistance::L2Squared,
+            CodeMetric::InnerProduct => VectorDistance::InnerProduct,
+            CodeMetric::L1 => VectorDistance::L1,
         };
         sparse_distance(metric, a.view(), b.view())
     }

@@ -1,7 +1,7 @@
 //! Codes are permanent: the same vector has the same bytes in every release, on every machine.
 #![cfg(target_endian = "little")]
 
-use distance::BitMetric;
+use distance::BitDistance;
 use quantize::{CodeBits, CodeMetric, Codec, Value};
 
 /// Values that every machine computes alike.
@@ -131,9 +131,9 @@ fn code_of(codec: &Codec, value: &Value) -> String {
 #[test]
 fn codes_of_bits_are_the_string_or_its_beginning() {
     let string = Value::Bits(vec![0x01, 0x23, 0x45, 0x67, 0x89, 0xA0]);
-    let whole = Codec::of_bits(44, BitMetric::Hamming, 100);
+    let whole = Codec::of_bits(44, BitDistance::Hamming, 100);
     assert_eq!(code_of(&whole, &string), "0123456789a00000");
-    let beginning = Codec::of_bits(44, BitMetric::Jaccard, 7);
+    let beginning = Codec::of_bits(44, BitDistance::Jaccard, 7);
     assert_eq!(code_of(&beginning, &string), "01234567");
 }
 

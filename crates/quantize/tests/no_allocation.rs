@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use distance::BitMetric;
+use distance::BitDistance;
 use quantize::{CodeBits, CodeMetric, Codec, Value};
 
 struct Counting;
@@ -63,7 +63,7 @@ fn distances_allocate_nothing() {
         };
         measure_without_allocation(&Codec::of_sparse(3000, metric, 1024), &elements);
     }
-    for (metric, room) in BitMetric::ALL.into_iter().zip([100, 20]) {
+    for (metric, room) in BitDistance::ALL.into_iter().zip([100, 20]) {
         let codec = Codec::of_bits(384, metric, room);
         measure_without_allocation(&codec, &Value::Bits(vec![0x5A; 48]));
     }

@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 
 use half::f16;
 
-use crate::dense::{self, Measure};
+use crate::dense::{self, Distance};
 use crate::lanes::{Lanes, Stored, padded};
 
 #[derive(Clone, Copy)]
@@ -91,9 +91,9 @@ unsafe fn widen(halves: uint16x4_t) -> float32x4_t {
     widened
 }
 
-/// The distance by a metric, for [`crate::Cpu::Neon`].
+/// A distance, for [`crate::Cpu::Neon`].
 #[target_feature(enable = "neon")]
-pub(in crate::arch) fn measure<M: Measure, S: Stored>(a: &[u8], b: &[u8]) -> f64 {
+pub(in crate::arch) fn distance<D: Distance, S: Stored>(a: &[u8], b: &[u8]) -> f64 {
     // SAFETY: this function enables the features.
-    unsafe { dense::measure::<M, S, F32x4>(a, b) }
+    unsafe { dense::distance::<D, S, F32x4>(a, b) }
 }

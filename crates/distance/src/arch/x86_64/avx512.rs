@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use crate::bit;
-use crate::dense::{self, Measure};
+use crate::dense::{self, Distance};
 use crate::lanes::{Lanes, Stored, padded};
 
 #[derive(Clone, Copy)]
@@ -76,15 +76,15 @@ impl Lanes for F32x16 {
     }
 }
 
-/// The distance by a metric, for [`crate::Cpu::Avx512`].
+/// A distance, for [`crate::Cpu::Avx512`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub(in crate::arch) fn measure<M: Measure, S: Stored>(a: &[u8], b: &[u8]) -> f64 {
+pub(in crate::arch) fn distance<D: Distance, S: Stored>(a: &[u8], b: &[u8]) -> f64 {
     // SAFETY: this function enables the features.
-    unsafe { dense::measure::<M, S, F32x16>(a, b) }
+    unsafe { dense::distance::<D, S, F32x16>(a, b) }
 }
 
 /// The distance of bit strings, for CPUs of [`crate::Cpu::Avx512`] with VPOPCNTDQ.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,popcnt")]
-pub(in crate::arch) fn measure_bits<M: bit::Measure>(a: &[u8], b: &[u8]) -> f64 {
-    bit::measure::<M>(a, b)
+pub(in crate::arch) fn bit_distance<D: bit::Distance>(a: &[u8], b: &[u8]) -> f64 {
+    bit::distance::<D>(a, b)
 }
