@@ -232,12 +232,26 @@ pub(crate) fn owns_relation(role: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
     }
 }
 
-/// Restricts the search path to safe schemas, if Postgres has a call for it.
+/// Restricts the search path to safe schemas until the nest level of settings ends (`RestrictSearchPath`, new in 17).
 pub(crate) fn restrict_search_path() {
     #[cfg(any(feature = "pg17", feature = "pg18"))]
     // SAFETY: called after a new nest level of settings has begun.
     unsafe {
         pg_sys::RestrictSearchPath();
+    }
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    // SAFETY: as above; name and value are terminated.
+    unsafe {
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
     }
 }
 

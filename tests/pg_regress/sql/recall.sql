@@ -254,6 +254,19 @@ CREATE FUNCTION who(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS
 	$$ BEGIN IF current_user <> 'regress_recall_owner' THEN RAISE 'as %', current_user; END IF; RETURN v; END $$;
 CREATE INDEX theirs_who ON theirs USING hnsw ((who(embedding)::vector(8)) vector_l2_ops);
 SELECT recall, asked FROM hnsw_recall('theirs_who', filter => $$current_user <> 'regress_recall_owner'$$);
+-- the names in an expression mean what they mean to everybody, whatever the search_path of the user who asks
+CREATE FUNCTION folded(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM lower('A'); RETURN v; END $$;
+CREATE INDEX theirs_folded ON theirs USING hnsw ((folded(embedding)::vector(8)) vector_l2_ops);
+CREATE SCHEMA regress_recall_trap AUTHORIZATION regress_recall_monitor;
+SET ROLE regress_recall_monitor;
+CREATE FUNCTION regress_recall_trap.lower(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped %', current_user; END $$;
+GRANT USAGE ON SCHEMA regress_recall_trap TO PUBLIC;
+SET search_path = regress_recall_trap, pg_catalog, public;
+SELECT attempt($$'theirs_folded'$$), attempt($$'theirs_folded', heapallindexed => true, "raise" => true$$, 'hnsw_check');
+SHOW search_path;
+RESET search_path;
+RESET ROLE;
+DROP SCHEMA regress_recall_trap CASCADE;
 -- row security holds for conditions
 ALTER TABLE theirs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE theirs FORCE ROW LEVEL SECURITY;
@@ -264,4 +277,4 @@ RESET ROLE;
 DROP TABLE theirs;
 DROP ROLE regress_recall_owner, regress_recall_monitor, regress_recall_nobody;
 DROP TABLE t, q, long, long_q, d, none, parts, parts_more, curve, secret, bad;
-DROP FUNCTION vector_of(int, int), recall_of, same, exact, attempt, broken, who;
+DROP FUNCTION vector_of(int, int), recall_of, same, exact, attempt, broken, who, folded;
