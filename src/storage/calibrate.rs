@@ -1,7 +1,7 @@
 //! Finds the slacks of target recalls from a sample of an index's elements, and stores them in the metapage.
 
 use hnsw::{Calibrator, Candidate, ElementId, Level, Store};
-use layout::{Calibrated, ElementPage, PageKind, special};
+use layout::{Calibrated, ElementPage, PageKind};
 use quantize::Query;
 
 use super::buffer::{Access, Page};
@@ -187,7 +187,7 @@ fn sample(index: &Index, elements: usize) -> Vec<(ElementId, Vec<u8>)> {
 fn read_one(index: &Index, block: u32, number: u64) -> Option<(ElementId, Vec<u8>)> {
     let geometry = index.geometry();
     let page = Page::lock(index.relation(), block, Access::Share);
-    if special(page.bytes()).and_then(|special| special.kind()) != Ok(PageKind::Element) {
+    if index.kind(block, page.bytes()) != Some(PageKind::Element) {
         return None;
     }
     let view = index.expect(block, ElementPage::view(page.bytes(), geometry));

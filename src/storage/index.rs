@@ -7,7 +7,7 @@ use std::rc::Rc;
 use distance::BitDistance;
 use filter::Widths;
 use hnsw::Params;
-use layout::{CenterPage, Corrupt, Frozen, Geometry, Metric, VectorKind};
+use layout::{CenterPage, Corrupt, Frozen, Geometry, Metric, PageKind, VectorKind};
 use quantize::{CodeBits, Codec};
 
 use super::buffer::{Access, Hints, Page};
@@ -98,6 +98,14 @@ impl Index {
         if block >= self.relation.blocks() {
             self.corrupt(block, Corrupt::NoSuchBlock(block));
         }
+    }
+
+    /// Returns the kind of a page; `None` for one added but never written, because of a crash.
+    pub(crate) fn kind(&self, block: u32, page: &[u8]) -> Option<PageKind> {
+        (!layout::is_new(page)).then(|| {
+            let kind = layout::special(page).and_then(|special| special.kind());
+            self.expect(block, kind)
+        })
     }
 
     /// Reports a damaged page and ends the statement.

@@ -1,7 +1,7 @@
 //! Passes over all element pages of an index, in the order of its blocks.
 
 use hnsw::ElementId;
-use layout::{Corrupt, ElementPage, PAGE_SIZE, PageKind, SlotState, special};
+use layout::{Corrupt, ElementPage, PAGE_SIZE, PageKind, SlotState};
 
 use super::buffer::{Access, Page};
 use super::index::Index;
@@ -97,7 +97,7 @@ fn each_page(
     for block in METAPAGE + 1..u32::try_from(blocks).expect("a count of blocks") {
         interrupt::check();
         let bytes = copy(index, block);
-        if special(&*bytes).and_then(|special| special.kind()) != Ok(PageKind::Element) {
+        if index.kind(block, &*bytes) != Some(PageKind::Element) {
             continue;
         }
         let view = ElementPage::view(&*bytes, index.geometry());

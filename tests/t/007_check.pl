@@ -149,6 +149,16 @@ for my $copy (0 .. $#damages) {
 }
 $node->start;
 
+# Page by page: damage of an element page is no reason to pass over its rows in silence.
+my %copy_of = map { $damages[$_][0] => $_ } 0 .. $#damages;
+for my $what ('page id', 'page version', 'page kind', 'slot state') {
+  my $copy = $copy_of{$what};
+  for my $call ("hnsw_recall('index_$copy')", "hnsw_calibrate('index_$copy')") {
+    my (undef, undef, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT $call");
+    like($error, qr/XX002: index "index_$copy" is corrupt at block \d+: ./, "$what: $call");
+  }
+}
+
 for my $copy (0 .. $#damages) {
   my ($what, undef, @expected) = @{ $damages[$copy] };
   my ($status, $found, $error) = $node->psql('postgres', "SELECT * FROM hnsw_check('index_$copy', true)");

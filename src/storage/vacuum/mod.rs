@@ -125,12 +125,9 @@ impl<'a> Sweep<'a> {
             compat::vacuum_delay_point();
             let relation = self.index.relation();
             let page = Page::lock_by(self.strategy, relation, block, Access::Share);
-            // A page added but never written, because of a crash, is empty.
-            if layout::is_new(page.bytes()) {
+            let Some(kind) = self.index.kind(block, page.bytes()) else {
                 continue;
-            }
-            let special = self.index.expect(block, layout::special(page.bytes()));
-            let kind = self.index.expect(block, special.kind());
+            };
             self.remember(block, kind);
             if !wanted.contains(&kind) {
                 continue;
