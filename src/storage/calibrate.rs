@@ -1,16 +1,17 @@
 //! Finds the slacks of target recalls from a sample of an index's elements, and stores them in the metapage.
 
 use hnsw::{Calibrator, Candidate, ElementId, Level, Store};
-use layout::{Calibrated, ElementPage, PageKind};
+use layout::Calibrated;
 use quantize::Query;
 
-use super::buffer::{Access, Page};
 use super::codes::Codes;
 use super::index::Index;
+use super::locked::{AnyPage, Elements};
 use super::metapage::{self, Locked, METAPAGE};
 use super::page_graph::PageGraph;
 use crate::error;
 use crate::pg::memory::{self, Reserve};
+use crate::pg::strategy::Strategy;
 use crate::pg::{Relation, interrupt};
 
 /// Indexes of fewer elements are not calibrated by their builds: their searches see most of them anyway.
@@ -185,19 +186,19 @@ fn sample(index: &Index, elements: usize) -> Vec<(ElementId, Vec<u8>)> {
 
 /// A live element of a page, by a number; `None` if the page has none.
 fn read_one(index: &Index, block: u32, number: u64) -> Option<(ElementId, Vec<u8>)> {
-    let geometry = index.geometry();
-    let page = Page::lock(index.relation(), block, Access::Share);
-    if index.kind(block, page.bytes()) != Some(PageKind::Element) {
-        return None;
-    }
-    let view = index.expect(block, ElementPage::view(page.bytes(), geometry));
-    let used = view.used();
-    // Spreads over the slots: the golden ratio of 16 bits.
-    let first = number.wrapping_mul(40_503) % u64::from(used.max(1));
-    (0..used).find_map(|slot| {
-        let slot = u16::try_from((first + u64::from(slot)) % u64::from(used)).ok()?;
-        let element = index.expect(block, view.slot(slot));
-        let id: ElementId = geometry.element.join(block, slot)?;
-        element.is_live().then(|| (id, element.code().to_vec()))
+    let page = AnyPage::lock_by(Strategy::NONE, index, block)?;
+    page.of_kind::<Elements>()?.read(|page| {
+        let used = page.used();
+        // Spreads over the slots: the golden ratio of 16 bits.
+        let first = number.wrapping_mul(40_503) % u64::from(used.max(1));
+        for at in first..first + u64::from(used) {
+            let slot = u16::try_from(at % u64::from(used)).expect("below a count of slots");
+            let element = page.slot(slot)?;
+            let id = index.geometry().element.join(block, slot);
+            if let Some(id) = id.filter(|_| element.is_live()) {
+                return Ok(Some((id, element.code().to_vec())));
+            }
+        }
+        Ok(None)
     })
 }

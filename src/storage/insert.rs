@@ -6,10 +6,10 @@
 use std::cell::RefCell;
 
 use hnsw::{Candidate, ElementId, GROUP, Level, Search, Store, StoreMut};
-use layout::{EntryPoint, Group, HeapTid, NewElement, PageKind};
+use layout::{EntryPoint, Group, HeapTid, NewElement};
 use quantize::{Query, Value};
 
-use super::allocate::{self, FreeSlot};
+use super::allocate::{self, Allocated, FreeSlot};
 use super::codes::Codes;
 use super::index::Index;
 use super::locked::{Elements, Upper};
@@ -259,32 +259,28 @@ impl StoreMut for Insertion<'_> {
             .collect();
         let level = Level::try_from(lists.len() - 1).expect("levels are capped");
         let group = self.choose_in_group();
-        let free = allocate::find(index, PageKind::Element, 1);
-        let element = free.id(&index.geometry().element);
-        let free_upper = (level > 0).then(|| allocate::find(index, PageKind::Upper, level));
+        let free = allocate::find::<Elements>(index, 1);
+        let element = free.id();
+        let free_upper = (level > 0).then(|| allocate::find::<Upper>(index, level));
         let mut record = Record::begin(index.relation());
         let new = NewElement {
             level,
             code: &self.code,
             neighbors: &lists[0],
             tids: &[self.tid],
-            upper: free_upper
-                .as_ref()
-                .map(|free| free.id(&index.geometry().upper)),
+            upper: free_upper.as_ref().map(FreeSlot::id),
             overflow: None,
             group: group
                 .as_ref()
                 .map(|(group, chosen)| (*group, chosen.as_slice())),
         };
-        free.change::<Elements, _>(index, &mut record, |page| page.write(free.slot, &new));
+        free.change(&mut record, |page| page.write(free.slot, &new));
         if let Some(free) = &free_upper {
-            write_upper(index, &mut record, free, element, &lists[1..]);
+            write_upper(&mut record, free, element, &lists[1..]);
         }
-        let slots: Vec<&FreeSlot> = [Some(&free), free_upper.as_ref()]
-            .into_iter()
-            .flatten()
-            .collect();
-        allocate::commit(index, record, &slots);
+        let mut pages: Vec<&dyn Allocated> = vec![&free];
+        pages.extend(free_upper.as_ref().map(|free| free as &dyn Allocated));
+        allocate::commit(index, record, &pages);
         self.element = Some(element);
         element
     }
@@ -318,14 +314,13 @@ impl StoreMut for Insertion<'_> {
 }
 
 fn write_upper(
-    index: &Index,
     record: &mut Record,
-    free: &FreeSlot,
+    free: &FreeSlot<'_, Upper>,
     element: ElementId,
     lists: &[Vec<ElementId>],
 ) {
     let level = Level::try_from(lists.len()).expect("levels are capped");
-    free.change::<Upper, _>(index, record, |page| {
+    free.change(record, |page| {
         page.write_run(free.slot, element, level)?;
         lists
             .iter()

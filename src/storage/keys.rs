@@ -9,12 +9,12 @@ use std::rc::Rc;
 
 use filter::{Filter, Test};
 use hnsw::ElementId;
-use layout::{Corrupt, FilterPage, Group, HeapTid, PageKind};
+use layout::{Corrupt, Group, HeapTid};
 
 use super::allocate;
-use super::buffer::{Access, Checked, Reader};
+use super::buffer::{Access, Reader};
 use super::index::Index;
-use super::locked::{Filters, LockedPage};
+use super::locked::{self, Filters, LockedPage};
 use super::metapage;
 use super::record::Record;
 use crate::error;
@@ -29,9 +29,9 @@ pub(crate) struct Match {
 
 /// Adds the entry of a row that is in its element.
 pub(super) fn add(index: &Index, element: ElementId, tid: HeapTid, row_key: &[u8]) {
-    let free = allocate::find(index, PageKind::Filter, 1);
+    let free = allocate::find::<Filters>(index, 1);
     let mut record = Record::begin(index.relation());
-    free.change::<Filters, _>(index, &mut record, |page| {
+    free.change(&mut record, |page| {
         page.write(free.slot, element, tid, row_key);
         Ok(())
     });
@@ -190,41 +190,30 @@ fn select_in(
     entries: &mut Vec<u16>,
     matches: &mut Vec<Match>,
 ) -> u64 {
-    let geometry = index.geometry();
-    let per_page = geometry.keys.map_or(0, |shape| shape.per_page);
+    let per_page = index.geometry().keys.map_or(0, |shape| shape.per_page);
     let most = blocks.len() * usize::from(per_page);
     if matches.try_reserve(most).is_err() || entries.try_reserve(per_page.into()).is_err() {
         error::out_of_memory(most * size_of::<Match>());
     }
-    let (mut rows, mut wrong) = (0, None);
+    let mut rows = 0;
     let mut reader = Reader::new(index.relation(), index.hints().borrow_mut());
     if !blocks.iter().all(|&block| reader.has_block(block)) {
         drop(reader);
         let missing = blocks.iter().max().copied().unwrap_or_default();
         index.corrupt(missing, Corrupt::NoSuchBlock(missing));
     }
-    reader.visit(blocks, |range, page| {
-        let block = blocks[range.start];
-        let view = FilterPage::view(page, geometry);
-        let view = view.map_err(|what| wrong = Some((block, what))).ok()?;
-        rows += u64::from(view.count());
-        if filter.may_match(&view.zone()) {
+    locked::visit::<Filters>(index, &mut reader, blocks, |_, page| {
+        rows += u64::from(page.count());
+        if filter.may_match(&page.zone()) {
             entries.clear();
-            filter.select(&view.entries(), entries);
+            filter.select(&page.entries(), entries);
             matches.extend(entries.iter().map(|&entry| Match {
-                element: view.element(entry),
-                row: view.heap_tid(entry),
+                element: page.element(entry),
+                row: page.heap_tid(entry),
             }));
         }
-        Some(Checked {
-            kind: PageKind::Filter,
-            used: per_page,
-        })
+        Ok(())
     });
-    drop(reader);
-    if let Some((block, what)) = wrong {
-        index.corrupt(block, what);
-    }
     rows
 }
 

@@ -1,14 +1,18 @@
-//! Locked pages of one kind: checked views, and changes within a record.
+//! Pages of one kind: checked views of locked pages and of copies, and changes within a record.
 //!
 //! A wrong page or slot is damage: it is reported with its block and ends the statement.
+
+use std::marker::PhantomData;
+use std::ops::Range;
 
 use hnsw::ElementId;
 use layout::{
     Corrupt, ElementPage, ElementPageMut, FilterPage, FilterPageMut, Geometry, OverflowId,
-    OverflowPage, OverflowPageMut, PageKind, SlotId, Slots, UpperId, UpperPage, UpperPageMut,
+    OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotId, Slots, Special, UpperId, UpperPage,
+    UpperPageMut,
 };
 
-use super::buffer::{Access, Page};
+use super::buffer::{Access, Checked, Page, Reader};
 use super::index::Index;
 use super::record::Record;
 use crate::pg::strategy::Strategy;
@@ -22,10 +26,13 @@ pub(super) trait Kind {
     fn view<'p>(page: &'p [u8], geometry: &Geometry) -> Result<Self::View<'p>, Corrupt>;
 
     fn view_mut<'p>(page: &'p mut [u8], geometry: &Geometry) -> Result<Self::ViewMut<'p>, Corrupt>;
+
+    /// The number of used slots.
+    fn used(view: &Self::View<'_>, geometry: &Geometry) -> u16;
 }
 
 macro_rules! kinds {
-    ($($kind:ident: $page:ident, $view:ident, $view_mut:ident;)*) => {$(
+    ($($kind:ident: $page:ident, $view:ident, $view_mut:ident, $used:expr;)*) => {$(
         pub(super) struct $kind;
 
         impl Kind for $kind {
@@ -43,14 +50,21 @@ macro_rules! kinds {
             ) -> Result<$view_mut<'p>, Corrupt> {
                 $view_mut::view(page, geometry)
             }
+
+            fn used(view: &$view<'_>, geometry: &Geometry) -> u16 {
+                let used: fn(&$view<'_>, &Geometry) -> u16 = $used;
+                used(view, geometry)
+            }
         }
     )*};
 }
 kinds! {
-    Elements: Element, ElementPage, ElementPageMut;
-    Upper: Upper, UpperPage, UpperPageMut;
-    Overflow: Overflow, OverflowPage, OverflowPageMut;
-    Filters: Filter, FilterPage, FilterPageMut;
+    Elements: Element, ElementPage, ElementPageMut, |view, _| view.used();
+    Upper: Upper, UpperPage, UpperPageMut, |view, _| view.used();
+    Overflow: Overflow, OverflowPage, OverflowPageMut, |view, _| view.used();
+    Filters: Filter, FilterPage, FilterPageMut, |_, geometry| {
+        geometry.keys.map_or(0, |keys| keys.per_page)
+    };
 }
 
 /// The id of a slot in a kind of page.
@@ -88,7 +102,7 @@ impl Id for OverflowId {
 pub(super) struct LockedPage<'i, K> {
     index: &'i Index,
     page: Page,
-    kind: std::marker::PhantomData<K>,
+    kind: PhantomData<K>,
 }
 
 /// Locks the page of a slot; also returns the slot's number. A link to a missing block is damage.
@@ -130,7 +144,7 @@ impl<'i, K: Kind> LockedPage<'i, K> {
         Self {
             index,
             page,
-            kind: std::marker::PhantomData,
+            kind: PhantomData,
         }
     }
 
@@ -148,8 +162,19 @@ impl<'i, K: Kind> LockedPage<'i, K> {
 
     /// Reads the page through its view.
     pub(super) fn read<'p, R>(&'p self, read: impl FnOnce(K::View<'p>) -> Result<R, Corrupt>) -> R {
-        let view = K::view(self.page.bytes(), self.index.geometry());
-        self.index.expect(self.block(), view.and_then(read))
+        read_as::<K, R>(self.index, self.block(), self.page.bytes(), read)
+    }
+
+    /// Copies the page and releases it.
+    pub(super) fn copy(self) -> CopiedPage<'i, K> {
+        let mut bytes = Box::new([0; PAGE_SIZE]);
+        bytes.copy_from_slice(self.page.bytes());
+        CopiedPage {
+            index: self.index,
+            block: self.block(),
+            bytes,
+            kind: PhantomData,
+        }
     }
 
     /// Changes the page within a record, which registers it at its first change.
@@ -174,4 +199,126 @@ impl<'i, K: Kind> LockedPage<'i, K> {
         record.commit();
         result
     }
+
+    /// Initialises a page just added to the index, within a record.
+    pub(super) fn init(&self, record: &mut Record, init: fn(&mut [u8], &Geometry)) {
+        let image = record.new_page(&self.page);
+        init(record.bytes(image), self.index.geometry());
+    }
+
+    /// The page's special area: its free slots, and its place in the list of pages with free slots.
+    pub(super) fn special(&self) -> Special {
+        let special = layout::special(self.page.bytes());
+        self.index.expect(self.block(), special)
+    }
+
+    /// Makes the page the head of that list, before `next`.
+    pub(super) fn list(&self, record: &mut Record, next: Option<u32>) {
+        let image = record.page(&self.page);
+        let listed = layout::list_page(record.bytes(image), next);
+        self.index.expect(self.block(), listed);
+    }
+
+    /// Removes the page from that list, of which it is the head; returns the next page.
+    pub(super) fn unlist(&self, record: &mut Record) -> Option<u32> {
+        let image = record.page(&self.page);
+        let next = layout::unlist_page(record.bytes(image));
+        self.index.expect(self.block(), next)
+    }
+}
+
+/// A copy of a page.
+pub(super) struct CopiedPage<'i, K> {
+    index: &'i Index,
+    block: u32,
+    bytes: Box<[u8; PAGE_SIZE]>,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind> CopiedPage<'_, K> {
+    /// Reads the copy through its view.
+    pub(super) fn read<'p, R>(&'p self, read: impl FnOnce(K::View<'p>) -> Result<R, Corrupt>) -> R {
+        read_as::<K, R>(self.index, self.block, &*self.bytes, read)
+    }
+}
+
+/// A share-locked page of any kind.
+pub(super) struct AnyPage<'i> {
+    index: &'i Index,
+    page: Page,
+    kind: PageKind,
+}
+
+impl<'i> AnyPage<'i> {
+    /// Locks a block that exists; if it is in no buffer, the strategy chooses one. `None` for a page added but never written,
+    /// because of a crash.
+    pub(super) fn lock_by(strategy: Strategy, index: &'i Index, block: u32) -> Option<Self> {
+        let page = Page::lock_by(strategy, index.relation(), block, Access::Share);
+        let kind = index.kind(block, page.bytes())?;
+        Some(Self { index, page, kind })
+    }
+
+    /// The page if it is of a kind.
+    pub(super) fn of_kind<K: Kind>(self) -> Option<LockedPage<'i, K>> {
+        (self.kind == K::KIND).then(|| LockedPage::of(self.index, self.page))
+    }
+
+    pub(super) fn kind(&self) -> PageKind {
+        self.kind
+    }
+
+    pub(super) fn block(&self) -> u32 {
+        self.page.block()
+    }
+
+    /// The id of one of the page's slots; `None` beyond the last id.
+    pub(super) fn id<I: Id>(&self, slot: u16) -> Option<I> {
+        I::slots(self.index.geometry()).join(self.block(), slot)
+    }
+
+    /// Reads the page through the view of a kind.
+    pub(super) fn read<'p, K: Kind, R>(
+        &'p self,
+        read: impl FnOnce(K::View<'p>) -> Result<R, Corrupt>,
+    ) -> R {
+        read_as::<K, R>(self.index, self.block(), self.page.bytes(), read)
+    }
+}
+
+/// Calls `visit` with the view of each page, under the conditions of [`Reader::visit`]. Damage is raised when no lock is held.
+pub(super) fn visit<K: Kind>(
+    index: &Index,
+    reader: &mut Reader<'_>,
+    blocks: &[u32],
+    mut visit: impl FnMut(Range<usize>, &K::View<'_>) -> Result<(), Corrupt>,
+) {
+    let geometry = index.geometry();
+    let mut wrong = None;
+    reader.visit(blocks, |range, page| {
+        if wrong.is_some() {
+            return None;
+        }
+        let block = blocks[range.start];
+        let visited = K::view(page, geometry).and_then(|view| {
+            visit(range, &view)?;
+            let used = K::used(&view, geometry);
+            Ok(Checked {
+                kind: K::KIND,
+                used,
+            })
+        });
+        visited.map_err(|what| wrong = Some((block, what))).ok()
+    });
+    if let Some((block, what)) = wrong {
+        index.corrupt(block, what);
+    }
+}
+
+fn read_as<'p, K: Kind, R>(
+    index: &Index,
+    block: u32,
+    page: &'p [u8],
+    read: impl FnOnce(K::View<'p>) -> Result<R, Corrupt>,
+) -> R {
+    index.expect(block, K::view(page, index.geometry()).and_then(read))
 }

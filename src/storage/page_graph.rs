@@ -17,14 +17,13 @@
 //!   miss no link and calls `locked_neighbors`.
 
 use hnsw::{Candidate, ElementId, Level, Store, has_all_elements};
-use layout::{
-    Corrupt, ElementPage, ElementSlot, PageKind, SlotState, UpperId, UpperPage, UpperSlot,
-};
+use layout::{Corrupt, ElementPage, ElementSlot, PageKind, SlotState, UpperId, UpperSlot};
 use quantize::Query;
 
-use super::buffer::{Checked, Reader, Scratch};
+use super::buffer::{Reader, Scratch};
 use super::gate::Gate;
 use super::index::Index;
+use super::locked::{self, Elements, Upper};
 use super::metapage;
 use crate::pg::interrupt;
 
@@ -117,28 +116,11 @@ impl<'a> PageGraph<'a> {
         );
         self.check_blocks();
         self.prefetch();
-        let geometry = self.index.geometry();
-        let batch = &self.scratch.batch;
-        let mut wrong = None;
-        self.reader.visit(&self.scratch.blocks, |range, page| {
-            if wrong.is_some() {
-                return None;
-            }
-            let block = slots.split(batch[range.start]).0;
-            let visited = ElementPage::view(page, geometry).and_then(|view| {
-                batch[range]
-                    .iter()
-                    .try_for_each(|&element| visit(element, &view, slots.split(element).1))?;
-                Ok(Checked {
-                    kind: PageKind::Element,
-                    used: view.used(),
-                })
-            });
-            visited.map_err(|what| wrong = Some((block, what))).ok()
+        let Scratch { batch, blocks, .. } = &self.scratch;
+        locked::visit::<Elements>(self.index, &mut self.reader, blocks, |range, page| {
+            let mut elements = batch[range].iter();
+            elements.try_for_each(|&element| visit(element, page, slots.split(element).1))
         });
-        if let Some((block, what)) = wrong {
-            self.index.corrupt(block, what);
-        }
     }
 
     /// True if an element has rows.
@@ -363,21 +345,10 @@ impl<'a> PageGraph<'a> {
         if !self.reader.has_block(block) {
             self.index.corrupt(block, Corrupt::NoSuchBlock(block));
         }
-        let geometry = self.index.geometry();
-        let mut wrong = None;
-        self.reader.visit(&[block], |_, page| {
-            let visited = UpperPage::view(page, geometry).and_then(|view| {
-                visit(view.slot(slot)?);
-                Ok(Checked {
-                    kind: PageKind::Upper,
-                    used: view.used(),
-                })
-            });
-            visited.map_err(|what| wrong = Some(what)).ok()
+        locked::visit::<Upper>(self.index, &mut self.reader, &[block], |_, page| {
+            visit(page.slot(slot)?);
+            Ok(())
         });
-        if let Some(what) = wrong {
-            self.index.corrupt(block, what);
-        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Passes over all element pages of an index, in the order of its blocks.
 
 use hnsw::ElementId;
-use layout::{Corrupt, ElementPage, PAGE_SIZE, PageKind, SlotState};
+use layout::{Corrupt, ElementPage, SlotState};
 
-use super::buffer::{Access, Page};
+use super::buffer::Access;
 use super::index::Index;
+use super::locked::{AnyPage, Elements, LockedPage};
 use super::metapage::METAPAGE;
 use crate::error;
 use crate::pg::interrupt;
+use crate::pg::strategy::Strategy;
 
 /// The number of live elements of each block, a sum over all blocks before it and itself.
 pub(crate) struct Live(Vec<u64>);
@@ -48,12 +50,8 @@ pub(crate) fn elements(
         let at = counted.0.partition_point(|&sum| sum <= number);
         let before = at.checked_sub(1).map_or(0, |before| counted.0[before]);
         let block = u32::try_from(at).expect("a block number");
-        let bytes = copy(index, block);
-        let slots: Vec<u16> = index.expect(
-            block,
-            ElementPage::view(&*bytes, index.geometry())
-                .and_then(|page| Ok(live(&page)?.collect())),
-        );
+        let page = LockedPage::<Elements>::lock(index, block, Access::Share).copy();
+        let slots: Vec<u16> = page.read(|page| Ok(live(&page)?.collect()));
         let skipped = usize::try_from(number - before).expect("few slots");
         let slots = slots.iter().skip(skipped);
         slots
@@ -96,18 +94,9 @@ fn each_page(
 ) {
     for block in METAPAGE + 1..u32::try_from(blocks).expect("a count of blocks") {
         interrupt::check();
-        let bytes = copy(index, block);
-        if index.kind(block, &*bytes) != Some(PageKind::Element) {
-            continue;
+        let page = AnyPage::lock_by(Strategy::NONE, index, block);
+        if let Some(page) = page.and_then(AnyPage::of_kind::<Elements>) {
+            page.copy().read(|page| each(block, &page));
         }
-        let view = ElementPage::view(&*bytes, index.geometry());
-        index.expect(block, view.and_then(|page| each(block, &page)));
     }
-}
-
-fn copy(index: &Index, block: u32) -> Box<[u8; PAGE_SIZE]> {
-    let page = Page::lock(index.relation(), block, Access::Share);
-    let mut bytes = Box::new([0; PAGE_SIZE]);
-    bytes.copy_from_slice(page.bytes());
-    bytes
 }

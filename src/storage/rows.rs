@@ -5,12 +5,10 @@
 //! slot it read.
 
 use hnsw::ElementId;
-use layout::{
-    Corrupt, Group, HeapTid, INLINE_TIDS, OverflowId, OverflowPage, OverflowSlot, PageKind,
-};
+use layout::{Corrupt, Group, HeapTid, INLINE_TIDS, OverflowId, OverflowSlot};
 
 use super::allocate;
-use super::buffer::{Access, Page};
+use super::buffer::Access;
 use super::index::Index;
 use super::locked::{self, Elements, LockedPage, Overflow};
 use super::page_graph::PageGraph;
@@ -63,8 +61,7 @@ impl Chain {
     pub(crate) fn read(self, index: &Index, dead: Dead, into: &mut Vec<HeapTid>) -> Reading {
         let (block, _) = index.geometry().overflow.split(self.next);
         index.check_block(block);
-        let page = Page::lock(index.relation(), block, Access::Share);
-        let view = index.expect(block, OverflowPage::view(page.bytes(), index.geometry()));
+        let page = LockedPage::<Overflow>::lock(index, block, Access::Share);
         let before = into.len();
         let mut position = self;
         loop {
@@ -72,7 +69,7 @@ impl Chain {
             if of != block {
                 return Reading::of_nothing(Some(position));
             }
-            let slot = index.expect(block, view.slot(number));
+            let slot = page.read(|page| page.slot(number));
             let mut after = None;
             if !position.take(&slot, dead, &mut after, into) {
                 break;
@@ -80,7 +77,7 @@ impl Chain {
             match after {
                 Some(next) if into.len() == before => position = next,
                 _ => {
-                    let lsn = page.lsn();
+                    let lsn = page.page().lsn();
                     return Reading {
                         after,
                         from: Some(ReadSlot { block, number, lsn }),
@@ -317,14 +314,14 @@ fn add_to_chain(
             .unwrap_or_else(|| crate::error::index_full()),
         None => 0,
     };
-    let free = allocate::find(index, PageKind::Overflow, 1);
-    let id = free.id(&index.geometry().overflow);
+    let free = allocate::find::<Overflow>(index, 1);
+    let id = free.id();
     let mut record = Record::begin(index.relation());
     element_page.change(&mut record, |page| {
         page.slot(slot)
             .map(|mut element| element.set_overflow(Some(id)))
     });
-    free.change::<Overflow, _>(index, &mut record, |page| {
+    free.change(&mut record, |page| {
         page.write(free.slot, element, first, serial)?;
         page.slot(free.slot).map(|mut slot| slot.add_tid(tid))
     });

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use filter::image;
 use hnsw::{ElementId, ElementSet, GROUP, Reach, Search, Starts, Store};
-use layout::{ElementPage, Group, PageKind};
+use layout::{ElementSlot, Group, PageKind};
 
 use super::reach::{OFFERS, ROUNDS, finish, follow, follow_from, start};
 use super::{Sweep, no_elements};
@@ -17,7 +17,8 @@ use crate::pg::{compat, setting};
 use crate::storage::buffer::Access;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
-use crate::storage::{locked, neighbors};
+use crate::storage::locked::{self, AnyPage, Elements};
+use crate::storage::neighbors;
 
 /// Links the elements of each group that its start does not lead to.
 pub(super) fn restore(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
@@ -72,27 +73,32 @@ fn find_lost(
     let memory = setting::vacuum_work_mem() / STARTS_SHARE;
     let reach = RefCell::new(start(index, GROUP, None, memory));
     let mut lost = no_elements(index);
-    let show = |block: u32, _, bytes: &[u8]| {
-        let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-        let mut reach = reach.borrow_mut();
-        for number in 0..view.used() {
-            let slot = index.expect(block, view.slot(number));
-            let id = index.geometry().element.join(block, number);
-            let (Some(element), Some(group)) = (id.filter(|_| slot.is_live()), slot.group()) else {
-                continue;
-            };
+    let mut show = |element: ElementId, slot: &ElementSlot<'_>| {
+        let start = slot.group().and_then(|group| {
             let start = starts.show(group, element);
-            let start = start.unwrap_or_else(|_| error::out_of_memory(memory));
-            let Some(start) = start else { continue };
-            if start == element {
-                reach.start_from(element);
-            } else if slot.group_neighbors().len() == 0 {
-                lost.insert(element);
-            }
-            reach.show(element, slot.group_neighbors());
+            start.unwrap_or_else(|_| error::out_of_memory(memory))
+        });
+        let Some(start) = start else { return };
+        let mut reach = reach.borrow_mut();
+        if start == element {
+            reach.start_from(element);
+        } else if slot.group_neighbors().len() == 0 {
+            lost.insert(element);
         }
+        reach.show(element, slot.group_neighbors());
     };
-    sweep.each(&[PageKind::Element], show, |_, ()| {
+    let show_page = |page: &AnyPage<'_>| {
+        page.read::<Elements, _>(|view| {
+            for number in 0..view.used() {
+                let slot = view.slot(number)?;
+                if let Some(element) = page.id(number).filter(|_| slot.is_live()) {
+                    show(element, &slot);
+                }
+            }
+            Ok(())
+        });
+    };
+    sweep.each(&[PageKind::Element], show_page, |_, ()| {
         follow(&mut reach.borrow_mut());
     });
     let mut reach = reach.into_inner();

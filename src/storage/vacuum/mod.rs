@@ -22,8 +22,8 @@ mod remove;
 use hnsw::ElementSet;
 use layout::PageKind;
 
-use super::buffer::{Access, Page};
 use super::index::Index;
+use super::locked::AnyPage;
 use super::metapage::{self, METAPAGE};
 use crate::error;
 use crate::pg::strategy::Strategy;
@@ -108,13 +108,13 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Calls `look` with each page of the wanted kinds, share-locked, up to the present end of the index. Does not read pages
+    /// Calls `look` with each page of the wanted kinds, share-locked, up to the present end of the index. Does not lock pages
     /// known to be of other kinds. Sleeps between pages according to vacuum's cost settings. Calls `then` with each result of
     /// `look`, with no lock held.
     fn each<T>(
         &mut self,
         wanted: &[PageKind],
-        mut look: impl FnMut(u32, PageKind, &[u8]) -> T,
+        mut look: impl FnMut(&AnyPage<'_>) -> T,
         mut then: impl FnMut(u32, T),
     ) {
         for block in METAPAGE + 1..self.index.relation().blocks() {
@@ -123,16 +123,14 @@ impl<'a> Sweep<'a> {
                 continue;
             }
             compat::vacuum_delay_point();
-            let relation = self.index.relation();
-            let page = Page::lock_by(self.strategy, relation, block, Access::Share);
-            let Some(kind) = self.index.kind(block, page.bytes()) else {
+            let Some(page) = AnyPage::lock_by(self.strategy, self.index, block) else {
                 continue;
             };
-            self.remember(block, kind);
-            if !wanted.contains(&kind) {
+            self.remember(block, page.kind());
+            if !wanted.contains(&page.kind()) {
                 continue;
             }
-            let found = look(block, kind, page.bytes());
+            let found = look(&page);
             drop(page);
             then(block, found);
         }

@@ -7,12 +7,13 @@
 use std::cell::RefCell;
 
 use hnsw::{ElementId, ElementSet, Level, Reach, Search, has_all_elements, max_neighbors};
-use layout::{ElementPage, PageKind, UpperPage};
+use layout::PageKind;
 
 use super::{Sweep, ids, out_of_memory};
 use crate::pg::{compat, setting};
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
+use crate::storage::locked::{AnyPage, Elements, Upper};
 use crate::storage::metapage;
 use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
@@ -98,11 +99,10 @@ fn reach_from(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, entry: Ele
 }
 
 fn show_layer(sweep: &mut Sweep<'_>, dead: &ElementSet, level: Level, reach: &mut Reach) {
-    let index = sweep.index;
     let reach = RefCell::new(reach);
-    let show = |block: u32, _, bytes: &[u8]| {
+    let show = |page: &AnyPage<'_>| {
         let mut reach = reach.borrow_mut();
-        for_each_list(index, dead, level, (block, bytes), |element, neighbors| {
+        for_each_list(page, dead, level, |element, neighbors| {
             reach.show(element, neighbors);
         });
     };
@@ -190,29 +190,31 @@ fn kind(level: Level) -> PageKind {
 
 /// Calls `show` with each of a page's lists of a layer, except lists of dead elements.
 fn for_each_list(
-    index: &Index,
+    page: &AnyPage<'_>,
     dead: &ElementSet,
     level: Level,
-    (block, bytes): (u32, &[u8]),
     mut show: impl FnMut(ElementId, &mut dyn Iterator<Item = ElementId>),
 ) {
     if !has_all_elements(level) {
-        let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
+        return page.read::<Upper, _>(|view| {
+            for number in 0..view.used() {
+                let list = view.slot(number)?;
+                if list.is_live() && list.level() == level && !dead.contains(list.element()) {
+                    show(list.element(), &mut list.neighbors());
+                }
+            }
+            Ok(())
+        });
+    }
+    page.read::<Elements, _>(|view| {
         for number in 0..view.used() {
-            let list = index.expect(block, view.slot(number));
-            if list.is_live() && list.level() == level && !dead.contains(list.element()) {
-                show(list.element(), &mut list.neighbors());
+            let slot = view.slot(number)?;
+            if let Some(element) = page.id(number)
+                && slot.is_live()
+            {
+                show(element, &mut slot.list(level));
             }
         }
-        return;
-    }
-    let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-    for number in 0..view.used() {
-        let slot = index.expect(block, view.slot(number));
-        if let Some(element) = index.geometry().element.join(block, number)
-            && slot.is_live()
-        {
-            show(element, &mut slot.list(level));
-        }
-    }
+        Ok(())
+    });
 }

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 
 use hnsw::{ElementId, ElementSet, GROUP, Level, Search, Store, least_kept, max_neighbors};
-use layout::{ElementPage, EntryPoint, PageKind, UpperPage};
+use layout::{EntryPoint, PageKind};
 
 use super::Sweep;
 use super::reach::{self, Layer0Reach};
 use crate::pg::{compat, setting};
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
+use crate::storage::locked::{AnyPage, Elements, Upper};
 use crate::storage::metapage::{self, Locked};
 use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
@@ -75,33 +76,31 @@ impl Relink<'_> {
         let entry = entry.filter(|&entry| !dead.contains(entry));
         let mut highest: Option<EntryPoint> = None;
         let reach = RefCell::new(reach::start(index, 0, entry, setting::vacuum_work_mem()));
-        let find = |block: u32, _, bytes: &[u8]| {
-            let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-            let mut reach = reach.borrow_mut();
-            let mut broken = Vec::new();
-            for number in 0..view.used() {
-                let slot = index.expect(block, view.slot(number));
-                let id = index.geometry().element.join(block, number);
-                let Some(element) = id.filter(|_| slot.is_live()) else {
-                    continue;
-                };
-                if slot
-                    .group_neighbors()
-                    .any(|neighbor| dead.contains(neighbor))
-                {
-                    broken.push((element, GROUP));
+        let find = |page: &AnyPage<'_>| {
+            page.read::<Elements, _>(|view| {
+                let mut reach = reach.borrow_mut();
+                let mut broken = Vec::new();
+                for number in 0..view.used() {
+                    let slot = view.slot(number)?;
+                    let Some(element) = page.id(number).filter(|_| slot.is_live()) else {
+                        continue;
+                    };
+                    let is_dead = |neighbor| dead.contains(neighbor);
+                    if slot.group_neighbors().any(is_dead) {
+                        broken.push((element, GROUP));
+                    }
+                    if slot.neighbors().any(is_dead) {
+                        broken.push((element, 0));
+                    } else {
+                        reach.show(element, slot.neighbors());
+                    }
+                    let level = slot.level();
+                    if highest.is_none_or(|highest| level > highest.level) {
+                        highest = Some(EntryPoint { element, level });
+                    }
                 }
-                if slot.neighbors().any(|neighbor| dead.contains(neighbor)) {
-                    broken.push((element, 0));
-                } else {
-                    reach.show(element, slot.neighbors());
-                }
-                let level = slot.level();
-                if highest.is_none_or(|highest| level > highest.level) {
-                    highest = Some(EntryPoint { element, level });
-                }
-            }
-            broken
+                Ok(broken)
+            })
         };
         sweep.each(
             &[PageKind::Element],
@@ -127,15 +126,21 @@ impl Relink<'_> {
 
     /// Repairs the lists of the layers above.
     fn repair_upper(&mut self, sweep: &mut Sweep<'_>) {
-        let (index, dead) = (self.index, self.dead);
-        let find = |block: u32, _, bytes: &[u8]| {
-            let view = index.expect(block, UpperPage::view(bytes, index.geometry()));
-            let lists = (0..view.used()).map(|slot| index.expect(block, view.slot(slot)));
-            lists
-                .filter(|list| list.is_live() && !dead.contains(list.element()))
-                .filter(|list| list.neighbors().any(|neighbor| dead.contains(neighbor)))
-                .map(|list| (list.element(), list.level()))
-                .collect()
+        let dead = self.dead;
+        let find = |page: &AnyPage<'_>| {
+            page.read::<Upper, _>(|view| {
+                let mut broken = Vec::new();
+                for number in 0..view.used() {
+                    let list = view.slot(number)?;
+                    if list.is_live()
+                        && !dead.contains(list.element())
+                        && list.neighbors().any(|neighbor| dead.contains(neighbor))
+                    {
+                        broken.push((list.element(), list.level()));
+                    }
+                }
+                Ok(broken)
+            })
         };
         let repair = |_, broken: Vec<(ElementId, Level)>| {
             for (element, level) in broken {

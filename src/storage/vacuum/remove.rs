@@ -3,16 +3,14 @@
 use std::collections::{BTreeSet, HashSet};
 
 use hnsw::{ElementId, ElementSet};
-use layout::{
-    Corrupt, ElementPage, FilterPage, HeapTid, OverflowId, OverflowPage, PageKind, SlotState,
-};
+use layout::{Corrupt, HeapTid, OverflowId, PageKind, SlotState};
 
 use super::{Counts, Sweep, no_elements};
 use crate::pg::compat;
 use crate::storage::allocate::commit_freed;
 use crate::storage::buffer::Access;
 use crate::storage::index::Index;
-use crate::storage::locked::{self, Elements, Filters, LockedPage, Overflow};
+use crate::storage::locked::{self, AnyPage, Elements, Filters, LockedPage, Overflow};
 use crate::storage::record::Record;
 use crate::storage::rows::{Descent, with_slot};
 
@@ -33,12 +31,10 @@ pub(super) fn remove(
     };
     sweep.each(
         &[PageKind::Element, PageKind::Overflow, PageKind::Filter],
-        |block, kind, bytes| match kind {
-            PageKind::Filter => find_in_filter(index, block, bytes, &mut is_dead),
-            PageKind::Overflow => {
-                find_in_overflow(index, block, bytes, &mut |tid| counts.add(is_dead(tid)))
-            }
-            _ => find_in_elements(index, block, bytes, &mut |tid| counts.add(is_dead(tid))),
+        |page| match page.kind() {
+            PageKind::Filter => find_in_filter(page, &mut is_dead),
+            PageKind::Overflow => find_in_overflow(page, &mut |tid| counts.add(is_dead(tid))),
+            _ => find_in_elements(page, &mut |tid| counts.add(is_dead(tid))),
         },
         |block, found| removal.apply(block, found),
     );
@@ -65,66 +61,53 @@ enum Found {
     },
 }
 
-fn find_in_elements(
-    index: &Index,
-    block: u32,
-    bytes: &[u8],
-    is_dead: &mut impl FnMut(HeapTid) -> bool,
-) -> Found {
-    let view = index.expect(block, ElementPage::view(bytes, index.geometry()));
-    let (mut dead_tids, mut slots, mut old) = (HashSet::new(), Vec::new(), Vec::new());
-    for number in 0..view.used() {
-        let slot = index.expect(block, view.slot(number));
-        match slot.state() {
-            SlotState::Live => {
-                let before = dead_tids.len();
-                dead_tids.extend(slot.heap_tids().filter(|&tid| is_dead(tid)));
-                slots.extend((dead_tids.len() > before).then_some(number));
+fn find_in_elements(page: &AnyPage<'_>, is_dead: &mut impl FnMut(HeapTid) -> bool) -> Found {
+    page.read::<Elements, _>(|view| {
+        let (mut dead_tids, mut slots, mut old) = (HashSet::new(), Vec::new(), Vec::new());
+        for number in 0..view.used() {
+            let slot = view.slot(number)?;
+            match slot.state() {
+                SlotState::Live => {
+                    let before = dead_tids.len();
+                    dead_tids.extend(slot.heap_tids().filter(|&tid| is_dead(tid)));
+                    slots.extend((dead_tids.len() > before).then_some(number));
+                }
+                SlotState::Dead => old.extend(page.id::<ElementId>(number)),
+                SlotState::Free => {}
             }
-            SlotState::Dead => old.extend(index.geometry().element.join(block, number)),
-            SlotState::Free => {}
         }
-    }
-    Found::Elements {
-        dead_tids,
-        slots,
-        old,
-    }
+        Ok(Found::Elements {
+            dead_tids,
+            slots,
+            old,
+        })
+    })
 }
 
 /// Emptied slots stay in their chains until their elements are processed.
-fn find_in_overflow(
-    index: &Index,
-    block: u32,
-    bytes: &[u8],
-    is_dead: &mut impl FnMut(HeapTid) -> bool,
-) -> Found {
-    let view = index.expect(block, OverflowPage::view(bytes, index.geometry()));
-    let (mut dead_tids, mut owners) = (HashSet::new(), Vec::new());
-    for number in 0..view.used() {
-        let slot = index.expect(block, view.slot(number));
-        if slot.is_live() {
-            let kept = slot
-                .heap_tids()
-                .filter(|&tid| !is_dead(tid) || !dead_tids.insert(tid))
-                .count();
-            owners.extend((kept == 0).then_some(slot.element()));
+fn find_in_overflow(page: &AnyPage<'_>, is_dead: &mut impl FnMut(HeapTid) -> bool) -> Found {
+    page.read::<Overflow, _>(|view| {
+        let (mut dead_tids, mut owners) = (HashSet::new(), Vec::new());
+        for number in 0..view.used() {
+            let slot = view.slot(number)?;
+            if slot.is_live() {
+                let kept = slot
+                    .heap_tids()
+                    .filter(|&tid| !is_dead(tid) || !dead_tids.insert(tid))
+                    .count();
+                owners.extend((kept == 0).then_some(slot.element()));
+            }
         }
-    }
-    Found::Overflow { dead_tids, owners }
+        Ok(Found::Overflow { dead_tids, owners })
+    })
 }
 
 /// An entry's row is also in an element, which counts it.
-fn find_in_filter(
-    index: &Index,
-    block: u32,
-    bytes: &[u8],
-    is_dead: &mut impl FnMut(HeapTid) -> bool,
-) -> Found {
-    let view = index.expect(block, FilterPage::view(bytes, index.geometry()));
-    Found::Filter {
-        dead_tids: view.heap_tids().filter(|&tid| is_dead(tid)).collect(),
-    }
+fn find_in_filter(page: &AnyPage<'_>, is_dead: &mut impl FnMut(HeapTid) -> bool) -> Found {
+    page.read::<Filters, _>(|view| {
+        let dead_tids = view.heap_tids().filter(|&tid| is_dead(tid)).collect();
+        Ok(Found::Filter { dead_tids })
+    })
 }
 
 /// Pass 1 in progress.
