@@ -35,22 +35,19 @@ pub(super) fn open_index(oid: Oid) -> OpenIndex {
     }
 }
 
-/// Opens an index, or the indexes of the partitions of a partitioned one. Checks the user's privilege first, before any lock.
+/// Opens an index, or the indexes of the partitions of a partitioned one. Checks the user's privilege for each before its lock.
 pub(crate) fn open_parts(oid: Oid) -> Vec<OpenIndex> {
-    let table = authorize(oid);
-    parts(oid, table)
+    parts(oid, authorize)
 }
 
 /// As `open_parts`, for the owner only.
 pub(crate) fn open_own_parts(oid: Oid) -> Vec<OpenIndex> {
-    let table = open::table_of(oid);
-    if !privilege::may_change([oid].into_iter().chain(table)) {
-        error::not_the_owner(&open::name(oid));
-    }
-    parts(oid, table)
+    parts(oid, authorize_owner)
 }
 
-fn parts(oid: Oid, table: Option<Oid>) -> Vec<OpenIndex> {
+/// `authorize` checks the privilege for an index, and returns its table: a partition may have another owner.
+fn parts(oid: Oid, authorize: impl Fn(Oid) -> Option<Oid>) -> Vec<OpenIndex> {
+    let table = authorize(oid);
     match open::kind(oid) {
         Kind::Index => vec![open(oid, table)],
         Kind::PartitionedIndex => {
@@ -59,9 +56,7 @@ fn parts(oid: Oid, table: Option<Oid>) -> Vec<OpenIndex> {
                 error::index_not_valid(&whole.index.name());
             }
             let parts = open::partitions_of(oid);
-            let parts = parts
-                .into_iter()
-                .map(|part| open(part, open::table_of(part)));
+            let parts = parts.into_iter().map(|part| open(part, authorize(part)));
             let parts = parts.collect();
             whole.close();
             parts
@@ -75,6 +70,15 @@ fn authorize(oid: Oid) -> Option<Oid> {
     let table = open::table_of(oid);
     if !privilege::may_inspect([oid].into_iter().chain(table)) {
         error::may_not_inspect(&open::name(oid));
+    }
+    table
+}
+
+/// As `authorize`, an error unless the user owns the index.
+fn authorize_owner(oid: Oid) -> Option<Oid> {
+    let table = open::table_of(oid);
+    if !privilege::may_change([oid].into_iter().chain(table)) {
+        error::not_the_owner(&open::name(oid));
     }
     table
 }

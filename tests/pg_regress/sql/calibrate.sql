@@ -29,7 +29,6 @@ SELECT recall >= 0.97 AS holds FROM hnsw_recall('t_embedding', queries => 'SELEC
 -- none: the calibration stays
 SELECT hnsw_calibrate('t_embedding', 'SELECT embedding FROM q WHERE false');
 SELECT calibration_sample FROM hnsw_index_info('t_embedding');
-
 -- growth; an index made empty has no calibration before it is asked for one
 INSERT INTO t SELECT i, vector_of(i) FROM generate_series(4001, 7000) i;
 SELECT calibration_growth BETWEEN 0.5 AND 1 AS has_grown FROM hnsw_index_info('t_embedding');
@@ -57,6 +56,17 @@ CREATE INDEX parts_embedding ON parts USING hnsw (embedding vector_l2_ops);
 SELECT hnsw_calibrate('parts_embedding', 'SELECT embedding FROM q');
 SELECT calibration_sample FROM hnsw_index_info('parts_low_embedding_idx');
 
+-- partitions of another owner
+CREATE ROLE regress_calibrate_owner;
+ALTER TABLE parts OWNER TO regress_calibrate_owner;
+ALTER TABLE parts_low OWNER TO regress_calibrate_owner;
+SET ROLE regress_calibrate_owner;
+SELECT hnsw_calibrate('parts_embedding');
+SELECT * FROM hnsw_recall('parts_embedding');
+RESET ROLE;
+DROP TABLE parts;
+DROP ROLE regress_calibrate_owner;
+
 -- who and what may not
 SELECT hnsw_calibrate(NULL);
 SELECT hnsw_calibrate('t');
@@ -71,5 +81,5 @@ SET ROLE regress_calibrate_monitor;
 SELECT hnsw_calibrate('t_embedding');
 RESET ROLE;
 DROP ROLE regress_calibrate_monitor;
-DROP TABLE t, q, seen, later, parts;
+DROP TABLE t, q, seen, later;
 DROP FUNCTION vector_of(int);
