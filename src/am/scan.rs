@@ -11,7 +11,7 @@ use crate::pg::explain::Property;
 use crate::pg::row::item_pointer;
 use crate::pg::scalar::Condition;
 use crate::pg::{Relation, boundary, compat, snapshot};
-use crate::scan::{Scan, Start};
+use crate::scan::{Scan, Start, last_scan};
 use crate::table::fetch::RowFetcher;
 use crate::types::indexed::Indexed;
 
@@ -66,6 +66,7 @@ pub(super) unsafe extern "C-unwind" fn amrescan(
             }
             let state = state(scan);
             state.finds_nothing = false;
+            state.scan.cost().into_iter().for_each(last_scan::set);
             state.scan.restart();
         }
     });
@@ -102,7 +103,9 @@ pub(super) unsafe extern "C-unwind" fn amgettuple(
 pub(super) unsafe extern "C-unwind" fn amendscan(scan: pg_sys::IndexScanDesc) {
     boundary(|| {
         // SAFETY: the scan is ours.
-        unsafe { state(scan) }.scan.end();
+        let scan = &mut unsafe { state(scan) }.scan;
+        scan.cost().into_iter().for_each(last_scan::set);
+        scan.end();
     });
 }
 

@@ -107,7 +107,7 @@ impl Part {
 
     /// The distances that the search has estimated so far.
     pub(super) fn evaluations(&self) -> u64 {
-        self.scan.cost().evaluations
+        self.scan.cost().map_or(0, |cost| cost.evaluations)
     }
 
     /// Calls `read` with the value of a row; `None` if the snapshot does not see it, the value is NULL, or the row does not meet

@@ -115,7 +115,7 @@ thread_local! {
     static LAST: Cell<Option<Cost>> = const { Cell::new(None) };
 }
 
-/// Called when a scan ends.
+/// Called when a query of a scan ends.
 pub(crate) fn set(cost: Cost) {
     LAST.set(Some(cost));
 }

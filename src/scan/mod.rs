@@ -242,17 +242,17 @@ impl Scan {
         }
     }
 
-    /// The work since the query was set.
-    pub(crate) fn cost(&self) -> Cost {
+    /// The work since the query was set; `None` without a query.
+    pub(crate) fn cost(&self) -> Option<Cost> {
         match &self.phase {
-            Phase::Running(running) => running.cost,
-            Phase::Idle(_) | Phase::Ended => Cost::default(),
+            Phase::Running(running) => Some(running.cost),
+            Phase::Idle(_) | Phase::Ended => None,
         }
     }
 
     /// The work of all queries so far.
     pub(crate) fn work(&self) -> Cost {
-        self.before.and(self.cost())
+        self.before.and(self.cost().unwrap_or_default())
     }
 
     /// Drops the query and everything found; keeps the memory for the next query.
@@ -281,7 +281,6 @@ impl Scan {
 
     /// Ends the scan. Its state itself is dropped with the memory context.
     pub(crate) fn end(&mut self) {
-        last_scan::set(self.cost());
         // A query over many partitions ends many scans long before their memory contexts are deleted.
         if let Some(idle) = self.take_idle() {
             idle.scratch.hand_on();

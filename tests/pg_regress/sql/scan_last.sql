@@ -25,6 +25,15 @@ SET hnsw.iterative_scan = relaxed_order;
 SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <-> '[1,2,3,4]' LIMIT 500) s;
 SELECT walks > 1 AS walks_on, rows >= 500 AS measures FROM hnsw_last_scan();
 RESET hnsw.iterative_scan;
+-- Scans that never begin, and searches of hnsw_recall and hnsw_calibrate, leave the counts as they are.
+SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <-> '[1,2,3,4]' LIMIT 10) s;
+CREATE TABLE last AS SELECT * FROM hnsw_last_scan();
+SELECT v.n, count(s.id) FROM (VALUES (10), (0)) v (n), LATERAL (SELECT id FROM t ORDER BY embedding <-> '[1,2,3,4]' LIMIT v.n) s GROUP BY v.n;
+SELECT l.evaluations = n.evaluations AND l.walks = n.walks AND l.rows = n.rows AS same FROM last l, hnsw_last_scan() n;
+SELECT recall > 0 AS measured FROM hnsw_recall('t_embedding');
+SELECT hnsw_calibrate('t_embedding') > 0 AS traced;
+SELECT l.evaluations = n.evaluations AND l.walks = n.walks AND l.rows = n.rows AS same FROM last l, hnsw_last_scan() n;
+DROP TABLE last;
 -- Searches of this session whose rows are not the nearest: none, whatever has become of the pages that it remembers.
 CREATE FUNCTION wrong(of regclass) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
