@@ -9,6 +9,7 @@ mod estimate;
 mod inspect;
 mod keys;
 mod opclass;
+mod options;
 mod pg;
 #[cfg(any(test, feature = "pg_test"))]
 mod pg_tests;
@@ -32,7 +33,7 @@ extern "C-unwind" fn _PG_init() {
     // registrations: after an ERROR, Postgres calls `_PG_init` again.
     pg::memory::reserve(pg::memory::Reserve::Small);
     settings::init();
-    am::options::init();
+    options::init();
     pg::creation::on_new_index(am::check_new_index);
     pg::explain::on_index_scan(am::explained);
     pg::relcache::on_change(storage::index::forget);

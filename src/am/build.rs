@@ -4,9 +4,9 @@
 use layout::Frozen;
 use pgrx::pg_sys;
 
-use super::options;
 use crate::keys::KeyColumns;
 use crate::opclass::{self, OperatorClass};
+use crate::options;
 use crate::pg::{Relation, boundary};
 use crate::table::scan::Table;
 use crate::types::indexed::Indexed;

@@ -7,8 +7,9 @@ use layout::VectorKind;
 use pgrx::pg_sys;
 
 use super::rivals::Rival;
-use super::{clauses, demand, options, threshold};
+use super::{clauses, demand, threshold};
 use crate::opclass::OperatorClass;
+use crate::options;
 use crate::pg::{Relation, boundary, compat};
 use crate::scan::{CODE, LEAST_EF, first_ef, measured, target, usual_ef};
 use crate::settings::EF_SEARCH;

@@ -2,10 +2,10 @@
 
 use pgrx::pg_sys;
 
-use super::options;
 use crate::error;
 use crate::keys::KeyColumns;
 use crate::opclass::{self, OperatorClass};
+use crate::options;
 use crate::pg::row::{self, IndexRow};
 use crate::pg::{Relation, boundary};
 use crate::storage::{self, Index};

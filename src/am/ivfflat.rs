@@ -5,7 +5,8 @@
 
 use pgrx::pg_sys;
 
-use super::{describe_method, options};
+use super::describe_method;
+use crate::options;
 use crate::pg::boundary;
 use crate::pg::call::describe;
 

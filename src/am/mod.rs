@@ -7,7 +7,6 @@ mod cost;
 mod demand;
 mod insert;
 mod ivfflat;
-pub(crate) mod options;
 mod rivals;
 mod scan;
 mod threshold;
@@ -18,6 +17,7 @@ use pgrx::pg_sys;
 
 use crate::keys;
 use crate::opclass;
+use crate::options;
 use crate::pg::call::describe;
 use crate::pg::creation::NewIndex;
 use crate::pg::{access_method, boundary, compat};

@@ -4,9 +4,9 @@
 use filter::Filter;
 use pgrx::{PgMemoryContexts, pg_sys};
 
-use super::options;
 use crate::error;
 use crate::keys;
+use crate::options;
 use crate::pg::explain::Property;
 use crate::pg::row::item_pointer;
 use crate::pg::scalar::Condition;

@@ -4,8 +4,8 @@
 use layout::HeapTid;
 use pgrx::pg_sys;
 
-use super::options;
 use crate::opclass;
+use crate::options;
 use crate::pg::memory::{self, Reserve};
 use crate::pg::row::item_pointer;
 use crate::pg::strategy::Strategy;

@@ -149,7 +149,7 @@ fn numbers<T: Number>(array: Option<Array<'_>>) -> Vec<T> {
     numbers.expect("declared with this type").to_vec()
 }
 
-/// The session's limits of scans, with a target or an `ef` in place of its own.
+/// The session's limits of scans, with a target or an `ef` in place of the session's and the index's.
 fn limits(target: Option<f64>, ef: Option<i32>) -> Limits {
     let mut limits = Limits::now();
     if let Some(target) = target {
@@ -158,13 +158,13 @@ fn limits(target: Option<f64>, ef: Option<i32>) -> Limits {
         if !may_be {
             error::target_out_of_range(target, setting::LEAST_TARGET, setting::MOST_TARGET);
         }
-        limits.target = target;
+        limits.target = Some(target);
     }
     if let Some(ef) = ef {
         limits.ef = checked("ef_search", ef);
         match target {
             Some(target) if target > 0.0 => error::target_and_ef(),
-            _ => limits.target = 0.0,
+            _ => limits.target = Some(0.0),
         }
     }
     limits

@@ -8,6 +8,7 @@ use quantize::Query;
 use super::asked::Asked;
 use crate::error;
 use crate::opclass::{self, OperatorClass};
+use crate::options;
 use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
 use crate::pg::query::{self, SqlText};
@@ -53,7 +54,7 @@ impl Part {
             snapshot,
             // SAFETY: the caller's promise; the relations are open until `close`.
             rows: unsafe { RowFetcher::new(open.table, open.index, class.column, snapshot) },
-            scan: Scan::new(open.index, 0.0),
+            scan: Scan::new(open.index, options::target_recall(open.index)),
             passing: filter.map(|filter| passing(&open, filter)),
             open,
         }

@@ -1,6 +1,5 @@
 //! Settings that limit a scan.
 
-use super::target::target;
 use crate::pg::setting;
 use crate::settings::{
     EF_SEARCH, ITERATIVE_SCAN, IterativeScan, MAX_SCAN_TUPLES, SCAN_MEM_MULTIPLIER,
@@ -11,8 +10,8 @@ use crate::settings::{
 pub(crate) struct Limits {
     /// `hnsw.ef_search`.
     pub(crate) ef: usize,
-    /// The target recall: 0 for scans by `ef`.
-    pub(crate) target: f64,
+    /// The target recall: 0 for scans by `ef`, `None` until the index's option is known.
+    pub(crate) target: Option<f64>,
     pub(crate) iterative: IterativeScan,
     pub(crate) max_visited: u64,
     pub(crate) max_memory: usize,
@@ -29,7 +28,7 @@ impl Limits {
         let max_memory = (setting::work_mem() as f64 * SCAN_MEM_MULTIPLIER.get()) as usize;
         Self {
             ef: EF_SEARCH.get().unsigned_abs() as usize,
-            target: target(0.0),
+            target: None,
             iterative: ITERATIVE_SCAN.get(),
             max_visited: MAX_SCAN_TUPLES.get().unsigned_abs().into(),
             max_memory,

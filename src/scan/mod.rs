@@ -209,20 +209,20 @@ impl Scan {
 
     /// Sets the query, with the limits of the settings. `open` makes the reader of the table's rows for the first query.
     pub(crate) fn begin(&mut self, start: Start<'_>, open: impl FnOnce() -> RowFetcher) {
-        let limits = Limits {
-            target: target(self.target),
-            ..Limits::now()
-        };
-        self.begin_within(start, limits, open);
+        self.begin_within(start, Limits::now(), open);
     }
 
-    /// Sets the query.
+    /// Sets the query, with these limits; the settings and the index give a target where they have none.
     pub(crate) fn begin_within(
         &mut self,
         start: Start<'_>,
         limits: Limits,
         open: impl FnOnce() -> RowFetcher,
     ) {
+        let limits = Limits {
+            target: limits.target.or_else(|| Some(target(self.target))),
+            ..limits
+        };
         let mut idle = self.take_idle().unwrap_or_else(Idle::new);
         let rows = idle.rows.take().unwrap_or_else(open);
         let running = Running::new(&self.index, &self.class, idle, rows, start, limits);
@@ -391,7 +391,7 @@ impl Running {
         };
         let relation = self.index.relation();
         // Scans of many sessions meet at the metapage: none without a target goes there once more.
-        let has_target = self.limits.target > 0.0;
+        let has_target = self.limits.target.is_some_and(|target| target > 0.0);
         let calibrated = has_target
             .then(|| metapage::read(relation).calibrated)
             .flatten();
@@ -402,7 +402,7 @@ impl Running {
                 self.cost.rule = Ended::Found(number.ef);
                 self.cost.recall = number.recall;
             }
-            Rule::Target(_) => self.cost.recall = Some(self.limits.target),
+            Rule::Target(_) => self.cost.recall = self.limits.target,
         }
     }
 

@@ -76,7 +76,7 @@ impl Rule {
         calibrated: Option<Calibrated>,
         blocks: u32,
     ) -> Self {
-        let Limits { ef, target, .. } = *limits;
+        let (ef, target) = (limits.ef, limits.target.unwrap_or(0.0));
         let recall_of = |first| calibrated.and_then(|known| known.calibration.recall_of(first));
         let found = |ef: usize, first: usize| {
             Self::Found(Number {

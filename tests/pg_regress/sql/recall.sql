@@ -168,6 +168,31 @@ CREATE TABLE parts_more (LIKE parts);
 CREATE INDEX only_parts ON ONLY parts USING hnsw (embedding vector_l2_ops);
 SELECT * FROM hnsw_recall('only_parts');
 
+-- the option of an index stands where neither settings nor arguments say otherwise, each partition's for itself
+CREATE FUNCTION work(arguments text) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE result float8;
+BEGIN EXECUTE format('SELECT evaluations FROM hnsw_recall(%s)', arguments) INTO result; RETURN result; END $$;
+RESET hnsw.ef_search;
+SELECT work($$'t_embedding'$$) AS by_ef, work($$'t_embedding', target_recall => 0.99$$) AS by_target,
+	work($$'parts_embedding', target_recall => 0$$) AS parts_by_ef, work($$'parts_embedding', target_recall => 0.99$$) AS parts_by_target \gset
+ALTER INDEX t_embedding SET (target_recall = 0.99);
+SELECT :by_ef <> :by_target AS differ, work($$'t_embedding'$$) = :by_target AS option, work($$'t_embedding', ef_search => 40$$) = :by_ef AS ef,
+	work($$'t_embedding', target_recall => 0$$) = :by_ef AS none;
+SET omendb.target_recall = 0;
+SELECT work($$'t_embedding'$$) = :by_ef AS session;
+RESET omendb.target_recall;
+SET hnsw.ef_search = 10;
+SELECT work($$'t_embedding'$$) = work($$'t_embedding', ef_search => 10$$) AS session;
+RESET hnsw.ef_search;
+ALTER INDEX t_embedding RESET (target_recall);
+ALTER INDEX parts_0_embedding_idx SET (target_recall = 0.99);
+SELECT work($$'parts_embedding'$$) NOT IN (:parts_by_ef, :parts_by_target) AS one_of_four;
+ALTER INDEX parts_1_embedding_idx SET (target_recall = 0.99);
+ALTER INDEX parts_2_low_embedding_idx SET (target_recall = 0.99);
+ALTER INDEX parts_2_high_embedding_idx SET (target_recall = 0.99);
+SELECT work($$'parts_embedding'$$) = :parts_by_target AS all_of_four;
+DROP FUNCTION work;
+
 -- a curve: the last setting of a kind finds no less than the first, and takes more
 CREATE TABLE curve AS SELECT * FROM hnsw_recall_curve('t_embedding', 10, 40);
 SELECT setting, value, recall BETWEEN low AND high AS sound, worst <= recall AS worst, evaluations > 0 AND milliseconds > 0 AS work FROM curve;

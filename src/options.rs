@@ -184,7 +184,7 @@ impl<const N: usize> Table<N> {
 ///
 /// # Safety
 /// `options` is what Postgres passes to `amoptions`.
-pub(super) unsafe fn of_hnsw(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
+pub(crate) unsafe fn of_hnsw(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
     // SAFETY: the caller's promise; `parse` returns a struct of its own, or null.
     unsafe {
         let parsed = HNSW.parse(options, validate);
@@ -211,7 +211,7 @@ pub(super) unsafe fn of_hnsw(options: pg_sys::Datum, validate: bool) -> *mut pg_
 ///
 /// # Safety
 /// `options` is what Postgres passes to `amoptions`.
-pub(super) unsafe fn of_ivfflat(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
+pub(crate) unsafe fn of_ivfflat(options: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
     // SAFETY: the caller's promise; `parse` returns a struct of its own, or null.
     unsafe {
         let parsed = IVFFLAT.parse(options, validate);
@@ -223,13 +223,13 @@ pub(super) unsafe fn of_ivfflat(options: pg_sys::Datum, validate: bool) -> *mut 
 }
 
 /// Returns the option `graphs` of an index, if its user set it.
-pub(super) fn graphs(index: Relation) -> Option<String> {
+pub(crate) fn graphs(index: Relation) -> Option<String> {
     // SAFETY: `of_hnsw` or `of_ivfflat` filled `Options` for every index of ours; a string follows it.
     unsafe { index.string_option(|options: &Options| options.graphs) }
 }
 
 /// Returns the options of an index as its user set them, or the defaults.
-pub(super) fn params(index: Relation) -> Params {
+pub(crate) fn params(index: Relation) -> Params {
     // SAFETY: `of_hnsw` or `of_ivfflat` filled `Options` for every index of ours.
     let given = unsafe { index.options::<Options>() };
     let (m, ef_construction) =
@@ -241,7 +241,7 @@ pub(super) fn params(index: Relation) -> Params {
 }
 
 /// Returns the option `target_recall` of an index; 0 for none.
-pub(super) fn target_recall(index: Relation) -> f64 {
+pub(crate) fn target_recall(index: Relation) -> f64 {
     // SAFETY: as above; the field of an ivfflat index is zero.
     let given = unsafe { index.options::<Options>() };
     given.map_or(0.0, |options| options.target_recall)
