@@ -96,6 +96,7 @@ fn hnsw_index_info(
         name!(calibration_slacks, Option<Vec<f64>>),
         name!(calibration_growth, Option<f64>),
         name!(graphs, Option<String>),
+        name!(calibrated_by, Option<&'static str>),
     ),
 > {
     let open = open_index(index);
@@ -142,6 +143,10 @@ fn hnsw_index_info(
         calibrated.map(|(calibrated, _)| slacks(&calibrated)),
         calibrated.map(|(_, growth)| growth),
         graphs,
+        calibrated.map(|(calibrated, _)| match calibrated.by_queries {
+            true => "queries",
+            false => "elements",
+        }),
     ))
 }
 

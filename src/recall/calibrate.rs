@@ -58,7 +58,7 @@ fn by_asked(part: &Part, asked: &[Asked]) -> Option<Calibrated> {
             error::out_of_memory(calibrator.memory());
         }
     }
-    calibrate::finish(&part.index, calibrator)
+    calibrate::finish(&part.index, calibrator, true)
 }
 
 /// The elements nearest to each query by their codes.

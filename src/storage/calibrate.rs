@@ -38,8 +38,8 @@ pub(crate) fn again(index: &Index) -> Option<Calibrated> {
 }
 
 /// Calibrates an index again if its calibration is old, after a vacuum that has removed so many rows; or for the first time if
-/// it was small before. Without either reads the metapage, and writes it only to count rows. Vacuum passes over an index of
-/// pgvector's as long as it finds no dead rows, and so does this.
+/// it was small before. One by a user's queries stays: rows are no substitute for them. Otherwise reads the metapage, and writes
+/// it only to count rows. Vacuum passes over an index of pgvector's as long as it finds no dead rows, and so does this.
 pub(crate) fn after_vacuum(relation: Relation, removed: u64, open: impl FnOnce() -> Index) {
     let Some(metapage) = metapage::try_read(relation) else {
         return;
@@ -50,7 +50,7 @@ pub(crate) fn after_vacuum(relation: Relation, removed: u64, open: impl FnOnce()
     };
     let removed = u32::try_from(removed).unwrap_or(u32::MAX);
     calibrated.removed = calibrated.removed.saturating_add(removed);
-    if is_old(&calibrated, relation.blocks()) {
+    if is_old(&calibrated, relation.blocks()) && !calibrated.by_queries {
         after_build(&open());
     } else if removed > 0 {
         let mut metapage = Locked::acquire(relation);
@@ -80,16 +80,21 @@ fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
             error::out_of_memory(calibrator.memory());
         }
     }
-    finish(index, calibrator)
+    finish(index, calibrator, false)
 }
 
 /// Stores what a calibrator has found, and returns it.
-pub(crate) fn finish(index: &Index, calibrator: Calibrator) -> Option<Calibrated> {
+pub(crate) fn finish(
+    index: &Index,
+    calibrator: Calibrator,
+    by_queries: bool,
+) -> Option<Calibrated> {
     let sampled = calibrator.sampled();
     let calibrated = calibrator.finish().map(|calibration| Calibrated {
         calibration,
         blocks: index.relation().blocks(),
         elements: sampled,
+        by_queries,
         most: u32::try_from(index.most_elements()).unwrap_or(u32::MAX),
         removed: 0,
     });

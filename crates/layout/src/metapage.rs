@@ -54,6 +54,7 @@ struct RawCalibrated {
     /// 0 for none, or for one of before 0.1.0, which had its bytes behind `BEFORE` shares.
     version: u32,
     blocks: u32,
+    /// With the bit `BY_QUERIES`.
     elements: u32,
     removed: u32,
     most: u32,
@@ -66,6 +67,9 @@ const SHARES: usize = BANDS * TARGETS.len();
 
 /// The version of calibrations: the meaning of their numbers.
 const CALIBRATION_VERSION: u32 = 1;
+
+/// The bit of `elements` in a calibration by queries. Calibrations before it have samples of at most 1,000.
+const BY_QUERIES: u32 = 1 << 31;
 
 /// The shares at the place of bytes that were reserved before there were versions.
 const BEFORE: usize = 10;
@@ -196,8 +200,10 @@ pub struct Calibrated {
     pub calibration: Calibration,
     /// The blocks of the index at that time; more now means that elements have been added.
     pub blocks: u32,
-    /// The sampled elements.
+    /// The sampled elements, or the queries; less than 2^31.
     pub elements: u32,
+    /// True if the slacks are those of a user's queries.
+    pub by_queries: bool,
     /// The elements that the index had room for at that time.
     pub most: u32,
     /// The rows that vacuum has removed since.
@@ -214,7 +220,7 @@ impl Calibrated {
         RawCalibrated {
             version: CALIBRATION_VERSION,
             blocks: self.blocks,
-            elements: self.elements,
+            elements: self.elements | if self.by_queries { BY_QUERIES } else { 0 },
             removed: self.removed,
             most: self.most,
             efs: self.calibration.efs,
@@ -368,7 +374,8 @@ impl RawCalibrated {
                 efs: self.efs,
             },
             blocks: self.blocks,
-            elements: self.elements,
+            elements: self.elements & !BY_QUERIES,
+            by_queries: self.elements & BY_QUERIES != 0,
             most: self.most,
             removed: self.removed,
         }))

@@ -435,6 +435,7 @@ fn a_slack_that_no_calibration_finds_is_named() {
         },
         blocks: 9,
         elements: 200,
+        by_queries: false,
         most: 2500,
         removed: 1,
     });

@@ -145,8 +145,21 @@ fn calibrated_metapage() -> Metapage {
             },
             blocks: 0x0102_0304,
             elements: 0x0506_0708,
+            by_queries: false,
             most: 0x090A_0B0C,
             removed: 0x0D0E_0F10,
+        }),
+        ..metapage()
+    }
+}
+
+/// An index whose searches were calibrated by queries.
+fn metapage_by_queries() -> Metapage {
+    let calibrated = calibrated_metapage().calibrated;
+    Metapage {
+        calibrated: calibrated.map(|calibrated| Calibrated {
+            by_queries: true,
+            ..calibrated
         }),
         ..metapage()
     }
@@ -313,7 +326,7 @@ fn write_overflow_dead(page: &mut [u8]) {
 }
 
 /// The pages as this build writes them.
-fn written() -> [(&'static str, Vec<u8>); 15] {
+fn written() -> [(&'static str, Vec<u8>); 16] {
     let page = |write: &dyn Fn(&mut [u8])| {
         let mut page = vec![0; PAGE_SIZE];
         write(&mut page);
@@ -334,6 +347,10 @@ fn written() -> [(&'static str, Vec<u8>); 15] {
         (
             "v1_meta_calibrated_1.bin",
             page(&|page| calibrated_metapage().init(page)),
+        ),
+        (
+            "v1_meta_by_queries.bin",
+            page(&|page| metapage_by_queries().init(page)),
         ),
         ("v2_meta.bin", page(&|page| keyed_metapage().init(page))),
         ("v2_filter.bin", page(&write_filter)),
@@ -385,6 +402,10 @@ fn v1_metapages_are_read() {
     assert_eq!(
         Metapage::read(&read("v1_meta_calibrated_1.bin")),
         Ok(calibrated_metapage())
+    );
+    assert_eq!(
+        Metapage::read(&read("v1_meta_by_queries.bin")),
+        Ok(metapage_by_queries())
     );
     // Before calibrations had versions: by another rule, and so none.
     assert_eq!(

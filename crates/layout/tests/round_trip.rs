@@ -167,6 +167,7 @@ fn metapage() -> impl Strategy<Value = Metapage> {
                     },
                     blocks: dimensions,
                     elements: 200,
+                    by_queries: built % 4 == 1,
                     most: u32::MAX,
                     removed: dimensions,
                 }),

@@ -29,6 +29,23 @@ SELECT recall >= 0.97 AS holds FROM hnsw_recall('t_embedding', queries => 'SELEC
 -- none: the calibration stays
 SELECT hnsw_calibrate('t_embedding', 'SELECT embedding FROM q WHERE false');
 SELECT calibration_sample FROM hnsw_index_info('t_embedding');
+-- vacuum keeps it, though the index has lost most of its rows, and calibrates by elements where it was so before
+CREATE TABLE kept AS SELECT * FROM t;
+CREATE INDEX kept_embedding ON kept USING hnsw (embedding vector_l2_ops);
+CREATE INDEX kept_rows ON kept USING hnsw (embedding vector_l2_ops);
+SELECT hnsw_calibrate('kept_embedding', 'SELECT embedding FROM q');
+CREATE TABLE kept_seen AS SELECT calibration_slacks FROM hnsw_index_info('kept_embedding');
+CREATE TABLE rows_seen AS SELECT calibration_slacks FROM hnsw_index_info('kept_rows');
+DELETE FROM kept WHERE id > 1000;
+INSERT INTO kept SELECT i, vector_of(i) FROM generate_series(10000, 13000) i;
+VACUUM kept;
+SELECT i.calibrated_by, i.calibration_sample, i.calibration_slacks = s.calibration_slacks AS same FROM kept_seen s, hnsw_index_info('kept_embedding') i;
+SELECT i.calibrated_by, i.calibration_slacks = s.calibration_slacks AS same FROM rows_seen s, hnsw_index_info('kept_rows') i;
+-- a new file does not
+REINDEX INDEX kept_embedding;
+SELECT calibrated_by FROM hnsw_index_info('kept_embedding');
+DROP TABLE kept, kept_seen, rows_seen;
+
 -- growth; an index made empty has no calibration before it is asked for one
 INSERT INTO t SELECT i, vector_of(i) FROM generate_series(4001, 7000) i;
 SELECT calibration_growth BETWEEN 0.5 AND 1 AS has_grown FROM hnsw_index_info('t_embedding');
