@@ -332,6 +332,14 @@ pub(crate) fn recall_needs_memory(needed: usize) -> ! {
     fail(Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message)
 }
 
+/// Few queries are no calibration: their slacks are chance.
+#[track_caller]
+pub(crate) fn too_few_queries(found: usize, least: usize) -> ! {
+    let message = format!("hnsw_calibrate needs at least {least} queries, not {found}");
+    let detail = "NULL does not count, and neither do vectors without a direction where the distance needs one.";
+    fail_with_detail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message, detail)
+}
+
 #[track_caller]
 pub(crate) fn target_out_of_range(target: f64, least: f64, most: f64) -> ! {
     let message = format!("target_recall must be 0 or between {least} and {most}, not {target}");

@@ -16,6 +16,7 @@ use crate::pg::call::sql_function;
 use crate::pg::interrupt;
 use crate::pg::open::{self, OpenIndex};
 use crate::pg::query::SqlText;
+use crate::storage::calibrate::LEAST;
 use crate::storage::{calibrate, pass};
 
 /// The most queries of a statement that are traced.
@@ -45,6 +46,9 @@ fn hnsw_calibrate(index: Option<Oid>, queries: Option<SqlText>) -> Option<i64> {
 fn by_queries(parts: &mut [Part], statement: &SqlText) -> Vec<Option<Calibrated>> {
     let beside = NEIGHBORS * size_of::<Candidate>();
     let asked = asked::ask(parts, Some(statement), MOST, beside);
+    if asked.len() < LEAST && !parts.is_empty() {
+        error::too_few_queries(asked.len(), LEAST);
+    }
     parts.iter().map(|part| by_asked(part, &asked)).collect()
 }
 

@@ -17,9 +17,10 @@ use crate::pg::{Relation, interrupt};
 /// Indexes of fewer elements are not calibrated by their builds: their searches see most of them anyway.
 const FEWEST: u64 = 2000;
 
-/// The elements sampled by a build: one of this many, within limits.
+/// The elements sampled by a build: one of this many, within limits. Queries are no fewer.
 const ONE_OF: u64 = 20;
-const SAMPLED: (usize, usize) = (40, 200);
+const SAMPLED: (usize, usize) = (LEAST, 200);
+pub(crate) const LEAST: usize = 40;
 
 /// A calibration is old once the index has grown by one in this many of its blocks, or lost one in this many of its rows.
 const CHANGED: u32 = 3;

@@ -26,9 +26,12 @@ SELECT i.calibration_sample, i.calibration_slacks <> s.calibration_slacks AS oth
 SELECT hnsw_calibrate('t_embedding', 'SELECT embedding FROM q') AS of_all;
 SELECT recall BETWEEN 0.87 AND 1 AS holds FROM hnsw_recall('t_embedding', queries => 'SELECT embedding FROM q', target_recall => 0.9);
 SELECT recall >= 0.97 AS holds FROM hnsw_recall('t_embedding', queries => 'SELECT embedding FROM q', target_recall => 0.99);
--- none: the calibration stays
+-- none or few: the calibration stays
 SELECT hnsw_calibrate('t_embedding', 'SELECT embedding FROM q WHERE false');
+SELECT hnsw_calibrate('t_embedding', 'SELECT embedding FROM q LIMIT 39');
+SELECT hnsw_calibrate('t_embedding', 'SELECT NULL::vector FROM q UNION ALL (SELECT embedding FROM q LIMIT 39)');
 SELECT calibration_sample FROM hnsw_index_info('t_embedding');
+SELECT hnsw_calibrate('t_embedding', 'SELECT embedding FROM q LIMIT 40');
 -- vacuum keeps it, though the index has lost most of its rows, and calibrates by elements where it was so before
 CREATE TABLE kept AS SELECT * FROM t;
 CREATE INDEX kept_embedding ON kept USING hnsw (embedding vector_l2_ops);
