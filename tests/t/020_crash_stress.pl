@@ -1,6 +1,6 @@
 # Crashes at random moments: while rows are inserted, updated and deleted, a server is killed that builds, vacuums or rebuilds
 # the index. After each recovery what was committed is there and found, nothing is damaged, a vacuum leaves nothing to mend,
-# and recall is what it was.
+# and recall is what it was. A second index has key columns and a graph for each topic.
 #
 # OMENDB_SEED chooses the moments, OMENDB_KILLS how many: by default 5, and 100 under --long.
 use strict;
@@ -18,19 +18,19 @@ srand $seed;
 diag "OMENDB_SEED=$seed";
 
 my $node = Wordnet::node('stress', "wal_level = replica\nmax_connections = 20\nrestart_after_crash = on");
-my $index = 'INDEX wordnet_embedding ON wordnet USING hnsw (embedding vector_l2_ops)';
+my %definition = (wordnet_embedding => 'wordnet_embedding ON wordnet USING hnsw (embedding vector_l2_ops)', wordnet_keyed => Wordnet::KEYED);
 
 sub sql { return $node->safe_psql('postgres', @_); }
 
 sub any { return $_[rand @_]; }
 
-# What goes on beside the writers, with the longest time in seconds until the kill.
+# What goes on beside the writers, with the longest time in seconds until the kill, and the statement for an index.
 my %activity = (
-  'inserts, updates and deletes' => [ 1.2, '' ],
-  'CREATE INDEX' => [ 0.5, "CREATE $index" ],
-  'CREATE INDEX CONCURRENTLY' => [ 0.8, "CREATE " . $index =~ s/INDEX/INDEX CONCURRENTLY/r ],
-  'VACUUM' => [ 1.2, 'VACUUM (INDEX_CLEANUP on) wordnet' ],
-  'REINDEX CONCURRENTLY' => [ 1.2, 'REINDEX INDEX CONCURRENTLY wordnet_embedding' ],
+  'inserts, updates and deletes' => [ 1.2, sub { '' } ],
+  'CREATE INDEX' => [ 0.5, sub { "CREATE INDEX $definition{$_[0]}" } ],
+  'CREATE INDEX CONCURRENTLY' => [ 0.8, sub { "CREATE INDEX CONCURRENTLY $definition{$_[0]}" } ],
+  'VACUUM' => [ 1.2, sub { 'VACUUM (INDEX_CLEANUP on) wordnet' } ],
+  'REINDEX CONCURRENTLY' => [ 1.2, sub { "REINDEX INDEX CONCURRENTLY $_[0]" } ],
 );
 
 # Writers, each statement a transaction. They say what is committed, and none touches a row twice or another's rows: `before` is
@@ -38,7 +38,7 @@ my %activity = (
 my %writer = (
   insert => q{SELECT format('INSERT INTO wordnet SELECT nextval(%L), topic, text, embedding FROM pool WHERE id = %s RETURNING %L || id',
       'new_id', floor(random() * 5000), '+') FROM generate_series(1, 20000)},
-  update => q{SELECT format('UPDATE wordnet SET embedding = (SELECT embedding FROM pool WHERE id = %2$s) WHERE id = %1$s RETURNING %3$L || id || %4$L',
+  update => q{SELECT format('UPDATE wordnet SET topic = (SELECT topic FROM pool WHERE id = %2$s), embedding = (SELECT embedding FROM pool WHERE id = %2$s) WHERE id = %1$s RETURNING %3$L || id || %4$L',
       id, (id * 7 + :'salt') % 5000, '=', ' ' || (id * 7 + :'salt') % 5000) FROM wordnet WHERE id < 1500 ORDER BY random()},
   delete => q{SELECT format('DELETE FROM wordnet WHERE id = %s RETURNING %L || id', id, '-') FROM wordnet WHERE id BETWEEN 1500 AND :'before' ORDER BY random()},
 );
@@ -92,7 +92,8 @@ sub configure {
 
 sub ids { return '{' . join(',', @_) . '}'; }
 
-# How many of the rows that were committed are not as they were, and how many a search for their own vectors does not find.
+# How many of the rows that were committed are not as they were, and how many a search for their own vectors does not find, among all
+# rows and among those of their topic.
 sub missing {
   my ($committed) = @_;
   my ($inserted, $deleted) = map { ids(@$_) } @$committed{qw(inserted deleted)};
@@ -105,16 +106,20 @@ SELECT (SELECT count(*) FROM unnest('$inserted'::int[]) AS i (id) WHERE id NOT I
   (SELECT count(*) FROM unnest('$updated'::int[], '$to'::int[]) u (id, source)
      WHERE (SELECT embedding FROM wordnet WHERE id = u.id) IS DISTINCT FROM (SELECT embedding FROM pool WHERE id = u.source)),
   (SELECT count(*) FROM wordnet w WHERE (id = ANY ('$inserted') OR id = ANY ('$updated')) AND
-     id NOT IN (SELECT id FROM (SELECT id FROM wordnet n ORDER BY n.embedding <-> w.embedding LIMIT 40) s));
+     id NOT IN (SELECT id FROM (SELECT id FROM wordnet n ORDER BY n.embedding <-> w.embedding LIMIT 40) s)),
+  (SELECT count(*) FROM wordnet w WHERE (id = ANY ('$inserted') OR id = ANY ('$updated')) AND
+     id NOT IN (SELECT id FROM (SELECT id FROM wordnet n WHERE n.topic = w.topic ORDER BY n.embedding <=> w.embedding LIMIT 40) s));
 SQL
 }
 
-sub index_states { return sql(q{SELECT relname || ' ' || indisvalid FROM pg_index JOIN pg_class ON oid = indexrelid WHERE relname ~ '^wordnet_embedding' ORDER BY 1}); }
+sub index_states { return sql(q{SELECT relname || ' ' || indisvalid FROM pg_index JOIN pg_class ON oid = indexrelid WHERE relname ~ '^wordnet_(embedding|keyed)' ORDER BY 1}); }
 
 # A build that was cut short has left nothing, or, if it was concurrent, something to be dropped.
 sub mend_index {
   sql("DROP INDEX $1") while index_states() =~ /^(\S+) false$/m;
-  sql("CREATE $index") unless index_states();
+  for my $index (sort keys %definition) {
+    sql("CREATE INDEX $definition{$index}") unless index_states() =~ /^$index true$/m;
+  }
 }
 
 sql(<<'SQL');
@@ -123,7 +128,7 @@ ALTER TABLE pool ADD PRIMARY KEY (id);
 DELETE FROM wordnet WHERE id >= 3000;
 CREATE SEQUENCE new_id START 100000;
 SQL
-sql("CREATE $index");
+mend_index();
 my $recall = Wordnet::recall($node);
 note "recall before: $recall";
 
@@ -131,12 +136,14 @@ my (%killed, %changes);
 my @activities = shuffle(sort keys %activity);
 for my $round (1 .. $kills) {
   my $name = $activities[ $round % @activities ];
-  my ($seconds, $statement) = @{ $activity{$name} };
+  my ($seconds, $activity) = @{ $activity{$name} };
+  my $index = any(sort keys %definition);
+  my $statement = $activity->($index);
   # The table keeps its size, and each round starts with rows to vacuum.
   sql('DELETE FROM wordnet WHERE id IN (SELECT id FROM wordnet WHERE id >= 1500 ORDER BY random() OFFSET 1400)');
   sql('INSERT INTO wordnet SELECT nextval($$new_id$$), topic, text, embedding FROM pool ORDER BY random() LIMIT greatest(0, 2800 - (SELECT count(*) FROM wordnet))');
   sql('DELETE FROM wordnet WHERE id IN (SELECT id FROM wordnet WHERE id >= 1500 ORDER BY random() LIMIT 300)') if $name eq 'VACUUM';
-  sql('DROP INDEX wordnet_embedding') if $name =~ /^CREATE/;
+  sql("DROP INDEX $index") if $name =~ /^CREATE/;
   sql('CHECKPOINT') if rand() < 0.5;
 
   my @writers = start_writers();
@@ -157,19 +164,20 @@ for my $round (1 .. $kills) {
   $killed{"$name: $how"}++;
   $changes{$_} += @{ $committed->{$_} } for keys %$committed;
 
-  my $moment = "kill $round ($name; $how)";
+  my $moment = "kill $round ($name of $index; $how)";
   my $states = index_states();
   mend_index();
   is(Wordnet::check($node), '', "$moment: no damage");
-  is(missing($committed), '0|0|0|0', "$moment: what was committed is there, and found by its vector");
+  is(missing($committed), '0|0|0|0|0', "$moment: what was committed is there, and found by its vector");
   is(Wordnet::lost($node), 0, "$moment: every row can be found");
   is(Wordnet::not_first($node, rows => 500, ef_search => 200), 0, "$moment: rows are found by their own vectors");
   cmp_ok(Wordnet::recall($node), '>=', $recall - 0.02, "$moment: recall");
-  ok($name =~ /^CREATE/ || $states =~ /^wordnet_embedding true$/m, "$moment: an index that was there is there");
+  is(Wordnet::keyed_faults($node, $recall - 0.02), '', "$moment: the index with key columns is sound");
+  ok($states =~ /^$_ true$/m, "$moment: $_ was there and is there") for grep { $name !~ /^CREATE/ || $_ ne $index } sort keys %definition;
   # Half of the crashes find what others left behind.
   if (rand() < 0.5 or $round == $kills) {
     sql('VACUUM (INDEX_CLEANUP on) wordnet');
-    is(Wordnet::check($node, mended => 1), '', "$moment: nothing is left to mend after a vacuum");
+    is(Wordnet::check($node, mended => 1, index => $_), '', "$moment: nothing is left to mend in $_ after a vacuum") for sort keys %definition;
   }
 }
 

@@ -116,8 +116,28 @@ sub index {
     "CREATE INDEX wordnet_embedding ON wordnet USING hnsw (embedding $operator_class) $with");
 }
 
+# The definition of a second index, wordnet_keyed, with key columns and a graph for each topic. It has cosine distance, so that tests
+# choose the index by the operator class: `keyed` are the options for searches of it.
+use constant KEYED => 'wordnet_keyed ON wordnet USING hnsw (embedding vector_cosine_ops, topic, (id % 10)) WITH (graphs = topic)';
+my %keyed = (operator_class => 'vector_cosine_ops', index => 'wordnet_keyed');
+
+# What is wrong with wordnet_keyed: damage, lost rows, or a low recall of searches without a condition, of one topic, which takes its
+# graph, and of a tenth of the rows; an empty string if all is well.
+sub keyed_faults {
+  my ($node, $floor) = @_;
+  my @faults = grep { $_ } check($node, %keyed);
+  my $lost = lost($node, %keyed);
+  push @faults, "$lost rows are lost" if $lost;
+  for my $where (undef, "w.topic = 'noun.artifact'", "w.id % 10 = q.id % 10", "w.topic = 'noun.person' AND w.id % 10 = 7") {
+    my $recall = recall($node, %keyed, where => $where);
+    push @faults, sprintf '%s: recall %.4f', $where // 'no condition', $recall if $recall < $floor;
+  }
+  return join "\n", @faults;
+}
+
 # The ids that a search for each query finds, nearest first, through the index: a list of array references.
-# Options: operator_class, ef_search, limit.
+# Options: operator_class, ef_search, limit; index, if it is not wordnet_embedding; where, a condition on rows w and queries q that
+# the index has to answer.
 sub found {
   my ($node, %options) = @_;
   return map { $_->{ids} } searches($node, %options);
@@ -127,7 +147,9 @@ sub searches {
   my ($node, %options) = @_;
   my $settings = 'SET enable_seqscan = off; SET hnsw.ef_search = ' . ($options{ef_search} // 40) . ';';
   my $plan = $node->safe_psql('postgres', "$settings EXPLAIN (COSTS OFF) " . search(%options));
-  die "the plan does not use the index:\n$plan" unless $plan =~ /Index Scan using wordnet_embedding/;
+  my $index = $options{index} // 'wordnet_embedding';
+  die "the plan does not use the index:\n$plan" unless $plan =~ /Index Scan using $index/;
+  die "the index does not answer the condition:\n$plan" if $options{where} && $plan !~ /Index Cond/ || $plan =~ /Filter/;
   my @searches = results($node, $settings, %options);
   for my $search (@searches) {
     my %seen;
@@ -151,6 +173,9 @@ sub recall {
   my ($hits, $wanted) = (0, 0);
   for my $query (0 .. $#exact) {
     my @distances = @{ $exact[$query]{distances} } or die 'there is nothing to find';
+    # Searches with a condition go on until the limit is met.
+    my $found = @{ $searches[$query]{ids} };
+    die sprintf 'a search found %d rows where there are %d', $found, scalar @distances if $options{where} && $found != @distances;
     $hits += grep { $_ <= $distances[-1] } @{ $searches[$query]{distances} };
     $wanted += @distances;
   }
@@ -218,9 +243,10 @@ sub operator {
 sub search {
   my (%options) = @_;
   my ($operator, $limit) = (operator(%options), $options{limit} // 10);
+  my $where = $options{where} ? "WHERE $options{where}" : '';
   return <<"SQL";
 SELECT (SELECT string_agg(id || ' ' || d, ',') FROM
-    (SELECT id, w.embedding $operator q.embedding AS d FROM wordnet w ORDER BY w.embedding $operator q.embedding LIMIT $limit) s)
+    (SELECT id, w.embedding $operator q.embedding AS d FROM wordnet w $where ORDER BY w.embedding $operator q.embedding LIMIT $limit) s)
   FROM wordnet_query q ORDER BY q.id
 SQL
 }
