@@ -1,5 +1,5 @@
 # A standby under load: made from a base backup while rows change, searched while it replays, killed and started again,
-# promoted. And recovery to a point in time. wal_consistency_checking compares every page that is replayed with the primary's.
+# promoted; with a second index that has key columns and graphs. And recovery to a point in time. wal_consistency_checking compares every page that is replayed with the primary's.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -15,6 +15,7 @@ my $primary = Wordnet::node('primary', "wal_consistency_checking = 'all'\nwal_ke
   allows_streaming => 1, has_archiving => 1);
 Wordnet::prepare_churn($primary);
 Wordnet::index($primary, 'vector_l2_ops');
+$primary->safe_psql('postgres', 'CREATE INDEX ' . Wordnet::KEYED);
 
 sub sql { return $primary->safe_psql('postgres', @_); }
 
@@ -29,7 +30,7 @@ sub vacuum_meanwhile {
   my ($stop, $rounds) = (time + $seconds, 0);
   while (time < $stop) {
     sql('VACUUM (INDEX_CLEANUP on) wordnet');
-    sql('REINDEX INDEX CONCURRENTLY wordnet_embedding') if ++$rounds % 5 == 0;
+    sql('REINDEX INDEX CONCURRENTLY ' . ($rounds % 2 ? 'wordnet_embedding' : 'wordnet_keyed')) if ++$rounds % 5 == 0;
     $between->() if $between;
     sleep 0.1;
   }
@@ -41,6 +42,7 @@ sub is_sound {
   is(Wordnet::check($node), '', "$moment: no damage");
   is(Wordnet::lost($node), 0, "$moment: every row can be found");
   cmp_ok(Wordnet::recall($node), '>=', 0.95, "$moment: recall");
+  is(Wordnet::keyed_faults($node, 0.95), '', "$moment: the index with key columns is sound");
 }
 
 sub same_on_both {
