@@ -9,9 +9,11 @@ use Test::More;
 use constant { PAGE => 8192, HEADER => 24, SPECIAL => 8176, NONE => 0xffffffff };
 # Fields of the metapage.
 use constant { ENTRY_LEVEL => 24 + 11, CODE_LEN => 24 + 20, SLOT_LEN => 24 + 24, ENTRY => 24 + 28, CENTER => 24 + 40,
-  ELEMENT_FREE => 24 + 44, FILTER_FIRST => 24 + 80 };
+  ELEMENT_FREE => 24 + 44, KEY_WIDTHS => 24 + 72, FILTER_FIRST => 24 + 80, FILTER_FREE => 24 + 84, GROUPED_BY => 24 + 88 };
+# Fields of a filter page.
+use constant { NEXT => 24, NULLS => 24 + 4, BOUNDS => 24 + 8 };
 # Arrays of a filter page with one key column of four bytes: 508 entries.
-use constant { ELEMENTS => 48, IMAGES => 48 + 508 * 4, TIDS => 48 + 508 * 8, USED => 48 + 508 * 15 };
+use constant { ELEMENTS => 48, IMAGES => 48 + 508 * 4, TIDS => 48 + 508 * 8, NULL_BITS => 48 + 508 * 14, USED => 48 + 508 * 15 };
 # Kinds of pages.
 use constant { ELEMENT => 2, UPPER => 3, OVERFLOW => 4, CENTER_PAGE => 5, FILTER => 6 };
 # States of slots.
@@ -112,45 +114,93 @@ my @damages = (
   [ 'filter pages without a head' => sub { put(0, FILTER_FIRST, 'V', NONE) }, qr/^error\|\d+\|\|page is not in the chain of filter pages/ ],
   [ 'filter page elsewhere' => sub { put(0, FILTER_FIRST, 'V', page(ELEMENT)) },
     qr/^error\|0\|\|chain of filter pages: element page where filter page/ ],
+  [ 'bounds of a filter page' => sub { put(page(FILTER), BOUNDS, 'Q', 0xfffffff0) }, qr/^error\|\d+\|\|entry \d+ lies outside the bounds of its filter page/ ],
+  [ 'NULL in a page without' => sub { put(page(FILTER), NULL_BITS + 5, 'C', 1) }, qr/^error\|\d+\|\|entry 5 lies outside the bounds of its filter page/ ],
+  [ 'reserved bytes of a filter page' => sub { put(page(FILTER), NULLS + 1, 'C', 1) }, qr/^error\|\d+\|\|reserved/ ],
+  [ 'next filter page nowhere' => sub { put(page(FILTER), NEXT, 'V', 0xff0000) },
+    qr/^error\|\d+\|\|chain of filter pages: link to block \d+, which does not exist/ ],
+  [ 'next filter page of another kind' => sub { put(page(FILTER), NEXT, 'V', page(UPPER)) },
+    qr/^error\|\d+\|\|chain of filter pages: upper page where filter page/ ],
+  [ 'filter page zeroed' => sub { substr($bytes, PAGE * page(FILTER), PAGE) = "\0" x PAGE }, qr/^warning\|\d+\|\|page was never/m,
+    qr/^error\|0\|\|chain of filter pages: page was never written/m ],
+  [ 'filter page of another kind' => sub { put(page(FILTER), SPECIAL, 'C', OVERFLOW) }, qr/^error\|0\|\|chain of filter pages: overflow page/m ],
+  [ 'list of filter pages of another kind' => sub { put(0, FILTER_FREE, 'V', page(ELEMENT)) },
+    qr/^error\|0\|\|list of filter pages with free slots: block \d+: element page where filter page was expected/m ],
+  [ 'widths of keys' => sub { put(0, KEY_WIDTHS + 1, 'C', 3) }, qr/^error\|0\|\|widths of key columns are \[1, 3/ ],
+  [ 'widths of other keys' => sub { put(0, KEY_WIDTHS + 1, 'C', 8) }, qr/^error\|0\|\|metapage is that of another index/ ],
+  [ 'no keys' => sub { put(0, KEY_WIDTHS, 'Q', 0) }, qr/^error\|0\|\|./ ],
+  [ 'graphs of a column' => sub { put(0, GROUPED_BY, 'Q', 1) }, qr/^error\|0\|\|./ ],
   [ 'center gone' => sub { put(0, CENTER, 'V', NONE) }, qr/^error\|\d+\|\|page is no part of the center/m ],
 );
 
-# A small index with everything in it: a center, upper levels, rows in slots of their own, slots freed by vacuum. Empty tables
-# come first, to be given the files of the original: older than its rows, as Postgres checks.
-my $definition = 'USING hnsw (embedding vector_l2_ops, id) WITH (m = 4, ef_construction = 32)';
-sql('CREATE EXTENSION omendb; CREATE TABLE original (id int, embedding vector(40))');
-sql(join '', map { "CREATE TABLE copy_$_ (LIKE original); CREATE INDEX index_$_ ON copy_$_ $definition;" } 0 .. $#damages);
+# Damages of an index that has a graph for each of three values.
+my @of_groups = (
+  [ 'graphs of no column' => sub { put(0, GROUPED_BY, 'Q', 2) }, qr/^error\|0\|\|./ ],
+  [ 'mark of NULL of a group' => sub { put(group(element(LIVE)), 10, 'C', 7) }, qr/^error\|\d+\|\d+\|mark of NULL is 7/ ],
+  [ 'reserved byte of a group' => sub { put(group(element(LIVE)), 11, 'C', 7) }, qr/^error\|\d+\|\d+\|reserved/ ],
+  [ 'neighbor count of a group' => sub { put(group(element(LIVE)), 8, 'v', 9) }, qr/^error\|\d+\|\d+\|list of 9 entries where 4 fit/ ],
+  [ 'group of another value' => sub { my @to = group(element(LIVE)); put(@to, 'C', 1 + get(@to, 'C')) },
+    qr/^error\|\d+\|\d+\|link in its group to slot \d+ of block \d+, an element of another group/m, qr/^error\|\d+\|\d+\|row \(\d+,\d+\) has another value than its element in the column with graphs/m ],
+  [ 'key of another value' => sub { my $page = page(FILTER); put($page, IMAGES + 20, 'V', get($page, IMAGES + 24, 'V')) },
+    qr/^error\|\d+\|\d+\|row \(\d+,\d+\) has another value than its element in the column with graphs/m, qr/^error\|\|\|row \(\d+,\d+\) of the table has other keys/m ],
+  [ 'link to itself in a group' => sub { my @to = element(LIVE); put(group_neighbor(@to), 'V', id(@to)) }, qr/^error\|\d+\|\d+\|link to itself in its group/ ],
+  [ 'link twice in a group' => sub { my @to = element(LIVE); put(group_neighbor(@to, 1), 'V', get(group_neighbor(@to), 'V')) },
+    qr/^error\|\d+\|\d+\|two links to slot \d+ of block \d+ in its group/ ],
+  [ 'link to no block in a group' => sub { put(group_neighbor(element(LIVE)), 'V', 0xff0000) },
+    qr/^error\|\d+\|\d+\|link in its group to slot \d+ of block \d+: link to block \d+, which does not/ ],
+  [ 'link to another kind in a group' => sub { put(group_neighbor(element(LIVE)), 'V', id(page(UPPER), HEADER)) },
+    qr/^error\|\d+\|\d+\|link in its group to .*: upper page where element page was expected/ ],
+  [ 'link to another group' => sub { my @to = element(LIVE); my ($other) = grep { get(group(@$_), 'V') != get(group(@to), 'V') } slots(ELEMENT, $slot_len, LIVE);
+      put(group_neighbor(@to), 'V', id(@$other)) }, qr/^error\|\d+\|\d+\|link in its group to slot \d+ of block \d+, an element of another group/ ],
+  [ 'link to a free slot in a group' => sub { put(group_neighbor(element(LIVE)), 'V', id(element(FREE))) }, qr/^warning\|\d+\|\d+\|link in its group.*which is free/ ],
+  [ 'no links in a group' => sub { put(group(element(LIVE)), 8, 'v', 0) }, qr/^warning\|\d+\|\d+\|element has no neighbors in its group, which has others/ ],
+);
+
+# Small indexes with everything in them: a center, upper levels, rows in slots of their own, slots freed by vacuum. Empty tables
+# come first, to be given the files of an original: older than its rows, as Postgres checks.
+my %definitions = (
+  original => 'USING hnsw (embedding vector_l2_ops, id) WITH (m = 4, ef_construction = 32)',
+  grouped => 'USING hnsw (embedding vector_l2_ops, (id % 3)) WITH (m = 4, ef_construction = 32, graphs = expr)');
+my @copies = ((map { [ original => @$_ ] } @damages), map { [ grouped => @$_ ] } @of_groups);
+sql('CREATE EXTENSION omendb; CREATE TABLE original (id int, embedding vector(40)); CREATE TABLE grouped (LIKE original)');
+sql(join '', map { "CREATE TABLE copy_$_ (LIKE original); CREATE INDEX index_$_ ON copy_$_ $definitions{$copies[$_][0]};" } 0 .. $#copies);
 sql(<<"SQL");
 CREATE FUNCTION sample(i int) RETURNS vector LANGUAGE sql IMMUTABLE AS
   'SELECT array_agg(hashint4(i * 40 + j) % 100)::vector FROM generate_series(1, 40) j';
-INSERT INTO original SELECT i, sample(i) FROM generate_series(1, 400) i;
-INSERT INTO original SELECT 400 + i, sample(7) FROM generate_series(1, 100) i;
-CREATE INDEX original_index ON original $definition;
 SQL
-is(sql(q(SELECT * FROM hnsw_check('original_index', true))), '', 'a new index has no findings');
-sql(<<"SQL");
-DELETE FROM original WHERE id % 10 = 3;
-VACUUM original;
-INSERT INTO original SELECT 1000 + i, sample(1000 + i) FROM generate_series(1, 20) i;
+for my $name (sort keys %definitions) {
+  sql(<<"SQL");
+INSERT INTO $name SELECT i, sample(i) FROM generate_series(1, 400) i;
+INSERT INTO $name SELECT 400 + i, sample(7) FROM generate_series(1, 100) i;
+CREATE INDEX ${name}_index ON $name $definitions{$name};
 SQL
-is(sql(q(SELECT * FROM hnsw_check('original_index', true) WHERE finding !~ 'no way leads .* on layer [1-9]')), '',
-  'nor has one that took inserts and a vacuum, but for elements that layers above the lowest have lost sight of');
+  is(sql("SELECT * FROM hnsw_check('${name}_index', true)"), '', "$name: a new index has no findings");
+  sql(<<"SQL");
+DELETE FROM $name WHERE id % 10 = 3;
+VACUUM $name;
+INSERT INTO $name SELECT 1000 + i, sample(1000 + i) FROM generate_series(1, 20) i;
+SQL
+  is(sql("SELECT * FROM hnsw_check('${name}_index', true) WHERE finding !~ 'no way leads .* on layer [1-9]'"), '',
+    "$name: nor has one that took inserts and a vacuum, but for elements that layers above the lowest have lost sight of");
+}
 
-my %path_of = map { split /\|/ } split /\n/, sql(q(SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^(original|copy|index)_?'));
+my %path_of = map { split /\|/ } split /\n/,
+  sql(q(SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^(original|grouped|copy|index)_?'));
 $node->stop;
-my %original = map { $_ => slurp_file($node->data_dir . "/$path_of{$_}") } 'original', 'original_index';
-for my $copy (0 .. $#damages) {
-  $bytes = $original{original_index};
+my %file = map { $_ => slurp_file($node->data_dir . "/$path_of{$_}") } map { ($_, "${_}_index") } keys %definitions;
+for my $copy (0 .. $#copies) {
+  my ($name, $what, $damage) = @{ $copies[$copy] };
+  $bytes = $file{"${name}_index"};
   ($slot_len, $code_len) = (get(0, SLOT_LEN, 'V'), get(0, CODE_LEN, 'V'));
-  $damages[$copy][1]->();
-  isnt($bytes, $original{original_index}, "$damages[$copy][0]: done");
-  write_file("copy_$copy", $original{original});
+  $damage->();
+  isnt($bytes, $file{"${name}_index"}, "$what: done");
+  write_file("copy_$copy", $file{$name});
   write_file("index_$copy", $bytes);
 }
 $node->start;
 
 # Page by page: damage of an element page is no reason to pass over its rows in silence.
-my %copy_of = map { $damages[$_][0] => $_ } 0 .. $#damages;
+my %copy_of = map { $copies[$_][1] => $_ } 0 .. $#copies;
 for my $what ('page id', 'page version', 'page kind', 'slot state') {
   my $copy = $copy_of{$what};
   for my $call ("hnsw_recall('index_$copy')", "hnsw_calibrate('index_$copy')") {
@@ -159,8 +209,8 @@ for my $what ('page id', 'page version', 'page kind', 'slot state') {
   }
 }
 
-for my $copy (0 .. $#damages) {
-  my ($what, undef, @expected) = @{ $damages[$copy] };
+for my $copy (0 .. $#copies) {
+  my (undef, $what, undef, @expected) = @{ $copies[$copy] };
   my ($status, $found, $error) = $node->psql('postgres', "SELECT * FROM hnsw_check('index_$copy', true)");
   is("$status $error", '0 ', "$what: the check ends well");
   like($found, $_, "$what: found") for @expected;
@@ -218,6 +268,17 @@ sub element { return slot(ELEMENT, $slot_len, @_) }
 sub neighbor {
   my ($page, $at, $number) = @_;
   return ($page, $at + 28 + $code_len + 4 * ($number // 0));
+}
+
+# Where the group of an element is, and a neighbor in it: group(page, offset), group_neighbor(page, offset, [number])
+sub group {
+  my ($page, $at) = @_;
+  return ($page, $at + $slot_len - 12 - 4 * 4);
+}
+
+sub group_neighbor {
+  my ($page, $at) = group(@_);
+  return ($page, $at + 12 + 4 * ($_[2] // 0));
 }
 
 # The id of an element's slot: block << bits | slot
