@@ -78,6 +78,8 @@ INSERT INTO kinds VALUES (1, '[1,2.5,-3e-7]', '[1,0.333,65504]', '{1:0.1,5:-2}/5
 CREATE INDEX wordnet_embedding ON wordnet USING hnsw (embedding vector_l2_ops) WITH (m = 12, ef_construction = 40);
 CREATE INDEX wordnet_half ON wordnet USING hnsw ((embedding::halfvec(384)) halfvec_cosine_ops) WHERE id % 2 = 0;
 CREATE INDEX wordnet_lists ON wordnet USING ivfflat (embedding vector_cosine_ops) WITH (lists = 70);
+CREATE INDEX wordnet_keyed ON wordnet USING hnsw (embedding vector_ip_ops, topic, (id % 10)) WITH (m = 8, graphs = topic);
+CREATE INDEX wordnet_tenths ON wordnet USING hnsw (topic, embedding vector_l1_ops, (id % 10)) WITH (graphs = 'expr');
 CREATE INDEX kinds_lists ON kinds USING ivfflat (dense);
 CREATE TABLE parts (id int, embedding vector(3)) PARTITION BY HASH (id);
 CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 3, REMAINDER 0);
@@ -86,6 +88,7 @@ CREATE UNLOGGED TABLE parts_2 (id int, embedding vector(3));
 ALTER TABLE parts ATTACH PARTITION parts_2 FOR VALUES WITH (MODULUS 3, REMAINDER 2);
 INSERT INTO parts SELECT i, ARRAY[hashint4(i) % 1000, hashint4(-i) % 1000, i]::vector FROM generate_series(1, 3000) i;
 CREATE INDEX parts_embedding ON parts USING hnsw (embedding vector_l2_ops);
+CREATE INDEX parts_keyed ON parts USING hnsw (embedding vector_cosine_ops, id) WITH (graphs = id);
 CREATE MATERIALIZED VIEW seen AS SELECT id, embedding <-> '[1,2,3]' AS d FROM parts;
 CREATE FUNCTION nearest(vector) RETURNS SETOF int LANGUAGE sql STABLE AS 'SELECT id FROM parts ORDER BY embedding <-> $1 LIMIT 3';
 ALTER TABLE kinds ADD CHECK (dense <-> '[0,0,0]' < 1000), ALTER dense SET DEFAULT '[0,0,0]';
@@ -114,7 +117,10 @@ sub dumped {
 sub found {
   my ($database) = @_;
   return $node->safe_psql($database, "SET enable_seqscan = off; SELECT array_agg(d) FROM (SELECT embedding <-> '[1,2,3]' AS d FROM parts ORDER BY d LIMIT 20) s;
-    SELECT array_agg(id) FROM (SELECT id FROM wordnet ORDER BY embedding <-> (SELECT embedding FROM wordnet_query WHERE id = 3) LIMIT 5) s");
+    SELECT array_agg(id) FROM (SELECT id FROM wordnet ORDER BY embedding <-> (SELECT embedding FROM wordnet_query WHERE id = 3) LIMIT 5) s;
+    SELECT array_agg(id) FROM (SELECT id FROM wordnet WHERE topic = 'noun.artifact'
+      ORDER BY embedding <#> (SELECT embedding FROM wordnet_query WHERE id = 3) LIMIT 5) s;
+    SELECT method FROM hnsw_last_scan()");
 }
 
 # Partitions: their orders are merged into one, as exact as a sort's.
