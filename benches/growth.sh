@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# How the time of CREATE INDEX grows with the rows, with one thread and with two: rows of sift, and beyond its 200,000
+# Growth of the time of CREATE INDEX with the rows, with one thread and with two: rows of sift, and beyond its 200,000
 # the same moved by noise. Only omendb.
 
 # shellcheck source=benches/build.sh

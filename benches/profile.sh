@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a search does, on average, and where the processor time of its backend goes: `hnsw_last_scan()` and, where there is
+# The work of a search, on average, and the processor time of its backend by function: `hnsw_last_scan()` and, where there is
 # perf and it may sample, shares of samples. omendb alone.
 
 # shellcheck source=benches/query.sh

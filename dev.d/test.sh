@@ -33,7 +33,7 @@ test_verdict() {
     ((failed == 0 && passed > 0))
 }
 
-# What --valgrind, --asan, --cassert and --aarch64 run: nothing else.
+# Runs the tests of --valgrind, --asan, --cassert or --aarch64, and no others.
 test_with_checker() {
     if [[ $checker == asan || $checker == aarch64 ]]; then
         "test_$checker"
@@ -155,7 +155,7 @@ test_isolation() {
     test_count isolation "$ok" "$bad"
 }
 
-# What pg_regress counts in $log. Before 16 a line is "test name ... ok", from 16 on "ok 1 - name".
+# Counts the results of pg_regress in $log. Before 16 a line is "test name ... ok", from 16 on "ok 1 - name".
 test_regress_counts() {
     ok=$(grep -cE '^(test .*\.\.\. ok|ok [0-9])' "$log" || true)
     bad=$(grep -cE '^(test .*\.\.\. FAILED|not ok)' "$log" || true)

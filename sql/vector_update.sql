@@ -11,7 +11,7 @@ UPDATE pg_catalog.pg_operator SET oprcanhash = true, oprcanmerge = true
 	WHERE oprname = '=' AND oprleft = oprright
 	AND oprleft IN ('vector'::pg_catalog.regtype, 'halfvec'::pg_catalog.regtype, 'sparsevec'::pg_catalog.regtype);
 
--- How far rows may be, as the filter says: for the operator classes that pgvector has made.
+-- Bounds of distances in filters, for the operator classes made by pgvector.
 ALTER OPERATOR FAMILY vector_l2_ops USING hnsw ADD OPERATOR 2 @<= (vector, float8);
 ALTER OPERATOR FAMILY vector_ip_ops USING hnsw ADD OPERATOR 2 @<= (vector, float8);
 ALTER OPERATOR FAMILY vector_cosine_ops USING hnsw ADD OPERATOR 2 @<= (vector, float8);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whether the lint of arrows (dev.d/arrows.pl) sees every way to use a room, and nothing else.
+# Tests that the lint of arrows (dev.d/arrows.pl) sees every way to use a room, and nothing else.
 set -euo pipefail
 
 arrows=$(dirname "${BASH_SOURCE[0]}")/../dev.d/arrows.pl

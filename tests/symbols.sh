@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whether the SQL and the library agree: every symbol that the SQL names exists, and every function that the library
+# Tests that the SQL and the library agree: every symbol that the SQL names exists, and every function that the library
 # exports for SQL is declared. So are the symbols that pgvector's SQL names, listed in pgvector.symbols. Beside functions and
 # their records the library exports only what Postgres looks for when it loads one. It runs with the glibc of older systems.
 #

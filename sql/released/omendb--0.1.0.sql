@@ -1271,7 +1271,7 @@ CREATE VIEW hnsw_indexes AS
 		AND has_any_column_privilege(t.oid, 'SELECT');
 GRANT SELECT ON hnsw_indexes TO PUBLIC;
 
--- What an index of a column would take. Reads some rows of the table, for a part of a second.
+-- Estimates size, memory and time of an index before it is built. Reads some rows of the table, for a part of a second.
 CREATE FUNCTION hnsw_estimate(
 	table_name regclass, column_name name, m integer DEFAULT 16, ef_construction integer DEFAULT 64,
 	OUT rows bigint, OUT index_bytes bigint, OUT memory_bytes bigint, OUT by_cells boolean, OUT seconds double precision,
@@ -1280,7 +1280,7 @@ CREATE FUNCTION hnsw_estimate(
 	AS 'MODULE_PATHNAME', 'hnsw_estimate_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	ROWS 1;
 
--- What the last index scan that ended in this session did for its query.
+-- The work of the session's last ended index scan for its query.
 CREATE FUNCTION hnsw_last_scan(
 	OUT walks bigint, OUT expansions bigint, OUT evaluations bigint, OUT pages bigint, OUT rows bigint,
 	OUT ended_by text, OUT ef integer, OUT slack double precision, OUT matches bigint,

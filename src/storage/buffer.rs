@@ -1,6 +1,6 @@
 //! Pages of an index: pinned, locked, handed out as bytes.
 //!
-//! There are two interfaces. [`Page`] is a guard for code that changes pages and needs one page at a time. [`Reader`] is for
+//! The module has two interfaces. [`Page`] is a guard for code that changes pages and needs one page at a time. [`Reader`] is for
 //! searches: it caches the buffer number of each block. Most slots are therefore copied by an unlocked read, without pin or
 //! lock; the others are visited under one error boundary and without a lookup in the shared buffer table.
 //!

@@ -70,7 +70,7 @@ is(sql("SELECT abs(e.rows - t.rows) < 100 FROM hnsw_estimate('short', 'embedding
   't', 'rows of a table that is read in part');
 sql('DROP TABLE short');
 
-# What a build that fails leaves: nothing but its error.
+# A build that fails leaves nothing but its error.
 sub leaves_nothing {
   my ($what, $error, $expected) = @_;
   like($error, $expected, "$what: the error says so");

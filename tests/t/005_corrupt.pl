@@ -93,7 +93,7 @@ cmp_ok($found, '>', $reported, "the check found damage after $found of them");
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server runs');
 unlike(slurp_file($node->logfile), qr/PANIC|was terminated by signal/, 'no process of the server crashed');
 
-# What REINDEX is for.
+# REINDEX repairs each of them.
 for my $copy (1 .. 10) {
   sql("REINDEX INDEX copy_${copy}_index");
   is(sql("SELECT count(*) FROM hnsw_check('copy_${copy}_index', true)"), '0', "copy $copy is as new after a REINDEX");
@@ -174,7 +174,7 @@ sub examine {
   push @wrong, "the session has crashed: $status, $error" if $status == 2;
 }
 
-# What comes after each line that names a copy.
+# The lines after each line that names a copy, by copy.
 sub by_copy { return (split /^copy (\d+)\n?/m, $_[0])[ 1 .. 2 * (() = $_[0] =~ /^copy \d+$/mg) ]; }
 
 # A check, which says how much is wrong; then searches for the nearest and for all, a look at all pages, an insert, a vacuum,

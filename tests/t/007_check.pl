@@ -27,7 +27,7 @@ $node->start;
 
 sub sql { return $node->safe_psql('postgres', @_); }
 
-# What is done to the bytes, and a finding that has to come of it.
+# Damage to the bytes, and a finding that it must cause.
 my ($bytes, $slot_len, $code_len);
 my @damages = (
   [ 'magic number' => sub { put(0, HEADER, 'V', 7) }, qr/^error\|0\|\|magic number/ ],
@@ -264,7 +264,7 @@ sub slots {
 sub slot { return @{ (slots(@_))[0] } }
 sub element { return slot(ELEMENT, $slot_len, @_) }
 
-# Where a neighbor of an element is: neighbor(page, offset, [number])
+# The offset of a neighbor of an element: neighbor(page, offset, [number])
 sub neighbor {
   my ($page, $at, $number) = @_;
   return ($page, $at + 28 + $code_len + 4 * ($number // 0));

@@ -60,7 +60,7 @@ for my $index (@lists) {
     CREATE INDEX lists_$class ON of_$class USING ivfflat (v $class) WITH (lists = 5)");
 }
 
-# What pgvector says of the data: bytes as stored and as sent, and every function, operator, cast and aggregate.
+# The data as pgvector has them: bytes as stored and as sent, and the results of every function, operator, cast and aggregate.
 my $bytes = <<'SQL';
 SELECT id, md5(vector_send(v)), md5(halfvec_send(h)), md5(sparsevec_send(s)), md5(v::text), md5(h::text), md5(s::text), b,
   pg_column_size(v), pg_column_size(h), pg_column_size(s) FROM special ORDER BY id;
@@ -133,7 +133,7 @@ $node->safe_psql('postgres', 'REINDEX INDEX CONCURRENTLY halved');
 for my $index (@indexes) {
   my $search = search($index);
   like($node->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN $search"), qr/Index Scan using of_$index->[3]/, "the plan with $index->[3]");
-  # Of rows that are equally far any are right.
+  # Any of several equally far rows are right.
   my ($distances, $exact) = map { $node->safe_psql('postgres', "$_ SELECT string_agg(round(d::numeric, 4)::text, ' ') FROM ($search) AS s(id, d)") }
     'SET enable_seqscan = off; SET hnsw.ef_search = 500;', 'SET enable_indexscan = off;';
   is($distances, $exact, "a search with $index->[3] finds what is nearest");

@@ -94,7 +94,7 @@ for my $database (sort keys %extensions) {
 CREATE TABLE given (type text, form text, id int, bytes bytea);
 CREATE TABLE verdicts (type text, form text, id int, verdict text);
 
--- What becomes of a literal: the error, or the value as it is sent. One that reads back as another is an error of its own.
+-- The verdict on a literal: the error, or the value as it is sent. A value that reads back as another is an error of its own.
 CREATE FUNCTION literal_verdict(type text, literal text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   sent bytea; again bytea; state text; message text;
@@ -152,7 +152,7 @@ if ($extensions{pgvector}) {
   my %verdicts = map { $_ => $node->basedir . "/$_" } keys %extensions;
   $node->safe_psql($_, "COPY (SELECT v.*, given.bytes FROM verdicts v JOIN given USING (type, form, id) ORDER BY type, form, id) TO '$verdicts{$_}'") for keys %extensions;
   my @lines = map { [ split /\n/, slurp_file($verdicts{$_}) ] } qw(omendb pgvector);
-  # Of a message that is cut off, and wrong besides, either may be said first.
+  # A message cut off and wrong besides may have either error first.
   my @differences = grep {
     $lines[0][$_] ne $lines[1][$_] && !($lines[0][$_] =~ /\t08P01 / && $lines[1][$_] =~ /\t(22000|54000) /)
   } 0 .. $#{ $lines[0] };

@@ -90,7 +90,7 @@ for (@encodings) {
   my ($out, $err) = ask($encoding, qq{SELECT count(*) FROM hnsw_check('"$index"', true)});
   is($out . $err, '0', "$encoding: an index of such a name is whole");
 
-  # What others say, through us: in an index expression, with all that an error has.
+  # Errors of other functions pass through us: in an index expression, with all fields of an error.
   my $raise = qq{CREATE FUNCTION picky(n int) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN
       RAISE EXCEPTION 'no $word' USING ERRCODE = 'OM123', DETAIL = 'detail $word', HINT = 'hint $word', COLUMN = 'column $word';
     END \$\$};

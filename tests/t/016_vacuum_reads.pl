@@ -48,7 +48,7 @@ cmp_ok($little, '>', 2.5, 'with little memory lists are read again');
 cmp_ok($little, '<=', 4, 'about once more');
 is(damage(), '', 'another one vacuumed, with little memory');
 
-# What is taken away cuts clusters off: they are linked again.
+# Removed rows cut clusters off: they are linked again.
 for my $memory ('64MB', '1MB') {
   delete_and_vacuum($_, $memory) for 'id % 8 IN (1, 2) AND id % 10 < 9', 'hashint4(id) % 3 = 0', 'embedding <-> (SELECT embedding FROM t LIMIT 1) < 4';
   is(damage(), '', "much vacuumed with $memory");

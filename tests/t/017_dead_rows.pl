@@ -83,7 +83,7 @@ for my $round (1 .. 3) {
   cmp_ok((nearest('t', 5))[1], '<', 200, "round $round: dead ones are passed over");
 }
 
-# What a snapshot sees is not marked, whoever searches, and is found by its owner.
+# A row visible to a snapshot is not marked, whoever searches, and the snapshot's owner finds it.
 table_of('kept', 2000);
 my $session = keep_snapshot($node, 'kept');
 sql('DELETE FROM kept WHERE id <= 1990');

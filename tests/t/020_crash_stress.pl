@@ -24,7 +24,7 @@ sub sql { return $node->safe_psql('postgres', @_); }
 
 sub any { return $_[rand @_]; }
 
-# What goes on beside the writers, with the longest time in seconds until the kill, and the statement for an index.
+# Activities beside the writers, with the longest time in seconds until the kill, and the statement for an index.
 my %activity = (
   'inserts, updates and deletes' => [ 1.2, sub { '' } ],
   'CREATE INDEX' => [ 0.5, sub { "CREATE INDEX $definition{$_[0]}" } ],
@@ -49,7 +49,7 @@ sub start_writers {
   return map { Wordnet::script($node, "\\set salt $salt\n\\set before $before\n$writer{$_} \\gexec\n") } sort keys %writer;
 }
 
-# What writers said before they, or their server, came to an end: what must be there now.
+# The commits reported by writers before they, or their server, came to an end: these rows must be there now.
 sub committed {
   my (@writers) = @_;
   for (@writers) {
@@ -92,7 +92,7 @@ sub configure {
 
 sub ids { return '{' . join(',', @_) . '}'; }
 
-# How many of the rows that were committed are not as they were, and how many a search for their own vectors does not find, among all
+# The number of committed rows that are not as they were, and of those that a search for their own vectors does not find, among all
 # rows and among those of their topic.
 sub missing {
   my ($committed) = @_;

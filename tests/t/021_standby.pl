@@ -9,7 +9,7 @@ use Time::HiRes qw(sleep time);
 use Wordnet;
 
 my $seconds = Wordnet::long() ? 20 : 3;
-# What three writers leave to replay, each page compared, may take minutes and gigabytes.
+# The WAL of three writers, each page compared at replay, may take minutes and gigabytes.
 $PostgreSQL::Test::Utils::timeout_default *= 5 if Wordnet::long();
 my $primary = Wordnet::node('primary', "wal_consistency_checking = 'all'\nwal_keep_size = 16GB\nmax_connections = 50",
   allows_streaming => 1, has_archiving => 1);
@@ -71,7 +71,7 @@ Wordnet::output($_) for @load;
 $primary->wait_for_catchup($standby);
 $standby->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()});
 $_->{run}->finish for @readers;
-# What psql and the server say beside: of a transaction that met a conflict, and of the end.
+# Other lines of psql and the server: about a transaction that met a conflict, and about the end.
 my $harmless = join '|', '^$', '^DETAIL', '^HINT', '^CONTEXT', '^SQL statement', '^PL/pgSQL function', '^\s', 'transaction is aborted',
   'no transaction in progress', 'terminating connection', 'server closed the connection', 'connection to server was lost',
   'no connection to the server';

@@ -95,7 +95,7 @@ for (grep { $_->[0] =~ /^(?:$pattern)$/ } @operations) {
       (map { ("SELECT fault_arm('read', 0, 'count')", damage($table), $_) } $mend // ()), "SELECT 'wrong: ' || wrong(false, '$table')",
       "SELECT 'locks: ' || string_agg(locktype || ' ' || coalesce(relation::regclass::text, ''), ', ') FROM pg_locks WHERE pid = pg_backend_pid() AND locktype <> 'virtualxid' AND relation IS DISTINCT FROM 'pg_locks'::regclass";
   };
-  # How many calls of each kind there are; none fails.
+  # Counts the calls of each kind; no call fails.
   my @counts = session(map { $try->($_, 0, 'count') } map { $_->[0] } @ways);
   is(scalar @counts, scalar @ways, "$operation: the session went on while calls were counted");
   my @early = map { @{ $_->{bad} } } @counts;

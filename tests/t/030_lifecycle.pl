@@ -1,4 +1,4 @@
-# What becomes of an extension and its indexes: it is updated, dumped and restored, dropped; its partitions are merged; roles
+# The life of an extension and its indexes: it is updated, dumped and restored, dropped; its partitions are merged; roles
 # without privileges get no further than they may, and no search_path leads astray.
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ sub failure {
 
 # Updates. Whatever the way to a version, the schema is that of a fresh one.
 
-# What an extension consists of, with all that a user could tell apart; no numbers that differ between databases.
+# The parts of an extension, with all that a user could tell apart; no numbers that differ between databases.
 sub schema {
   my ($database) = @_;
   return $node->safe_psql($database, Installation::schema_query());

@@ -30,7 +30,7 @@ SELECT memory('VmHWM') AS before \\gset
 CREATE INDEX wordnet_embedding ON wordnet USING hnsw (embedding vector_l2_ops);
 SELECT memory('VmHWM') - :before;
 SQL
-# What README says a build takes in any case: a leaf of each thread, a cell of 24 MB; and the shared buffers that it touched.
+# The memory of any build, as README says: a leaf of each thread, a cell of 24 MB; and the shared buffers that it touched.
 cmp_ok($grown, '<', (64 + 64) << 10, "a build with 1 MB grows by $grown kB");
 is(Wordnet::check($node, all => 1), '', 'there is nothing to find in it');
 is(sql(<<"SQL"), "100\n0\n0", 'inserts, vacuum and check with the least memory');

@@ -37,7 +37,7 @@ SQL
 Wordnet::index($old, 'vector_l2_ops');
 $old->safe_psql('postgres', 'INSERT INTO wordnet SELECT id + 10000, topic, text, embedding FROM wordnet WHERE id < 300');
 
-# What there is and what is found, with the number of each index's file: whether it was taken along or made anew.
+# Rows, results of searches, and the number of each index's file: it says whether the file was taken along or made anew.
 sub seen {
   my ($node) = @_;
   return join "\n", $node->safe_psql('postgres', <<'SQL'), map { "@{ $_->{ids} }" } Wordnet::searches($node);

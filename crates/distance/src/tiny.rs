@@ -5,7 +5,7 @@ use crate::VectorDistance;
 /// Squares of values below this lose digits in f32, or are zero.
 const TINY: f32 = 1e-15;
 
-/// Whether all values are so small that distances need f64. Of an ordinary vector only the first values are looked at.
+/// True if all values are so small that distances need f64. Of an ordinary vector only the first values are looked at.
 #[must_use]
 pub fn is_tiny(values: &[f32]) -> bool {
     values.iter().all(|value| value.abs() < TINY)

@@ -43,7 +43,7 @@ fn tolerance(function: VectorDistance, a: &[f32], b: &[f32]) -> f64 {
     }
 }
 
-/// Whether a distance is what the oracle says, but for rounding.
+/// True if a distance is the oracle's, but for rounding.
 fn agrees(function: VectorDistance, a: &[f32], b: &[f32], found: f64) -> bool {
     let expected = oracle(function, a, b);
     (expected.is_nan() && found.is_nan()) || (found - expected).abs() <= tolerance(function, a, b)

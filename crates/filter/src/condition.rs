@@ -82,7 +82,7 @@ impl Condition {
                 .all(|masks| masks.iter().any(|mask| image & mask == *mask))
     }
 
-    /// Whether an image from `min` to `max` can pass.
+    /// True if an image from `min` to `max` can pass.
     pub(crate) fn may_pass(&self, min: u64, max: u64) -> bool {
         let (lo, hi) = (self.lo.max(min), self.hi.min(max));
         lo <= hi

@@ -97,12 +97,12 @@ impl Filter {
         self.widths
     }
 
-    /// Whether no row can pass.
+    /// True if no row can pass.
     pub fn is_impossible(&self) -> bool {
         self.impossible
     }
 
-    /// Whether every row passes.
+    /// True if every row passes.
     pub fn is_empty(&self) -> bool {
         self.tested == 0
     }
@@ -120,12 +120,12 @@ impl Filter {
         (condition.lo == condition.hi).then_some(Some(condition.lo))
     }
 
-    /// Whether no column but this one is tested.
+    /// True if no column but this one is tested.
     pub fn tests_only(&self, column: usize) -> bool {
         self.tested == 1 << column
     }
 
-    /// Whether a row passes.
+    /// True if a row passes.
     ///
     /// # Panics
     /// If the key is shorter than [`Widths::key_len`].

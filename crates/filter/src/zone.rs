@@ -15,7 +15,7 @@ pub struct ColumnZone {
     pub min: u64,
     /// The largest image.
     pub max: u64,
-    /// Whether a row has NULL.
+    /// True if a row has NULL.
     pub has_null: bool,
 }
 
@@ -27,7 +27,7 @@ impl ColumnZone {
         has_null: false,
     };
 
-    /// Whether a row has a value.
+    /// True if a row has a value.
     pub fn has_value(&self) -> bool {
         self.min <= self.max
     }

@@ -122,7 +122,7 @@ pub struct Calibrator {
     steps: Vec<(f32, usize)>,
     found: Vec<Candidate>,
     neighbors: Vec<Candidate>,
-    /// Of each element with enough neighbors.
+    /// The needs of each element with enough neighbors.
     first: Vec<Needs>,
     /// The least shares for later rows, for each of `RANKS`.
     later: [Vec<f32>; RANKS.len()],
@@ -313,7 +313,7 @@ struct Replay {
     least: f32,
     ef: u16,
     least_later: [[f32; 5]; RANKS.len()],
-    /// Those with which it found the neighbors.
+    /// The shares with which it found the neighbors.
     first: [Option<(f32, u16)>; FIRST],
     later: [[Option<f32>; 5]; RANKS.len()],
 }
@@ -488,7 +488,7 @@ mod tests {
         assert_eq!(TABLE.recall_of(10_000), Some(0.999));
     }
 
-    /// Of ten elements one misses its nearest with the share of the nearest row, and hands out the second.
+    /// One of ten elements misses its nearest with the share of the nearest row, and hands out the second.
     #[test]
     fn rows_nearer_than_the_first_handed_out_are_missed() {
         let mut calibrator = Calibrator::default();

@@ -32,7 +32,7 @@ pub struct Member {
 /// The kinds of flaws of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flaw {
-    /// There are live elements, but the entry point is not a member of the right level.
+    /// The entry point is not a member of the right level, though elements are live.
     EntryPoint,
     /// A list exceeds its capacity.
     Overfull,

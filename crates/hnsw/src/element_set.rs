@@ -44,13 +44,13 @@ impl ElementSet {
         }
     }
 
-    /// Whether the set has room for this element: it was there when the set was made.
+    /// True if the set has room for this element: it was there when the set was made.
     #[must_use]
     pub fn has_room_for(&self, element: ElementId) -> bool {
         element.0 as usize / 64 < self.words.len()
     }
 
-    /// Whether an element is in the set.
+    /// True if an element is in the set.
     #[must_use]
     pub fn contains(&self, element: ElementId) -> bool {
         self.words
@@ -58,13 +58,13 @@ impl ElementSet {
             .is_some_and(|word| word >> (element.0 % 64) & 1 == 1)
     }
 
-    /// How many elements are in the set.
+    /// The number of elements in the set.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether nothing is in the set.
+    /// True if the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

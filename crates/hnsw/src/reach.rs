@@ -1,4 +1,4 @@
-//! What can be reached, found from lists that come in any order.
+//! The reachable elements, found from lists in any order.
 //!
 //! A list whose element has been reached is followed; another one is kept until its element is, as far as memory allows. So
 //! all lists need to be shown once: long before all have been shown, most of the elements shown are connected among each
@@ -95,7 +95,7 @@ impl Reach {
         true
     }
 
-    /// Whether all lists must be shown once more: some were not kept whose elements have been reached since, and showing them
+    /// True if all lists must be shown once more: some were not kept whose elements have been reached since, and showing them
     /// the last time led on.
     #[must_use]
     pub fn needs_another_round(&mut self) -> bool {
@@ -104,7 +104,7 @@ impl Reach {
         led_on && !self.missed.is_empty()
     }
 
-    /// Whether a way leads to an element.
+    /// True if a way leads to an element.
     #[must_use]
     pub fn contains(&self, element: ElementId) -> bool {
         self.reached.contains(element)

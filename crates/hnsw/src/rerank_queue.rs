@@ -143,7 +143,7 @@ impl<F, R> RerankQueue<F, R> {
 /// Distances that differ by less, in relation to themselves, are taken for equal.
 pub const ROUNDING: f64 = 1e-12;
 
-/// Whether a row may follow one at distance `last`: it is as far or farther, but for a matter of rounding. NaN follows everything.
+/// True if a row may follow one at distance `last`: it is as far or farther, but for a matter of rounding. NaN follows everything.
 #[must_use]
 pub fn is_in_order(last: f64, distance: f64) -> bool {
     // Compared before anything is subtracted: the difference of infinities is a NaN, whose sign depends on the machine.

@@ -249,13 +249,13 @@ impl Search {
         self.visited.capacity() + candidates * size_of::<Candidate>()
     }
 
-    /// Whether the search ended early since its last `start` for want of memory.
+    /// True if the search ended early since its last `start` for want of memory.
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
         self.out_of_memory
     }
 
-    /// How many elements the last `start` or `resume` found, and how many were set aside.
+    /// The number of elements found by the last `start` or `resume`, and of those set aside.
     #[must_use]
     pub fn found(&self) -> (usize, usize) {
         (self.nearest.len(), self.discarded.len() + self.aside.len())

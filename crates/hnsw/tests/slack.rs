@@ -329,7 +329,7 @@ fn a_calibrated_ef_keeps_its_target() {
     }
 }
 
-/// How many of all queries' nearest rows were found, and the evaluations for them.
+/// The number of all queries' nearest rows found, and the evaluations for them.
 fn totals(
     floats: &Floats,
     queries: &Floats,

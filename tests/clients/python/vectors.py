@@ -3,7 +3,7 @@
 import math
 import os
 
-# Of 64ths, which floats of any width hold exactly.
+# Multiples of a 64th: floats of any width hold them exactly.
 ROWS = [[round(64 * x) / 64 for x in (math.sin(i * 1.3), math.cos(i * 0.7), math.sin(i * 2.1))] for i in range(1, 301)]
 QUERY = [0.3, -0.2, 0.5]
 

@@ -140,7 +140,7 @@ DO $$ BEGIN PERFORM '[1,2]'::vector <-> '[1,2,3]'::vector; END $$;
 SELECT fields('SELECT ''[1,2]''::vector <-> ''[1,2,3]''');
 SELECT fields('SELECT parse_ours(''[1,2,3]'')');
 
--- What was caught inside leaves nothing behind for what comes later.
+-- An error caught inside leaves nothing behind for later ones.
 CREATE FUNCTION caught(n int) RETURNS public.vector LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   BEGIN

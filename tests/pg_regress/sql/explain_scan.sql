@@ -16,7 +16,7 @@ BEGIN
 	END LOOP;
 	RETURN NULL;
 END $$;
--- Whether EXPLAIN ANALYZE shows what hnsw_last_scan() has after it: as text, and as a group in JSON.
+-- True if EXPLAIN ANALYZE shows the same as hnsw_last_scan() after it: as text, and as a group in JSON.
 CREATE FUNCTION agrees(statement text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE line text; plan jsonb; last jsonb; words text;
 BEGIN

@@ -18,7 +18,7 @@ BEGIN
 	RETURN QUERY EXECUTE format('SELECT array_agg(id), array_agg(distance) FROM (%s) s', search);
 END $$;
 
--- What a search for 10 rows and for all rows gives, over some queries: the share of distances that are those of the
+-- Results of searches for 10 rows and for all rows, over some queries: the share of distances that are those of the
 -- exact order at their place, whether distances ascend, whether rows are distinct, and how many come of all.
 CREATE FUNCTION check_order(operator text, dimensions int, count int)
 RETURNS TABLE (same numeric, ascending bool, "distinct" bool, rows int) LANGUAGE sql VOLATILE AS $$

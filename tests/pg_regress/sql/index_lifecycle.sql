@@ -1,6 +1,6 @@
 -- an index through all that happens to tables: kinds of tables, rewrites, partitions, concurrent builds, rollbacks
 
--- How the rows of a table are found through its index: how many, distinct, whether each of some finds itself.
+-- The rows found through a table's index: their number, whether they are distinct, whether each of some finds itself.
 CREATE FUNCTION check_index(name text, OUT rows bigint, OUT "distinct" bool, OUT each_finds_itself bool) LANGUAGE plpgsql
 SET enable_seqscan = off SET hnsw.iterative_scan = relaxed_order AS $$
 DECLARE

@@ -13,7 +13,7 @@ SELECT opcname, opcintype::regtype, opcdefault,
 	FROM pg_opclass WHERE opcmethod = (SELECT oid FROM pg_am WHERE amname = 'ivfflat') ORDER BY opcname;
 SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcmethod = (SELECT oid FROM pg_am WHERE amname = 'ivfflat') ORDER BY opcname;
 
--- How rows are found through an index: which, and by how much work. By hnsw first.
+-- The rows found through an index, and the work for them. By hnsw first.
 CREATE FUNCTION found(index text) RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
 	search text := 'SELECT id FROM wordnet ORDER BY embedding <-> (SELECT embedding FROM wordnet_query WHERE id = $1) LIMIT 10';

@@ -9,7 +9,7 @@ CREATE INDEX t_embedding ON t USING hnsw (embedding vector_l2_ops);
 ANALYZE t;
 \set q '''[10,-20,30,-40,50,-60,70,-80]'''
 
--- What a search gives through the index, beside what sorting all rows gives.
+-- Compares a search through the index with sorting all rows.
 CREATE FUNCTION check_search(condition text, count int)
 RETURNS TABLE (rows int, "distinct" bool, ascending bool, nearest_share numeric) LANGUAGE plpgsql AS $$
 DECLARE

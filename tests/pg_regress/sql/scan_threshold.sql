@@ -57,7 +57,7 @@ BEGIN
 		statement := format('SELECT id FROM t WHERE %s ORDER BY %s LIMIT 100',
 			replace(replace(form, '$d', distance), '$b', format('(%s)', bound)), distance);
 		EXECUTE format('SELECT array(%s)', statement) INTO found;
-		-- What the index has among the nearest without the bound.
+		-- The rows of the index among the nearest without the bound.
 		EXECUTE format('SELECT array(SELECT id FROM (SELECT id, topic, %s AS d FROM t ORDER BY %1$s LIMIT 100) s WHERE %s)', distance,
 			replace(replace(form, '$d', 'd'), '$b', format('(%s)', bound))) INTO wanted;
 		problem := CASE WHEN found <> wanted THEN 'rows are missing'

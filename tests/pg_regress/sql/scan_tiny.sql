@@ -6,7 +6,7 @@ INSERT INTO tiny SELECT i, usual, tiny, tiny::sparsevec FROM generate_series(1, 
 	LATERAL (SELECT array_agg(hashint4(i * 64 + j) / 2147483648.0) AS a FROM generate_series(1, 64) j) a,
 	LATERAL (SELECT a::vector AS usual, (SELECT array_agg(x * 1e-22 ORDER BY n) FROM unnest(a) WITH ORDINALITY AS u (x, n))::vector AS tiny) v;
 
--- How many rows a search for all of them gives, and how many of its first ten are among those of the usual vectors.
+-- Whether a search for all rows gives nearly all, and whether its first ten are among those of the usual vectors.
 CREATE FUNCTION search(col text, cls text, op text, OUT nearly_all bool, OUT "distinct" bool, OUT nearest bool) LANGUAGE plpgsql AS $$
 DECLARE
 	found int[]; exact int[];

@@ -9,7 +9,7 @@ SET enable_seqscan = off;
 SET enable_sort = off;
 SET hnsw.ef_search = 100;
 
--- How many chunks the values of a table are in.
+-- The number of chunks of a table's values.
 CREATE FUNCTION chunks(of regclass) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	chunks bigint;

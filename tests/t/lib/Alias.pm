@@ -20,7 +20,7 @@ sub new {
   my ($class, $name) = @_;
   my $folder = PostgreSQL::Test::Utils::tempdir($name);
   my ($bin, $base) = (asked('bindir'));
-  # What both the programs and the extensions are below. A wheel has libraries beside that.
+  # The folder above both the programs and the extensions. A wheel has libraries beside it.
   for ($base = $bin; index(asked('sharedir'), "$base/") != 0; $base = dirname($base)) { }
   my $copy = $folder . '/wheel/' . ($base =~ m{([^/]+)$})[0];
   make_path(dirname($copy));
@@ -42,7 +42,7 @@ sub libraries { return asked('pkglibdir', $_[0]->{bin}) }
 
 sub extensions { return asked('sharedir', $_[0]->{bin}) . '/extension' }
 
-# Whether pgvector is in the PostgreSQL under test.
+# True if pgvector is in the PostgreSQL under test.
 sub has_pgvector {
   my $control = asked('sharedir') . '/extension/vector.control';
   return -e $control && PostgreSQL::Test::Utils::slurp_file($control) !~ /omendb/;

@@ -58,7 +58,7 @@ sub release {
   $self->write("omendb--$version.sql", slurp_file("$ENV{OMENDB_SQL}/released/omendb--$version.sql"));
 }
 
-# What an extension consists of, a line each, with all that can be told apart and no numbers of one database.
+# The parts of an extension, a line each, with all that can be told apart and no numbers of one database.
 sub schema_query {
   return <<'SQL';
 WITH members AS (SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid

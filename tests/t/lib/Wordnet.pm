@@ -158,7 +158,7 @@ sub searches {
   return @searches;
 }
 
-# What `searches` would give if it was exact, by sorting all rows. Searched for each time, so that it holds after changes.
+# The exact results of `searches`, by sorting all rows. Sorted anew each time, so that they hold after changes.
 sub exact {
   my ($node, %options) = @_;
   return results($node, 'SET enable_indexscan = off;', %options);
@@ -195,7 +195,7 @@ sub share_found {
   return $hits / $wanted;
 }
 
-# How many rows are not met on a walk through the whole index.
+# The number of rows not met on a walk through the whole index.
 sub lost {
   my ($node, %options) = @_;
   my $operator = operator(%options);
@@ -211,7 +211,7 @@ SQL
   return $rows - $met;
 }
 
-# What hnsw_check finds that is damage, rows that are missing included: an empty string if all is well. Options: index, and
+# Damage found by hnsw_check, missing rows included: an empty string if all is well. Options: index, and
 # all: true for warnings too, mended: the same but for what a crash leaves and nobody mends, pages added and never written.
 sub check {
   my ($node, %options) = @_;
@@ -220,7 +220,7 @@ sub check {
   return $node->safe_psql('postgres', "SELECT * FROM hnsw_check('$index', heapallindexed => true) WHERE $which LIMIT 20");
 }
 
-# How many of some rows are not the first that a search for their own vector finds, or as near as the first.
+# The number of some rows that are not the first that a search for their own vector finds, or as near as the first.
 sub not_first {
   my ($node, %options) = @_;
   my $operator = operator(%options);
@@ -342,7 +342,7 @@ sub wait_until {
 # The folder with the large data sets, or undef.
 sub large_data { return $ENV{DATA_DIR} || undef; }
 
-# Whether tests may take their time: ./dev test --long
+# True if tests may take their time: ./dev test --long
 sub long { return $ENV{OMENDB_LONG} ? 1 : 0; }
 
 1;

@@ -40,7 +40,7 @@ pub(super) struct Leaders {
     levels: Levels,
 }
 
-/// How the nearest leaders are found.
+/// The way to the nearest leaders.
 #[derive(Debug)]
 enum Levels {
     /// By all leaders.

@@ -6,7 +6,7 @@ use crate::{Candidate, ElementId, Store};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// How far beyond the distance that matters a search goes on.
+/// The distance that a search goes on beyond the one that matters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slack {
     /// The slack in units. A negative one ends a search before the distance that matters itself.

@@ -36,7 +36,7 @@ pub(super) unsafe fn dot<const BITS: u32>(levels: &[u8], query: &[Line]) -> i32 
 /// bit of a level has a sum of its own, weighted by 128.
 ///
 /// # Safety
-/// There are `quarters` quarters of a line per plane, and `chunk` is less.
+/// A plane has `quarters` quarters of a line, and `chunk` is less.
 #[target_feature(enable = "neon")]
 #[inline]
 unsafe fn add<const BITS: u32>(

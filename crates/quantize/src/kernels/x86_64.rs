@@ -106,7 +106,7 @@ fn first_words(count: usize) -> __m256i {
 /// levels above 127, so with 8 bits the highest bit has a sum of its own, weighted by 128.
 ///
 /// # Safety
-/// There are `halves` half lines per plane, and `chunk` is less.
+/// A plane has `halves` half lines, and `chunk` is less.
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn add_256<const BITS: u32>(
