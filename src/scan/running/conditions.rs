@@ -1,0 +1,143 @@
+//! Conditions on key columns: which searches find the rows that pass, or the comparison of all their codes.
+
+use filter::Filter;
+use hnsw::{ElementId, Store};
+
+use super::Running;
+use crate::scan::filtered::{self, Filtered, GroupGraph};
+use crate::scan::found::Found;
+use crate::scan::last_scan::Ended;
+use crate::scan::nearest::{Bounded, Nearest};
+use crate::scan::target::Rule;
+
+/// The conditions of a query, and the way to the rows that pass them.
+#[derive(Default)]
+pub(super) struct Conditions {
+    /// The rows that pass, if there are conditions.
+    pub(super) filtered: Option<Filtered>,
+    /// Conditions left to the executor so far.
+    pub(super) pending: Option<Filter>,
+    /// The graph that searches go through in place of the whole one.
+    pub(super) group: Option<GroupGraph>,
+    /// True once the codes of all rows that pass are compared: nothing is left to find.
+    pub(super) is_exact: bool,
+    /// The nearest element whose code is to be compared again, because the elements with a row that passes were too many for the
+    /// scan's memory.
+    pub(super) rest: Option<Bounded>,
+    /// True if a gated search was given up.
+    pub(super) is_given_up: bool,
+}
+
+impl Running {
+    /// Chooses how to find the rows that pass the conditions on key columns.
+    pub(super) fn apply(&mut self, filter: Filter) {
+        let pages = &mut self.cost.pages;
+        let group = GroupGraph::of(&self.index, &filter, pages);
+        let is_alone = group.as_ref().is_some_and(|group| group.is_alone);
+        if !is_alone && filtered::passes_most(&self.index, &filter, pages) {
+            self.conditions.pending = Some(filter);
+            return;
+        }
+        self.conditions.group = group;
+        if is_alone {
+            self.next_ef = GroupGraph::first_ef(self.next_ef);
+        } else {
+            self.select(filter);
+        }
+    }
+
+    /// Finds the rows that pass the conditions on key columns, and searches from the beginning. Rows returned before are passed
+    /// over.
+    fn select(&mut self, filter: Filter) {
+        let (mut filtered, pages) = Filtered::select(&self.index, filter, self.limits.max_memory);
+        if let Some(group) = &self.conditions.group {
+            filtered.within(group);
+        }
+        self.cost.pages += pages;
+        self.cost.matches = Some(filtered.count() as u64);
+        if let Rule::Found(number) = self.rule {
+            self.next_ef = match self.conditions.group {
+                Some(_) => GroupGraph::first_ef(number.first),
+                None => filtered.first_ef(number.first),
+            };
+        }
+        self.conditions.filtered = Some(filtered);
+        self.has_searched = false;
+        self.found = 0;
+        self.forget_found();
+    }
+
+    /// Applies conditions left to the executor so far; false if there are none.
+    pub(super) fn apply_pending(&mut self) -> bool {
+        let Some(filter) = self.conditions.pending.take() else {
+            return false;
+        };
+        self.select(filter);
+        true
+    }
+
+    /// Goes on without the graph of a group: its search found no more, and may have missed rows.
+    pub(super) fn leave_group(&mut self) {
+        if let Some(filter) = self
+            .conditions
+            .group
+            .take()
+            .and_then(GroupGraph::into_filter)
+        {
+            self.select(filter);
+        }
+    }
+
+    /// Gives searches up for the codes of all elements with a row that passes the conditions on key columns. Rows returned before
+    /// are passed over.
+    pub(super) fn compare_all(&mut self) -> bool {
+        self.scratch.queue.clear();
+        self.returned.remember();
+        self.conditions.is_exact = true;
+        self.conditions.is_given_up = false;
+        self.cost.rule = Ended::AllCompared;
+        // Rows returned before may have come instead of nearer ones.
+        if self.returned.count() == 0 {
+            self.cost.recall = Some(1.0);
+        }
+        self.compare_elements()
+    }
+
+    /// Compares the codes of all elements with a row that passes, and takes the nearest of them, those taken before left out.
+    pub(super) fn compare_elements(&mut self) -> bool {
+        let filtered = self
+            .conditions
+            .filtered
+            .take()
+            .expect("only a filtered scan is exact");
+        let index = self.index.clone();
+        let mut nearest = Nearest::new(self.conditions.rest, self.limits.max_memory);
+        filtered.each_run(&index, |run| self.compare(run, &mut nearest));
+        self.conditions.filtered = Some(filtered);
+        let (elements, rest) = nearest.finish();
+        self.conditions.rest = rest;
+        self.emit_below = rest.map_or(f64::INFINITY, |(bound, _)| bound);
+        self.settled = self.emit_below;
+        self.reserve_queue(elements.len(), 0);
+        for &(bound, element) in &elements {
+            let found = Found::Element(element);
+            self.scratch.queue.push_estimate(found, bound);
+        }
+        !elements.is_empty()
+    }
+
+    /// Compares the codes of some elements, each named once, in the order of pages.
+    fn compare(&mut self, run: &[ElementId], nearest: &mut Nearest) {
+        let found = &mut self.scratch.found;
+        found.clear();
+        let query = &self.query.codes;
+        let mut graph = self.index.graph();
+        graph.estimate(query, run, found);
+        self.cost.pages += graph.visits();
+        self.cost.evaluations += run.len() as u64;
+        for candidate in found {
+            let bound = self.class.lower_bound(candidate.distance, candidate.error);
+            nearest.push((bound, candidate.element));
+        }
+    }
+}
