@@ -9,6 +9,7 @@
 mod budget;
 mod entries;
 mod findings;
+mod info;
 mod links;
 mod lists;
 mod opened;
@@ -16,7 +17,7 @@ mod pages;
 mod rows;
 mod survey;
 
-use layout::{Calibrated, Frozen, Metapage, Metric, PAGE_SIZE};
+use layout::Metapage;
 use pgrx::iter::TableIterator;
 use pgrx::name;
 use pgrx::pg_sys::Oid;
@@ -27,7 +28,6 @@ use self::opened::{is_ours, open_index};
 use self::pages::Pages;
 use self::survey::{Survey, Surveyor};
 use crate::error;
-use crate::keys::KeyColumns;
 use crate::opclass;
 use crate::pg::call::sql_function;
 use crate::pg::open::{self, OpenIndex};
@@ -65,97 +65,6 @@ fn hnsw_check(
     }))
 }
 
-sql_function!(hnsw_index_info);
-#[expect(clippy::type_complexity, reason = "a list of columns")]
-fn hnsw_index_info(
-    index: Oid,
-) -> TableIterator<
-    'static,
-    (
-        name!(elements, i64),
-        name!(tombstones, i64),
-        name!(free_slots, i64),
-        name!(rows, i64),
-        name!(levels, i32),
-        name!(mean_degree, f64),
-        name!(unreachable, i64),
-        name!(element_bytes, i64),
-        name!(upper_bytes, i64),
-        name!(overflow_bytes, i64),
-        name!(filter_bytes, i64),
-        name!(other_bytes, i64),
-        name!(code_bits, i32),
-        name!(dimensions, i32),
-        name!(m, i32),
-        name!(measure, &'static str),
-        name!(layout_version, i32),
-        name!(built_elements, i64),
-        name!(key_columns, i32),
-        name!(calibration_sample, Option<i64>),
-        name!(calibration_targets, Option<Vec<f64>>),
-        name!(calibration_slacks, Option<Vec<f64>>),
-        name!(calibration_growth, Option<f64>),
-        name!(graphs, Option<String>),
-        name!(calibrated_by, Option<&'static str>),
-    ),
-> {
-    let open = open_index(index);
-    let info = Info::gather(&open);
-    open.close();
-    let Info {
-        graphs,
-        frozen,
-        survey,
-        unreachable,
-        levels,
-        calibrated,
-    } = info;
-    let counts = &survey.counts;
-    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let bytes = |pages: u64| number(pages * PAGE_SIZE as u64);
-    #[expect(clippy::cast_precision_loss, reason = "a mean")]
-    let mean_degree = counts.links as f64 / counts.live.max(1) as f64;
-    TableIterator::once((
-        number(counts.live),
-        number(counts.dead),
-        number(counts.free),
-        number(survey.rows.len() as u64),
-        levels,
-        mean_degree,
-        number(unreachable),
-        bytes(counts.element_pages),
-        bytes(counts.upper_pages),
-        bytes(counts.overflow_pages),
-        bytes(survey.filter_pages.len() as u64),
-        bytes(counts.other_pages),
-        frozen.code_bits.into(),
-        frozen.dimensions.cast_signed(),
-        frozen.geometry.m.into(),
-        metric_name(frozen.metric),
-        frozen.geometry.layout_version().cast_signed(),
-        number(frozen.built_elements),
-        frozen
-            .geometry
-            .widths()
-            .map_or(0, |widths| widths.count() as i32),
-        calibrated.map(|(calibrated, _)| calibrated.elements.into()),
-        calibrated.map(|_| hnsw::TARGETS.to_vec()),
-        calibrated.map(|(calibrated, _)| slacks(&calibrated)),
-        calibrated.map(|(_, growth)| growth),
-        graphs,
-        calibrated.map(|(calibrated, _)| match calibrated.by_queries {
-            true => "queries",
-            false => "elements",
-        }),
-    ))
-}
-
-/// The slacks of the targets for the nearest ten rows.
-fn slacks(calibrated: &Calibrated) -> Vec<f64> {
-    let shares = &calibrated.calibration.shares;
-    shares.iter().map(|of_target| of_target[1].into()).collect()
-}
-
 sql_function!(hnsw_built_elements);
 /// The elements that the last build wrote; NULL for anything that is not an index of ours with a sound metapage. Only the view
 /// `hnsw_indexes` calls it.
@@ -169,18 +78,6 @@ fn hnsw_built_elements(index: Oid) -> Option<i64> {
         let metapage = Metapage::read(&*page.flatten()?).ok()?;
         i64::try_from(metapage.frozen.built_elements).ok()
     })?
-}
-
-/// The name of a metric as in the names of operator classes.
-fn metric_name(metric: Metric) -> &'static str {
-    match metric {
-        Metric::L2 => "l2",
-        Metric::InnerProduct => "ip",
-        Metric::Cosine => "cosine",
-        Metric::L1 => "l1",
-        Metric::Hamming => "hamming",
-        Metric::Jaccard => "jaccard",
-    }
 }
 
 /// Checks an index and returns all findings.
@@ -268,40 +165,4 @@ fn examine(open: &OpenIndex, metapage: &Metapage, findings: &mut Findings) -> (u
     let members = std::mem::take(&mut survey.members);
     let linked = links::check(&pages, members, findings);
     (linked.unreachable, survey)
-}
-
-/// The data of `hnsw_index_info`.
-struct Info {
-    /// The name of the column whose values have graphs.
-    graphs: Option<String>,
-    frozen: Frozen,
-    survey: Survey,
-    unreachable: u64,
-    levels: i32,
-    /// With the share of its blocks by which the index has grown since.
-    calibrated: Option<(Calibrated, f64)>,
-}
-
-impl Info {
-    /// Gathers the data; raises an error on damage.
-    fn gather(open: &OpenIndex) -> Self {
-        let mut findings = Findings::new(open.index, true);
-        let metapage = read_metapage(open, &mut findings).expect("damage ends the statement");
-        let (unreachable, survey) = examine(open, &metapage, &mut findings);
-        let grouped_by = metapage.frozen.geometry.grouped_by;
-        Self {
-            graphs: grouped_by.map(|number| KeyColumns::of(open.index).name(open.index, number)),
-            frozen: metapage.frozen,
-            levels: metapage
-                .entry_point
-                .map_or(0, |entry| i32::from(entry.level) + 1),
-            survey,
-            unreachable,
-            calibrated: metapage.calibrated.map(|calibrated| {
-                let before = f64::from(calibrated.blocks);
-                let growth = f64::from(open.index.blocks()) / before - 1.0;
-                (calibrated, growth.max(0.0))
-            }),
-        }
-    }
 }

@@ -117,36 +117,19 @@ pub enum Corrupt {
 }
 
 impl Display for Corrupt {
+    // A table: a fault in a line.
+    #[rustfmt::skip]
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match *self {
             Self::PageSize(len) => write!(f, "page of {len} bytes, not {PAGE_SIZE}"),
-            Self::Header {
-                lower,
-                upper,
-                special,
-            } => {
-                write!(
-                    f,
-                    "page header has lower {lower}, upper {upper}, special {special}"
-                )
-            }
+            Self::Header { lower, upper, special } => write!(f, "page header has lower {lower}, upper {upper}, special {special}"),
             Self::NeverWritten => write!(f, "page was never written"),
             Self::PageId(found) => write!(f, "page id is {found:#06x}"),
-            Self::LayoutVersion(found) => {
-                write!(
-                    f,
-                    "layout version is {found}, not {LAYOUT_VERSION} or {KEYED_LAYOUT_VERSION}"
-                )
-            }
+            Self::LayoutVersion(found) => write!(f, "layout version is {found}, not {LAYOUT_VERSION} or {KEYED_LAYOUT_VERSION}"),
             Self::Pgvectors => write!(f, "index was built by pgvector"),
             Self::UnknownPageKind(found) => write!(f, "page kind is {found}"),
-            Self::PageKind { expected, found } => {
-                write!(f, "{found} page where {expected} page was expected")
-            }
-            Self::Used(lower) => write!(
-                f,
-                "used part ends at {lower}, which is not the end of a slot"
-            ),
+            Self::PageKind { expected, found } => write!(f, "{found} page where {expected} page was expected"),
+            Self::Used(lower) => write!(f, "used part ends at {lower}, which is not the end of a slot"),
             Self::Free { free, used } => write!(f, "{free} free slots on a page with {used} slots"),
             Self::NoneFree => write!(f, "free slots are counted, and all are in use"),
             Self::Share(bits) => write!(f, "a calibrated slack of {}", f32::from_bits(bits)),
@@ -154,42 +137,24 @@ impl Display for Corrupt {
             Self::Null(found) => write!(f, "mark of NULL is {found}"),
             Self::Slot { slot, used } => write!(f, "slot {slot} on a page with {used} slots"),
             Self::NoSuchBlock(block) => write!(f, "link to block {block}, which does not exist"),
-            Self::NoSuchRow(block) => {
-                write!(f, "row in block {block} of the table, which does not exist")
-            }
+            Self::NoSuchRow(block) => write!(f, "row in block {block} of the table, which does not exist"),
             Self::OtherIndex => write!(f, "metapage is that of another index"),
             Self::KeyWidths(found) => write!(f, "widths of key columns are {found:?}"),
             Self::GroupedBy(found) => write!(f, "graphs are of key column {found}"),
-            Self::Zone { entry } => write!(
-                f,
-                "entry {entry} lies outside the bounds of its filter page"
-            ),
+            Self::Zone { entry } => write!(f, "entry {entry} lies outside the bounds of its filter page"),
             Self::EndlessFilter => write!(f, "filter pages are linked in a ring"),
             Self::EndlessOverflow => write!(f, "overflow slots are linked in a ring"),
             Self::State(found) => write!(f, "slot state is {found}"),
             Self::Level(found) => write!(f, "level is {found}"),
-            Self::Count { count, capacity } => {
-                write!(f, "list of {count} entries where {capacity} fit")
-            }
+            Self::Count { count, capacity } => write!(f, "list of {count} entries where {capacity} fit"),
             Self::UpperLink { level: 0 } => write!(f, "element of level 0 has upper neighbors"),
-            Self::UpperLink { level } => {
-                write!(f, "element of level {level} has no upper neighbors")
-            }
+            Self::UpperLink { level } => write!(f, "element of level {level} has no upper neighbors"),
             Self::Magic(found) => write!(f, "magic number is {found:#010x}"),
             Self::VectorKind(found) => write!(f, "vector kind is {found}"),
             Self::Metric(found) => write!(f, "metric is {found}"),
             Self::CodeBits(found) => write!(f, "code bits are {found}"),
             Self::Dimensions(found) => write!(f, "dimensions are {found}"),
-            Self::Geometry {
-                m,
-                code_len,
-                slot_len,
-            } => {
-                write!(
-                    f,
-                    "slots of {slot_len} bytes do not agree with m {m} and codes of {code_len} bytes"
-                )
-            }
+            Self::Geometry { m, code_len, slot_len } => write!(f, "slots of {slot_len} bytes do not agree with m {m} and codes of {code_len} bytes"),
             Self::EntryPoint(found) => write!(f, "entry point is {found}"),
         }
     }

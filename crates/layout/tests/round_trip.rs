@@ -96,81 +96,71 @@ fn element(geometry: &Geometry) -> impl Strategy<Value = Element> + use<> {
     })
 }
 
-fn metapage() -> impl Strategy<Value = Metapage> {
+fn frozen() -> impl Strategy<Value = Frozen> {
     let metric = prop_oneof![
         Just(Metric::L2),
         Just(Metric::InnerProduct),
         Just(Metric::Cosine),
         Just(Metric::L1)
     ];
-    let frozen = (
-        metric,
-        prop_oneof![Just(32u8), Just(8), Just(4), Just(2), Just(1)],
-        1u32..=16_000,
-        any::<u64>(),
-    );
-    let blocks = (
-        option::of(link()),
-        option::of(link()),
-        option::of(link()),
-        option::of(link()),
-    );
-    let filter = option::of((
-        vec(prop::sample::select(vec![1u8, 2, 4, 8]), 1..=7),
-        option::of(link()),
-        option::of(link()),
-    ));
+    let code_bits = prop_oneof![Just(32u8), Just(8), Just(4), Just(2), Just(1)];
+    let widths = option::of(vec(prop::sample::select(vec![1u8, 2, 4, 8]), 1..=7));
+    let numbers = (1u32..=16_000, any::<u64>(), any::<u64>());
+    let center = option::of(link());
+    (geometry(), widths, metric, code_bits, center, numbers).prop_map(
+        |(geometry, widths, metric, code_bits, center_block, numbers)| Frozen {
+            kind: VectorKind::F32,
+            metric,
+            code_bits,
+            dimensions: numbers.0,
+            seed: numbers.1,
+            geometry: geometry.with_keys(widths.and_then(|widths| Widths::new(&widths))),
+            center_block,
+            built_elements: numbers.2,
+        },
+    )
+}
+
+fn calibrated() -> impl Strategy<Value = Calibrated> {
+    (1u32..=16_000, any::<u32>(), any::<bool>()).prop_map(|(blocks, removed, by_queries)| {
+        Calibrated {
+            calibration: Calibration {
+                shares: [[-0.25, 0.0, 0.125, 1.5, 8.0]; 6],
+                efs: [15, 25, 50, 90, 150, u16::MAX],
+            },
+            blocks,
+            elements: 200,
+            by_queries,
+            most: u32::MAX,
+            removed,
+        }
+    })
+}
+
+fn metapage() -> impl Strategy<Value = Metapage> {
     let entry = option::of((1u32..1000, any::<prop::sample::Index>(), 0..=MAX_LEVEL));
-    let counts = (any::<u64>(), any::<u64>());
-    (geometry(), frozen, blocks, filter, entry, counts).prop_map(
-        |(
-            geometry,
-            (metric, code_bits, dimensions, seed),
-            (center, elements, upper, overflow),
-            filter,
-            entry,
-            (built, removals),
-        )| {
+    let free = (option::of(link()), option::of(link()), option::of(link()));
+    let filter = (option::of(link()), option::of(link()));
+    let calibrated = option::of(calibrated());
+    (frozen(), entry, free, filter, any::<u64>(), calibrated).prop_map(
+        |(frozen, entry, free, filter, removals, calibrated)| {
+            let slots = &frozen.geometry.element;
             let entry_point = entry.map(|(block, slot, level)| {
-                let slot = u16::try_from(slot.index(geometry.element.per_page.into())).unwrap();
-                EntryPoint {
-                    element: geometry.element.join(block, slot).unwrap(),
-                    level,
-                }
+                let slot = u16::try_from(slot.index(slots.per_page.into())).unwrap();
+                let element = slots.join(block, slot).unwrap();
+                EntryPoint { element, level }
             });
-            let widths = filter.as_ref().and_then(|(widths, ..)| Widths::new(widths));
-            let (filter_first, filter_free) = filter
-                .map(|(_, first, free)| (first, free))
-                .unwrap_or_default();
+            let has_keys = frozen.geometry.keys.is_some();
             Metapage {
-                frozen: Frozen {
-                    kind: VectorKind::F32,
-                    metric,
-                    code_bits,
-                    dimensions,
-                    seed,
-                    geometry: geometry.with_keys(widths),
-                    center_block: center,
-                    built_elements: built,
-                },
+                frozen,
                 entry_point,
-                element_free: elements,
-                upper_free: upper,
-                overflow_free: overflow,
-                filter_first,
-                filter_free,
+                element_free: free.0,
+                upper_free: free.1,
+                overflow_free: free.2,
+                filter_first: filter.0.filter(|_| has_keys),
+                filter_free: filter.1.filter(|_| has_keys),
                 removals,
-                calibrated: (built % 2 == 1).then(|| Calibrated {
-                    calibration: Calibration {
-                        shares: [[-0.25, 0.0, 0.125, 1.5, 8.0]; 6],
-                        efs: [15, 25, 50, 90, 150, u16::MAX],
-                    },
-                    blocks: dimensions,
-                    elements: 200,
-                    by_queries: built % 4 == 1,
-                    most: u32::MAX,
-                    removed: dimensions,
-                }),
+                calibrated,
             }
         },
     )
