@@ -1,7 +1,9 @@
 use std::error::Error;
 use std::fmt::{Display, Formatter, Result};
 
-use crate::page::{KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind};
+use crate::page::{
+    GROUPED_LAYOUT_VERSION, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind,
+};
 
 /// A fault of a page. The caller adds the index and the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +127,7 @@ impl Display for Corrupt {
             Self::Header { lower, upper, special } => write!(f, "page header has lower {lower}, upper {upper}, special {special}"),
             Self::NeverWritten => write!(f, "page was never written"),
             Self::PageId(found) => write!(f, "page id is {found:#06x}"),
-            Self::LayoutVersion(found) => write!(f, "layout version is {found}, not {LAYOUT_VERSION} or {KEYED_LAYOUT_VERSION}"),
+            Self::LayoutVersion(found) => write!(f, "layout version is {found}, not {LAYOUT_VERSION}, {KEYED_LAYOUT_VERSION} or {GROUPED_LAYOUT_VERSION}"),
             Self::Pgvectors => write!(f, "index was built by pgvector"),
             Self::UnknownPageKind(found) => write!(f, "page kind is {found}"),
             Self::PageKind { expected, found } => write!(f, "{found} page where {expected} page was expected"),

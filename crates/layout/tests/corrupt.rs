@@ -528,7 +528,7 @@ fn wrong_widths_of_key_columns_are_named() {
 #[test]
 fn another_version_is_named() {
     let newer = Metapage::read(&with(metapage(), 28, &7u32.to_ne_bytes())).unwrap_err();
-    assert_eq!(newer.to_string(), "layout version is 7, not 1 or 2");
+    assert_eq!(newer.to_string(), "layout version is 7, not 1, 2 or 3");
 }
 
 #[test]
