@@ -31,61 +31,17 @@ fn fnv(bytes: &[u8]) -> u64 {
 #[test]
 fn codes_have_the_bytes_they_always_had() {
     let center = [1.5; 37];
+    #[rustfmt::skip]
     let cases = [
-        (
-            CodeBits::B8,
-            CodeMetric::L2,
-            None,
-            "92f5e83dfe27b8441a42c03b9f9d0d6600744daaa5406241644962be92aa467260957578e0380875d3527349a391ad3a52000000",
-        ),
-        (
-            CodeBits::B4,
-            CodeMetric::L2,
-            None,
-            "2c21fd3ffe27b8441a42a93d69997176d037157aca547644a694a63b590a0407",
-        ),
-        (
-            CodeBits::B2,
-            CodeMetric::L2,
-            None,
-            "563af040fe27b8441a42b13e7606041d3819151626282504",
-        ),
-        (
-            CodeBits::B1,
-            CodeMetric::L2,
-            None,
-            "a3a07241fe27b8441a422b3f1f15100008040003",
-        ),
-        (
-            CodeBits::B4,
-            CodeMetric::L2,
-            Some(&center[..]),
-            "c5020940fe3fbb441b42b03d599a7285c0462689ba546654a683863b59090406",
-        ),
-        (
-            CodeBits::B4,
-            CodeMetric::InnerProduct,
-            None,
-            "2c21fd3f000000001a42a93d69997176d037157aca547644a694a63b590a0407",
-        ),
-        (
-            CodeBits::B4,
-            CodeMetric::InnerProduct,
-            Some(&center[..]),
-            "c5020940fcff57421b42b03d599a7285c0462689ba546654a683863b59090406",
-        ),
-        (
-            CodeBits::B8,
-            CodeMetric::L1,
-            None,
-            "b1b0b03d000018c1c0b7373f007480236846c5dc8bdcc54668238074002eff5d5dff2e007480236846c5dc8bdcc5466823000000",
-        ),
-        (
-            CodeBits::B2,
-            CodeMetric::L1,
-            None,
-            "abaaea40000018c156559b4214210a1411253e27362f1611",
-        ),
+        (CodeBits::B8, CodeMetric::L2, None, "92f5e83dfe27b8441a42c03b9f9d0d6600744daaa5406241644962be92aa467260957578e0380875d3527349a391ad3a52000000"),
+        (CodeBits::B4, CodeMetric::L2, None, "2c21fd3ffe27b8441a42a93d69997176d037157aca547644a694a63b590a0407"),
+        (CodeBits::B2, CodeMetric::L2, None, "563af040fe27b8441a42b13e7606041d3819151626282504"),
+        (CodeBits::B1, CodeMetric::L2, None, "a3a07241fe27b8441a422b3f1f15100008040003"),
+        (CodeBits::B4, CodeMetric::L2, Some(&center[..]), "c5020940fe3fbb441b42b03d599a7285c0462689ba546654a683863b59090406"),
+        (CodeBits::B4, CodeMetric::InnerProduct, None, "2c21fd3f000000001a42a93d69997176d037157aca547644a694a63b590a0407"),
+        (CodeBits::B4, CodeMetric::InnerProduct, Some(&center[..]), "c5020940fcff57421b42b03d599a7285c0462689ba546654a683863b59090406"),
+        (CodeBits::B8, CodeMetric::L1, None, "b1b0b03d000018c1c0b7373f007480236846c5dc8bdcc54668238074002eff5d5dff2e007480236846c5dc8bdcc5466823000000"),
+        (CodeBits::B2, CodeMetric::L1, None, "abaaea40000018c156559b4214210a1411253e27362f1611"),
     ];
     for (bits, metric, center, expected) in cases {
         let codec = Codec::new(37, bits, metric, 20_240_229, center);
