@@ -1,6 +1,6 @@
 //! The plans that a scan with conditions on key columns competes with.
 //!
-//! What the planner charges for a plan is no measure of its time: with default settings a millisecond is some 500 units of a
+//! The price of a plan is no measure of its time: with default settings a millisecond is some 500 units of a
 //! sequential scan in memory, and 5,000 to 10,000 of a bitmap heap scan of a few rows. A scan of ours whose price is right
 //! beside one is therefore wrong beside the other. So we find the cheapest other plan, estimate its time as a scan's is
 //! estimated, and charge a scan in proportion: it costs less than the other plan where it is faster.

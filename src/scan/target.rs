@@ -58,7 +58,7 @@ pub(crate) fn usual_ef(target: f64) -> f64 {
     5.5 * (1.0 - target.clamp(LEAST_TARGET, MOST_TARGET)).powf(-0.55)
 }
 
-/// What a scan is to find by.
+/// The kind of query that a rule is chosen for.
 pub(super) enum Query {
     /// All rows are equally near.
     Undirected,

@@ -121,7 +121,7 @@ sub index {
 use constant KEYED => 'wordnet_keyed ON wordnet USING hnsw (embedding vector_cosine_ops, topic, (id % 10)) WITH (graphs = topic)';
 my %keyed = (operator_class => 'vector_cosine_ops', index => 'wordnet_keyed');
 
-# What is wrong with wordnet_keyed: damage, lost rows, or a low recall of searches without a condition, of one topic, which takes its
+# Faults of wordnet_keyed: damage, lost rows, or a low recall of searches without a condition, of one topic, which takes its
 # graph, and of a tenth of the rows; an empty string if all is well.
 sub keyed_faults {
   my ($node, $floor) = @_;
