@@ -26,8 +26,6 @@ const OUT_OF_LINE: f64 = 3.0;
 const ENTRY: f64 = 0.03;
 /// Comparisons of a sort that keeps the nearest few rows.
 const SORT: f64 = 10.0;
-/// A plan above this cost is disabled by a setting.
-const DISABLED: f64 = 1e9;
 
 /// A plan without the index: its cost, and its time in microseconds.
 #[derive(Clone, Copy)]
@@ -47,6 +45,31 @@ struct Rows {
 }
 
 impl Rows {
+    /// # Safety
+    /// The planner is at work on the table.
+    unsafe fn of(rel: *const pg_sys::RelOptInfo, value_len: f64) -> Self {
+        // SAFETY: the caller's promise; settings are globals of this backend.
+        unsafe {
+            let count = (*rel).tuples.max(1.0);
+            let row_len = f64::from((*rel).pages) * f64::from(pg_sys::BLCKSZ) / count;
+            let out_of_line = if row_len < value_len {
+                OUT_OF_LINE
+            } else {
+                0.0
+            };
+            Self {
+                count,
+                time: ROW + BYTE * row_len + out_of_line,
+                sort: SORT * pg_sys::cpu_operator_cost,
+            }
+        }
+    }
+
+    /// The rows that a plan with conditions of this selectivity reads.
+    fn read(self, share: f64) -> f64 {
+        (self.count * share).max(1.0)
+    }
+
     fn rival(self, path_cost: f64, rows: f64, entries: f64) -> Rival {
         Rival {
             cost: path_cost + rows * self.sort,
@@ -55,9 +78,21 @@ impl Rows {
     }
 }
 
+/// A table of a plan, and what all its paths over indexes are made with.
+#[derive(Clone, Copy)]
+struct Plan {
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    /// The tables whose values the conditions compare with.
+    outer: pg_sys::Relids,
+    loop_count: f64,
+    rows: Rows,
+}
+
 impl Rival {
-    /// The cheapest plan beside a path over one of our indexes whose conditions are complete: a sequential scan, or another index
-    /// for one or all of the conditions, and a sort. `value_len` is the length of a vector in bytes, zero if not known.
+    /// The cheapest plan beside a path over one of our indexes whose conditions are complete: a sequential scan, or other indexes
+    /// for some of the conditions, and a sort. Plans disabled by a setting are left out, but for the sequential scan if there is
+    /// no other. `value_len` is the length of a vector in bytes, zero if not known.
     ///
     /// # Safety
     /// The planner is costing this path on `root`.
@@ -67,38 +102,36 @@ impl Rival {
         loop_count: f64,
         value_len: f64,
     ) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise; settings are globals of this backend.
         unsafe {
             let rel = (*(*path).indexinfo).rel;
-            let count = (*rel).tuples.max(1.0);
-            let row_len = f64::from((*rel).pages) * f64::from(pg_sys::BLCKSZ) / count;
-            let out_of_line = if row_len < value_len {
-                OUT_OF_LINE
-            } else {
-                0.0
+            let parameters = (*path).path.param_info.as_ref();
+            let plan = Plan {
+                root,
+                rel,
+                outer: parameters.map_or(null_mut(), |parameters| parameters.ppi_req_outer),
+                loop_count,
+                rows: Rows::of(rel, value_len),
             };
-            let rows = Rows {
-                count,
-                time: ROW + BYTE * row_len + out_of_line,
-                sort: SORT * pg_sys::cpu_operator_cost,
-            };
-            let mut rivals = vec![all_rows(rel, rows)];
-            let mut bitmaps = null_mut();
-            for index in node::items::<pg_sys::IndexOptInfo>((*rel).indexlist) {
-                if let Some(of_index) = other_index(root, path, index, loop_count) {
-                    rivals.extend(by_index(root, of_index, loop_count, rows));
-                    bitmaps = pg_sys::lappend(bitmaps, of_index.cast());
-                }
+            let paths: Vec<_> = node::items((*rel).indexlist)
+                .filter_map(|index| plan.path_over(index, (*path).indexclauses))
+                .collect();
+            let in_order = paths
+                .iter()
+                .filter(|_| pg_sys::enable_indexscan)
+                .filter_map(|&path| plan.in_order(path));
+            let by_bitmaps = pg_sys::enable_bitmapscan.then(|| plan.by_bitmaps(&paths));
+            let by_index = in_order.chain(by_bitmaps.flatten()).reduce(Self::cheaper);
+            match by_index {
+                Some(by_index) if !pg_sys::enable_seqscan => by_index,
+                Some(by_index) => by_index.cheaper(plan.all_rows()),
+                None => plan.all_rows(),
             }
-            if node::items::<pg_sys::Path>(bitmaps).count() > 1 {
-                rivals.push(by_all(root, rel, bitmaps, loop_count, rows));
-            }
-            let cheaper = |a: Self, b: Self| if b.cost < a.cost { b } else { a };
-            rivals
-                .into_iter()
-                .reduce(cheaper)
-                .expect("there is a sequential scan")
         }
+    }
+
+    fn cheaper(self, other: Self) -> Self {
+        if other.cost < self.cost { other } else { self }
     }
 
     /// The cost of a scan that takes this number of microseconds.
@@ -107,160 +140,230 @@ impl Rival {
     }
 }
 
-/// A sequential scan and a sort.
-///
-/// # Safety
-/// The planner is at work on the table.
-unsafe fn all_rows(rel: *mut pg_sys::RelOptInfo, rows: Rows) -> Rival {
-    let (mut random_page, mut sequential_page) = (0.0, 0.0);
-    // SAFETY: the caller's promise; settings are globals of this backend.
-    unsafe {
-        pg_sys::get_tablespace_page_costs(
-            (*rel).reltablespace,
-            &raw mut random_page,
-            &raw mut sequential_page,
-        );
-        let row = pg_sys::cpu_tuple_cost + (*rel).baserestrictcost.per_tuple;
-        let scan = f64::from((*rel).pages) * sequential_page + rows.count * row;
-        let passed = (*rel).rows.max(1.0);
-        let all = rows.rival(scan + passed * rows.sort, 0.0, 0.0);
-        Rival {
-            time: FIRST + rows.count * rows.time,
-            ..all
+impl Plan {
+    /// A sequential scan and a sort.
+    ///
+    /// # Safety
+    /// The planner is at work on the table.
+    unsafe fn all_rows(&self) -> Rival {
+        let (mut random_page, mut sequential_page) = (0.0, 0.0);
+        // SAFETY: the caller's promise; settings are globals of this backend.
+        unsafe {
+            pg_sys::get_tablespace_page_costs(
+                (*self.rel).reltablespace,
+                &raw mut random_page,
+                &raw mut sequential_page,
+            );
+            let Rows { count, time, sort } = self.rows;
+            let row = pg_sys::cpu_tuple_cost + (*self.rel).baserestrictcost.per_tuple;
+            let scan = f64::from((*self.rel).pages) * sequential_page + count * row;
+            Rival {
+                cost: scan + (*self.rel).rows.max(1.0) * sort,
+                time: FIRST + count * time,
+            }
         }
     }
-}
 
-/// A path over another index for those of our path's conditions that it serves; `None` if it serves none by its first column.
-///
-/// # Safety
-/// As for `cheapest`; the index is one of the same table.
-unsafe fn other_index(
-    root: *mut pg_sys::PlannerInfo,
-    path: *mut pg_sys::IndexPath,
-    index: *mut pg_sys::IndexOptInfo,
-    loop_count: f64,
-) -> Option<*mut pg_sys::IndexPath> {
-    // SAFETY: the caller's promise. Only indexes with bitmap scans are taken, and ours have none: no path is costed within its
-    // own costing.
-    unsafe {
-        if !(*index).amhasgetbitmap || !(*index).indpred.is_null() && !(*index).predOK {
-            return None;
-        }
-        let mut clauses = null_mut();
-        for column in 0..(*index).nkeycolumns {
-            for ours in node::items::<pg_sys::IndexClause>((*path).indexclauses) {
-                if serves(index, column, (*ours).rinfo) {
-                    clauses = pg_sys::lappend(clauses, clause_of((*ours).rinfo, column).cast());
+    /// A path over another index for those of our conditions that it serves; `None` if it serves none, or is in the order of a
+    /// column that none of them is on.
+    ///
+    /// # Safety
+    /// As for `all_rows`; the index is one of the table, and the conditions are those of a path over another one.
+    unsafe fn path_over(
+        &self,
+        index: *mut pg_sys::IndexOptInfo,
+        conditions: *mut pg_sys::List,
+    ) -> Option<*mut pg_sys::IndexPath> {
+        // SAFETY: the caller's promise. Only indexes with bitmap scans are taken, and ours have none: no path is costed within
+        // its own costing.
+        unsafe {
+            if !(*index).amhasgetbitmap || !(*index).indpred.is_null() && !(*index).predOK {
+                return None;
+            }
+            let is_ordered = !(*index).sortopfamily.is_null();
+            let mut clauses = null_mut();
+            for column in 0..(*index).nkeycolumns {
+                for condition in node::items::<pg_sys::IndexClause>(conditions) {
+                    if serves(index, column, condition) {
+                        clauses = pg_sys::lappend(clauses, clause_of(condition, column).cast());
+                    }
+                }
+                if clauses.is_null() && is_ordered {
+                    return None;
                 }
             }
             if clauses.is_null() {
                 return None;
             }
+            Some(pg_sys::create_index_path(
+                self.root,
+                index,
+                clauses,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                pg_sys::ScanDirection::ForwardScanDirection,
+                false,
+                self.outer,
+                self.loop_count,
+                false,
+            ))
         }
-        let parameters = (*path).path.param_info.as_ref();
-        Some(pg_sys::create_index_path(
-            root,
-            index,
-            clauses,
-            null_mut(),
-            null_mut(),
-            null_mut(),
-            pg_sys::ScanDirection::ForwardScanDirection,
-            false,
-            parameters.map_or(null_mut(), |parameters| parameters.ppi_req_outer),
-            loop_count,
-            false,
-        ))
+    }
+
+    /// The plan that reads rows in the order of an index; `None` for an index that has bitmaps only.
+    ///
+    /// # Safety
+    /// The path is one of `path_over`.
+    unsafe fn in_order(&self, path: *mut pg_sys::IndexPath) -> Option<Rival> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let read = self.rows.read((*path).indexselectivity);
+            (*(*path).indexinfo)
+                .amhasgettuple
+                .then(|| self.rows.rival((*path).path.total_cost, read, read))
+        }
+    }
+
+    /// The cheapest plan by bitmaps, found as the planner does (`choose_bitmap_and`, optimizer/path/indxpath.c): the cheapest
+    /// index, and each other for conditions of its own that makes the plan cheaper.
+    ///
+    /// # Safety
+    /// The paths are those of `path_over`.
+    unsafe fn by_bitmaps(&self, paths: &[*mut pg_sys::IndexPath]) -> Option<Rival> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut alone: Vec<_> = paths
+                .iter()
+                .map(|&path| (self.by_bitmap(&[path]), path))
+                .collect();
+            alone.sort_by(|(a, _), (b, _)| a.cost.total_cmp(&b.cost));
+            let (&(mut best, first), others) = alone.split_first()?;
+            let mut taken = vec![first];
+            for &(_, path) in others {
+                if taken.iter().any(|&other| share_a_condition(path, other)) {
+                    continue;
+                }
+                taken.push(path);
+                let more = self.by_bitmap(&taken);
+                if more.cost < best.cost {
+                    best = more;
+                } else {
+                    taken.pop();
+                }
+            }
+            Some(best)
+        }
+    }
+
+    /// The plan by the bitmaps of these indexes together.
+    ///
+    /// # Safety
+    /// The paths are those of `path_over`, at least one.
+    unsafe fn by_bitmap(&self, paths: &[*mut pg_sys::IndexPath]) -> Rival {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let tree: *mut pg_sys::Path = match paths {
+                [path] => path.cast(),
+                _ => {
+                    let list = paths
+                        .iter()
+                        .fold(null_mut(), |list, path| pg_sys::lappend(list, path.cast()));
+                    pg_sys::create_bitmap_and_path(self.root, self.rel, list).cast()
+                }
+            };
+            let heap = pg_sys::create_bitmap_heap_path(
+                self.root,
+                self.rel,
+                tree,
+                self.outer,
+                self.loop_count,
+                0,
+            );
+            let shares = paths.iter().map(|&path| (*path).indexselectivity);
+            let read = self.rows.read(shares.clone().product());
+            let entries = self.rows.count * shares.sum::<f64>();
+            self.rows.rival((*heap).path.total_cost, read, entries)
+        }
     }
 }
 
-/// True if an index's column serves a condition: `column operator value` by an operator of its family.
+/// True if an index's column serves a condition in the form that our index has for it: `column operator value` by an operator of
+/// its family with its collation, or a test for NULL.
 ///
 /// # Safety
-/// As for `other_index`.
+/// The index is one of the condition's table.
 unsafe fn serves(
     index: *mut pg_sys::IndexOptInfo,
     column: i32,
-    rinfo: *mut pg_sys::RestrictInfo,
+    condition: *mut pg_sys::IndexClause,
 ) -> bool {
-    // SAFETY: the caller's promise; families are listed for each column.
+    // SAFETY: the caller's promise.
     unsafe {
-        let clause: *mut pg_sys::Node = (*rinfo).clause.cast();
-        let (operator, arguments) = match (node::operator(clause), node::any_of(clause)) {
-            (Some(operator), _) => ((*operator).opno, (*operator).args),
-            (None, Some(any)) if (*index).amsearcharray => ((*any).opno, (*any).args),
-            _ => return false,
-        };
-        let at = usize::try_from(column).expect("a column");
-        let Some([left, _]) = node::two(arguments) else {
-            return false;
-        };
-        pg_sys::op_in_opfamily(operator, *(*index).opfamily.add(at))
-            && pg_sys::match_index_to_operand(left, column, index)
+        node::items::<pg_sys::RestrictInfo>((*condition).indexquals)
+            .all(|qual| serves_clause(index, column, (*qual).clause.cast()))
     }
 }
 
 /// # Safety
+/// As for `serves`; the clause is valid.
+unsafe fn serves_clause(
+    index: *mut pg_sys::IndexOptInfo,
+    column: i32,
+    clause: *mut pg_sys::Node,
+) -> bool {
+    // SAFETY: the caller's promise; families and collations are listed for each column.
+    unsafe {
+        let is_on =
+            |operand: *mut pg_sys::Node| pg_sys::match_index_to_operand(operand, column, index);
+        if let Some(operand) = node::null_test(clause) {
+            return (*index).amsearchnulls && is_on(operand);
+        }
+        let (operator, collation, arguments) = match (node::operator(clause), node::any_of(clause))
+        {
+            (Some(operator), _) => ((*operator).opno, (*operator).inputcollid, (*operator).args),
+            (None, Some(any)) if (*index).amsearcharray => {
+                ((*any).opno, (*any).inputcollid, (*any).args)
+            }
+            _ => return false,
+        };
+        let Some([left, _]) = node::two(arguments) else {
+            return false;
+        };
+        let at = usize::try_from(column).expect("a column");
+        let own = *(*index).indexcollations.add(at);
+        (own == pg_sys::InvalidOid || own == collation)
+            && pg_sys::op_in_opfamily(operator, *(*index).opfamily.add(at))
+            && is_on(left)
+    }
+}
+
+/// A condition of our index as one of another index's column.
+///
+/// # Safety
 /// The condition is one of the planner's.
-unsafe fn clause_of(rinfo: *mut pg_sys::RestrictInfo, column: i32) -> *mut pg_sys::IndexClause {
+unsafe fn clause_of(ours: *mut pg_sys::IndexClause, column: i32) -> *mut pg_sys::IndexClause {
     // SAFETY: a node of this type is all zeroes but for its tag.
     unsafe {
         let clause =
             pg_sys::palloc0(size_of::<pg_sys::IndexClause>()).cast::<pg_sys::IndexClause>();
         (*clause).type_ = pg_sys::NodeTag::T_IndexClause;
-        (*clause).rinfo = rinfo;
-        (*clause).indexquals = node::list_of(rinfo);
+        (*clause).rinfo = (*ours).rinfo;
+        (*clause).indexquals = (*ours).indexquals;
         (*clause).indexcol = column.try_into().expect("few columns");
         clause
     }
 }
 
-/// The plans over one index: in its order, and by a bitmap. Those disabled by a setting are left out.
-///
 /// # Safety
-/// As for `cheapest`; the path is over an index of the same table.
-unsafe fn by_index(
-    root: *mut pg_sys::PlannerInfo,
-    path: *mut pg_sys::IndexPath,
-    loop_count: f64,
-    rows: Rows,
-) -> impl Iterator<Item = Rival> {
+/// The paths are the planner's.
+unsafe fn share_a_condition(a: *mut pg_sys::IndexPath, b: *mut pg_sys::IndexPath) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        let rel = (*(*path).indexinfo).rel;
-        let outer = (*path).path.param_info.as_ref();
-        let outer = outer.map_or(null_mut(), |parameters| parameters.ppi_req_outer);
-        let bitmap = pg_sys::create_bitmap_heap_path(root, rel, path.cast(), outer, loop_count, 0);
-        let read = (rows.count * (*path).indexselectivity).max(1.0);
-        [(*path).path.total_cost, (*bitmap).path.total_cost]
-            .into_iter()
-            .filter(|&cost| cost < DISABLED)
-            .map(move |cost| rows.rival(cost, read, read))
-    }
-}
-
-/// The plan over all these indexes together.
-///
-/// # Safety
-/// As for `cheapest`; the paths are over indexes of the same table.
-unsafe fn by_all(
-    root: *mut pg_sys::PlannerInfo,
-    rel: *mut pg_sys::RelOptInfo,
-    paths: *mut pg_sys::List,
-    loop_count: f64,
-    rows: Rows,
-) -> Rival {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let both = pg_sys::create_bitmap_and_path(root, rel, paths);
-        let outer = (*both).path.param_info.as_ref();
-        let outer = outer.map_or(null_mut(), |parameters| parameters.ppi_req_outer);
-        let bitmap = pg_sys::create_bitmap_heap_path(root, rel, both.cast(), outer, loop_count, 0);
-        let read = (rows.count * (*both).bitmapselectivity).max(1.0);
-        let entries: f64 = node::items::<pg_sys::IndexPath>(paths)
-            .map(|path| rows.count * (*path).indexselectivity)
-            .sum();
-        rows.rival((*bitmap).path.total_cost, read, entries)
+        let mut of_a = node::items::<pg_sys::IndexClause>((*a).indexclauses);
+        of_a.any(|a| {
+            let mut of_b = node::items::<pg_sys::IndexClause>((*b).indexclauses);
+            of_b.any(|b| (*a).rinfo == (*b).rinfo)
+        })
     }
 }

@@ -56,6 +56,19 @@ pub(crate) unsafe fn any_of(node: *mut pg_sys::Node) -> Option<*mut pg_sys::Scal
     }
 }
 
+/// The operand of a test for NULL; `None` for other nodes, and for tests of whole rows.
+///
+/// # Safety
+/// The node is null or valid.
+pub(crate) unsafe fn null_test(node: *mut pg_sys::Node) -> Option<*mut pg_sys::Node> {
+    // SAFETY: the caller's promise; the tag is the node's type.
+    unsafe {
+        let test = node.cast::<pg_sys::NullTest>();
+        (has_tag(node, pg_sys::NodeTag::T_NullTest) && !(*test).argisrow)
+            .then(|| (*test).arg.cast())
+    }
+}
+
 /// The alternatives of an `OR`; `None` for other nodes.
 ///
 /// # Safety
