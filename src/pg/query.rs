@@ -30,8 +30,8 @@ pub(crate) enum Fault {
 /// Rows read from a cursor at a time.
 const BATCH: usize = 1000;
 
-/// Calls `each` with the values of a statement's only column, at most so many; NULL is passed over. A value lasts as long as
-/// the call, which runs in the caller's memory context.
+/// Calls `each` with up to `most` values of a statement's only column; NULL is passed over. A value lasts as long as the
+/// call, which runs in the caller's memory context.
 pub(crate) fn values_of(
     statement: &SqlText,
     wanted: Oid,

@@ -7,9 +7,9 @@ use layout::Calibrated;
 use pgrx::pg_sys::Oid;
 use quantize::Query;
 
-use super::asked::{self, Asked};
+use super::asked::Asked;
 use super::part::Part;
-use super::with_parts;
+use super::{queries, with_parts};
 use crate::error;
 use crate::inspect;
 use crate::pg::call::sql_function;
@@ -45,7 +45,7 @@ fn hnsw_calibrate(index: Option<Oid>, queries: Option<SqlText>) -> Option<i64> {
 /// Calibrates each part by the queries of a statement.
 fn by_queries(parts: &mut [Part], statement: &SqlText) -> Vec<Option<Calibrated>> {
     let beside = NEIGHBORS * size_of::<Candidate>();
-    let asked = asked::ask(parts, Some(statement), MOST, beside);
+    let asked = queries::ask(parts, Some(statement), MOST, beside);
     if asked.len() < LEAST && !parts.is_empty() {
         error::too_few_queries(asked.len(), LEAST);
     }

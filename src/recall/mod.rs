@@ -8,6 +8,7 @@ mod asked;
 mod calibrate;
 mod exact;
 mod part;
+mod queries;
 
 use std::time::{Duration, Instant};
 
@@ -234,7 +235,7 @@ impl Request {
     fn measure_parts(&self, parts: &mut [Part], settings: &[Limits]) -> Vec<Measured> {
         let beside = (settings.len() + 1) * self.k * size_of::<f64>()
             + exact::WAITING * size_of::<(f64, u32)>();
-        let asked = asked::ask(parts, self.queries.as_ref(), self.sample, beside);
+        let asked = queries::ask(parts, self.queries.as_ref(), self.sample, beside);
         let mut search_all = |limits: &Limits| -> Vec<Found> {
             let search = |asked| search(parts, asked, *limits, self.k);
             asked.iter().map(search).collect()

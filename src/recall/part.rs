@@ -170,7 +170,7 @@ impl Part {
             )]
             // SAFETY: the indexed column is of the operator class's type.
             let value = unsafe { Indexed::from_raw(class.kind(), value) };
-            class.operator().measure(&asked.exact, &value)
+            class.operator().distance(&asked.exact, &value)
         })
     }
 

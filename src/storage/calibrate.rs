@@ -38,8 +38,8 @@ pub(crate) fn again(index: &Index) -> Option<Calibrated> {
     calibrate(index, share.clamp(SAMPLED.0, SAMPLED.1))
 }
 
-/// Calibrates an index again if its calibration is old, after a vacuum that has removed so many rows; or for the first time if
-/// it was small before. One by a user's queries stays: rows are no substitute for them. Otherwise reads the metapage, and writes
+/// Calibrates an index again if its calibration is old, after a vacuum that has removed rows; or for the first time if it
+/// was small before. One by a user's queries stays: rows are no substitute for them. Otherwise reads the metapage, and writes
 /// it only to count rows. Vacuum passes over an index of pgvector's as long as it finds no dead rows, and so does this.
 pub(crate) fn after_vacuum(relation: Relation, removed: u64, open: impl FnOnce() -> Index) {
     let Some(metapage) = metapage::try_read(relation) else {
@@ -68,7 +68,7 @@ pub(crate) fn is_old(calibrated: &Calibrated, blocks: u32) -> bool {
         || calibrated.removed > calibrated.most / CHANGED
 }
 
-/// Calibrates an index by about so many of its elements, and returns the result; `None` if it has too few.
+/// Calibrates an index by about this number of its elements, and returns the result; `None` if it has too few.
 fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
     memory::reserve(Reserve::Large);
     let mut calibrator = Calibrator::default();
@@ -171,7 +171,7 @@ impl Store for Without<'_> {
     }
 }
 
-/// Live elements with their codes, up to so many, spread evenly over the pages of the index.
+/// Live elements with their codes, up to a number, spread evenly over the pages of the index.
 fn sample(index: &Index, elements: usize) -> Vec<(ElementId, Vec<u8>)> {
     let blocks = u64::from(index.relation().blocks());
     let mut sample: Vec<(ElementId, Vec<u8>)> = Vec::with_capacity(elements);

@@ -99,11 +99,11 @@ impl RowFetcher {
         block < self.blocks
     }
 
-    /// Calls `measure` with the row's indexed value. Returns `None` if the snapshot does not see the row or the value is null.
+    /// Calls `read` with the row's indexed value. Returns `None` if the snapshot does not see the row or the value is null.
     pub(crate) fn with_value<R>(
         &mut self,
         tid: HeapTid,
-        measure: impl FnOnce(pg_sys::Datum) -> R,
+        read: impl FnOnce(pg_sys::Datum) -> R,
     ) -> Option<R> {
         // SAFETY: the slot and the fetch state are live until `close`.
         unsafe {
@@ -114,7 +114,7 @@ impl RowFetcher {
             let outer = pg_sys::MemoryContextSwitchTo(self.row_context);
             let value = self.value();
             let plain = value.map(|value| self.toast.plain(value, self.snapshot, self.context));
-            let value = plain.map(measure);
+            let value = plain.map(read);
             pg_sys::MemoryContextSwitchTo(outer);
             value
         }

@@ -112,7 +112,7 @@ impl Operator {
 
     /// The exact distance of a row, of the same kind and dimensions as the query.
     #[inline]
-    pub(crate) fn measure(&self, query: &Query, row: &Indexed<'_>) -> f64 {
+    pub(crate) fn distance(&self, query: &Query, row: &Indexed<'_>) -> f64 {
         if query.dimensions != row.dimensions() {
             self.reject_dimensions(query.dimensions, row.dimensions());
         }

@@ -27,8 +27,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// For elements whose ids are below `ids`, with lists of at most `max` neighbors, of which it keeps so many as fit into
-    /// `bytes`.
+    /// For elements with ids below `ids` and lists of at most `max` neighbors; it keeps the lists that fit into `bytes`.
     ///
     /// # Errors
     /// If there is not enough memory to begin with.
@@ -129,7 +128,7 @@ struct Lists {
     /// Lists that there is room for.
     most: usize,
     places: HashMap<ElementId, u32>,
-    /// Places of equal length one after the other: a count, then so many ids.
+    /// Places of equal length one after the other: a count, then the ids.
     ids: Vec<u32>,
     free: Vec<u32>,
 }

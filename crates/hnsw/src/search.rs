@@ -354,7 +354,7 @@ impl Search {
         self.counters.evaluations += self.measured.len() as u64;
     }
 
-    /// Makes room for what an expansion with so many neighbors adds; false if there is no memory for it.
+    /// Makes room for the elements that an expansion with this number of neighbors adds; false if there is no memory for it.
     #[inline]
     fn reserve(&mut self, neighbors: usize) -> bool {
         // An element that leaves the nearest goes to those set aside, besides the neighbor that takes its place.

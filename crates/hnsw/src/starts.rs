@@ -22,7 +22,7 @@ impl<G: Copy + Eq + Hash> Starts<G> {
     /// The least number of groups in a part.
     const LEAST: usize = 64;
 
-    /// The first part of groups with these hashes, in so many bytes.
+    /// The first part of groups with these hashes, in up to `bytes`.
     #[must_use]
     pub fn new(bytes: usize, hash: fn(G) -> u64) -> Self {
         Self {

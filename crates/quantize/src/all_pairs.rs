@@ -412,7 +412,7 @@ mod avx2 {
                 count += more;
             }
         }
-        // SAFETY: so many were written, and reserved for.
+        // SAFETY: `count` entries were reserved and written.
         unsafe { into.set_len(count) };
     }
 
@@ -554,7 +554,7 @@ mod avx512 {
                 count += within.count_ones() as usize;
             }
         }
-        // SAFETY: so many were written, and reserved for.
+        // SAFETY: `count` entries were reserved and written.
         unsafe { into.set_len(count) };
     }
 

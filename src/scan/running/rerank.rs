@@ -73,7 +73,7 @@ impl Running {
             // SAFETY: the indexed column is of the operator class's type.
             let distance = rows.with_value(tid, |value| unsafe {
                 let row = Indexed::from_raw(self.class.kind(), value);
-                self.class.operator().measure(&query.exact, &row)
+                self.class.operator().distance(&query.exact, &row)
             });
             self.cost.rows += 1;
             if let Some(distance) = distance {

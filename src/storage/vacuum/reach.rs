@@ -71,7 +71,7 @@ pub(super) fn restore(
     }
 }
 
-/// Starts at the entry point, if any, with so many bytes for lists. Follows no links yet.
+/// Starts at the entry point, if any, with `bytes` for lists. Follows no links yet.
 pub(super) fn start(index: &Index, level: Level, entry: Option<ElementId>, bytes: usize) -> Reach {
     let ids = ids(index);
     let max = max_neighbors(index.geometry().m.into(), level);

@@ -85,7 +85,7 @@ pub(super) struct Few {
 }
 
 impl Few {
-    /// No elements, of which at most so many are to be kept.
+    /// Empties the list; from now on it keeps at most `most` elements.
     fn restart(&mut self, most: usize) {
         self.most = most;
         self.nearest.clear();
