@@ -17,6 +17,7 @@ dev_lint() {
         cargo doc --quiet --no-deps --workspace --exclude omendb || die "rustdoc found something"
     step "which room uses which"
     lint_arrows
+    lint_circles
     lint_boundaries
     lint_versions
     lint_shell
@@ -54,6 +55,16 @@ lint_arrows() {
     lint_room crates/hnsw '' 'filter|layout|values'
     lint_room crates/layout '' 'distance|quantize|values'
     ((broken == 0)) || die "$broken arrows point the wrong way"
+}
+
+# No two files use each other, and no more of them in a ring.
+lint_circles() {
+    local folder found
+    tests/circles.sh >/dev/null || die "the lint of circles does not see every use"
+    for folder in src crates/*/src; do
+        found=$(perl "$root/dev.d/circles.pl" "$folder") || die "files use each other:
+$found"
+    done
 }
 
 # lint_room WHERE ROOT ROOMS: WHERE may not use ROOT::ROOM, itself or something in it (arrows.pl, tested by tests/arrows.sh).
