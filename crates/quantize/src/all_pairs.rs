@@ -24,6 +24,11 @@ struct Lanes([u16; LANES]);
 /// The key of a vector to itself and of padding: greater than all others.
 const FURTHEST: u16 = u16::MAX;
 
+/// A selection of fewer than `FEW` neighbors is filled up to `FILLED` with the nearest of the rest: where the nearest of a vector
+/// are near to everything, Algorithm 4 rejects all others.
+const FEW: usize = 4;
+const FILLED: usize = 8;
+
 /// The distance keys of all pairs of a few vectors.
 #[derive(Debug)]
 pub struct AllPairs {
@@ -153,7 +158,33 @@ impl AllPairs {
                 self.select(&mut candidates, max, into);
             }
         }
+        if into.len() < FEW {
+            self.fill(i, threshold, &mut candidates, max.min(FILLED), into);
+        }
         self.candidates = candidates;
+    }
+
+    /// Fills a selection with the nearest of the rest.
+    fn fill(
+        &self,
+        i: usize,
+        threshold: u16,
+        candidates: &mut Vec<Candidate>,
+        max: usize,
+        into: &mut Vec<u32>,
+    ) {
+        collect(self.lines(i), threshold, candidates);
+        candidates.sort_unstable();
+        let chosen = into.len();
+        for &candidate in candidates.iter() {
+            let column = column(candidate) as u32;
+            if into.len() >= max {
+                break;
+            }
+            if !into[..chosen].contains(&column) {
+                into.push(column);
+            }
+        }
     }
 
     fn select(&self, candidates: &mut [Candidate], max: usize, into: &mut Vec<u32>) {
