@@ -138,9 +138,9 @@ impl<'a> Without<'a> {
         };
         let others = self.own.iter().copied();
         let others = others.filter(|other| *other != of && !list.contains(other));
-        let nearest = self.codes.candidates(&base, others);
+        let nearest = self.codes.nearest(&base, others);
         let count = 1 + (of.0 ^ self.element.0) as usize % 2;
-        list.extend(nearest.iter().take(count).map(|nearest| nearest.element));
+        list.extend(nearest.into_iter().take(count));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use hnsw::{Candidate, ElementId, GROUP, Level, Search, Store, StoreMut};
+use hnsw::{Candidate, ElementId, GROUP, Level, Lists, Search, Store, StoreMut, Vectors};
 use layout::{EntryPoint, Group, HeapTid, NewElement};
 use quantize::{Query, Value};
 
@@ -16,8 +16,11 @@ use super::locked::{Elements, Upper};
 use super::metapage::Locked;
 use super::page_graph::PageGraph;
 use super::record::Record;
-use super::{keys, neighbors, rows};
+use super::{keys, rows};
 use crate::pg::lock::InsertLock;
+
+/// Not the id of an element.
+const NEW: ElementId = ElementId(u32::MAX);
 
 thread_local! {
     static SEARCH: RefCell<Search> = RefCell::new(Search::new());
@@ -165,9 +168,7 @@ impl<'a> Insertion<'a> {
     fn choose_in_group(&mut self) -> Option<(Group, Vec<ElementId>)> {
         let max = usize::from(self.index().geometry().m) / 2;
         let group = self.group.as_mut()?;
-        let nearest: Vec<ElementId> = group.nearest.iter().map(|near| near.element).collect();
-        let codes = Codes::read(&mut self.graph, &nearest);
-        let chosen = codes.select(&self.code, &group.nearest, max);
+        let chosen = choose(&mut self.graph, &self.code, &group.nearest, max);
         group.chosen = chosen.iter().map(|chosen| chosen.element).collect();
         Some((group.group, group.chosen.clone()))
     }
@@ -181,7 +182,7 @@ impl<'a> Insertion<'a> {
             return;
         }
         if let Some((_, chosen)) = self.choose_in_group() {
-            neighbors::add(self.index(), element, GROUP, &chosen);
+            self.graph.push(element, GROUP, &chosen);
             self.link_in_group(element);
         }
     }
@@ -195,10 +196,10 @@ impl<'a> Insertion<'a> {
         in_order.sort_unstable();
         let mut linked = false;
         for of in in_order {
-            linked |= neighbors::link(&mut self.graph, of, GROUP, new, &self.code);
+            linked |= hnsw::link(&mut self.graph, of, GROUP, new);
         }
         if !linked {
-            neighbors::force_link(&mut self.graph, group.chosen.into_iter(), GROUP, new);
+            hnsw::force_link(&mut self.graph, group.chosen.into_iter(), GROUP, new);
         }
     }
 }
@@ -225,11 +226,7 @@ impl Store for Insertion<'_> {
 
 impl StoreMut for Insertion<'_> {
     fn select(&mut self, _: &Query, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
-        let elements: Vec<ElementId> = candidates
-            .iter()
-            .map(|candidate| candidate.element)
-            .collect();
-        Codes::read(&mut self.graph, &elements).select(&self.code, candidates, max)
+        choose(&mut self.graph, &self.code, candidates, max)
     }
 
     fn add_duplicate(&mut self, query: &Query, candidates: &[Candidate]) -> bool {
@@ -286,16 +283,12 @@ impl StoreMut for Insertion<'_> {
     }
 
     fn link(&mut self, of: ElementId, level: Level, new: ElementId, _: f32) -> bool {
-        neighbors::link(&mut self.graph, of, level, new, &self.code)
+        hnsw::link(&mut self.graph, of, level, new)
     }
 
     fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId) {
-        neighbors::force_link(
-            &mut self.graph,
-            chosen.iter().map(|chosen| chosen.element),
-            level,
-            new,
-        );
+        let chosen = chosen.iter().map(|chosen| chosen.element);
+        hnsw::force_link(&mut self.graph, chosen, level, new);
     }
 
     fn raise_entry_point(&mut self, element: ElementId, level: Level) {
@@ -311,6 +304,25 @@ impl StoreMut for Insertion<'_> {
             metapage.commit();
         }
     }
+}
+
+/// The neighbors of a new element with this code. It has no page yet, so its id is one that no element has.
+fn choose(
+    graph: &mut PageGraph<'_>,
+    code: &[u8],
+    candidates: &[Candidate],
+    max: usize,
+) -> Vec<Candidate> {
+    let elements: Vec<ElementId> = candidates
+        .iter()
+        .map(|candidate| candidate.element)
+        .collect();
+    let codes = Codes::read(graph, &elements).with(NEW, code);
+    let held = |candidate: &&Candidate| codes.holds(candidate.element.0);
+    let live: Vec<Candidate> = candidates.iter().filter(held).copied().collect();
+    let mut chosen = Vec::with_capacity(max);
+    hnsw::choose(&codes, NEW.0, &live, max, &mut chosen);
+    chosen
 }
 
 fn write_upper(

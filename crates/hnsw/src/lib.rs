@@ -7,6 +7,7 @@ mod calibrate;
 mod check;
 mod element_set;
 mod insert;
+mod link;
 mod memory;
 mod reach;
 mod recall;
@@ -23,16 +24,17 @@ pub use calibrate::{BANDS, Calibration, Calibrator, FIRST, NEIGHBORS, TARGETS};
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use element_set::ElementSet;
 pub use insert::insert;
+pub use link::{Lists, Push, force_link, link};
 pub use memory::{Insertion, MemoryGraph, View};
 pub use reach::Reach;
 pub use recall::Recall;
-pub use repair::repair_neighbors;
+pub use repair::{repair, repair_neighbors};
 pub use rerank_queue::{ROUNDING, RerankQueue, Step, is_in_order};
 pub use search::{Counters, Descent, Matters, Search, SearchOptions, Slack};
-pub use select::{fill_with_nearest, least_kept, select_neighbors};
+pub use select::{Room, least_kept, select_neighbors};
 pub use starts::Starts;
 pub use store::{Store, StoreMut};
-pub use vectors::{ElementQuery, Query, Vectors, half_square};
+pub use vectors::{ElementQuery, Query, Vectors, choose, half_square};
 
 /// The highest layer of an element; layer 0 holds all elements.
 pub type Level = u8;

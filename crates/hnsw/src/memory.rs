@@ -1,6 +1,7 @@
 //! The store of a build: u32 ids, never pointers.
 
-use crate::vectors::{ElementQuery, Query, Vectors, candidate, choose_among, cut_to};
+use crate::link::{Lists, Push, force_link, link};
+use crate::vectors::{ElementQuery, Query, Vectors, candidate, choose};
 use crate::{Candidate, ElementId, Level, Store, StoreMut, level_of, max_neighbors};
 use std::collections::TryReserveError;
 use std::marker::PhantomData;
@@ -302,13 +303,13 @@ impl<V: Vectors> Store for Insertion<'_, V> {
     }
 
     fn estimate(&mut self, query: &ElementId, elements: &[ElementId], into: &mut Vec<Candidate>) {
-        let query = self.query(*query);
+        let query = self.element_query(*query);
         self.graph.view().estimate(&query, elements, into);
     }
 }
 
 impl<'a, V: Vectors> Insertion<'a, V> {
-    fn query(&self, element: ElementId) -> ElementQuery<'a, V> {
+    fn element_query(&self, element: ElementId) -> ElementQuery<'a, V> {
         ElementQuery::new(self.vectors, element.0)
     }
 }
@@ -321,7 +322,7 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         max: usize,
     ) -> Vec<Candidate> {
         let mut chosen = Vec::with_capacity(max);
-        choose_among(self.vectors, query.0, candidates, max, &mut chosen);
+        choose(self.vectors, query.0, candidates, max, &mut chosen);
         chosen
     }
 
@@ -338,50 +339,72 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         *query
     }
 
-    fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32) -> bool {
-        let base = self.query(of);
-        let neighbors = self.graph.neighbors(of, level);
-        let mut candidates: Vec<_> = neighbors.iter().map(|&n| base.measure(n)).collect();
-        candidates.push(candidate(distance, new.0));
-        let max = max_neighbors(self.graph.m, level);
-        if candidates.len() > max {
-            candidates.sort_unstable();
-            let all = std::mem::take(&mut candidates);
-            cut_to(self.vectors, of.0, &all, max, &mut candidates);
-        }
-        let ids = candidates.iter().map(|c| c.element.0);
-        self.graph.set_neighbors(of, level, ids);
-        candidates.iter().any(|c| c.element == new)
+    fn link(&mut self, of: ElementId, level: Level, new: ElementId, _distance: f32) -> bool {
+        link(self, of, level, new)
     }
 
     fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId) {
-        let Some(nearest) = chosen.first() else {
-            return;
-        };
-        let mut members = chosen
-            .iter()
-            .flat_map(|chosen| self.graph.neighbors(chosen.element, level))
-            .map(|&member| ElementId(member))
-            .filter(|&member| member != new);
-        let roomy = |member: &ElementId| {
-            self.graph.neighbors(*member, level).len() < max_neighbors(self.graph.m, level)
-        };
-        if let Some(member) = members.find(roomy) {
-            let list = [self.graph.neighbors(member, level), &[new.0]].concat();
-            self.graph.set_neighbors(member, level, list.into_iter());
-            return;
-        }
-        let base = self.query(nearest.element);
-        let neighbors = self.graph.neighbors(nearest.element, level);
-        let mut kept: Vec<_> = neighbors.iter().map(|&n| base.measure(n)).collect();
-        kept.sort_unstable();
-        kept.truncate(max_neighbors(self.graph.m, level) - 1);
-        kept.push(candidate(nearest.distance, new.0));
-        let ids = kept.iter().map(|c| c.element.0);
-        self.graph.set_neighbors(nearest.element, level, ids);
+        let chosen = chosen.iter().map(|chosen| chosen.element);
+        force_link(self, chosen, level, new);
     }
 
     fn raise_entry_point(&mut self, element: ElementId, _level: Level) {
         self.graph.raise_entry_point(element);
+    }
+}
+
+impl<V: Vectors> Lists for Insertion<'_, V> {
+    type Vectors = V;
+
+    fn capacity(&self, level: Level) -> usize {
+        self.graph.capacity(level)
+    }
+
+    fn push(&mut self, of: ElementId, level: Level, new: &[ElementId]) -> Push {
+        let list = self.graph.neighbors(of, level);
+        let missing = new
+            .iter()
+            .map(|new| new.0)
+            .filter(|new| !list.contains(new));
+        let longer: Vec<u32> = list.iter().copied().chain(missing).collect();
+        if longer.len() > self.graph.capacity(level) {
+            return Push::Full(list.iter().map(|&n| ElementId(n)).collect());
+        }
+        self.graph.set_neighbors(of, level, longer.into_iter());
+        Push::Done
+    }
+
+    fn replace(
+        &mut self,
+        of: ElementId,
+        level: Level,
+        _old: &[ElementId],
+        new: &[ElementId],
+    ) -> bool {
+        self.graph
+            .set_neighbors(of, level, new.iter().map(|new| new.0));
+        true
+    }
+
+    fn is_live(&mut self, _element: ElementId) -> bool {
+        true
+    }
+
+    fn neighbors_of_all(&mut self, elements: &[ElementId], level: Level) -> Vec<ElementId> {
+        let lists = elements
+            .iter()
+            .flat_map(|&of| self.graph.neighbors(of, level));
+        let mut all: Vec<ElementId> = lists.map(|&n| ElementId(n)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    fn query(&mut self, element: ElementId) -> Option<ElementId> {
+        Some(element)
+    }
+
+    fn compare<R>(&mut self, _elements: &[ElementId], work: impl FnOnce(&V) -> R) -> R {
+        work(self.vectors)
     }
 }

@@ -2,42 +2,60 @@
 
 use crate::Candidate;
 
-/// Algorithm 4: keeps a candidate if it is nearer to the base than to every neighbor kept before it, up to `max`.
+/// How many neighbors a selection has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The maximum.
+    pub max: usize,
+    /// The minimum, if there are as many candidates.
+    pub least: usize,
+}
+
+/// The factors of distances between neighbors by which later rounds of a selection are less strict.
+const WIDER: [f32; 2] = [1.5, 2.25];
+
+/// Selects neighbors: the one rule for the lists of builds, inserts and vacuum.
+///
+/// Algorithm 4 keeps a candidate if it is nearer to the base than to every neighbor kept before it, up to `max`. If it keeps
+/// fewer than `least`, two more rounds ask the same with longer distances between neighbors (as DiskANN does by its alpha), and
+/// the nearest of the rest follow (Algorithm 4's `keepPrunedConnections`). Without that, lists shrink to very few where the
+/// nearest of a base are near to everything: long vectors by inner product, short ones by L2.
 ///
 /// `candidates` are sorted nearest first; `between(i, j)` is the distance between two of them, by position.
 /// Appends the kept candidates to `into`, nearest first.
 pub fn select_neighbors(
     candidates: &[Candidate],
-    max: usize,
+    room: Room,
     mut between: impl FnMut(usize, usize) -> f32,
     into: &mut Vec<Candidate>,
 ) {
-    let mut kept: Vec<usize> = Vec::with_capacity(max.min(candidates.len()));
-    for (i, candidate) in candidates.iter().enumerate() {
-        if kept.len() == max {
+    let mut kept: Vec<usize> = Vec::with_capacity(room.max.min(candidates.len()));
+    for i in 0..candidates.len() {
+        if kept.len() >= room.max {
             break;
         }
-        if kept.iter().all(|&k| candidate.distance < between(k, i)) {
+        if kept.iter().all(|&k| candidates[i].distance < between(k, i)) {
             kept.push(i);
         }
     }
-    into.extend(kept.into_iter().map(|i| candidates[i]));
-}
-
-/// Algorithm 4's `keepPrunedConnections`: fills a selection up to `max` with the nearest rejected candidates.
-///
-/// A new element fills all its places, a list that ran over as many as `least_kept` says. Without that, lists shrink to
-/// very few where the nearest of a base are near to everything: long vectors by inner product, short ones by L2.
-pub fn fill_with_nearest(candidates: &[Candidate], max: usize, selected: &mut Vec<Candidate>) {
-    for candidate in candidates {
-        if selected.len() >= max {
-            break;
-        }
-        if !selected.contains(candidate) {
-            selected.push(*candidate);
-        }
+    let mut rest: Vec<usize> = Vec::new();
+    if kept.len() < room.least.min(candidates.len()) {
+        rest.extend((0..candidates.len()).filter(|i| !kept.contains(i)));
     }
-    selected.sort_unstable();
+    for wider in WIDER {
+        rest.retain(|&i| {
+            let is_apart = |&k: &usize| k > i || candidates[i].distance < wider * between(k, i);
+            let stays = kept.len() >= room.least || !kept.iter().all(is_apart);
+            if !stays {
+                kept.push(i);
+            }
+            stays
+        });
+    }
+    let lacking = room.least.saturating_sub(kept.len());
+    kept.extend(rest.into_iter().take(lacking));
+    kept.sort_unstable();
+    into.extend(kept.into_iter().map(|i| candidates[i]));
 }
 
 /// How many neighbors a list of this capacity keeps at least when it runs over: a quarter of it stays free for those
@@ -69,7 +87,8 @@ mod tests {
     fn select(places: &[f32], max: usize) -> Vec<u32> {
         let mut selected = Vec::new();
         let between = |i: usize, j: usize| (places[i] - places[j]).abs();
-        select_neighbors(&on_a_line(places), max, between, &mut selected);
+        let room = Room { max, least: 0 };
+        select_neighbors(&on_a_line(places), room, between, &mut selected);
         selected.iter().map(|c| c.element.0).collect()
     }
 
@@ -92,16 +111,19 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_is_filled_nearest_first_up_to_max() {
-        let candidates = on_a_line(&[1.0, 1.5, -2.0, 3.0]);
-        let filled = |selected: &[usize], max| {
-            let mut selected: Vec<_> = selected.iter().map(|&i| candidates[i]).collect();
-            fill_with_nearest(&candidates, max, &mut selected);
+    fn a_selection_is_filled_by_distance_from_others_then_nearest_first() {
+        let places = [1.0, 1.1, 1.5, -2.0, 3.0];
+        let filled = |least| {
+            let mut selected = Vec::new();
+            let between = |i: usize, j: usize| (places[i] - places[j]).abs();
+            let room = Room { max: 9, least };
+            select_neighbors(&on_a_line(&places), room, between, &mut selected);
             selected.iter().map(|c| c.element.0).collect::<Vec<_>>()
         };
-        assert_eq!(filled(&[0, 2], 3), [0, 1, 2]);
-        assert_eq!(filled(&[0, 2], 9), [0, 1, 2, 3]);
-        assert_eq!(filled(&[0, 2], 1), [0, 2]);
-        assert!(filled(&[], 0).is_empty());
+        assert_eq!(filled(2), [0, 3]);
+        // 3.0 is nearer to the base than to 1.0, if the distance between these is taken 2.25 times.
+        assert_eq!(filled(3), [0, 3, 4]);
+        assert_eq!(filled(4), [0, 1, 3, 4]);
+        assert_eq!(filled(9), [0, 1, 2, 3, 4]);
     }
 }

@@ -4,8 +4,8 @@ mod sets;
 
 use hnsw::build::{Stopped, Watch, batched};
 use hnsw::{
-    Candidate, ElementId, Flaw, Level, MemoryGraph, Params, Search, SearchOptions, Store, Vectors,
-    repair_neighbors,
+    Candidate, ElementId, Flaw, Level, MemoryGraph, Params, Room, Search, SearchOptions, Store,
+    Vectors, repair_neighbors,
 };
 use proptest::prelude::*;
 use sets::{Floats, Random, SHAPES, Shape, build, in_pool, insert_all, l2_squared, made_up};
@@ -211,7 +211,7 @@ proptest! {
             let offered = of_gone.filter(|e| *e != element && !dead.contains(e) && !kept.contains(e));
             let (offered, kept) = (candidates(offered.collect()), candidates(kept.into_iter().collect()));
             let between = |a: &Candidate, b: &Candidate| floats.distance(&a.element.0, b.element.0);
-            let repaired = repair_neighbors(&kept, &offered, 2 * params.m, between);
+            let repaired = repair_neighbors(&kept, &offered, Room { max: 2 * params.m, least: 0 }, between);
             prop_assert!(repaired.len() <= 2 * params.m);
             prop_assert!(repaired.windows(2).all(|pair| pair[0] < pair[1]));
             prop_assert!(kept.iter().all(|k| repaired.contains(k)));

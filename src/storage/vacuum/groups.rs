@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 
 use filter::image;
-use hnsw::{ElementId, ElementSet, GROUP, Reach, Search, Starts, Store};
+use hnsw::{ElementId, ElementSet, GROUP, Lists, Reach, Search, Starts, Store};
 use layout::{ElementSlot, Group, PageKind};
 
 use super::reach::{OFFERS, ROUNDS, finish, follow, follow_from, start};
@@ -18,7 +18,6 @@ use crate::storage::buffer::Access;
 use crate::storage::codes::Codes;
 use crate::storage::index::Index;
 use crate::storage::locked::{self, AnyPage, Elements};
-use crate::storage::neighbors;
 
 /// Links the elements of each group that its start does not lead to.
 pub(super) fn restore(sweep: &mut Sweep<'_>, ef_construction: usize, dead: &ElementSet) {
@@ -150,10 +149,10 @@ impl Groups<'_> {
         }
         if !has_neighbors {
             let most = usize::from(self.index.geometry().m) / 2;
-            neighbors::add(self.index, element, GROUP, &near[..near.len().min(most)]);
+            graph.push(element, GROUP, &near[..near.len().min(most)]);
         }
         if !is_reached {
-            neighbors::force_link(&mut graph, near.into_iter(), GROUP, element);
+            hnsw::force_link(&mut graph, near.into_iter(), GROUP, element);
         }
         follow_from(&mut self.reach, &mut graph, GROUP, element);
     }

@@ -15,7 +15,6 @@ use crate::storage::codes::Codes;
 use crate::storage::index::Index;
 use crate::storage::locked::{AnyPage, Elements, Upper};
 use crate::storage::metapage;
-use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
 
 /// The maximum number of elements asked to link to a lost one.
@@ -154,7 +153,7 @@ impl Layer<'_> {
             if near.clone().next().is_none() {
                 return;
             }
-            neighbors::force_link(&mut graph, near.take(OFFERS), self.level, lost);
+            hnsw::force_link(&mut graph, near.take(OFFERS), self.level, lost);
         }
         follow_from(&mut self.reach, &mut graph, self.level, lost);
     }

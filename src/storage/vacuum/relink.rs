@@ -2,21 +2,17 @@
 
 use std::cell::RefCell;
 
-use hnsw::{ElementId, ElementSet, GROUP, Level, Search, Store, least_kept, max_neighbors};
+use hnsw::{ElementId, ElementSet, GROUP, Level, Search};
 use layout::{EntryPoint, PageKind};
 
 use super::Sweep;
 use super::reach::{self, Layer0Reach};
 use crate::pg::{compat, setting};
-use crate::storage::codes::Codes;
 use crate::storage::index::Index;
 use crate::storage::locked::{AnyPage, Elements, Upper};
 use crate::storage::metapage::{self, Locked};
 use crate::storage::neighbors;
 use crate::storage::page_graph::PageGraph;
-
-/// The maximum number of replacements for each dead neighbor.
-const PER_DEAD: usize = 3;
 
 /// Removes the tombstones from all neighbor lists, and moves the entry point away from them. Returns the elements then
 /// reachable from the entry point over the lists of layer 0.
@@ -158,7 +154,16 @@ impl Relink<'_> {
             let mut old = Vec::new();
             let mut graph = self.index.graph();
             graph.locked_neighbors(element, level, &mut old);
-            let Some(new) = self.repaired(&mut graph, element, level, &old) else {
+            let dead = self.dead;
+            let new = hnsw::repair(
+                &mut graph,
+                &mut self.search,
+                self.ef,
+                (element, level),
+                &old,
+                |neighbor| dead.contains(neighbor),
+            );
+            let Some(new) = new else {
                 return old;
             };
             drop(graph);
@@ -166,113 +171,5 @@ impl Relink<'_> {
                 return new;
             }
         }
-    }
-
-    /// The repaired contents of a list: its live neighbors, completed from the neighbors of the dead ones, or by a search if
-    /// less than half of it is filled then. `None` if no neighbor is dead, or if the element itself is gone.
-    fn repaired(
-        &mut self,
-        graph: &mut PageGraph<'_>,
-        element: ElementId,
-        level: Level,
-        old: &[ElementId],
-    ) -> Option<Vec<ElementId>> {
-        let (gone, kept): (Vec<ElementId>, Vec<ElementId>) = old
-            .iter()
-            .partition(|&&neighbor| self.dead.contains(neighbor));
-        if gone.is_empty() {
-            return None;
-        }
-        let max = max_neighbors(self.index.geometry().m.into(), level);
-        let mut offered = Vec::new();
-        gone.iter()
-            .for_each(|&neighbor| graph.neighbors(neighbor, level, &mut offered));
-        let new = self.complete(
-            graph,
-            element,
-            &kept,
-            offered,
-            max.min(kept.len() + PER_DEAD * gone.len()),
-            0,
-        )?;
-        if new.len() >= max / 2 {
-            return Some(new);
-        }
-        let found = match level {
-            GROUP => self.find_near_in_group(graph, element, old)?,
-            _ => self.find_near(graph, element, level)?,
-        };
-        self.complete(graph, element, &new, found, max, least_kept(max))
-    }
-
-    /// Adds to the kept neighbors the offered ones accepted by Algorithm 4 beside them, and the nearest others up to `fill`.
-    fn complete(
-        &self,
-        graph: &mut PageGraph<'_>,
-        element: ElementId,
-        kept: &[ElementId],
-        mut offered: Vec<ElementId>,
-        max: usize,
-        fill: usize,
-    ) -> Option<Vec<ElementId>> {
-        offered.sort_unstable();
-        offered.dedup();
-        offered.retain(|&other| {
-            other != element && !self.dead.contains(other) && !kept.contains(&other)
-        });
-        let codes = Codes::read(graph, &[&[element], kept, &offered].concat());
-        let base = codes.query(element)?;
-        let kept = codes.candidates(&base, kept.iter().copied());
-        let offered = codes.candidates(&base, offered.into_iter());
-        Some(
-            codes
-                .complete(codes.get(element)?, (&kept, &offered), max, fill)
-                .iter()
-                .map(|neighbor| neighbor.element)
-                .collect(),
-        )
-    }
-
-    /// The elements of its group nearest to an element, by a search from its neighbors, dead or not.
-    fn find_near_in_group(
-        &mut self,
-        graph: &mut PageGraph<'_>,
-        element: ElementId,
-        neighbors: &[ElementId],
-    ) -> Option<Vec<ElementId>> {
-        let query = Codes::read(graph, &[element]).query(element)?;
-        let (mut entries, mut found) = (Vec::new(), Vec::new());
-        graph.estimate(&query, neighbors, &mut entries);
-        self.search
-            .layer(graph, &query, &entries, GROUP, self.ef, &mut found);
-        let found = found.iter().map(|candidate| candidate.element);
-        Some(found.filter(|&other| other != element).collect())
-    }
-
-    /// The elements of a layer nearest to an element, by a search from the entry point.
-    fn find_near(
-        &mut self,
-        graph: &mut PageGraph<'_>,
-        element: ElementId,
-        level: Level,
-    ) -> Option<Vec<ElementId>> {
-        let query = Codes::read(graph, &[element]).query(element)?;
-        let descent = self.search.descend(graph, &query, level)?;
-        let mut found = Vec::new();
-        self.search.layer(
-            graph,
-            &query,
-            &[descent.nearest],
-            level,
-            self.ef,
-            &mut found,
-        );
-        Some(
-            found
-                .iter()
-                .map(|candidate| candidate.element)
-                .filter(|&other| other != element)
-                .collect(),
-        )
     }
 }

@@ -8,7 +8,7 @@ use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
 use crate::insert::find_neighborhood;
 use crate::memory::{filled, write_list};
-use crate::vectors::{ElementQuery, candidate, choose_among, cut_to};
+use crate::vectors::{ElementQuery, candidate, choose, cut};
 use crate::{
     Candidate, ElementId, Level, MemoryGraph, Params, Search, View, max_neighbors, scramble,
 };
@@ -174,7 +174,7 @@ impl<V: Vectors> Builder<'_, V> {
         let query = ElementQuery::new(self.vectors, element.0);
         let select = |_: &mut View<'_, _>, _: &_, candidates: &[Candidate], max: usize| {
             let mut chosen = Vec::with_capacity(max);
-            choose_among(self.vectors, element.0, candidates, max, &mut chosen);
+            choose(self.vectors, element.0, candidates, max, &mut chosen);
             chosen
         };
         let level = graph.level(element);
@@ -244,7 +244,7 @@ impl<V: Vectors> Builder<'_, V> {
         );
         candidates.sort_unstable();
         selected.clear();
-        cut_to(
+        cut(
             self.vectors,
             links[0].of.0,
             candidates,

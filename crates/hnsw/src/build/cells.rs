@@ -243,7 +243,7 @@ pub fn by_leaves(
         codes,
         &forward.lists,
         &forward.order,
-        capacity,
+        (params.m, capacity),
         lists.each_mut().collect(),
         |(entries, length), selected| fill(entries, length, selected),
         watch,

@@ -2,7 +2,7 @@
 
 use super::leaf::Choice;
 use super::partition::Division;
-use crate::Params;
+use crate::{Params, least_kept, max_neighbors};
 
 /// The effort of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ impl Effort {
             },
             m: params.m,
         }
+    }
+
+    /// The length of a forward list: the neighbors that an element links to, and the spares of a list of layer 0.
+    pub(super) fn width(&self) -> usize {
+        self.m.max(least_kept(max_neighbors(self.m, 0)))
     }
 
     /// Divides the fanout among the cells of an element.

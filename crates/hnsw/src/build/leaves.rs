@@ -104,7 +104,7 @@ pub(super) fn bytes_of_layer(n: usize, dimensions: usize, effort: &Effort) -> us
         n
     };
     let (order, leaves) = (n * number, rows * number);
-    let lists = Lists::bytes_needed(n, m);
+    let lists = Lists::bytes_needed(n, effort.width());
     // The leaders of each vector, their groups, the copies leaf by leaf, and the copy into one list.
     let dividing = order + 3 * leaves + Leaders::bytes_needed(rows / division.target, dimensions);
     // The leaves, the choices of each row, and the rows of each vector.
@@ -177,7 +177,7 @@ impl Forward {
             codes,
             &self.lists,
             &self.order,
-            max_neighbors(effort.m, level),
+            (effort.m, max_neighbors(effort.m, level)),
             by_place.expect("an element is visited once"),
             |list, selected| write_list(list, selected.iter().map(member)),
             watch,

@@ -9,9 +9,9 @@ use super::leaf::Chosen;
 use super::partition::Leaves;
 use super::per_thread::PerThread;
 use super::{Stopped, Watch, try_filled};
-use crate::vectors::{ElementQuery, candidate, choose_among, cut_to};
+use crate::vectors::{ElementQuery, candidate, choose, cut};
 use crate::visited::Visited;
-use crate::{Candidate, ElementId};
+use crate::{Candidate, ElementId, least_kept};
 use quantize::CodeSet;
 use rayon::prelude::*;
 
@@ -124,19 +124,18 @@ pub(super) fn choose_forward(
     done: impl Fn(usize) + Sync,
 ) -> Result<Lists, Stopped> {
     let rows: Groups<u32> = Groups::collect(order.len(), || leaves.ids.iter().copied().zip(0..))?;
-    let mut lists = Lists::try_new(order.len(), effort.m)?;
+    let width = effort.width();
+    let mut lists = Lists::try_new(order.len(), width)?;
     let scratch = PerThread::new(Scratch::default);
     let tasks = order
         .par_chunks(TASK)
-        .zip(lists.entries.par_chunks_mut(TASK * effort.m))
+        .zip(lists.entries.par_chunks_mut(TASK * width))
         .zip(lists.lengths.par_chunks_mut(TASK));
     tasks.try_for_each(|((elements, entries), lengths)| {
         watch.check()?;
         let scratch = &mut *scratch.mine();
-        for ((&element, entries), length) in elements
-            .iter()
-            .zip(entries.chunks_mut(effort.m))
-            .zip(lengths)
+        for ((&element, entries), length) in
+            elements.iter().zip(entries.chunks_mut(width)).zip(lengths)
         {
             scratch.gather(leaves, chosen, element, rows.group(element as usize));
             scratch.select(codes, element, effort);
@@ -172,22 +171,37 @@ impl Scratch {
             .extend(self.ids.iter().map(|&id| query.measure(id)));
         self.candidates.sort_unstable();
         self.selected.clear();
-        choose_among(
+        choose(
             codes,
             element,
             &self.candidates,
             effort.m,
             &mut self.selected,
         );
+        add_spares(&self.candidates, effort, &mut self.selected);
     }
 }
 
-/// Adds to every list the elements that chose its owner, truncates it to its capacity and writes it to `lists`, by place.
+/// Appends the nearest of the rest, for a list that few others link back to.
+fn add_spares(candidates: &[Candidate], effort: &Effort, selected: &mut Vec<Candidate>) {
+    let chosen = selected.len();
+    for candidate in candidates {
+        if selected.len() == effort.width() {
+            return;
+        }
+        if !selected[..chosen].contains(candidate) {
+            selected.push(*candidate);
+        }
+    }
+}
+
+/// Adds to the first `m` of every list the elements that chose its owner, fills it with its spares or cuts it to its capacity, and
+/// writes it to `lists`, by place.
 pub(super) fn link_back<L: Send>(
     codes: &CodeSet,
     forward: &Lists,
     order: &[u32],
-    capacity: usize,
+    (m, capacity): (usize, usize),
     lists: Vec<L>,
     write: impl Fn(L, &[Candidate]) + Sync,
     watch: &Watch,
@@ -199,7 +213,7 @@ pub(super) fn link_back<L: Send>(
     let places = &places;
     let back = Groups::collect(order.len(), || {
         order.iter().enumerate().flat_map(|(place, &element)| {
-            let near = forward.list(place).iter();
+            let near = forward.list(place).iter().take(m);
             near.map(move |near| {
                 let distance = near.distance;
                 (
@@ -214,7 +228,10 @@ pub(super) fn link_back<L: Send>(
     tasks.try_for_each(|(place, list)| {
         watch.check()?;
         let scratch = &mut *scratch.mine();
-        scratch.join(forward.list(place), back.group(place));
+        let forward = forward.list(place);
+        let (chosen, spares) = forward.split_at(m.min(forward.len()));
+        scratch.join(chosen, back.group(place));
+        scratch.add(spares, least_kept(capacity));
         write(list, scratch.cut(codes, order[place], capacity));
         Ok(())
     })
@@ -236,12 +253,29 @@ impl Scratch {
         self.candidates.sort_unstable();
     }
 
+    /// Adds spares while there are fewer candidates than `least`.
+    fn add(&mut self, spares: &[Neighbor], least: usize) {
+        let before = self.candidates.len();
+        for spare in spares {
+            if self.candidates.len() >= least {
+                break;
+            }
+            let spare = candidate(spare.distance, spare.element);
+            if !self.candidates[..before].contains(&spare) {
+                self.candidates.push(spare);
+            }
+        }
+        if self.candidates.len() > before {
+            self.candidates.sort_unstable();
+        }
+    }
+
     fn cut(&mut self, codes: &CodeSet, element: u32, capacity: usize) -> &[Candidate] {
         if self.candidates.len() <= capacity {
             return &self.candidates;
         }
         self.selected.clear();
-        cut_to(
+        cut(
             codes,
             element,
             &self.candidates,
