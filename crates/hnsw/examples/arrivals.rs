@@ -8,7 +8,7 @@
 #[path = "../tests/made/mod.rs"]
 mod made;
 
-use hnsw::build::{Watch, batched, segments};
+use hnsw::build::{Watch, batched, leaves};
 use hnsw::{MemoryGraph, Params};
 use made::{SETS, degree, grown, recall};
 use std::time::Instant;
@@ -45,7 +45,7 @@ fn main() {
         };
         if let Some(codes) = vectors.code_set() {
             report("leaves", &|| {
-                segments(&codes, &params, &Watch::default()).expect("a graph")
+                leaves(&codes, &params, &Watch::default()).expect("a graph")
             });
         }
         report("batched", &|| {

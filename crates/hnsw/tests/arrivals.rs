@@ -2,7 +2,7 @@
 
 mod made;
 
-use hnsw::build::{Watch, batched, segments};
+use hnsw::build::{Watch, batched, leaves};
 use hnsw::{MemoryGraph, Params};
 use made::{Kind, Measured, Metric, Set, degree, grown, recall};
 
@@ -30,7 +30,7 @@ const SETS: [(Set, f64); 11] = [
 fn built(vectors: &Measured) -> MemoryGraph {
     let watch = Watch::default();
     let graph = match vectors.code_set() {
-        Some(codes) => segments(&codes, &PARAMS, &watch),
+        Some(codes) => leaves(&codes, &PARAMS, &watch),
         None => batched(vectors, &PARAMS, &watch),
     };
     graph.unwrap()
