@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_selection_is_filled_by_distance_from_others_then_nearest_first() {
-        let places = [1.0, 1.1, 1.5, -2.0, 3.0];
+        let places = [1.0_f32, 1.1, 1.5, -2.0, 3.0];
         let filled = |least| {
             let mut selected = Vec::new();
             let between = |i: usize, j: usize| (places[i] - places[j]).abs();
