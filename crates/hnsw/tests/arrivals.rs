@@ -11,7 +11,7 @@ const PARAMS: Params = Params {
     ef_construction: 64,
 };
 
-/// Each set with the least recall of its graphs at 40 candidates, of 1,500 rows.
+/// Each set with the least recall of its graphs at 40 candidates, of 2,000 rows.
 const SETS: [(Set, f64); 11] = [
     (Set(Kind::Positive, 3, Metric::Ip), 0.99),
     (Set(Kind::Positive, 64, Metric::Ip), 0.97),
@@ -39,7 +39,7 @@ fn built(vectors: &Measured) -> MemoryGraph {
 #[test]
 fn rows_that_arrive_are_found_as_well_as_rows_that_were_there() {
     for (set, least) in SETS {
-        let (vectors, queries) = set.make(1_500, 100, 13);
+        let (vectors, queries) = set.make(2_000, 100, 13);
         let graphs = [built(&vectors), grown(&vectors, &PARAMS)];
         let name = set.name();
         let [built, inserted] = graphs.each_ref().map(|graph| {
