@@ -30,11 +30,11 @@ pub fn select_neighbors(
     into: &mut Vec<Candidate>,
 ) {
     let mut kept: Vec<usize> = Vec::with_capacity(room.max.min(candidates.len()));
-    for i in 0..candidates.len() {
+    for (i, candidate) in candidates.iter().enumerate() {
         if kept.len() >= room.max {
             break;
         }
-        if kept.iter().all(|&k| candidates[i].distance < between(k, i)) {
+        if kept.iter().all(|&k| candidate.distance < between(k, i)) {
             kept.push(i);
         }
     }

@@ -33,7 +33,7 @@ fn built(vectors: &Measured) -> MemoryGraph {
         Some(codes) => leaves(&codes, &PARAMS, &watch),
         None => batched(vectors, &PARAMS, &watch),
     };
-    graph.unwrap()
+    graph.expect("a graph")
 }
 
 #[test]
