@@ -12,7 +12,6 @@ use crate::storage::index::Index;
 use crate::storage::locked::{AnyPage, Elements, Upper};
 use crate::storage::metapage::{self, Locked};
 use crate::storage::neighbors;
-use crate::storage::page_graph::PageGraph;
 
 /// Removes the tombstones from all neighbor lists, and moves the entry point away from them. Returns the elements then
 /// reachable from the entry point over the lists of layer 0.
