@@ -30,32 +30,42 @@ pub fn select_neighbors(
     into: &mut Vec<Candidate>,
 ) {
     let mut kept: Vec<usize> = Vec::with_capacity(room.max.min(candidates.len()));
+    // The rejected ones, each with its distance from the neighbor that rejected it: mostly that one rejects it again.
+    let mut rest: Vec<(usize, f32)> = Vec::with_capacity(candidates.len());
     for (i, candidate) in candidates.iter().enumerate() {
         if kept.len() >= room.max {
             break;
         }
-        if kept.iter().all(|&k| candidate.distance < between(k, i)) {
-            kept.push(i);
+        let is_near = |between: &f32| !is_nearer(candidate, *between);
+        match kept.iter().map(|&k| between(k, i)).find(is_near) {
+            Some(near) => rest.push((i, near)),
+            None => kept.push(i),
         }
     }
-    let mut rest: Vec<usize> = Vec::new();
-    if kept.len() < room.least.min(candidates.len()) {
-        rest.extend((0..candidates.len()).filter(|i| !kept.contains(i)));
-    }
     for wider in WIDER {
-        rest.retain(|&i| {
-            let is_apart = |&k: &usize| k > i || candidates[i].distance < wider * between(k, i);
-            let stays = kept.len() >= room.least || !kept.iter().all(is_apart);
-            if !stays {
-                kept.push(i);
+        rest.retain_mut(|(i, near)| {
+            let is_near = |between: &f32| !is_nearer(&candidates[*i], wider * between);
+            if kept.len() >= room.least || is_near(near) {
+                return true;
             }
-            stays
+            let before = kept.iter().filter(|&k| k < i);
+            let again = before.map(|&k| between(k, *i)).find(is_near);
+            match again {
+                Some(again) => *near = again,
+                None => kept.push(*i),
+            }
+            again.is_some()
         });
     }
     let lacking = room.least.saturating_sub(kept.len());
-    kept.extend(rest.into_iter().take(lacking));
+    kept.extend(rest.into_iter().take(lacking).map(|(i, _)| i));
     kept.sort_unstable();
     into.extend(kept.into_iter().map(|i| candidates[i]));
+}
+
+/// True if a candidate is nearer to the base than it is to a neighbor.
+fn is_nearer(candidate: &Candidate, to_neighbor: f32) -> bool {
+    candidate.distance < to_neighbor
 }
 
 /// How many neighbors a list of this capacity keeps at least when it runs over: a quarter of it stays free for those
