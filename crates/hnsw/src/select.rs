@@ -11,7 +11,8 @@ pub struct Room {
     pub least: usize,
 }
 
-/// The factors of distances between neighbors by which later rounds of a selection are less strict.
+/// The factors of distances between neighbors by which later rounds of a selection are less strict. Distances below zero, of
+/// inner products, make them no less strict; there the nearest of the rest follow at once.
 const WIDER: [f32; 2] = [1.5, 2.25];
 
 /// Selects neighbors: the one rule for the lists of builds, inserts and vacuum.
