@@ -8,6 +8,7 @@ use pgrx::pg_sys::Oid;
 use quantize::Query;
 
 use super::asked::Asked;
+use super::budget::Budget;
 use super::part::Part;
 use super::{queries, with_parts};
 use crate::error;
@@ -29,12 +30,12 @@ fn hnsw_calibrate(index: Option<Oid>, queries: Option<SqlText>) -> Option<i64> {
     open::prevent_if_read_only(c"hnsw_calibrate()");
     let opened = inspect::open_own_parts(index);
     opened.iter().for_each(OpenIndex::lock_for_change);
-    let calibrated = with_parts(opened, None, |parts| match &queries {
+    let calibrated = with_parts(opened, None, |parts, budget| match &queries {
         None => parts
             .iter()
             .map(|part| calibrate::again(&part.index))
             .collect(),
-        Some(queries) => by_queries(parts, queries),
+        Some(queries) => by_queries(parts, queries, budget),
     });
     let traced = calibrated.iter().flatten();
     traced
@@ -43,9 +44,13 @@ fn hnsw_calibrate(index: Option<Oid>, queries: Option<SqlText>) -> Option<i64> {
 }
 
 /// Calibrates each part by the queries of a statement.
-fn by_queries(parts: &mut [Part], statement: &SqlText) -> Vec<Option<Calibrated>> {
+fn by_queries(
+    parts: &mut [Part],
+    statement: &SqlText,
+    budget: &mut Budget,
+) -> Vec<Option<Calibrated>> {
     let beside = NEIGHBORS * size_of::<Candidate>();
-    let asked = queries::ask(parts, Some(statement), MOST, beside);
+    let asked = queries::ask(parts, Some(statement), MOST, beside, budget);
     if asked.len() < LEAST && !parts.is_empty() {
         error::too_few_queries(asked.len(), LEAST);
     }

@@ -5,6 +5,7 @@
 //! Pages are copied under share locks, and nothing is written: it works beside all other use, and on standbys.
 
 mod asked;
+mod budget;
 mod calibrate;
 mod exact;
 mod part;
@@ -18,6 +19,7 @@ use pgrx::name;
 use pgrx::pg_sys::Oid;
 
 use self::asked::Asked;
+use self::budget::Budget;
 use self::exact::Nearest;
 use self::part::Part;
 use crate::error;
@@ -227,15 +229,20 @@ impl Request {
     /// Measures the recall with each of some settings.
     fn measure(&self, settings: &[Limits]) -> Vec<Measured> {
         let opened = inspect::open_parts(self.index);
-        with_parts(opened, self.filter.as_ref(), |parts| {
-            self.measure_parts(parts, settings)
+        with_parts(opened, self.filter.as_ref(), |parts, budget| {
+            self.measure_parts(parts, settings, budget)
         })
     }
 
-    fn measure_parts(&self, parts: &mut [Part], settings: &[Limits]) -> Vec<Measured> {
+    fn measure_parts(
+        &self,
+        parts: &mut [Part],
+        settings: &[Limits],
+        budget: &mut Budget,
+    ) -> Vec<Measured> {
         let beside = (settings.len() + 1) * self.k * size_of::<f64>()
             + exact::WAITING * size_of::<(f64, u32)>();
-        let asked = queries::ask(parts, self.queries.as_ref(), self.sample, beside);
+        let asked = queries::ask(parts, self.queries.as_ref(), self.sample, beside, budget);
         let mut search_all = |limits: &Limits| -> Vec<Found> {
             let search = |asked| search(parts, asked, *limits, self.k);
             asked.iter().map(search).collect()
@@ -275,25 +282,26 @@ impl Request {
     }
 }
 
-/// Calls `work` with open indexes as parts, and closes them.
+/// Calls `work` with open indexes as parts and with the memory that they leave, and closes them.
 fn with_parts<R>(
     opened: Vec<OpenIndex>,
     filter: Option<&SqlText>,
-    work: impl FnOnce(&mut [Part]) -> R,
+    work: impl FnOnce(&mut [Part], &mut Budget) -> R,
 ) -> R {
     opened.iter().for_each(check_usable);
     let snapshot = Snapshot::of_statement();
+    let mut budget = Budget::new();
     let mut parts: Vec<Part> = opened
         .into_iter()
         .map(|open| {
             #[expect(unsafe_code, reason = "promises to release the snapshot last")]
             // SAFETY: the snapshot is released after the parts are closed.
             unsafe {
-                Part::new(open, &snapshot, filter)
+                Part::new(open, &snapshot, filter, &mut budget)
             }
         })
         .collect();
-    let result = work(&mut parts);
+    let result = work(&mut parts, &mut budget);
     parts.into_iter().for_each(Part::close);
     snapshot.release();
     result

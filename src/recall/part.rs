@@ -6,13 +6,13 @@ use pgrx::pg_sys;
 use quantize::Query;
 
 use super::asked::Asked;
+use super::budget::Budget;
 use crate::error;
 use crate::opclass::{self, OperatorClass};
 use crate::options;
 use crate::pg::open::OpenIndex;
 use crate::pg::privilege::AsOwner;
 use crate::pg::query::{self, SqlText};
-use crate::pg::setting;
 use crate::pg::snapshot::{self, Snapshot};
 use crate::scan::{Limits, Scan, Start};
 use crate::storage::Index;
@@ -34,6 +34,9 @@ pub(super) struct Part {
     passing: Option<Vec<HeapTid>>,
 }
 
+/// The rows that a list of those that meet a filter has room for at first.
+const FIRST_ROOM: usize = 128;
+
 /// Rows of an element with the same distance, after which its other rows are taken for equal, as by scans.
 const ALIKE: usize = 64;
 
@@ -45,6 +48,7 @@ impl Part {
         open: OpenIndex,
         snapshot: &Snapshot,
         filter: Option<&SqlText>,
+        budget: &mut Budget,
     ) -> Self {
         let class = OperatorClass::of(open.index);
         let snapshot = snapshot.raw();
@@ -55,7 +59,7 @@ impl Part {
             // SAFETY: the caller's promise; the relations are open until `close`.
             rows: unsafe { RowFetcher::new(open.table, open.index, class.column, snapshot) },
             scan: Scan::new(open.index, options::target_recall(open.index)),
-            passing: filter.map(|filter| passing(&open, filter)),
+            passing: filter.map(|filter| passing(&open, filter, budget)),
             open,
         }
     }
@@ -183,19 +187,24 @@ impl Part {
 }
 
 /// The versions of a table's rows that meet a filter, in order.
-fn passing(open: &OpenIndex, filter: &SqlText) -> Vec<HeapTid> {
-    let allowed = setting::maintenance_work_mem() / size_of::<HeapTid>();
+fn passing(open: &OpenIndex, filter: &SqlText, budget: &mut Budget) -> Vec<HeapTid> {
     let mut passing = Vec::new();
     let read = query::rows_where(open.table, filter, |row| {
-        if passing.len() >= allowed {
-            error::recall_needs_memory(2 * passing.len() * size_of::<HeapTid>());
-        }
-        if passing.try_reserve(1).is_err() {
-            error::out_of_memory(2 * passing.len() * size_of::<HeapTid>());
+        if passing.len() == passing.capacity() {
+            grow(&mut passing, budget);
         }
         passing.push(row);
     });
     read.unwrap_or_else(|_| error::not_a_filter());
     passing.sort_unstable();
     passing
+}
+
+/// Makes room for as many rows again.
+fn grow(rows: &mut Vec<HeapTid>, budget: &mut Budget) {
+    let more = rows.len().max(FIRST_ROOM);
+    budget.take(more * size_of::<HeapTid>());
+    if rows.try_reserve_exact(more).is_err() {
+        error::out_of_memory((rows.len() + more) * size_of::<HeapTid>());
+    }
 }

@@ -6,22 +6,23 @@ use layout::HeapTid;
 use pgrx::pg_sys;
 
 use super::asked::Asked;
+use super::budget::Budget;
 use super::part::Part;
 use crate::error;
+use crate::pg::interrupt;
 use crate::pg::query::{self, SqlText};
 use crate::pg::varlena::Varlena;
-use crate::pg::{interrupt, setting};
 use crate::storage::pass::{self, Live};
 use crate::storage::rows;
 use crate::types::indexed::{Indexed, Query};
 
 /// Collects queries.
-struct Asking {
+struct Asking<'a> {
     asked: Vec<Asked>,
     context: pg_sys::MemoryContext,
     dimensions: usize,
-    /// Bytes that the other queries leave, and each of them beside its value.
-    left: usize,
+    budget: &'a mut Budget,
+    /// Bytes of a query beside its value.
     beside: usize,
 }
 
@@ -32,6 +33,7 @@ pub(super) fn ask(
     statement: Option<&SqlText>,
     most: usize,
     beside: usize,
+    budget: &mut Budget,
 ) -> Vec<Asked> {
     let Some(first) = parts.first() else {
         return Vec::new();
@@ -41,7 +43,7 @@ pub(super) fn ask(
         // SAFETY: the context of the call.
         context: unsafe { pg_sys::CurrentMemoryContext },
         dimensions: first.index.frozen().dimensions as usize,
-        left: setting::maintenance_work_mem(),
+        budget,
         beside,
     };
     match statement {
@@ -51,7 +53,7 @@ pub(super) fn ask(
     asking.asked
 }
 
-impl Asking {
+impl Asking<'_> {
     /// Takes the values of a statement.
     fn read(&mut self, part: &Part, statement: &SqlText, most: usize) {
         let relation = part.index.relation();
@@ -122,10 +124,7 @@ impl Asking {
             return;
         }
         // The copy, its bytes for exact distances, and its form for codes, which may be twice as long.
-        let needed = self.beside + 4 * bytes;
-        self.left = self.left.checked_sub(needed).unwrap_or_else(|| {
-            error::recall_needs_memory(setting::maintenance_work_mem() - self.left + needed)
-        });
+        self.budget.take(self.beside + 4 * bytes);
         // SAFETY: the value is a varlena of the column's type; it or its copy is in the context of the call.
         self.asked.push(unsafe {
             let value = match own {

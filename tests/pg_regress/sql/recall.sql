@@ -246,6 +246,16 @@ SELECT count(*) FROM q;
 -- memory
 SET maintenance_work_mem = '1MB';
 SELECT attempt($$'t_embedding', k => 10000, sample => 1000$$);
+-- of all partitions together
+CREATE TABLE wide (part int, embedding vector(3)) PARTITION BY LIST (part);
+CREATE TABLE wide_0 PARTITION OF wide FOR VALUES IN (0);
+CREATE TABLE wide_1 PARTITION OF wide FOR VALUES IN (1);
+CREATE TABLE wide_2 PARTITION OF wide FOR VALUES IN (2);
+INSERT INTO wide SELECT i % 3, CASE WHEN i <= 30 THEN vector_of(i, 3) END FROM generate_series(1, 180000) i;
+CREATE INDEX wide_embedding ON wide USING hnsw (embedding vector_l2_ops);
+SELECT attempt($$'wide_1_embedding_idx', filter => 'true'$$), attempt($$'wide_embedding', filter => 'part = 0'$$),
+	attempt($$'wide_embedding', filter => 'true'$$);
+DROP TABLE wide;
 RESET maintenance_work_mem;
 -- an index left by a build that failed
 CREATE TABLE bad (id int, embedding vector(3));
