@@ -1,8 +1,9 @@
 //! Recall of an index on its present rows: `hnsw_recall`, `hnsw_recall_curve`, and `hnsw_calibrate` for targets.
 //!
-//! Queries are rows of the index or those of a statement. Each is searched through the index as a statement would, and its exact
-//! neighbors are found by one pass over the codes for all queries (`exact`). Both see the rows that the calling statement sees.
-//! Pages are copied under share locks, and nothing is written: it works beside all other use, and on standbys.
+//! Queries are rows of the index or those of a statement. Each is searched through the index as by a scan, with the limits of the
+//! settings and of the index, and its exact neighbors are found by one pass over the codes for all queries (`exact`). Both see the
+//! rows that the calling statement sees. Pages are copied under share locks, and a measurement writes nothing: it works beside all
+//! other use, and on standbys. `hnsw_calibrate` traces searches beside inserts, holds off vacuum, and writes the metapage.
 
 mod asked;
 mod budget;
