@@ -14,7 +14,7 @@ use std::ptr::null_mut;
 
 use pgrx::pg_sys;
 
-use crate::keys::KeyColumns;
+use crate::keys::{self, KeyColumns};
 use crate::pg::{Relation, compat, node};
 
 /// The operator `=` of `bool` (`BooleanEqualOperator`).
@@ -255,6 +255,68 @@ pub(super) unsafe fn on_keys(path: *const pg_sys::IndexPath) -> *mut pg_sys::Lis
             node::items::<pg_sys::IndexClause>((*path).indexclauses)
                 .filter(|clause| Some(i32::from((**clause).indexcol)) != vector),
         )
+    }
+}
+
+/// The share of rows that pass the conditions on a column that leave one of its values.
+pub(super) struct OneValue {
+    pub(super) share: f64,
+    /// True if no other column has a condition.
+    pub(super) is_alone: bool,
+}
+
+/// The conditions of a path on a column, if one of them leaves one value: an equality, or a test for NULL.
+///
+/// # Safety
+/// The planner is costing this path on `root`.
+pub(super) unsafe fn one_value(
+    root: *mut pg_sys::PlannerInfo,
+    path: *mut pg_sys::IndexPath,
+    column: i32,
+) -> Option<OneValue> {
+    // SAFETY: the caller's promise; families are listed for each column.
+    unsafe {
+        let info = (*path).indexinfo;
+        let family = *(*info)
+            .opfamily
+            .add(usize::try_from(column).expect("a column"));
+        let (mut rows, mut leaves_one, mut is_alone) = (null_mut(), false, true);
+        for clause in node::items::<pg_sys::IndexClause>((*path).indexclauses) {
+            if i32::from((*clause).indexcol) != column {
+                is_alone = false;
+                continue;
+            }
+            rows = pg_sys::lappend(rows, (*clause).rinfo.cast());
+            for condition in node::items::<pg_sys::RestrictInfo>((*clause).indexquals) {
+                leaves_one |= is_of_one_value((*condition).clause.cast(), family);
+            }
+        }
+        leaves_one.then(|| OneValue {
+            share: pg_sys::clauselist_selectivity(
+                root,
+                rows,
+                (*(*info).rel).relid.cast_signed(),
+                pg_sys::JoinType::JOIN_INNER,
+                null_mut(),
+            ),
+            is_alone,
+        })
+    }
+}
+
+/// True for `column = value` by the equality of an operator family, and `column IS NULL`.
+///
+/// # Safety
+/// The node is valid.
+unsafe fn is_of_one_value(condition: *mut pg_sys::Node, family: pg_sys::Oid) -> bool {
+    // SAFETY: the caller's promise; the tag tells the type.
+    unsafe {
+        if let Some(operator) = node::operator(condition) {
+            return pg_sys::get_op_opfamily_strategy((*operator).opno, family)
+                == i32::from(keys::EQUAL);
+        }
+        node::has_tag(condition, pg_sys::NodeTag::T_NullTest)
+            && (*condition.cast::<pg_sys::NullTest>()).nulltesttype == pg_sys::NullTestType::IS_NULL
     }
 }
 

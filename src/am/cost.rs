@@ -6,29 +6,34 @@
 use layout::VectorKind;
 use pgrx::pg_sys;
 
+use super::clauses::{self, OneValue};
 use super::rivals::Rival;
-use super::{clauses, demand, threshold};
+use super::{demand, threshold};
+use crate::keys::KeyColumns;
 use crate::opclass::OperatorClass;
 use crate::options;
 use crate::pg::{Relation, boundary, compat};
-use crate::scan::{CODE, LEAST_EF, first_ef, measured, target, usual_ef};
+use crate::scan::{CODE, ENTRIES, LEAST_EF, first_ef, measured, target, usual_ef};
 use crate::settings::EF_SEARCH;
 
 /// Elements compared for each row returned beyond the first search, as long as elements are left, and rows read for it.
 const MEASURED_PER_ROW: f64 = 13.0;
 const ROWS_PER_ROW: f64 = 1.3;
 /// Microseconds of a scan with conditions on key columns: to begin, for a page of keys and a row's key in the pass over all, for a
-/// code compared by a search, and for a row read in the order of distance.
+/// code compared by a search, and for a row read in the order of distance and a byte of it.
 const BEGIN: f64 = 12.0;
 const KEY_PAGE: f64 = 0.08;
 const KEY: f64 = 0.000_4;
 const EVALUATION: f64 = 0.1;
-const NEAREST_ROW: f64 = 1.5;
+const NEAREST_ROW: f64 = 0.5;
+const NEAREST_BYTE: f64 = 0.000_65;
 /// Microseconds for a value out of line, in the order of distance.
-const NEAREST_OUT_OF_LINE: f64 = 5.0;
+const NEAREST_OUT_OF_LINE: f64 = 6.0;
 /// Bytes of a row in the pages of keys, beside its keys, and of a key on average.
 const ENTRY: f64 = 12.0;
 const KEY_LEN: f64 = 5.0;
+/// Pages of keys read for elements of a group to start at.
+const ENTRY_PAGES: f64 = 16.0;
 /// A filter passed by this share of the rows is not applied by the index at first.
 const MANY: f64 = 0.5;
 /// The cost of a row read in the order of distance, as a multiple of one read by a bitmap heap scan. Measured for filters
@@ -112,6 +117,10 @@ impl Estimate {
             let is_keyed = !(*path).indexclauses.is_null();
             let engine = Engine::of(info, &costs);
             let rival = is_keyed.then(|| Rival::cheapest(root, path, loop_count, engine.value_len));
+            let group = engine
+                .graphs
+                .and_then(|column| clauses::one_value(root, path, column))
+                .filter(|of| engine.has_graph(of));
             (*path).indexclauses = all;
             let within = threshold::add_to(root, path)?;
             let selectivity = costs.indexSelectivity * within;
@@ -119,7 +128,10 @@ impl Estimate {
             let demand = demand::of_statement(root);
             let wanted = demand.rows().filter(|&rows| rows < table.rows);
             let search = match rival {
-                Some(rival) => engine.filtered(engine.ef, costs.indexSelectivity, rival, &table),
+                Some(rival) => {
+                    let work = engine.work(costs.indexSelectivity, group);
+                    engine.filtered(&work, rival, &table)
+                }
                 None => {
                     let search = engine.plain(engine.ef);
                     Search {
@@ -207,7 +219,12 @@ impl Table {
 
     /// True if values of this length are kept out of line.
     fn is_out_of_line(&self, value_len: f64) -> bool {
-        self.pages * f64::from(pg_sys::BLCKSZ) / self.rows < value_len
+        self.row_len() < value_len
+    }
+
+    /// Bytes of a row in the table's pages.
+    fn row_len(&self) -> f64 {
+        self.pages * f64::from(pg_sys::BLCKSZ) / self.rows
     }
 
     /// The planner charges for a row as if all rows were read, each page once. A scan that ends early reads a page for each
@@ -232,6 +249,15 @@ struct Search {
     row: f64,
 }
 
+/// The work of a scan with conditions on key columns.
+struct Work {
+    /// Microseconds for passes over keys.
+    keys: f64,
+    /// Codes compared before the first row, and for each further one.
+    compared: f64,
+    further: f64,
+}
+
 /// The work of a scan by the figures of its index and table, in the planner's units.
 struct Engine {
     m: f64,
@@ -249,6 +275,8 @@ struct Engine {
     page: f64,
     /// The cost of reading a row for its exact distance, beyond the planner's charge for the rows returned.
     row: f64,
+    /// The column whose values have graphs of their own, counted from 0.
+    graphs: Option<i32>,
 }
 
 impl Engine {
@@ -263,6 +291,7 @@ impl Engine {
             let m = options::params(index).m;
             let ef = elements_found(target(options::target_recall(index)));
             let value_len = value_len(index);
+            let graphs = graphs(index);
             pg_sys::index_close(relation, pg_sys::NoLock.cast_signed());
             let page = costs.spc_random_page_cost * cold_share(costs.numIndexPages);
             Self {
@@ -276,6 +305,7 @@ impl Engine {
                 element: 2.0 * (pg_sys::cpu_index_tuple_cost + pg_sys::cpu_operator_cost),
                 page,
                 row: pg_sys::cpu_tuple_cost + pg_sys::cpu_operator_cost + page,
+                graphs,
             }
         }
     }
@@ -290,32 +320,63 @@ impl Engine {
         }
     }
 
-    /// A scan with conditions on key columns that this share of the rows passes: a pass over the rows' keys, then a search, or
-    /// the codes of all rows that pass where these take less time. Pages not in memory are charged besides.
-    fn filtered(&self, ef: f64, share: f64, rival: Rival, table: &Table) -> Search {
-        let share = share.clamp(1.0 / self.tuples, 1.0);
-        let exact = CODE * share * self.tuples;
-        let gated = measured(self.m, (ef * share.sqrt()).max(LEAST_EF)) / share;
-        let compared = if share < MANY {
-            gated.min(exact)
-        } else {
-            measured(self.m, ef) / share
-        };
-        let compared = compared.min(self.tuples);
-        let keys = if share < MANY { self.pass() } else { 0.0 };
-        let further = (MEASURED_PER_ROW / share).min(CODE * self.tuples * share);
-        let further = if exact < gated { 0.0 } else { further };
+    /// A scan with conditions on key columns. Pages not in memory are charged besides.
+    fn filtered(&self, work: &Work, rival: Rival, table: &Table) -> Search {
         let out_of_line = if table.is_out_of_line(self.value_len) {
             NEAREST_OUT_OF_LINE
         } else {
             0.0
         };
-        let row = ROWS_PER_ROW * (NEAREST_ROW + out_of_line) + further * EVALUATION;
-        let visited = (compared / ELEMENTS_PER_VISIT).min(self.pages);
+        let read = NEAREST_ROW + NEAREST_BYTE * table.row_len() + out_of_line;
+        let row = ROWS_PER_ROW * read + work.further * EVALUATION;
+        let visited = (work.compared / ELEMENTS_PER_VISIT).min(self.pages);
+        let first = BEGIN + work.keys + work.compared * EVALUATION;
         Search {
-            first: rival.cost_of(BEGIN + keys + compared * EVALUATION) + visited * self.page,
+            first: rival.cost_of(first) + visited * self.page,
             row: rival.cost_of(row) - table.charged,
         }
+    }
+
+    /// The work under conditions on key columns that this share of the rows passes. Those that leave the rows of one value with a graph
+    /// of its own are searched for there.
+    fn work(&self, share: f64, group: Option<OneValue>) -> Work {
+        let share = share.clamp(1.0 / self.tuples, 1.0);
+        match group {
+            Some(of) if of.is_alone => Work {
+                keys: self.pass().min(ENTRY_PAGES * KEY_PAGE),
+                compared: measured(self.m, self.ef).min(share * self.tuples),
+                further: MEASURED_PER_ROW,
+            },
+            _ if share >= MANY => Work {
+                keys: 0.0,
+                compared: (measured(self.m, self.ef) / share).min(self.tuples),
+                further: MEASURED_PER_ROW / share,
+            },
+            Some(of) => self.gated(share, (share / of.share).min(1.0)),
+            None => self.gated(share, share),
+        }
+    }
+
+    /// A pass over the rows' keys, then a search among elements of which `share_met` pass, or the codes of all rows that pass, `share`
+    /// of the index, where these take less time.
+    fn gated(&self, share: f64, share_met: f64) -> Work {
+        let exact = CODE * share * self.tuples;
+        let ef = (self.ef * share_met.sqrt()).max(LEAST_EF);
+        let search = measured(self.m, ef) / share_met;
+        Work {
+            keys: self.pass(),
+            compared: search.min(exact),
+            further: if exact < search {
+                0.0
+            } else {
+                (MEASURED_PER_ROW / share_met).min(exact)
+            },
+        }
+    }
+
+    /// True if the rows of a value are enough for a search of its graph.
+    fn has_graph(&self, of: &OneValue) -> bool {
+        of.share * self.tuples >= f64::from(ENTRIES)
     }
 
     /// Microseconds of a pass over the keys of all rows.
@@ -344,6 +405,13 @@ fn elements_found(target: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "at most 13,750")]
     let ef = first_ef(EF_SEARCH.get().unsigned_abs() as usize) as f64;
     ef
+}
+
+/// The column whose values have graphs of their own, by the option of the index.
+fn graphs(index: Relation) -> Option<i32> {
+    let name = options::graphs(index)?;
+    let place = KeyColumns::of(index).place_of(index, &name)?;
+    Some(i32::try_from(place).expect("few columns"))
 }
 
 /// Bytes of an indexed value; zero if not known.

@@ -9,7 +9,7 @@ use crate::pg::scalar::{Condition, Scalar, Type};
 /// Strategies of operator classes.
 const LESS: u16 = 1;
 const LESS_OR_EQUAL: u16 = 2;
-const EQUAL: u16 = 3;
+pub(crate) const EQUAL: u16 = 3;
 const GREATER_OR_EQUAL: u16 = 4;
 const GREATER: u16 = 5;
 const OVERLAPS: u16 = 6;

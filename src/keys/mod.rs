@@ -14,6 +14,8 @@ use crate::pg::row::IndexRow;
 use crate::pg::scalar::{Column, Condition};
 use image::Image;
 
+pub(crate) use conditions::EQUAL;
+
 /// The support function that makes a column the one to order by.
 pub(crate) const DISTANCE: u16 = 1;
 
@@ -82,17 +84,26 @@ impl KeyColumns {
 
     /// The number, among the key columns, of the one of this name. An ERROR that lists their names if there is none.
     pub(crate) fn number_of(&self, index: Relation, name: &str) -> u8 {
-        let places = self.columns.iter().map(|column| column.column.place);
-        let names: Vec<_> = places.map(|place| index.column_names(place)).collect();
-        let number = names
-            .iter()
-            .position(|(own, of_table)| of_table.as_ref().unwrap_or(own) == name || own == name);
-        let Some(number) = number else {
-            let names = names.into_iter();
-            let names = names.map(|(own, of_table)| of_table.unwrap_or(own));
+        let number = self.find(index, name).unwrap_or_else(|| {
+            let numbers = (0..).take(self.columns.len());
+            let names = numbers.map(|number| self.name(index, number));
             error::no_such_key_column(name, &names.collect::<Vec<_>>())
-        };
+        });
         u8::try_from(number).expect("at most 7 columns")
+    }
+
+    /// The place in the index of the key column of this name; `None` if there is none.
+    pub(crate) fn place_of(&self, index: Relation, name: &str) -> Option<usize> {
+        let number = self.find(index, name)?;
+        Some(self.columns[number].column.place)
+    }
+
+    /// The first key column whose name, that of the table's column or its own in the index, is this.
+    fn find(&self, index: Relation, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| {
+            let (own, of_table) = index.column_names(column.column.place);
+            of_table.as_ref().unwrap_or(&own) == name || own == name
+        })
     }
 
     /// The name of a key column.

@@ -69,7 +69,7 @@ fn sampled_share(index: &Index, filter: &Filter, pages: &mut u64) -> f64 {
 }
 
 /// Elements to start a search of a group at. A group of fewer is compared as a whole.
-const ENTRIES: usize = 64;
+pub(crate) const ENTRIES: u16 = 64;
 
 /// The `ef` of a search of a group, as a multiple of that of a search without conditions: its lists are half as long as those of
 /// layer 0, and it starts at some element.
@@ -115,7 +115,7 @@ impl GroupGraph {
             share: 1.0,
         };
         group.read_entries(index, pages);
-        if group.entries.len() < ENTRIES {
+        if group.entries.len() < ENTRIES.into() {
             return None;
         }
         if !group.is_alone {
@@ -130,7 +130,7 @@ impl GroupGraph {
     /// Reads the elements to start at, the count of removals first. Adds the pages read to `pages`.
     pub(super) fn read_entries(&mut self, index: &Index, pages: &mut u64) {
         self.removals = metapage::read(index.relation()).removals;
-        let found = keys::some(index, &self.filter, ENTRIES, usize::MAX);
+        let found = keys::some(index, &self.filter, ENTRIES.into(), usize::MAX);
         *pages += found.pages;
         (self.entries, self.rows) = (found.elements, found.passing);
     }
