@@ -5,7 +5,8 @@
 //! list leaves the filter of the plan. Added are, for key columns:
 //! - `column = ANY (array)` before 17, where a path has either an order or such conditions on columns that are not the first;
 //! - `flag`, `NOT flag`, `flag IS TRUE` and `flag IS FALSE` before 16, which knows them for boolean families of its own only;
-//! - `column = 1 OR column = 5` before 18.
+//! - `column = 1 OR column = 5` before 18;
+//! - the range that has all matches of `column LIKE 'prefix%'`, which Postgres knows for its own `text_pattern_ops` only.
 //!
 //! Nothing asks for the version: a condition that is there is not added.
 #![expect(unsafe_code, reason = "reads and changes the planner's structures")]
@@ -19,6 +20,9 @@ use crate::pg::{Relation, compat, node};
 
 /// The operator `=` of `bool` (`BooleanEqualOperator`).
 const BOOL_EQUAL: pg_sys::Oid = pg_sys::Oid::from_u32(pg_sys::BooleanEqualOperator);
+
+/// The operator `~<~` of `text` (`TextPatternLessOperator`).
+const PATTERN_LESS: pg_sys::Oid = pg_sys::Oid::from_u32(pg_sys::TextPatternLessOperator);
 
 /// Gives a path the conditions that the index serves.
 ///
@@ -113,15 +117,20 @@ impl Served {
             {
                 return None;
             }
-            let (column, condition) = self
-                .keys
-                .iter()
-                .find_map(|&column| Some((column, self.on(root, rinfo, column)?)))?;
+            let found = self.keys.iter().find_map(|&column| {
+                let exact = self.on(root, rinfo, column).map(node::list_of);
+                let found = exact
+                    .map(|conditions| (conditions, false))
+                    .or_else(|| self.of_pattern(root, rinfo, column))?;
+                Some((column, found))
+            });
+            let (column, (conditions, lossy)) = found?;
             let clause =
                 pg_sys::palloc0(size_of::<pg_sys::IndexClause>()).cast::<pg_sys::IndexClause>();
             (*clause).type_ = pg_sys::NodeTag::T_IndexClause;
             (*clause).rinfo = rinfo;
-            (*clause).indexquals = node::list_of(condition);
+            (*clause).indexquals = conditions;
+            (*clause).lossy = lossy;
             (*clause).indexcol = column.try_into().expect("few columns");
             Some(clause)
         }
@@ -154,6 +163,58 @@ impl Served {
                 made.cast(),
                 (*rinfo).security_level,
             ))
+        }
+    }
+
+    /// Conditions on a column of `text_pattern_ops` that hold for all matches of a pattern, and true if for others too: those that the
+    /// support function of the operator, as of `LIKE`, knows for an index of Postgres's own class of this name.
+    ///
+    /// # Safety
+    /// As for `find`.
+    unsafe fn of_pattern(
+        &self,
+        root: *mut pg_sys::PlannerInfo,
+        rinfo: *mut pg_sys::RestrictInfo,
+        column: i32,
+    ) -> Option<(*mut pg_sys::List, bool)> {
+        // SAFETY: the caller's promise; families and collations are listed for each column. The request is of the type that its tag
+        // names, and the answer a list of expressions.
+        unsafe {
+            let clause: *mut pg_sys::Node = (*rinfo).clause.cast();
+            let operator = node::operator(clause)?;
+            let [left, _] = node::two((*operator).args)?;
+            let at = usize::try_from(column).expect("a column");
+            let function = pg_sys::get_opcode((*operator).opno);
+            let support = pg_sys::get_func_support(function);
+            if support == pg_sys::InvalidOid
+                || !pg_sys::op_in_opfamily(PATTERN_LESS, *(*self.info).opfamily.add(at))
+                || !pg_sys::match_index_to_operand(left, column, self.info)
+            {
+                return None;
+            }
+            let mut request = pg_sys::SupportRequestIndexCondition {
+                type_: pg_sys::NodeTag::T_SupportRequestIndexCondition,
+                root,
+                funcid: function,
+                node: clause,
+                indexarg: 0,
+                index: self.info,
+                indexcol: column,
+                opfamily: pg_sys::TEXT_PATTERN_BTREE_FAM_OID,
+                indexcollation: *(*self.info).indexcollations.add(at),
+                lossy: true,
+            };
+            let answer = pg_sys::OidFunctionCall1Coll(
+                support,
+                pg_sys::InvalidOid,
+                pg_sys::Datum::from(&raw mut request),
+            );
+            let conditions = node::items::<pg_sys::Expr>(answer.cast_mut_ptr())
+                .map(|expr| compat::index_condition(root, expr, (*rinfo).security_level))
+                .fold(null_mut(), |all, condition| {
+                    pg_sys::lappend(all, condition.cast())
+                });
+            (!conditions.is_null()).then_some((conditions, request.lossy))
         }
     }
 
