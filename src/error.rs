@@ -486,6 +486,19 @@ pub(crate) fn too_few_neighbors_for_graphs(least: usize, m: usize) -> ! {
     fail(Code::ERRCODE_INVALID_PARAMETER_VALUE, message)
 }
 
+/// Reports a fault of an operator class to a caller of `amvalidate`.
+pub(crate) fn invalid_operator_class(fault: &str) {
+    text::info(fault);
+}
+
+/// The key function of an operator class is not one of a value, that returns bigint.
+#[track_caller]
+pub(crate) fn wrong_key_function(method: &str, function: &str, returns: &str) -> ! {
+    let message = format!("{method} key functions must take a value and return bigint");
+    let detail = format!("Function {function} returns {returns}.");
+    fail_with_detail(Code::ERRCODE_INVALID_OBJECT_DEFINITION, message, &detail)
+}
+
 #[track_caller]
 pub(crate) fn no_key_function(method: &str, type_name: &str) -> ! {
     let message = format!("an {method} index cannot filter by values of type {type_name}");

@@ -155,6 +155,9 @@ impl KeyColumn {
         let Some(column) = Column::of(index, place) else {
             error::no_key_function(&index.access_method(), &index.column_type_name(place))
         };
+        if let Some((function, returns)) = column.wrong_function() {
+            error::wrong_key_function(&index.access_method(), &function, &returns);
+        }
         Self {
             column,
             image: Image::of(&column),

@@ -9,10 +9,17 @@ use pgrx::datum::FromDatum;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::row::heap_tid;
-use super::{Relation, node, text};
+use super::{Relation, compat, node, text};
 
 /// The text of a statement or of a condition, as the argument of a function.
 pub(crate) struct SqlText(CString);
+
+impl SqlText {
+    /// A statement of our own, in ASCII.
+    pub(crate) fn new(statement: &str) -> Self {
+        Self(CString::new(statement).expect("no zero"))
+    }
+}
 
 /// The reason why a text is not the statement or the condition asked for.
 #[derive(Debug)]
@@ -42,6 +49,21 @@ pub(crate) fn values_of(
     rows.check_type(wanted)?;
     rows.read(most, &mut each);
     Ok(())
+}
+
+/// Calls `each` with the texts in the only column of a statement of our own, whose names are those of `pg_catalog`.
+pub(crate) fn own_texts_of(statement: &SqlText, mut each: impl FnMut(String)) {
+    // SAFETY: as Postgres does for the functions of an index: the setting is undone when the statement ends, by an error too.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    compat::restrict_search_path();
+    let read = values_of(statement, pg_sys::TEXTOID, usize::MAX, |value| {
+        // SAFETY: the column is of type text.
+        let text = unsafe { CStr::from_ptr(pg_sys::text_to_cstring(value.cast_mut_ptr())) };
+        each(text::to_string(text));
+    });
+    read.expect("a statement that returns texts");
+    // SAFETY: the level is the one made above.
+    unsafe { pg_sys::AtEOXact_GUC(false, level) };
 }
 
 /// Calls `each` with the TID of every version of a table's rows that the snapshot sees and that meets a condition. Versions of

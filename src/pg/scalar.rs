@@ -5,10 +5,10 @@ use std::ffi::CStr;
 
 use pgrx::{direct_function_call, pg_sys};
 
-use super::Relation;
 use super::relation::attribute_number;
 use super::row::IndexRow;
 use super::varlena::Varlena;
+use super::{Relation, text};
 
 /// Types whose values are read here. Types that share a representation and an order share a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,6 +331,30 @@ impl Column {
             place,
             reader,
         })
+    }
+
+    /// The key function and the type that it returns, by their names, unless it takes one value of the column and returns bigint.
+    pub(crate) fn wrong_function(&self) -> Option<(String, String)> {
+        let Reader::Function(index, place) = self.reader else {
+            return None;
+        };
+        let function = index.support_function(place, KEY);
+        // SAFETY: the function is in the catalogs; the names are strings, the arguments an array in the current memory context.
+        unsafe {
+            let (mut arguments, mut count) = (std::ptr::null_mut(), 0);
+            let returns = pg_sys::get_func_signature(function, &raw mut arguments, &raw mut count);
+            if returns == pg_sys::INT8OID
+                && count == 1
+                && pg_sys::IsBinaryCoercible(index.column_type(place), *arguments)
+            {
+                return None;
+            }
+            let name = |name| text::to_string(CStr::from_ptr(name));
+            Some((
+                name(pg_sys::format_procedure(function)),
+                name(pg_sys::format_type_be(returns)),
+            ))
+        }
     }
 
     /// The type of values; `None` if they are read by the class's key function.

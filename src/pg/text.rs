@@ -65,10 +65,19 @@ pub(crate) fn to_bytes(text: &str) -> Vec<u8> {
 
 /// Reports a message at DEBUG1.
 pub(crate) fn debug(message: &str) {
+    report(PgLogLevel::DEBUG1, message);
+}
+
+/// Reports a message at INFO: to the client, whatever its settings.
+pub(crate) fn info(message: &str) {
+    report(PgLogLevel::INFO, message);
+}
+
+fn report(level: PgLogLevel, message: &str) {
     let mut bytes = to_bytes(message);
     bytes.push(0);
     let mut report = pg_sys::ErrorData {
-        elevel: PgLogLevel::DEBUG1 as c_int,
+        elevel: level as c_int,
         message: bytes.as_mut_ptr().cast(),
         ..Default::default()
     };
