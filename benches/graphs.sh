@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # `SELECT id ... WHERE column = value ORDER BY distance LIMIT 10` with a graph for each value of the column, beside the same index
-# without such graphs and a query without a condition: recall@10, milliseconds a query, size, and seconds of the build.
+# without such graphs and a query without a condition: recall@10, codes compared, milliseconds a query, size, and seconds of the build.
 
 # shellcheck source=/dev/null
 source benches/filtered.sh
@@ -37,5 +37,6 @@ graphs_measure() {
     local through='SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off'
     filtered_functions "$1" "$2" "$4"
     bench_result "graphs $2" "$3: recall@10" "$1" "$(sql "$1" -c "$through" -c 'SELECT round(filtered_recall(), 4)')" ''
+    bench_result "graphs $2" "$3: codes compared" "$1" "$(sql "$1" -c "$through" -c 'SELECT round(filtered_evaluations())')" ''
     bench_result "graphs $2" "$3: a query" "$1" "$(sql "$1" -c "$through" -c 'SELECT round(filtered_milliseconds(), 3)')" ms
 }
