@@ -21,6 +21,8 @@ dev_lint() {
     lint_boundaries
     lint_versions
     lint_shell
+    lint_optional pgxn_meta META.json
+    lint_optional hadolint Dockerfile
     say "lint: no complaints"
 }
 
@@ -95,6 +97,16 @@ lint_versions() {
     last=$(find sql -path '*/released/omendb--*.sql' | sed -nE 's/.*omendb--(.*)\.sql/\1/p' | sort -V | tail -1)
     [[ -z $last || $last == "$version" || -e sql/omendb--$last--$version.sql ]] ||
         die "sql/omendb--$last--$version.sql is missing: the update from the last release"
+}
+
+# lint_optional PROGRAM FILE: has a checker that is not of Debian look at a file, where it is installed (docs/releasing.md).
+lint_optional() {
+    if command -v "$1" >/dev/null; then
+        step "$1"
+        "$1" "$2" >&2 || die "$1 found something in $2"
+    else
+        say "$1 is not installed: $2 was not checked"
+    fi
 }
 
 lint_shell() {
