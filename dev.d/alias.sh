@@ -2,9 +2,9 @@
 # omendb by pgvector's name: an extension `vector` with the same objects, for clients that create that one and for
 # databases that have it. Its library vector.so is a link to omendb.so, which answers to the C functions of both.
 
-# Three numbers, since clients take a version apart, and of pgvector 0.8, whose objects the alias has. No version of pgvector is named
-# so, and each can be updated to this one.
-alias_version=0.8.90
+# The alias's version for each version of omendb. Three numbers, since clients take a version apart, and of pgvector 0.8, whose objects
+# the alias has. No version of pgvector is named so, and each can be updated to the newest one.
+declare -A alias_of=([0.1.0]=0.8.90)
 # An update passes through this version: a database that has all objects of pgvector 0.8, as yet pgvector's.
 alias_gathered=0.8.89
 # Versions of pgvector that can be updated, those to come included.
@@ -44,6 +44,17 @@ alias_files() {
     echo "vector--$alias_version.sql"
     echo "vector--$alias_gathered--$alias_version.sql"
     for from in "${alias_from[@]}"; do echo "vector--$from--$alias_gathered.sql"; done
+    alias_upgrades | cut -d ' ' -f 2
+}
+
+# The update scripts of omendb, and their names as the alias's: a line each.
+alias_upgrades() {
+    local upgrade
+    for upgrade in sql/omendb--*--*.sql; do
+        if [[ -e $upgrade && $upgrade =~ --(.+)--(.+)\.sql$ ]]; then
+            echo "$upgrade vector--${alias_of[${BASH_REMATCH[1]}]}--${alias_of[${BASH_REMATCH[2]}]}.sql"
+        fi
+    done
 }
 
 alias_copy() { alias_place "${DESTDIR:-}$("$pg_config" --pkglibdir)" "${DESTDIR:-}$("$pg_config" --sharedir)/extension"; }
@@ -66,7 +77,8 @@ alias_commands() {
 
 # Writes the files, made from those of omendb, to the folder $alias.
 alias_write() {
-    local from
+    local from upgrade name
+    alias_version=${alias_of[$(extension_version)]}
     alias=$target/alias
     rm -rf "$alias"
     mkdir -p "$alias"
@@ -75,6 +87,12 @@ alias_write() {
     sed 's/"CREATE EXTENSION omendb"/"CREATE EXTENSION vector"/' sql/omendb.sql >"$alias/vector--$alias_version.sql"
     alias_update >"$alias/vector--$alias_gathered--$alias_version.sql"
     for from in "${alias_from[@]}"; do alias_gather "$from" >"$alias/vector--$from--$alias_gathered.sql"; done
+    while read -r upgrade name; do
+        {
+            echo "-- The update script of omendb."
+            sed 's/"ALTER EXTENSION omendb UPDATE"/"ALTER EXTENSION vector UPDATE"/' "$upgrade"
+        } >"$alias/$name"
+    done < <(alias_upgrades)
 }
 
 # The script that adds what pgvector FROM lacks of 0.8: arrays become sparsevec from there on.

@@ -87,13 +87,14 @@ lint_boundaries() {
     [[ -z $found ]] || die "boundary() and sql_function! stand for these: $found"
 }
 
-# One version everywhere, and a way to it from the last release.
+# One version everywhere, a version of the alias for it, and a way to it from the last release.
 lint_versions() {
     local version file last
     version=$(extension_version)
     for file in Cargo.toml META.json CHANGELOG.md; do
         grep -qE "(version\"?[ =:]+\"|^## )$version([\" ]|\$)" "$file" || die "$file does not name version $version of omendb.control"
     done
+    [[ ${alias_of[$version]:-} ]] || die "alias_of in dev.d/alias.sh has no version of the alias for $version"
     last=$(find sql -path '*/released/omendb--*.sql' | sed -nE 's/.*omendb--(.*)\.sql/\1/p' | sort -V | tail -1)
     [[ -z $last || $last == "$version" || -e sql/omendb--$last--$version.sql ]] ||
         die "sql/omendb--$last--$version.sql is missing: the update from the last release"

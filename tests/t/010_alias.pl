@@ -24,12 +24,14 @@ is(readlink($server->libraries . '/vector.so'), 'omendb.so', 'vector.so is our l
 ($ok, $words) = $server->install;
 ok($ok, 'our own files are replaced unasked') or diag($words);
 
+my $version = $server->version;
+like($version, qr/^0\.8\.9\d$/, 'clients take its version for a pgvector of 0.8');
 my $node = $server->node('alias');
 $node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS vector');
 is($node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'vector'"),
-  '0.8.90', 'extension vector has a version that clients take for a pgvector of 0.8');
+  $version, 'extension vector has that version');
 is($node->safe_psql('postgres', "SELECT name, version FROM pg_available_extension_versions WHERE name = 'vector'"),
-  'vector|0.8.90', 'there is no other version of it');
+  "vector|$version", 'there is no other version of it');
 is(join(' ', grep { !/^vector(--\d+\.\d+\.\d+){1,2}\.sql$/ } map { m{([^/]+)$} } glob($server->extensions . '/vector--*')), '', 'all versions are three numbers');
 
 # An index, a search, and a setting, as pgvector's users write them.
@@ -102,6 +104,16 @@ is(Alias::move($node, 'elsewhere', $node, 'restored_elsewhere'), '', 'so is one 
 is( Alias::move($node, 'postgres', $node, 'renamed', sub { $_[0] =~ s/^(CREATE EXTENSION IF NOT EXISTS) vector /$1 omendb /mr =~ s/^COMMENT ON EXTENSION vector .*$//mr }),
   '', 'a dump is restored as omendb when the name is replaced');
 is($node->safe_psql('renamed', $contents), $node->safe_psql('postgres', $contents), 'it has the rows');
+
+# The next version of omendb is one of the alias as well, and updates databases to it.
+($ok, $words) = $server->install_next("CREATE FUNCTION newest(vector) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';\n");
+ok($ok, 'a next version is installed') or diag($words);
+$node->safe_psql('postgres', 'ALTER EXTENSION vector UPDATE');
+is($node->safe_psql('postgres', "SELECT extversion, newest('[1]') FROM pg_extension WHERE extname = 'vector'"), '0.8.98|1', 'an update brings what it has');
+$node->safe_psql('postgres', 'CREATE DATABASE newest');
+$node->safe_psql('newest', 'CREATE EXTENSION vector');
+is($node->safe_psql('newest', $members =~ s/NAME/vector/r), $node->safe_psql('postgres', $members =~ s/NAME/vector/r), 'so has a new one');
+is($node->safe_psql('postgres', "SET enable_seqscan = off; $search"), $nearest, 'the index is searched');
 
 $node->safe_psql('postgres', 'DROP EXTENSION vector CASCADE');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_am WHERE amname IN ('hnsw', 'ivfflat')"), '0', 'vector drops without a trace');

@@ -185,11 +185,12 @@ $node->safe_psql('postgres', 'REINDEX INDEX of_vector_l2_ops');
 # Versions are such as their readers take apart, and ours is the newest.
 my @versions = split /\n/, $node->safe_psql('postgres',
   "SELECT version FROM pg_available_extension_versions WHERE name = 'vector' ORDER BY string_to_array(version, '.')::int[]");
-is($versions[-1], '0.8.90', 'ours is the newest version');
+my $version = $server->version;
+is($versions[-1], $version, 'ours is the newest version');
 
 # An update brings what omendb has besides.
 $node->safe_psql($_, 'ALTER EXTENSION vector UPDATE') for qw(postgres listing);
-is($node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'vector'"), '0.8.90', 'the extension is of the new version');
+is($node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'vector'"), $version, 'the extension is of the new version');
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh', 'CREATE EXTENSION vector');
 my $members = <<'SQL';
@@ -208,13 +209,13 @@ is($node->safe_psql('listing', "SELECT count(*) FROM pg_class c, hnsw_check(c.oi
 # Every pgvector since 0.7 can be updated, versions to come included. Here databases are made to look like them.
 my $since_0_8 = join '; ', map { my $object = $_; map { "$_ $object" } 'ALTER EXTENSION vector DROP', 'DROP' }
   map { ("CAST ($_ AS sparsevec)", "FUNCTION array_to_sparsevec($_, integer, boolean)") } 'int[]', 'real[]', 'float8[]', 'numeric[]';
-for my $version (qw(0.7.0 0.7.4 0.8.0 0.8.5 0.8.6 0.8.7 0.8.20 0.9.0 0.9.3)) {
-  my $database = 'from_' . $version =~ tr/./_/r;
+for my $pgvector (qw(0.7.0 0.7.4 0.8.0 0.8.5 0.8.6 0.8.7 0.8.20 0.9.0 0.9.3)) {
+  my $database = 'from_' . $pgvector =~ tr/./_/r;
   $node->safe_psql('postgres', "CREATE DATABASE $database");
   $node->safe_psql($database, "CREATE EXTENSION vector VERSION '$pgvectors_version'");
-  $node->safe_psql($database, $since_0_8) if $version =~ /^0\.7/;
-  $node->safe_psql($database, "UPDATE pg_extension SET extversion = '$version' WHERE extname = 'vector'; ALTER EXTENSION vector UPDATE");
-  is($node->safe_psql($database, "SELECT extversion FROM pg_extension WHERE extname = 'vector'"), '0.8.90', "pgvector $version is updated");
+  $node->safe_psql($database, $since_0_8) if $pgvector =~ /^0\.7/;
+  $node->safe_psql($database, "UPDATE pg_extension SET extversion = '$pgvector' WHERE extname = 'vector'; ALTER EXTENSION vector UPDATE");
+  is($node->safe_psql($database, "SELECT extversion FROM pg_extension WHERE extname = 'vector'"), $version, "pgvector $pgvector is updated");
   is($node->safe_psql($database, $members), $node->safe_psql('fresh', $members), 'its objects are those of a new one');
 }
 like($node->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN SELECT FROM of_vector WHERE v <-> '[1,2,3,4]' < 5 ORDER BY v <-> '[1,2,3,4]' LIMIT 10"), qr/Index Cond: \(v @<= '5'/, 'a bound on the distance reaches the index');

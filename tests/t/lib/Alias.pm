@@ -5,6 +5,7 @@
 #   my $server = Alias->new('alias');                   # omendb is in it, and pgvector if it is beside it
 #   my ($ok, $words) = $server->install('--force');     # ./dev install --as-pgvector, without the build
 #   my $node = $server->node('alias');                  # a started node of it
+#   $server->install_next($script);                     # a next version of omendb, whose update script this is
 package Alias;
 
 use strict;
@@ -66,11 +67,48 @@ sub restore {
   return;
 }
 
+# The alias's version, as its control file names it.
+sub version {
+  my ($self) = @_;
+  return PostgreSQL::Test::Utils::slurp_file($self->extensions . '/vector.control') =~ /^default_version = '(.*)'$/m ? $1 : undef;
+}
+
 sub install {
   my ($self, @options) = @_;
-  my $script = <<'SH';
+  return $self->install_from(stage(), '', @options);
+}
+
+sub install_next {
+  my ($self, $script) = @_;
+  my $sources = "$self->{folder}/next";
+  make_path($sources);
+  PostgreSQL::Test::Utils::system_or_bail('cp', '-R', map({ stage() . "/$_" } 'dev.d', 'sql', 'omendb.control'), $sources);
+  my ($control) = map { PostgreSQL::Test::Utils::slurp_file($_) } "$sources/omendb.control";
+  my ($version) = $control =~ /^default_version = '(.*)'$/m or die 'the control file has no version';
+  spew("$sources/omendb.control", $control =~ s/^default_version = \K.*$/'9.0.0'/mr);
+  spew("$sources/sql/omendb--$version--9.0.0.sql", $script);
+  PostgreSQL::Test::Utils::append_to_file("$sources/sql/omendb.sql", $script);
+  return $self->install_from($sources, 'alias_of[9.0.0]=0.8.98');
+}
+
+sub spew {
+  my ($name, $contents) = @_;
+  open my $file, '>', $name or die "$name: $!";
+  print $file $contents;
+  close $file or die $!;
+  return;
+}
+
+sub stage { return abs_path("$ENV{OMENDB_DEMO}/..") }
+
+# Runs install without its build in a folder of sources, after further commands.
+sub install_from {
+  my ($self, $sources, $commands, @options) = @_;
+  my $script = <<"SH" . <<'SH';
 set -euo pipefail
-for part in dev.d/*.sh; do source "$part"; done
+for part in dev.d/*.sh; do source "\$part"; done
+$commands
+SH
 pg_config=$1 target=$2 as_pgvector='' force=''
 install_read_options "${@:3}"
 alias_write
@@ -78,9 +116,8 @@ alias_check
 alias_copy
 SH
   my $words = '';
-  my $stage = abs_path("$ENV{OMENDB_DEMO}/..");
   my $ok = IPC::Run::run(
-    [ 'bash', '-c', "cd '$stage'; $script", 'install', "$self->{bin}/pg_config", "$self->{folder}/target", '--as-pgvector', @options ],
+    [ 'bash', '-c', "cd '$sources'; $script", 'install', "$self->{bin}/pg_config", "$self->{folder}/target", '--as-pgvector', @options ],
     '>&', \$words);
   return ($ok, $words);
 }
