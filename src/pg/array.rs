@@ -7,6 +7,7 @@ use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum};
 use pgrx::{direct_function_call, pg_sys};
 
+use super::compat;
 use super::varlena::{NewVarlena, Varlena};
 
 /// Bytes before the elements of a flat array without nulls: `ArrayType`, one dimension and its lower bound.
@@ -104,7 +105,7 @@ impl<'fcx> Array<'fcx> {
         // SAFETY: numeric is of variable length, by reference and aligned as int; an array without nulls needs no null flags.
         // The list lives in the memory context of the call.
         let elements: &[pg_sys::Datum] = unsafe {
-            let align = pg_sys::TYPALIGN_INT.cast_signed();
+            let align = compat::c_char(pg_sys::TYPALIGN_INT);
             let nulls = std::ptr::null_mut();
             let type_oid = pg_sys::NUMERICOID;
             pg_sys::deconstruct_array(

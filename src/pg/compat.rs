@@ -1,7 +1,17 @@
-//! Every difference between the supported PostgreSQL versions, in one file.
+//! Every difference between the supported PostgreSQL versions, and between processors, in one file.
 #![expect(unsafe_code, reason = "raw Postgres structures differ by version")]
 
 use pgrx::pg_sys;
+
+/// The byte of a `char` of C, which is signed on x86 and unsigned on aarch64.
+pub(crate) fn byte(char: std::ffi::c_char) -> u8 {
+    char.to_ne_bytes()[0]
+}
+
+/// A byte as a `char` of C.
+pub(crate) fn c_char(byte: u8) -> std::ffi::c_char {
+    std::ffi::c_char::from_ne_bytes([byte])
+}
 
 /// `InvalidSubTransactionId`, a macro in C (c.h).
 const INVALID_SUB_TRANSACTION: pg_sys::SubTransactionId = 0;

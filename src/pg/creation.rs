@@ -6,7 +6,7 @@ use std::ffi::c_void;
 
 use pgrx::pg_sys;
 
-use super::{Relation, boundary};
+use super::{Relation, boundary, compat};
 
 /// Checks a new index, given its access method's `ambuild`. Raises an ERROR to refuse the index.
 pub(crate) type Check = fn(&NewIndex, pg_sys::ambuild_function);
@@ -127,7 +127,7 @@ unsafe fn check_relation(oid: pg_sys::Oid) {
         if relation.is_null() {
             return;
         }
-        if (*(*relation).rd_rel).relkind.cast_unsigned() == pg_sys::RELKIND_INDEX {
+        if compat::byte((*(*relation).rd_rel).relkind) == pg_sys::RELKIND_INDEX {
             let routine = pg_sys::GetIndexAmRoutineByAmId((*(*relation).rd_rel).relam, true);
             if let (Some(routine), Some(check)) = (routine.as_ref(), CHECK.get()) {
                 let relation = Relation::new(relation);

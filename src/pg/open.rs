@@ -26,7 +26,7 @@ pub(crate) enum Kind {
 /// The kind of a relation; `Other` if it does not exist.
 pub(crate) fn kind(oid: Oid) -> Kind {
     // SAFETY: reads the catalogs.
-    match unsafe { pg_sys::get_rel_relkind(oid) }.cast_unsigned() {
+    match compat::byte(unsafe { pg_sys::get_rel_relkind(oid) }) {
         pg_sys::RELKIND_INDEX => Kind::Index,
         pg_sys::RELKIND_PARTITIONED_INDEX => Kind::PartitionedIndex,
         pg_sys::RELKIND_RELATION | pg_sys::RELKIND_MATVIEW => Kind::Table,
@@ -276,7 +276,6 @@ pub(crate) fn is_absent_in_recovery(relation: Relation) -> bool {
     // SAFETY: the relation is open; reads the state of the server.
     unsafe {
         let persistence = (*(*relation.raw()).rd_rel).relpersistence;
-        persistence.cast_unsigned() == pg_sys::RELPERSISTENCE_UNLOGGED
-            && pg_sys::RecoveryInProgress()
+        compat::byte(persistence) == pg_sys::RELPERSISTENCE_UNLOGGED && pg_sys::RecoveryInProgress()
     }
 }

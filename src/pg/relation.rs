@@ -65,7 +65,7 @@ impl Relation {
     pub(crate) fn needs_wal(self) -> bool {
         // SAFETY: the relation is open and rd_rel is set.
         unsafe {
-            let permanent = (*(*self.0).rd_rel).relpersistence.cast_unsigned()
+            let permanent = compat::byte((*(*self.0).rd_rel).relpersistence)
                 == pg_sys::RELPERSISTENCE_PERMANENT;
             let wal_is_needed = pg_sys::wal_level
                 >= i32::try_from(pg_sys::WalLevel::WAL_LEVEL_REPLICA).expect("a small enum");
@@ -75,7 +75,7 @@ impl Relation {
 
     pub(crate) fn is_local(self) -> bool {
         // SAFETY: the relation is open and rd_rel is set.
-        unsafe { (*(*self.0).rd_rel).relpersistence.cast_unsigned() == pg_sys::RELPERSISTENCE_TEMP }
+        unsafe { compat::byte((*(*self.0).rd_rel).relpersistence) == pg_sys::RELPERSISTENCE_TEMP }
     }
 
     /// The number of an index's columns.
