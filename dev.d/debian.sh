@@ -7,15 +7,18 @@ debian_left_out=(clang-{14..23} debconf libc-bin libllvm{14..23} libpq-dev llvm-
     postgresql-client-common postgresql-common sensible-utils ssl-cert tzdata)
 
 # debian_unpack FOLDER ARCHITECTURE SUITES PACKAGE...: packages and what they depend on, as PACKAGE or PACKAGE/SUITE.
-# SUITES are separated by commas; their order does not matter.
+# SUITES are separated by commas; their order does not matter. FOLDER/DEBIAN/symbols will list the symbols of the libraries.
 debian_unpack() {
     local folder=$1 architecture=$2 suites=$3 apt=$dev/debian-apt package
     shift 3
     debian_apt_configure
     debian_apt update
     debian_apt install --download-only --yes --no-install-recommends "$@"
-    mkdir -p "$folder"
-    for package in "$apt"/archives/*.deb; do dpkg-deb --extract "$package" "$folder"; done
+    mkdir -p "$folder/DEBIAN"
+    for package in "$apt"/archives/*.deb; do
+        dpkg-deb --extract "$package" "$folder"
+        dpkg-deb --info "$package" symbols 2>/dev/null >>"$folder/DEBIAN/symbols" || true
+    done
     rm -rf "$apt"
 }
 

@@ -99,8 +99,11 @@ extension_cargo() {
         "--remap-path-prefix=$cargo_home=/cargo")
     for folder in "$cargo_home"/registry/src/*; do flags+=("--remap-path-prefix=$folder=/cargo"); done
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") CARGO_TARGET_DIR=$target PGRX_PG_CONFIG_PATH=${build_config:-$pg_config} \
-        cargo "$verb" --no-default-features --features "pg$PG" "$@"
+        cargo "$verb" ${rust_target:+--target "$rust_target"} --no-default-features --features "pg$PG" "$@"
 }
+
+# The library that was built, for the machine or for $rust_target.
+extension_library() { echo "$target/${rust_target:+$rust_target/}release/libomendb.so"; }
 
 extension_version() { sed -nE "s/^default_version *= *'(.*)'/\1/p" omendb.control; }
 
@@ -111,7 +114,7 @@ extension_copy() {
     [[ -z ${DESTDIR:-} ]] || mkdir -p "$libraries" "$extensions"
     if [[ ! -w $libraries || ! -w $extensions ]]; then
         say "omendb is built. You may not write to $libraries and $extensions, so install it with:
-    sudo install -m 755 $target/release/libomendb.so $libraries/omendb.so
+    sudo install -m 755 $(extension_library) $libraries/omendb.so
     sudo install -m 644 $root/omendb.control $extensions/omendb.control
     sudo install -m 644 $root/sql/omendb.sql $extensions/omendb--$(extension_version).sql${as_pgvector:+
 $(alias_commands "$libraries" "$extensions")}"
@@ -122,7 +125,7 @@ $(alias_commands "$libraries" "$extensions")}"
 
 # extension_place LIBRARIES EXTENSIONS: puts the three kinds of files into these folders.
 extension_place() {
-    place "$target/release/libomendb.so" "$1/omendb.so" 755
+    place "$(extension_library)" "$1/omendb.so" 755
     place omendb.control "$2/omendb.control" 644
     place sql/omendb.sql "$2/omendb--$(extension_version).sql" 644
     local upgrade

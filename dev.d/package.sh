@@ -6,29 +6,48 @@
 package_revision=1
 
 dev_package() {
-    local check='' reproduce='' major
-    case ${1:-} in
-        --check) check=yes ;;
-        --reproduce) reproduce=yes ;;
-        '') ;;
-        *) die "package knows --check and --reproduce, not '$1'" ;;
-    esac
+    local check='' reproduce='' cross='' architecture majors='15 16 17 18' major
+    architecture=$(dpkg --print-architecture)
+    package_read_options "$@"
     package_tools_ensure
     if [[ ${PG_CONFIG:-} ]]; then
-        [[ ! $check && ! $reproduce ]] || die "package $1 goes with PG, not with PG_CONFIG"
+        (($# == 0)) || die "package $1 goes with PG, not with PG_CONFIG"
         install_locate
         build_config=$pg_config
         extension_build "install-pg$PG"
         package_all
         return
     fi
-    for major in ${PG:-15 16 17 18}; do
+    for major in ${PG:-$majors}; do
         # Not followed by ||, which would have the subshell go on after errors.
         (
             PG=$major
             package_major
         )
     done
+}
+
+package_read_options() {
+    while (($# > 0)); do
+        case $1 in
+            --check) check=yes ;;
+            --reproduce) reproduce=yes ;;
+            --arch)
+                package_cross "${2:-}"
+                shift
+                ;;
+            *) die "package knows --check, --reproduce and --arch, not '$1'" ;;
+        esac
+        shift
+    done
+    [[ ! $check || ! $cross ]] || die "package --check runs the library: for arm64 ./dev test --aarch64 does"
+}
+
+# package_cross ARCHITECTURE: packages for it, also where that is not the machine's own.
+package_cross() {
+    [[ $1 != "$architecture" ]] || return 0
+    [[ $1 == arm64 ]] || die "package --arch knows $architecture and arm64, not '$1'"
+    architecture=arm64 cross=aarch64-linux-gnu- majors='15 17'
 }
 
 package_tools_ensure() {
@@ -41,7 +60,11 @@ package_tools_ensure() {
 
 package_major() {
     pg_prepare
-    extension_build "pg$PG"
+    if [[ $cross ]]; then
+        aarch64_ensure
+        aarch64_use
+    fi
+    extension_build "pg$PG${cross:+-$architecture}"
     package_all
     if [[ $check ]]; then package_check; fi
     if [[ $reproduce ]]; then package_reproduce; fi
@@ -83,13 +106,13 @@ package_stage() {
     mkdir -p "$work/vector/$libraries" "$work/vector/$extensions"
     alias_place "$work/vector/$libraries" "$work/vector/$extensions"
     local library=$work/main/$libraries/omendb.so
-    id=$(readelf --notes "$library" | sed -nE 's/^ *Build ID: ([0-9a-f]+)$/\1/p')
+    id=$("${cross}readelf" --notes "$library" | sed -nE 's/^ *Build ID: ([0-9a-f]+)$/\1/p')
     [[ $id ]] || die "$library has no build id"
     symbols=usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug
     mkdir -p "$work/dbgsym/${symbols%/*}"
-    objcopy --only-keep-debug --compress-debug-sections "$library" "$work/dbgsym/$symbols"
+    "${cross}objcopy" --only-keep-debug --compress-debug-sections "$library" "$work/dbgsym/$symbols"
     chmod 644 "$work/dbgsym/$symbols"
-    strip --strip-unneeded --remove-section=.comment "$library"
+    "${cross}strip" --strip-unneeded --remove-section=.comment "$library"
     chmod 644 "$library"
     tests/symbols.sh "$library" >&2 || die "$library is not fit for a package"
     ! grep -qF "$root" "$library" || die "$library names $root"
@@ -133,7 +156,7 @@ Description: debug symbols for $package"
 package_needs() {
     mkdir -p "$work/debian"
     printf 'Source: omendb\n\nPackage: %s\nArchitecture: any\n' "$package" >"$work/debian/control"
-    (cd "$work" && dpkg-shlibdeps --warnings=0 -O -e "main/usr/lib/postgresql/$PG/lib/omendb.so") |
+    (cd "$work" && DEB_HOST_ARCH=$architecture dpkg-shlibdeps --warnings=0 ${cross:+-S"$home/arm64"} -O -e "main/usr/lib/postgresql/$PG/lib/omendb.so") |
         sed -nE 's/^shlibs:Depends=//p'
 }
 
@@ -158,11 +181,11 @@ package_maintainer() { echo "${DEBEMAIL:-omendb@localhost.localdomain}"; }
 # package_write TREE NAME FIELDS: the package of a tree; the fields come after those that all packages have.
 package_write() {
     local tree=$work/$1 file
-    file=$packages/$2_${version}_$(dpkg --print-architecture).deb
+    file=$packages/$2_${version}_$architecture.deb
     mkdir -p "$tree/DEBIAN"
     (cd "$tree" && find usr -type f -exec md5sum {} + | LC_ALL=C sort -k 2) >"$tree/DEBIAN/md5sums"
     {
-        printf 'Package: %s\nSource: omendb\nVersion: %s\nArchitecture: %s\n' "$2" "$version" "$(dpkg --print-architecture)"
+        printf 'Package: %s\nSource: omendb\nVersion: %s\nArchitecture: %s\n' "$2" "$version" "$architecture"
         printf 'Maintainer: the omendb authors <%s>\n' "$(package_maintainer)"
         printf 'Installed-Size: %s\nPriority: optional\n%s\n' "$(du -sk --apparent-size "$tree/usr" | cut -f1)" "$3"
     } >"$tree/DEBIAN/control"
@@ -172,7 +195,8 @@ package_write() {
 
 # The same files for PostgreSQL's yum archive, which keeps a server under /usr/pgsql-NN.
 package_rpm() {
-    local tree=$work/rpm spec=$work/omendb.spec prefix=usr/pgsql-$PG
+    local tree=$work/rpm spec=$work/omendb.spec prefix=usr/pgsql-$PG machine=${cross:+aarch64}
+    machine=${machine:-$(uname -m)}
     mkdir -p "$tree/$prefix/lib" "$tree/$prefix/share/extension"
     cp -p "$work/main/usr/lib/postgresql/$PG/lib/omendb.so" "$tree/$prefix/lib/"
     cp -p "$work/main/usr/share/postgresql/$PG/extension/"* "$tree/$prefix/share/extension/"
@@ -197,10 +221,10 @@ access method that stores 4-bit codes and reranks rows by exact distance.
 /$prefix/lib/omendb.so
 /$prefix/share/extension/omendb*
 SPEC
-    rpmbuild -bb --quiet --target "$(uname -m)" --define "_topdir $work/rpmbuild" --define "_rpmdir $packages" \
+    rpmbuild -bb --quiet --target "$machine" --define "_topdir $work/rpmbuild" --define "_rpmdir $packages" \
         --define '_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' --buildroot "$tree" "$spec" >"$work/rpm.log" 2>&1 ||
         die "rpmbuild failed: $(tail -5 "$work/rpm.log")"
-    say "$packages/omendb_$PG-$(extension_version)-$package_revision.$(uname -m).rpm"
+    say "$packages/omendb_$PG-$(extension_version)-$package_revision.$machine.rpm"
 }
 
 # Installs the packages into a root of their own, beside a copy of PostgreSQL, searches there, and removes them again.
@@ -215,7 +239,7 @@ package_check() {
     cp -aL "/usr/share/postgresql/$PG" "$scratch/usr/share/postgresql/"
     before=$(package_check_files)
     step "installing the packages into a root of their own"
-    package_check_dpkg --install "$packages/${package}_${version}"_*.deb "$packages/$package-vector_${version}"_*.deb
+    package_check_dpkg --install "$packages/${package}_${version}_$architecture.deb" "$packages/$package-vector_${version}_$architecture.deb"
     package_check_search
     package_check_dpkg --purge "$package-vector" "$package"
     after=$(package_check_files)
@@ -290,7 +314,7 @@ package_reproduce() {
     mkdir -p "$copy/sources"
     step "building once more, from a copy of the sources in $copy"
     git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$copy/sources"
-    (cd "$copy/sources" && env SOURCE_DATE_EPOCH="$(package_date)" OMENDB_DEV_DIR="$dev" OMENDB_PACKAGES="$copy/packages" CARGO_TARGET_DIR="$copy/target" PG="$PG" ./dev package)
+    (cd "$copy/sources" && env SOURCE_DATE_EPOCH="$(package_date)" OMENDB_DEV_DIR="$dev" OMENDB_PACKAGES="$copy/packages" CARGO_TARGET_DIR="$copy/target" PG="$PG" ./dev package ${cross:+--arch "$architecture"})
     package_same "$packages" "$copy/packages"
     rm -rf "$copy"
     say "packages: the same bytes from two builds"
@@ -300,7 +324,7 @@ package_reproduce() {
 package_check_lint() {
     if command -v lintian >/dev/null; then
         lintian --allow-root --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog \
-            "$packages/$package"*_"$version"_*.deb >"$work/lintian.log" 2>&1 || die "lintian: $(<"$work/lintian.log")"
+            "$packages/$package"*_"$version"_"$architecture".deb >"$work/lintian.log" 2>&1 || die "lintian: $(<"$work/lintian.log")"
     else
         say "lintian is not installed: the packages were not linted"
     fi

@@ -115,7 +115,7 @@ test_stage() {
 # Every symbol that the SQL names exists, every exported one is declared.
 test_symbols() {
     step "comparing SQL and exported symbols"
-    if tests/symbols.sh "$target/release/libomendb.so" >&2; then
+    if tests/symbols.sh "$(extension_library)" >&2; then
         test_count symbols 1 0
     else
         test_count symbols 0 1
