@@ -189,17 +189,8 @@ impl<'a> Insertion<'a> {
 
     /// Links the new element in its group, as on the layers.
     fn link_in_group(&mut self, new: ElementId) {
-        let Some(group) = self.group.take() else {
-            return;
-        };
-        let mut in_order = group.chosen.clone();
-        in_order.sort_unstable();
-        let mut linked = false;
-        for of in in_order {
-            linked |= hnsw::link(&mut self.graph, of, GROUP, new);
-        }
-        if !linked {
-            hnsw::force_link(&mut self.graph, group.chosen.into_iter(), GROUP, new);
+        if let Some(group) = self.group.take() {
+            hnsw::link_back(&mut self.graph, &group.chosen, GROUP, new);
         }
     }
 }
@@ -224,7 +215,9 @@ impl Store for Insertion<'_> {
     }
 }
 
-impl StoreMut for Insertion<'_> {
+impl<'a> StoreMut for Insertion<'a> {
+    type Lists = PageGraph<'a>;
+
     fn select(&mut self, _: &Query, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
         choose(&mut self.graph, &self.code, candidates, max)
     }
@@ -282,13 +275,8 @@ impl StoreMut for Insertion<'_> {
         element
     }
 
-    fn link(&mut self, of: ElementId, level: Level, new: ElementId, _: f32) -> bool {
-        hnsw::link(&mut self.graph, of, level, new)
-    }
-
-    fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId) {
-        let chosen = chosen.iter().map(|chosen| chosen.element);
-        hnsw::force_link(&mut self.graph, chosen, level, new);
+    fn lists(&mut self) -> &mut PageGraph<'a> {
+        &mut self.graph
     }
 
     fn raise_entry_point(&mut self, element: ElementId, level: Level) {

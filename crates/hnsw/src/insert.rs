@@ -1,6 +1,36 @@
 //! Algorithm 1: inserts an element into the graph.
 
-use crate::{Candidate, ElementId, Level, Params, Search, Store, StoreMut};
+use crate::link::{Lists, link_back};
+use crate::{Candidate, ElementId, Level, Params, Search, Store};
+
+/// A store whose graph can grow.
+pub trait StoreMut: Store {
+    /// Changes neighbor lists.
+    type Lists: Lists;
+
+    /// Chooses up to `max` neighbors for what `query` stands for from the candidates (sorted nearest first): by Algorithm
+    /// 4, then the nearest of the rest.
+    /// Tombstones are left out: vacuum is about to remove them.
+    fn select(
+        &mut self,
+        query: &Self::Query,
+        candidates: &[Candidate],
+        max: usize,
+    ) -> Vec<Candidate>;
+
+    /// Adds the row of `query` to a candidate with the same code, if there is one.
+    fn add_duplicate(&mut self, query: &Self::Query, candidates: &[Candidate]) -> bool;
+
+    /// Adds the element of `query`, with its neighbors from layer 0 up. A store holds the rest of the new element itself: in pages
+    /// its code and its row.
+    fn add(&mut self, query: &Self::Query, neighbors: &[Vec<Candidate>]) -> ElementId;
+
+    /// The neighbor lists, for the links back to a new element.
+    fn lists(&mut self) -> &mut Self::Lists;
+
+    /// Makes the element the entry point if there is none, or one of a lower level.
+    fn raise_entry_point(&mut self, element: ElementId, level: Level);
+}
 
 /// Algorithm 1 over a store: searches the layers of the new element from above, selects its neighbors, adds it and
 /// links back to it. `None` if an existing element has the same code and takes over the row.
@@ -16,7 +46,10 @@ pub fn insert<S: StoreMut>(
         return None;
     }
     let element = store.add(query, &neighborhood.neighbors);
-    link_back(store, element, &neighborhood.neighbors);
+    for (level, chosen) in (0..).zip(&neighborhood.neighbors) {
+        let chosen: Vec<ElementId> = chosen.iter().map(|near| near.element).collect();
+        link_back(store.lists(), &chosen, level, element);
+    }
     store.raise_entry_point(element, level);
     Some(element)
 }
@@ -62,21 +95,5 @@ pub(crate) fn find_neighborhood<S: Store>(
     Neighborhood {
         neighbors,
         nearest: entry,
-    }
-}
-
-/// Offers the new element to the neighbors it chose, in the order of their ids: on pages, block after block.
-/// If none of them keeps it on a layer, one is forced to, or no search could find it there.
-fn link_back<S: StoreMut>(store: &mut S, element: ElementId, neighbors: &[Vec<Candidate>]) {
-    for (level, chosen) in (0..).zip(neighbors) {
-        let mut in_order = chosen.clone();
-        in_order.sort_unstable_by_key(|candidate| candidate.element);
-        let mut linked = false;
-        for neighbor in in_order {
-            linked |= store.link(neighbor.element, level, element, neighbor.distance);
-        }
-        if !linked {
-            store.force_link(chosen, level, element);
-        }
     }
 }

@@ -23,8 +23,8 @@ mod visited;
 pub use calibrate::{BANDS, Calibration, Calibrator, FIRST, NEIGHBORS, TARGETS};
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use element_set::ElementSet;
-pub use insert::insert;
-pub use link::{Lists, Push, force_link, link};
+pub use insert::{StoreMut, insert};
+pub use link::{Lists, Push, force_link, link_back};
 pub use memory::{Insertion, MemoryGraph, View};
 pub use reach::Reach;
 pub use recall::Recall;
@@ -33,7 +33,7 @@ pub use rerank_queue::{ROUNDING, RerankQueue, Step, is_in_order};
 pub use search::{Counters, Descent, Matters, Search, SearchOptions, Slack};
 pub use select::{Room, least_kept, select_neighbors};
 pub use starts::Starts;
-pub use store::{Store, StoreMut};
+pub use store::Store;
 pub use vectors::{ElementQuery, Query, Vectors, choose, half_square};
 
 /// The highest layer of an element; layer 0 holds all elements.

@@ -58,8 +58,22 @@ pub enum Push {
     Full(Vec<ElementId>),
 }
 
+/// Offers a new element to the lists of the neighbors it chose on a layer (nearest first), in the order of their ids: on pages,
+/// block after block. If none of them keeps it, one is forced to, or no search could find it there.
+pub fn link_back<S: Lists>(store: &mut S, chosen: &[ElementId], level: Level, new: ElementId) {
+    let mut in_order = chosen.to_vec();
+    in_order.sort_unstable();
+    let mut linked = false;
+    for of in in_order {
+        linked |= link(store, of, level, new);
+    }
+    if !linked {
+        force_link(store, chosen.iter().copied(), level, new);
+    }
+}
+
 /// Offers `new` to a list: it is added if there is room, or by Algorithm 4. True if it was added.
-pub fn link<S: Lists>(store: &mut S, of: ElementId, level: Level, new: ElementId) -> bool {
+fn link<S: Lists>(store: &mut S, of: ElementId, level: Level, new: ElementId) -> bool {
     for _ in 0..TRIES {
         let full = match store.push(of, level, &[new]) {
             Push::Done => return true,

@@ -1,6 +1,6 @@
 //! The store of a build: u32 ids, never pointers.
 
-use crate::link::{Lists, Push, force_link, link};
+use crate::link::{Lists, Push};
 use crate::vectors::{ElementQuery, Query, Vectors, candidate, choose};
 use crate::{Candidate, ElementId, Level, Store, StoreMut, level_of, max_neighbors};
 use std::collections::TryReserveError;
@@ -315,6 +315,8 @@ impl<'a, V: Vectors> Insertion<'a, V> {
 }
 
 impl<V: Vectors> StoreMut for Insertion<'_, V> {
+    type Lists = Self;
+
     fn select(
         &mut self,
         query: &ElementId,
@@ -339,13 +341,8 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
         *query
     }
 
-    fn link(&mut self, of: ElementId, level: Level, new: ElementId, _distance: f32) -> bool {
-        link(self, of, level, new)
-    }
-
-    fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId) {
-        let chosen = chosen.iter().map(|chosen| chosen.element);
-        force_link(self, chosen, level, new);
+    fn lists(&mut self) -> &mut Self {
+        self
     }
 
     fn raise_entry_point(&mut self, element: ElementId, _level: Level) {

@@ -22,32 +22,3 @@ pub trait Store {
     #[inline]
     fn prepare(&mut self, _next: ElementId) {}
 }
-
-/// A store whose graph can grow.
-pub trait StoreMut: Store {
-    /// Chooses up to `max` neighbors for what `query` stands for from the candidates (sorted nearest first): by Algorithm
-    /// 4, then the nearest of the rest.
-    /// Tombstones are left out: vacuum is about to remove them.
-    fn select(
-        &mut self,
-        query: &Self::Query,
-        candidates: &[Candidate],
-        max: usize,
-    ) -> Vec<Candidate>;
-
-    /// Adds the row of `query` to a candidate with the same code, if there is one.
-    fn add_duplicate(&mut self, query: &Self::Query, candidates: &[Candidate]) -> bool;
-
-    /// Adds the element of `query`, with its neighbors from layer 0 up. A store holds the rest of the new element itself: in pages
-    /// its code and its row.
-    fn add(&mut self, query: &Self::Query, neighbors: &[Vec<Candidate>]) -> ElementId;
-
-    /// Offers `new` as a neighbor of `of`, which keeps at most `max_neighbors` by Algorithm 4. True if it keeps `new`.
-    fn link(&mut self, of: ElementId, level: Level, new: ElementId, distance: f32) -> bool;
-
-    /// Forces `new` into the list of one of the chosen neighbors (sorted nearest first), after selection rejected it in all.
-    fn force_link(&mut self, chosen: &[Candidate], level: Level, new: ElementId);
-
-    /// Makes the element the entry point if there is none, or one of a lower level.
-    fn raise_entry_point(&mut self, element: ElementId, level: Level);
-}
