@@ -4,7 +4,7 @@ use hnsw::{Candidate, ElementId, Extent, Flaw, GROUP, Inspect, Level, Member, St
 use layout::{Corrupt, EntryPoint, Group, Metapage, SlotState};
 
 use super::entries;
-use super::findings::{Findings, location_of};
+use super::findings::{Findings, Location, location_of};
 use super::pages::{Pages, is_wrong_link};
 use crate::storage::metapage::METAPAGE;
 
@@ -282,12 +282,20 @@ impl Links<'_, '_> {
     }
 
     /// Reports elements without an entry point: an error if any has links, as linked elements had an entry point before; a
-    /// warning otherwise, as a crash may leave single elements.
+    /// warning otherwise, as a crash may leave single elements. Reports few links on average, which no single list shows.
     fn conclude(&mut self, extent: Extent) {
+        let m = self.pages.geometry().m;
+        if extent.is_sparse(m.into()) {
+            let degree = extent.mean_degree();
+            let what = format!(
+                "elements have {degree:.1} neighbors on average, fewer than half of m = {m}"
+            );
+            self.findings.warning(Location::default(), what);
+        }
         if self.entry != Entry::Missing || entry_point(self.pages).is_some() {
             return;
         }
-        let live = extent.elements - extent.dead;
+        let live = extent.live();
         self.unreachable = live;
         let what = format!("no entry point, but {live} elements");
         if extent.links > 0 {

@@ -156,13 +156,19 @@ my @of_groups = (
   [ 'no links in a group' => sub { put(group(element(LIVE)), 8, 'v', 0) }, qr/^warning\|\d+\|\d+\|element has no neighbors in its group, which has others/ ],
 );
 
+# Damages of an index large enough to have neighbors on average.
+my @of_many = ([ 'few links' => sub { put(@$_, 2, 'v', 1) for slots(ELEMENT, $slot_len, LIVE) },
+  qr/^warning\|\|\|elements have 1\.0 neighbors on average, fewer than half of m = 4$/m ]);
+
 # Small indexes with everything in them: a center, upper levels, rows in slots of their own, slots freed by vacuum. Empty tables
 # come first, to be given the files of an original: older than its rows, as Postgres checks.
 my %definitions = (
   original => 'USING hnsw (embedding vector_l2_ops, id) WITH (m = 4, ef_construction = 32)',
-  grouped => 'USING hnsw (embedding vector_l2_ops, (id % 3)) WITH (m = 4, ef_construction = 32, graphs = expr)');
-my @copies = ((map { [ original => @$_ ] } @damages), map { [ grouped => @$_ ] } @of_groups);
-sql('CREATE EXTENSION omendb; CREATE TABLE original (id int, embedding vector(40)); CREATE TABLE grouped (LIKE original)');
+  grouped => 'USING hnsw (embedding vector_l2_ops, (id % 3)) WITH (m = 4, ef_construction = 32, graphs = expr)',
+  many => 'USING hnsw (embedding vector_l2_ops) WITH (m = 4, ef_construction = 32)');
+my %rows = (original => 400, grouped => 400, many => 1400);
+my @copies = ((map { [ original => @$_ ] } @damages), (map { [ grouped => @$_ ] } @of_groups), map { [ many => @$_ ] } @of_many);
+sql('CREATE EXTENSION omendb; CREATE TABLE original (id int, embedding vector(40)); CREATE TABLE grouped (LIKE original); CREATE TABLE many (LIKE original)');
 sql(join '', map { "CREATE TABLE copy_$_ (LIKE original); CREATE INDEX index_$_ ON copy_$_ $definitions{$copies[$_][0]};" } 0 .. $#copies);
 sql(<<"SQL");
 CREATE FUNCTION sample(i int) RETURNS vector LANGUAGE sql IMMUTABLE AS
@@ -170,22 +176,22 @@ CREATE FUNCTION sample(i int) RETURNS vector LANGUAGE sql IMMUTABLE AS
 SQL
 for my $name (sort keys %definitions) {
   sql(<<"SQL");
-INSERT INTO $name SELECT i, sample(i) FROM generate_series(1, 400) i;
-INSERT INTO $name SELECT 400 + i, sample(7) FROM generate_series(1, 100) i;
+INSERT INTO $name SELECT i, sample(i) FROM generate_series(1, $rows{$name}) i;
+INSERT INTO $name SELECT $rows{$name} + i, sample(7) FROM generate_series(1, 100) i;
 CREATE INDEX ${name}_index ON $name $definitions{$name};
 SQL
   is(sql("SELECT * FROM hnsw_check('${name}_index', true)"), '', "$name: a new index has no findings");
   sql(<<"SQL");
 DELETE FROM $name WHERE id % 10 = 3;
 VACUUM $name;
-INSERT INTO $name SELECT 1000 + i, sample(1000 + i) FROM generate_series(1, 20) i;
+INSERT INTO $name SELECT 2000 + i, sample(2000 + i) FROM generate_series(1, 20) i;
 SQL
   is(sql("SELECT * FROM hnsw_check('${name}_index', true) WHERE finding !~ 'no way leads .* on layer [1-9]'"), '',
     "$name: nor has one that took inserts and a vacuum, but for elements that layers above the lowest have lost sight of");
 }
 
 my %path_of = map { split /\|/ } split /\n/,
-  sql(q(SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^(original|grouped|copy|index)_?'));
+  sql(q(SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^(original|grouped|many|copy|index)_?'));
 $node->stop;
 my %file = map { $_ => slurp_file($node->data_dir . "/$path_of{$_}") } map { ($_, "${_}_index") } keys %definitions;
 for my $copy (0 .. $#copies) {

@@ -76,6 +76,33 @@ pub struct Extent {
     pub dead: u64,
     /// Links of all layers.
     pub links: u64,
+    /// Links of live members on layer 0.
+    pub live_links: u64,
+}
+
+/// Graphs of fewer elements are never sparse: a list cannot have more neighbors than there are elements.
+const FEWEST: u64 = 1000;
+
+impl Extent {
+    /// Members that are live.
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        self.elements - self.dead
+    }
+
+    /// The neighbors of a live member on layer 0, on average.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a mean")]
+    pub fn mean_degree(&self) -> f64 {
+        self.live_links as f64 / self.live().max(1) as f64
+    }
+
+    /// True if a graph of some size has fewer than half of the neighbors that an element chooses. Builds, inserts and vacuum
+    /// leave `m` and more; inserts of early versions did not, where a few elements are near to all others.
+    #[must_use]
+    pub fn is_sparse(&self, m: usize) -> bool {
+        self.live() >= FEWEST && 2 * self.live_links < self.live() * m as u64
+    }
 }
 
 /// Checks all elements and links of a graph, and calls `found` with every flaw.
@@ -90,16 +117,12 @@ pub fn check<S: Inspect>(store: &mut S, mut found: impl FnMut(Finding)) -> Exten
         found: &mut found,
     };
     check.check_entry_point(store);
-    let links = members
-        .iter()
-        .map(|member| check.check_links(store, member))
-        .sum();
-    check.check_reachability(store);
-    Extent {
-        elements: members.len() as u64,
-        dead: members.iter().filter(|member| !member.live).count() as u64,
-        links,
+    let mut extent = Extent::default();
+    for member in &members {
+        check.check_links(store, member, &mut extent);
     }
+    check.check_reachability(store);
+    extent
 }
 
 /// The live members sorted by group, with its fingerprint; none in a store without groups.
@@ -155,15 +178,19 @@ impl<F: FnMut(Finding)> Check<'_, F> {
         }
     }
 
-    /// Checks the lists of one member; returns their number of links.
-    fn check_links<S: Inspect>(&mut self, store: &mut S, of: &Member) -> u64 {
-        let mut links = 0;
+    /// Checks the lists of one member, and counts it with its links.
+    fn check_links<S: Inspect>(&mut self, store: &mut S, of: &Member, extent: &mut Extent) {
+        extent.elements += 1;
+        extent.dead += u64::from(!of.live);
         let mut neighbors = Vec::new();
         let in_group = store.is_grouped().then_some(GROUP);
         for level in (0..=of.level).chain(in_group) {
             neighbors.clear();
             store.neighbors(of.element, level, &mut neighbors);
-            links += neighbors.len() as u64;
+            extent.links += neighbors.len() as u64;
+            if level == 0 && of.live {
+                extent.live_links += neighbors.len() as u64;
+            }
             if neighbors.len() > max_neighbors(store.m(), level) {
                 self.report(Flaw::Overfull, of, level, None);
             }
@@ -182,7 +209,6 @@ impl<F: FnMut(Finding)> Check<'_, F> {
                 self.report(Flaw::Lonely, of, level, Some(other));
             }
         }
-        links
     }
 
     /// Another live member of a live member's group.
@@ -382,6 +408,20 @@ mod tests {
     }
 
     #[test]
+    fn many_elements_with_few_neighbors_are_sparse() {
+        let extent = |elements: u64, live_links| Extent {
+            elements: elements + 50,
+            dead: 50,
+            links: 100_000,
+            live_links,
+        };
+        assert!(extent(1000, 7_999).is_sparse(16));
+        assert!(!extent(1000, 8_000).is_sparse(16));
+        assert!(!extent(999, 0).is_sparse(16));
+        assert!(!Extent::default().is_sparse(16));
+    }
+
+    #[test]
     fn a_sound_graph_has_no_flaws() {
         let extent = check(&mut sound(), |finding| panic!("{finding:?}"));
         assert_eq!(
@@ -389,7 +429,8 @@ mod tests {
             Extent {
                 elements: 6,
                 dead: 1,
-                links: 14
+                links: 14,
+                live_links: 10
             }
         );
     }
