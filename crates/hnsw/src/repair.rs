@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 /// The maximum number of replacements for each dead neighbor.
 const PER_DEAD: usize = 3;
 
+/// A search for replacements has this many times the capacity of the list as candidates, if `ef` is less: as `ef_construction` is by
+/// default, for few candidates find few of the nearest where most elements are dead.
+const EF_PER_CAPACITY: usize = 2;
+
 /// The contents of a list without its dead neighbors: the others, completed from the neighbors of the dead ones. If more than
 /// half of the neighbors are dead, or if less than half of the list is filled then, a search with `ef` candidates offers
 /// more. `None` if no neighbor is dead, or if the element itself is gone.
@@ -39,6 +43,7 @@ pub fn repair<S: Lists>(
     if gone.len() <= kept.len() && new.len() >= max / 2 {
         return Some(new);
     }
+    let ef = ef.max(EF_PER_CAPACITY * max);
     let near = find_near(store, search, ef, (element, level), old)?;
     offered.extend(near.into_iter().filter(fits));
     let room = Room {
