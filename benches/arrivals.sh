@@ -5,7 +5,7 @@
 arrivals_rows=(
     'positive 3 ip <#>' 'positive 32 ip <#>' 'positive 64 ip <#>'
     'lognormal 32 ip <#>' 'lognormal 64 ip <#>' 'lognormal 128 ip <#>' 'gauss 64 ip <#>'
-    'lognormal 64 l2 <->' 'gauss 32 l2 <->' 'unit 64 cosine <=>'
+    'lognormal 64 l2 <->' 'lengths 64 l2 <->' 'sparse 300 l2 <->' 'gauss 32 l2 <->' 'unit 64 cosine <=>'
 )
 
 bench_arrivals() {

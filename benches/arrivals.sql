@@ -4,7 +4,8 @@
 CREATE FUNCTION arrivals_normal() RETURNS float8 LANGUAGE sql VOLATILE AS
 	'SELECT sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())';
 
--- A vector of d dimensions: all positive, Gaussian, of length 1, or of log-normal length.
+-- A vector of d dimensions: all positive, Gaussian, of length 1, of log-normal length, positive of a length from 1 to 100, or with
+-- 10 elements that are not zero.
 CREATE FUNCTION arrivals_vector(kind text, d int) RETURNS vector LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
 	v float8[]; length float8;
@@ -13,8 +14,13 @@ BEGIN
 		SELECT array_agg(random() * random()) INTO v FROM generate_series(1, d);
 		RETURN v::vector;
 	END IF;
-	SELECT array_agg(arrivals_normal()) INTO v FROM generate_series(1, d);
-	SELECT CASE kind WHEN 'gauss' THEN 1 WHEN 'unit' THEN sqrt(sum(x * x)) WHEN 'lognormal' THEN sqrt(sum(x * x)) / exp(0.5 * arrivals_normal()) END
+	IF kind = 'sparse' THEN
+		SELECT array_agg(CASE WHEN place <= 10 THEN random() ELSE 0 END ORDER BY n) INTO v
+			FROM (SELECT n, row_number() OVER (ORDER BY random()) AS place FROM generate_series(1, d) n) s;
+		RETURN v::vector;
+	END IF;
+	SELECT array_agg(CASE kind WHEN 'lengths' THEN random() ELSE arrivals_normal() END) INTO v FROM generate_series(1, d);
+	SELECT CASE kind WHEN 'gauss' THEN 1 WHEN 'lengths' THEN sqrt(sum(x * x)) / (1 + 99 * random()) WHEN 'unit' THEN sqrt(sum(x * x)) WHEN 'lognormal' THEN sqrt(sum(x * x)) / exp(0.5 * arrivals_normal()) END
 		INTO length FROM unnest(v) x;
 	SELECT array_agg(x / length ORDER BY n) INTO v FROM unnest(v) WITH ORDINALITY AS u (x, n);
 	RETURN v::vector;
