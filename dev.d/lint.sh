@@ -20,6 +20,7 @@ dev_lint() {
     lint_circles
     lint_boundaries
     lint_versions
+    lint_signatures
     lint_shell
     lint_optional pgxn_meta META.json
     lint_optional hadolint Dockerfile
@@ -98,6 +99,27 @@ lint_versions() {
     last=$(find sql -path '*/released/omendb--*.sql' | sed -nE 's/.*omendb--(.*)\.sql/\1/p' | sort -V | tail -1)
     [[ -z $last || $last == "$version" || -e sql/omendb--$last--$version.sql ]] ||
         die "sql/omendb--$last--$version.sql is missing: the update from the last release"
+}
+
+# A session may have loaded the library of an earlier release before the extension was updated. So functions of SQL whose arguments
+# or columns change name another C function, which that library lacks: the session gets an ERROR, and reads no row that is too short.
+lint_signatures() {
+    local script changed
+    for script in sql/released/omendb--*.sql; do
+        [[ -e $script && $script != *--"$(extension_version)".sql ]] || continue
+        changed=$(awk 'NR == FNR { now[$0]; symbols[$1]; next } $1 in symbols && !($0 in now)' \
+            <(lint_signatures_of sql/omendb.sql) <(lint_signatures_of "$script"))
+        [[ -z $changed ]] || die "these functions of $script are others now, and need C functions of another name:
+$changed"
+    done
+}
+
+# A line for each C function in a script: its symbol, then the function of SQL.
+lint_signatures_of() {
+    perl -0777 -ne 'while (/CREATE FUNCTION ([^;]*?)\s+AS \x27MODULE_PATHNAME\x27, \x27(\w+)\x27/g) {
+        my ($function, $symbol) = ($1, $2);
+        print "$symbol ", $function =~ s/\s+/ /gr, "\n";
+    }' "$1"
 }
 
 # lint_optional PROGRAM FILE: has a checker that is not of Debian look at a file, where it is installed (docs/releasing.md).
