@@ -4,7 +4,7 @@ mod slack;
 
 use crate::visited::Visited;
 use crate::{Candidate, ElementId, Level, Store, has_all_elements};
-use slack::Few;
+pub(crate) use slack::Few;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 

@@ -3,8 +3,8 @@
 mod sets;
 
 use hnsw::{
-    Calibrator, Candidate, ElementId, ElementQuery, FIRST, Level, Matters, MemoryGraph, Params,
-    Query, Search, SearchOptions, Slack, Store, Vectors, View,
+    Calibrator, Candidate, ElementId, ElementQuery, FIRST, Level, Matters, MemoryGraph, NEIGHBORS,
+    Params, Query, Search, SearchOptions, Slack, Store, Vectors, View,
 };
 use proptest::prelude::*;
 use sets::{Floats, Shape, build, l2_squared, made_up};
@@ -137,7 +137,7 @@ impl<Q: Query> Store for Without<'_, Q> {
         let distance = |element: &u32| l2_squared(self.floats.row(of.0), self.floats.row(*element));
         own.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
         own.retain(|element| *element != of.0 && !into.contains(&ElementId(*element)));
-        let count = 1 + (of.0 as usize & 1);
+        let count = 1 + usize::from(of.0.is_multiple_of(3));
         into.extend(own.into_iter().take(count).map(ElementId));
     }
 
@@ -258,8 +258,8 @@ fn a_distance_of_nothing_has_no_slack() {
     assert_eq!(Slack::share_of(0.0, 0.0, None), 0.0);
 }
 
-/// A calibration by every fortieth of 8,000 elements.
-fn calibrate(graph: &MemoryGraph, floats: &Floats) -> hnsw::Calibration {
+/// A calibration by every fortieth of 8,000 elements, and the evaluations that it took.
+fn calibrate(graph: &MemoryGraph, floats: &Floats, count: usize) -> (hnsw::Calibration, u64) {
     let mut calibrator = Calibrator::default();
     for own in (0..floats.len() as u32).step_by(40) {
         let query = ElementQuery::new(floats, own);
@@ -270,10 +270,11 @@ fn calibrate(graph: &MemoryGraph, floats: &Floats) -> hnsw::Calibration {
             floats,
             element,
         };
-        assert!(calibrator.add(&mut store, &query, None, element));
+        assert!(calibrator.add(&mut store, &query, None, (element, count)));
     }
     assert_eq!(calibrator.sampled(), 200);
-    calibrator.finish().expect("200 elements")
+    let evaluations = calibrator.evaluations();
+    (calibrator.finish().expect("200 elements"), evaluations)
 }
 
 /// Queries from the same distribution get about the recall that the calibration promises: of the nearest row, and of ten.
@@ -281,7 +282,7 @@ fn calibrate(graph: &MemoryGraph, floats: &Floats) -> hnsw::Calibration {
 fn a_calibrated_slack_keeps_its_target() {
     let (floats, queries) = made_up(Shape::Clusters, 8400, 24, 7).split(8000);
     let graph = build(&floats, &PARAMS, 1).unwrap();
-    let calibration = calibrate(&graph, &floats);
+    let (calibration, _) = calibrate(&graph, &floats, NEIGHBORS);
     for shares in calibration.shares.windows(2) {
         assert!(
             shares[0]
@@ -311,11 +312,27 @@ fn a_calibrated_slack_keeps_its_target() {
     assert!(effort.is_sorted(), "{effort:?}");
 }
 
+/// The later bands are those of the tenth row then, as in an index that is too small for more.
+#[test]
+fn traces_for_ten_neighbors_take_less_and_find_the_same_slacks_for_ten() {
+    let (floats, _) = made_up(Shape::Clusters, 8400, 24, 7).split(8000);
+    let graph = build(&floats, &PARAMS, 1).unwrap();
+    let (of_all, most) = calibrate(&graph, &floats, NEIGHBORS);
+    let (of_ten, less) = calibrate(&graph, &floats, FIRST);
+    assert!(2 * less < most, "{less} {most}");
+    for (all, ten) in of_all.shares.iter().zip(of_ten.shares) {
+        for band in 0..2 {
+            assert!((all[band] - ten[band]).abs() < 0.01, "{all:?} {ten:?}");
+        }
+        assert!(ten[2..].iter().all(|later| *later == ten[1]), "{ten:?}");
+    }
+}
+
 #[test]
 fn a_calibrated_ef_keeps_its_target() {
     let (floats, queries) = made_up(Shape::Clusters, 8400, 24, 7).split(8000);
     let graph = build(&floats, &PARAMS, 1).unwrap();
-    let calibration = calibrate(&graph, &floats);
+    let (calibration, _) = calibrate(&graph, &floats, NEIGHBORS);
     for target in [0.9, 0.95, 0.99] {
         let ef = calibration.ef(target);
         let (hits, _) = totals(&floats, &queries, 10, |query| {

@@ -79,12 +79,25 @@ const UNLIMITED: SearchOptions = SearchOptions {
 
 /// The nearest elements found, up to a number: the distance of the last decides about the end.
 #[derive(Default)]
-pub(super) struct Few {
+pub(crate) struct Few {
     most: usize,
     nearest: BinaryHeap<Candidate>,
 }
 
 impl Few {
+    /// No elements, and room for `most` of them.
+    pub(crate) fn of(most: usize) -> Self {
+        Self {
+            most,
+            nearest: BinaryHeap::with_capacity(most),
+        }
+    }
+
+    /// The elements, in no order.
+    pub(crate) fn into_elements(self) -> Vec<Candidate> {
+        self.nearest.into_vec()
+    }
+
     /// Empties the list; from now on it keeps at most `most` elements.
     fn restart(&mut self, most: usize) {
         self.most = most;
@@ -100,7 +113,7 @@ impl Few {
     }
 
     /// True if the element is one of the nearest.
-    fn add(&mut self, candidate: Candidate) -> bool {
+    pub(crate) fn add(&mut self, candidate: Candidate) -> bool {
         if self.nearest.len() < self.most {
             self.nearest.push(candidate);
             return true;
