@@ -1,27 +1,61 @@
 # shellcheck shell=bash
 # Recall against omendb.target_recall with held-out queries: reached, evaluations beside those of the hnsw.ef_search of the same
-# recall, and the worst 1 %; as built, after rows of another distribution came, and after half of the rows went.
+# recall, and the worst 1 %; as built, after rows of another distribution came, and after half of the rows went. Milliseconds
+# beside pgvector's, the time of a calibration and of hnsw_recall.
 #
 # Sets beside those of the other benches: clusters (tight groups) and spread (no groups, few near neighbors).
 
+# shellcheck source=benches/query.sh
+source benches/query.sh
+
 bench_recall() {
     local phase k
+    bench_recall_times "$1" "$2"
     [[ $1 == omendb ]] || return 0
     bench_recall_prepare "$2"
     for phase in built grown shrunk; do
         bench_recall_phase "$2" "$phase"
         for k in ${K:-1 10 100}; do bench_recall_measure "$2" "$phase" "$k"; done
     done
-    sql omendb -c "DROP TABLE $2_live"
+    sql omendb -c "DROP TABLE $2_live, $2_asked"
 }
 
-# A copy of the set's rows: the index of the other benches stays as it is.
+# bench_recall_times ENGINE SET: milliseconds of a query at recall .95 and .99 by hnsw.ef_search, and in omendb also for these
+# targets, with the recall that they reach.
+bench_recall_times() {
+    local target_recall ef setting
+    bench_need_index "$1" "$2"
+    bench_query_functions "$1" "$2"
+    for target_recall in .95 .99; do
+        ef=$(bench_ef_for "$1" "$2" "$target_recall")
+        [[ -z $ef ]] || bench_query_time "$1" "$2" "$target_recall" "$ef"
+        [[ $1 == omendb ]] || continue
+        setting="SET omendb.target_recall = $target_recall"
+        bench_result "$2" "recall@10 for target $target_recall" "$1" "$(sql "$1" -c "$setting" -c "SELECT round($2_recall(), 4)")" ''
+        bench_result "$2" "a query for target $target_recall" "$1" \
+            "$(sql "$1" -c "$setting" -c "SELECT round($2_milliseconds(3), 3)")" ms
+    done
+}
+
+# A copy of the set's rows but for those held out as queries, beside the set's own: the index of the other benches stays as it is.
 bench_recall_prepare() {
-    sql omendb -c "DROP TABLE IF EXISTS $1_live, $1_curve" \
-        -c "CREATE TABLE $1_live AS SELECT id, embedding FROM $1" \
+    local before build calibration start
+    sql omendb -c "DROP TABLE IF EXISTS $1_live, $1_asked, $1_curve" \
+        -c "CREATE TABLE $1_live AS SELECT id, embedding FROM $1 WHERE id % 40 <> 7" \
+        -c "CREATE TABLE $1_asked AS SELECT embedding FROM $1_query UNION ALL SELECT embedding FROM $1 WHERE id % 40 = 7" \
         -c "CREATE TABLE $1_curve (phase text, k int, setting text, value float8, recall float8, worst_percent float8,
-            evaluations float8, milliseconds float8)" \
-        -c "CREATE INDEX $1_live_embedding ON $1_live USING hnsw (embedding $(bench_operator_class "$1"))"
+            evaluations float8, milliseconds float8)"
+    before=$(bench_processor_time)
+    sql omendb -c "CREATE INDEX $1_live_embedding ON $1_live USING hnsw (embedding $(bench_operator_class "$1"))"
+    build=$(bench_calculate "$(bench_processor_time) - $before")
+    before=$(bench_processor_time)
+    sql omendb -c "SELECT hnsw_calibrate('$1_live_embedding')" >/dev/null
+    calibration=$(bench_calculate "$(bench_processor_time) - $before")
+    bench_result "$1" 'hnsw_calibrate, share of the processor time of CREATE INDEX' omendb \
+        "$(bench_calculate "$calibration / $build" %.3f)" ''
+    start=$(date +%s.%N)
+    sql omendb -c "SELECT recall FROM hnsw_recall('$1_live_embedding', 10, 100)" >/dev/null
+    bench_result "$1" 'hnsw_recall of 100 queries' omendb "$(bench_calculate "$(date +%s.%N) - $start")" s
 }
 
 # bench_recall_phase SET PHASE: half as many rows more, each with the halves of its vector exchanged; half of all rows fewer.
@@ -38,8 +72,8 @@ bench_recall_phase() {
 bench_recall_measure() {
     local reached=recall@$3 line target recall ef share worst
     sql omendb -c "INSERT INTO $1_curve SELECT '$2', $3, setting, value, recall, worst_percent, evaluations, milliseconds
-        FROM hnsw_recall_curve('$1_live_embedding', $3, ${QUERIES:-500}, 'SELECT embedding FROM $1_query ORDER BY id',
-            ef_search => '{4,6,8,10,14,20,28,40,56,80,112,160,224,320,450,640,900,1300}',
+        FROM hnsw_recall_curve('$1_live_embedding', $3, ${QUERIES:-1000}, 'SELECT embedding FROM $1_asked LIMIT ${QUERIES:-1000}',
+            ef_search => '{4,8,14,20,28,40,56,80,112,160,224,320,450,640,900}',
             target_recall => '{0.9,0.95,0.98,0.99,0.995}')"
     while IFS='|' read -r target recall ef share worst; do
         bench_result "$1" "$2: $reached for a target of $target" omendb "$recall" ''
