@@ -67,6 +67,8 @@ aarch64_unpack() {
     rm -rf "$1.new"
     debian_unpack "$1.new" arm64 "$suite" "postgresql-$PG" "postgresql-server-dev-$PG"
     rm -rf "$1.new/usr/lib/postgresql/$PG/lib/"{llvmjit.so,bitcode}
+    # Programs name their loader in /lib, where packages since Debian 13 have no files.
+    [[ -e $1.new/lib ]] || ln -s usr/lib "$1.new/lib"
     for program in bin/{initdb,pg_config,pg_ctl,postgres,psql} lib/pgxs/src/test/regress/pg_regress; do
         aarch64_emulate "$1.new/usr/lib/postgresql/$PG/$program" "$1"
     done
