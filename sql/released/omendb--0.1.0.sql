@@ -1240,7 +1240,7 @@ CREATE FUNCTION hnsw_index_info(
 	OUT levels integer, OUT mean_degree double precision, OUT unreachable bigint,
 	OUT element_bytes bigint, OUT upper_bytes bigint, OUT overflow_bytes bigint,
 	OUT filter_bytes bigint, OUT other_bytes bigint,
-	OUT code_bits integer, OUT dimensions integer, OUT m integer, OUT measure text,
+	OUT code_bits integer, OUT dimensions integer, OUT m integer, OUT metric text,
 	OUT layout_version integer, OUT built_elements bigint, OUT key_columns integer,
 	OUT calibration_sample bigint, OUT calibration_targets double precision[], OUT calibration_slacks double precision[],
 	OUT calibration_growth double precision, OUT graphs text, OUT calibrated_by text

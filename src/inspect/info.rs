@@ -30,7 +30,7 @@ type Row = (
     name!(code_bits, i32),
     name!(dimensions, i32),
     name!(m, i32),
-    name!(measure, &'static str),
+    name!(metric, &'static str),
     name!(layout_version, i32),
     name!(built_elements, i64),
     name!(key_columns, i32),

@@ -31,7 +31,7 @@ sub sql { return $node->safe_psql('postgres', @_); }
 my ($bytes, $slot_len, $code_len);
 my @damages = (
   [ 'magic number' => sub { put(0, HEADER, 'V', 7) }, qr/^error\|0\|\|magic number/ ],
-  [ 'measure of another index' => sub { put(0, HEADER + 9, 'C', 3) }, qr/^error\|0\|\|metapage is that of another index/ ],
+  [ 'metric of another index' => sub { put(0, HEADER + 9, 'C', 3) }, qr/^error\|0\|\|metapage is that of another index/ ],
   [ 'metapage zeroed' => sub { substr($bytes, 0, PAGE) = "\0" x PAGE }, qr/^error\|0\|\|./ ],
   [ 'page id' => sub { put(page(ELEMENT), PAGE - 2, 'v', 7) }, qr/^error\|\d+\|\|page id/ ],
   [ 'page version' => sub { put(page(UPPER), PAGE - 4, 'v', 7) }, qr/^error\|\d+\|\|layout version is 7/ ],

@@ -64,7 +64,7 @@ SELECT id FROM t ORDER BY hash <~> B'1111000';
 SELECT id FROM t ORDER BY hash <%> B'111100001';
 INSERT INTO t VALUES (7, B'1');
 SELECT name, count(*) FROM unnest(ARRAY['hamming', 'jaccard']) name, hnsw_check(name::regclass, heapallindexed => true) GROUP BY 1;
-SELECT elements, rows, code_bits, dimensions, measure FROM unnest(ARRAY['hamming', 'jaccard']) name, hnsw_index_info(name::regclass);
+SELECT elements, rows, code_bits, dimensions, metric FROM unnest(ARRAY['hamming', 'jaccard']) name, hnsw_index_info(name::regclass);
 DELETE FROM t WHERE id IN (1, 2, 3);
 VACUUM t;
 SELECT * FROM (SELECT id, hash <~> B'11110001' AS distance FROM t ORDER BY hash <~> B'11110001' OFFSET 0) s ORDER BY distance, id;

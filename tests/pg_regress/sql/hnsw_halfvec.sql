@@ -54,7 +54,7 @@ SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <=> (SELECT NULL::half
 SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <=> '[0,0,0]') s;
 SELECT id FROM t ORDER BY embedding <=> '[1,2]';
 SELECT count(*) FROM hnsw_check('t_idx', heapallindexed => true);
-SELECT elements, dimensions, measure FROM hnsw_index_info('t_idx');
+SELECT elements, dimensions, metric FROM hnsw_index_info('t_idx');
 DROP INDEX t_idx;
 
 -- a vector indexed as halves; columns without dimensions; the wrong class

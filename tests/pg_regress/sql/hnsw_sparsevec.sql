@@ -59,7 +59,7 @@ SELECT count(*) FROM (SELECT id FROM t ORDER BY embedding <=> '{}/30000') s;
 SELECT id FROM t ORDER BY embedding <=> '{1:1}/3';
 INSERT INTO t VALUES (7, '{1:1}/3');
 SELECT count(*) FROM hnsw_check('t_idx', heapallindexed => true);
-SELECT elements, rows, code_bits, dimensions, measure FROM hnsw_index_info('t_idx');
+SELECT elements, rows, code_bits, dimensions, metric FROM hnsw_index_info('t_idx');
 DELETE FROM t WHERE id = 1;
 VACUUM t;
 SELECT id FROM t ORDER BY embedding <=> '{1:1,2:1,3:1}/30000' LIMIT 1;

@@ -25,7 +25,7 @@ SELECT * FROM hnsw_check('t_embedding', true);
 SELECT elements, tombstones, rows, levels > 1 AS has_levels, mean_degree BETWEEN 3 AND 8 AS has_links, unreachable,
 	element_bytes > 0 AS elements_take_space, upper_bytes > 0 AS so_do_levels, overflow_bytes > 0 AS so_do_rows,
 	element_bytes + upper_bytes + overflow_bytes + filter_bytes + other_bytes = pg_relation_size('t_embedding') AS bytes_are_all,
-	code_bits, dimensions, m, measure, layout_version, built_elements
+	code_bits, dimensions, m, metric, layout_version, built_elements
 	FROM hnsw_index_info('t_embedding');
 DELETE FROM t WHERE id % 3 = 0;
 SELECT * FROM hnsw_check('t_embedding', true) WHERE severity = 'error';
@@ -59,7 +59,7 @@ CREATE INDEX c_l2 ON c USING hnsw (embedding vector_l2_ops);
 CREATE INDEX c_ip ON c USING hnsw (embedding vector_ip_ops);
 CREATE INDEX c_cosine ON c USING hnsw (embedding vector_cosine_ops);
 CREATE INDEX c_l1 ON c USING hnsw (embedding vector_l1_ops);
-SELECT relname, measure, code_bits, rows, (SELECT count(*) FROM hnsw_check(c.oid, true, true)) AS findings
+SELECT relname, metric, code_bits, rows, (SELECT count(*) FROM hnsw_check(c.oid, true, true)) AS findings
 	FROM pg_class c, hnsw_index_info(c.oid) WHERE relname LIKE 'c\_%' ORDER BY relname;
 
 -- partial and expression indexes, temporary and unlogged tables

@@ -75,8 +75,8 @@ CREATE INDEX t_halfvec_l2_ops ON t USING ivfflat (h halfvec_l2_ops);
 CREATE INDEX t_halfvec_ip_ops ON t USING ivfflat (h halfvec_ip_ops);
 CREATE INDEX t_halfvec_cosine_ops ON t USING ivfflat (h halfvec_cosine_ops) WITH (lists = 5);
 CREATE INDEX t_bit_hamming_ops ON t USING ivfflat (b bit_hamming_ops) WITH (lists = 5);
--- Each class's index: its measure, its rows, damage, the index of the plan, and whether it finds the distances that a sort finds.
-CREATE FUNCTION checked() RETURNS TABLE (class text, measure text, rows bigint, damage bigint, index text, finds bool) LANGUAGE plpgsql AS $$
+-- Each class's index: its metric, its rows, damage, the index of the plan, and whether it finds the distances that a sort finds.
+CREATE FUNCTION checked() RETURNS TABLE (class text, metric text, rows bigint, damage bigint, index text, finds bool) LANGUAGE plpgsql AS $$
 DECLARE
 	class text; operator text; query text; plan json; found float8[]; nearest float8[];
 	search text := 'SELECT %1$s %2$s AS d FROM t ORDER BY %1$s %2$s LIMIT 10';
@@ -88,7 +88,7 @@ BEGIN
 		('bit_hamming_ops', 'b <~>', '155::bit(16)')
 	LOOP
 		checked.class := class;
-		SELECT i.measure, i.rows INTO measure, rows FROM hnsw_index_info('t_' || class) i;
+		SELECT i.metric, i.rows INTO metric, rows FROM hnsw_index_info('t_' || class) i;
 		SELECT count(*) INTO damage FROM hnsw_check('t_' || class, heapallindexed => true);
 		PERFORM set_config('enable_seqscan', 'off', true);
 		EXECUTE format('EXPLAIN (FORMAT JSON) ' || search, operator, query) INTO plan;

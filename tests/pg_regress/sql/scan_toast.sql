@@ -107,7 +107,7 @@ SELECT count(*), sum((o.id + 1 = n.id AND n.d = 0)::int) AS right
 	CROSS JOIN LATERAL (SELECT id, other.embedding <-> o.embedding AS d FROM other ORDER BY other.embedding <-> o.embedding LIMIT 1) n;
 DROP TABLE t, other;
 
--- long ones, in many chunks, of another type and measure
+-- long ones, in many chunks, of another type and metric
 CREATE TABLE t (id int, embedding halfvec(3000));
 INSERT INTO t SELECT i, vector_of(i, 3000) FROM generate_series(1, 60) i;
 CREATE INDEX t_embedding ON t USING hnsw (embedding halfvec_cosine_ops);
