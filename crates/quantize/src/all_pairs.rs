@@ -804,6 +804,20 @@ mod tests {
         kept
     }
 
+    /// The same, with a selection of few filled with the nearest of the rest.
+    fn select_and_fill(pairs: &AllPairs, base: usize, max: usize) -> Vec<u32> {
+        let mut kept = select(pairs, base, max);
+        if kept.len() < FEW {
+            let to_base = flat(pairs.lines(base));
+            let is_left = |c: &u32| *c as usize != base && !kept.contains(c);
+            let mut rest: Vec<u32> = (0..pairs.len() as u32).filter(is_left).collect();
+            rest.sort_by_key(|&c| to_base[c as usize]);
+            rest.truncate(max.min(FILLED).saturating_sub(kept.len()));
+            kept.extend(rest);
+        }
+        kept
+    }
+
     #[test]
     fn neighbors_are_chosen_by_algorithm_4_from_all_if_they_are_few() {
         for metric in [CodeMetric::L2, CodeMetric::InnerProduct] {
@@ -814,7 +828,7 @@ mod tests {
                     let mut chosen = Vec::new();
                     for i in 0..count {
                         pairs.choose(i, 48, 10, &mut chosen);
-                        assert_eq!(chosen, select(&pairs, i, 10), "{simd:?}");
+                        assert_eq!(chosen, select_and_fill(&pairs, i, 10), "{simd:?}");
                     }
                 }
             }
@@ -833,7 +847,12 @@ mod tests {
                     pairs.choose(i, 48, 16, &mut chosen);
                     oracle.choose(i, 48, 16, &mut expected);
                     assert_eq!(chosen, expected, "{simd:?}");
-                    assert_eq!(chosen, select(&pairs, i, 700)[..chosen.len()]);
+                    let selected = select(&pairs, i, 700);
+                    let pairs = chosen.iter().zip(&selected);
+                    let same = pairs.take_while(|(one, other)| one == other).count();
+                    // Among the nearest alone fewer may be selected than among all, and are filled.
+                    let is_filled = same > 0 && chosen.len() == FILLED;
+                    assert!(same == chosen.len() || is_filled, "{chosen:?} {selected:?}");
                 }
             }
         }
@@ -858,7 +877,7 @@ mod tests {
     }
 
     #[test]
-    fn of_vectors_that_are_all_alike_one_is_chosen() {
+    fn vectors_that_are_all_alike_choose_the_first() {
         let mut codes = CodeSet::new(20, CodeMetric::L2);
         let mut row = EncodedRow::new();
         row.encode(&[0.5; 20]);
@@ -866,6 +885,6 @@ mod tests {
         let mut pairs = pairs(&codes, Simd::current());
         let mut chosen = Vec::new();
         pairs.choose(7, 48, 16, &mut chosen);
-        assert_eq!(chosen, [0]);
+        assert_eq!(chosen, [0, 1, 2, 3, 4, 5, 6, 8]);
     }
 }
