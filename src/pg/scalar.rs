@@ -351,7 +351,7 @@ impl Column {
             }
             let name = |name| text::to_string(CStr::from_ptr(name));
             Some((
-                name(pg_sys::format_procedure(function)),
+                name(pg_sys::format_procedure_qualified(function)),
                 name(pg_sys::format_type_be(returns)),
             ))
         }
