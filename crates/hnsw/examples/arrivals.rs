@@ -7,10 +7,13 @@
 
 #[path = "../tests/made/mod.rs"]
 mod made;
+#[path = "../tests/sets/mod.rs"]
+mod sets;
 
 use hnsw::build::{Watch, batched, leaves};
 use hnsw::{MemoryGraph, Params};
-use made::{SETS, degree, grown, recall};
+use made::{SETS, degree, recall};
+use sets::insert_all;
 use std::time::Instant;
 
 fn main() {
@@ -51,6 +54,6 @@ fn main() {
         report("batched", &|| {
             batched(&vectors, &params, &Watch::default()).expect("a graph")
         });
-        report("inserted", &|| grown(&vectors, &params));
+        report("inserted", &|| insert_all(&vectors, &params));
     }
 }

@@ -1,10 +1,12 @@
 //! A graph that grew row by row is as good as one that was built, also where a few vectors are near to all others.
 
 mod made;
+mod sets;
 
 use hnsw::build::{Watch, batched, leaves};
 use hnsw::{MemoryGraph, Params};
-use made::{Kind, Measured, Metric, Set, degree, grown, recall};
+use made::{Kind, Measured, Metric, Set, degree, recall};
+use sets::insert_all;
 
 const PARAMS: Params = Params {
     m: 16,
@@ -40,7 +42,7 @@ fn built(vectors: &Measured) -> MemoryGraph {
 fn rows_that_arrive_are_found_as_well_as_rows_that_were_there() {
     for (set, least) in SETS {
         let (vectors, queries) = set.make(2_000, 100, 13);
-        let graphs = [built(&vectors), grown(&vectors, &PARAMS)];
+        let graphs = [built(&vectors), insert_all(&vectors, &PARAMS)];
         let name = set.name();
         let [built, inserted] = graphs.each_ref().map(|graph| {
             let degree = degree(graph);

@@ -1,7 +1,7 @@
 //! Made-up rows of the kinds that applications have, with exact distances of several metrics.
 #![allow(dead_code, reason = "each user takes what it needs")]
 
-use hnsw::{ElementId, Insertion, MemoryGraph, Params, Search, SearchOptions, Vectors, insert};
+use hnsw::{ElementId, MemoryGraph, Search, SearchOptions, Vectors};
 use quantize::{CodeMetric, CodeSet, EncodedRow, Rotation};
 
 /// How rows are drawn.
@@ -194,21 +194,6 @@ impl Vectors for Measured {
             Metric::L2 | Metric::L1 => 0.0,
         }
     }
-}
-
-/// A graph to which every element was added by an insert.
-pub(crate) fn grown<V: Vectors>(vectors: &V, params: &Params) -> MemoryGraph {
-    let mut graph = MemoryGraph::try_new(vectors.len(), params.m).expect("memory");
-    let mut search = Search::new();
-    for element in (0..vectors.len() as u32).map(ElementId) {
-        let level = graph.level(element);
-        let mut store = Insertion {
-            graph: &mut graph,
-            vectors,
-        };
-        insert(&mut store, &mut search, &element, params, level);
-    }
-    graph
 }
 
 /// Neighbors of an element on layer 0, on average.
