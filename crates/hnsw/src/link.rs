@@ -1,4 +1,4 @@
-//! The links back to an element: how the lists of others take it in.
+//! The links back to an element: how it comes into the lists of others.
 //!
 //! A list may change between its reading and its writing, so each change is decided without a lock and written if the list
 //! is still the same.
@@ -263,14 +263,14 @@ fn reselect<S: Lists>(
             !kept.contains(element) && covered.binary_search(element).is_err()
         };
         let mut lost: Vec<ElementId> = full.iter().copied().filter(is_lost).collect();
-        let homeless = lost.split_off(lost.len().min(full.len() - kept.len()));
+        let unlinked = lost.split_off(lost.len().min(full.len() - kept.len()));
         kept.extend(lost);
-        let homeless: Vec<ElementId> = homeless
+        let unlinked: Vec<ElementId> = unlinked
             .into_iter()
             .filter(|&lost| store.is_live(lost))
             .collect();
         // All of them or none: a change that is given up leaves the new element's list as it was.
-        if !homeless.is_empty() && store.push(new, level, &homeless) != Push::Done {
+        if !unlinked.is_empty() && store.push(new, level, &unlinked) != Push::Done {
             return None;
         }
     }
