@@ -10,15 +10,17 @@ bench_build() {
     bench_mark_index "$1" "$2"
 }
 
-# bench_build_with ENGINE SET MEMORY SUFFIX: reports under names that end so.
+# bench_build_with ENGINE SET MEMORY SUFFIX [STATEMENT...]: reports under names that end so.
 bench_build_with() {
-    local seconds rows before
+    local seconds rows before processor
     before=$(bench_processor_time)
-    bench_create_index "$1" "$2" "$2" "SET maintenance_work_mem = '$3'"
+    bench_create_index "$1" "$2" "$2" "SET maintenance_work_mem = '$3'" "${@:5}" || return
+    processor=$(bench_calculate "$(bench_processor_time) - $before")
     rows=$(sql "$1" -c "SELECT count(*) FROM $2")
     seconds=$(bench_fact seconds)
     bench_result "$2" "CREATE INDEX$4" "$1" "$seconds" s
-    bench_result "$2" "CREATE INDEX, processor time$4" "$1" "$(bench_calculate "$(bench_processor_time) - $before")" s
+    bench_result "$2" "CREATE INDEX, processor time$4" "$1" "$processor" s
+    bench_result "$2" "CREATE INDEX, processor time of a row$4" "$1" "$(bench_calculate "1e6 * $processor / $rows" %.1f)" us
     bench_result "$2" "vectors a second$4" "$1" "$(bench_calculate "$rows / $seconds" %.0f)" ''
     bench_result "$2" "memory of the backend at most$4" "$1" "$(bench_calculate "$(bench_fact memory) / 1024" %.0f)" MB
     bench_result "$2" "WAL$4" "$1" "$(bench_calculate "$(bench_fact wal) / 1048576" %.1f)" MB
@@ -26,7 +28,7 @@ bench_build_with() {
 
 # bench_create_index ENGINE TABLE SET [STATEMENT...]: after these statements; what was measured is kept for bench_fact.
 bench_create_index() {
-    local engine=$1 table=$2 class sampler settings=() statement
+    local engine=$1 table=$2 class sampler settings=() statement status=0
     class=$(bench_operator_class "$3")
     shift 3
     for statement in "$@"; do settings+=(-c "$statement"); done
@@ -37,9 +39,10 @@ bench_create_index() {
     sampler=$!
     sql "$engine" "${settings[@]}" -c "SELECT 'wal_before=' || (pg_current_wal_insert_lsn() - '0/0')" -c '\timing on' \
         -c "CREATE INDEX ${table}_embedding ON $table USING hnsw (embedding $class)" -c '\timing off' \
-        -c "SELECT 'wal_after=' || (pg_current_wal_insert_lsn() - '0/0')" >>"$bench_facts"
+        -c "SELECT 'wal_after=' || (pg_current_wal_insert_lsn() - '0/0')" >>"$bench_facts" || status=$?
     kill "$sampler" 2>/dev/null || true
     wait "$sampler" 2>/dev/null || true
+    return "$status"
 }
 
 # bench_fact NAME: of the last index created.
