@@ -51,12 +51,13 @@ lint_arrows() {
     lint_room src/recall 'crate' 'am|build|estimate|settings'
     lint_room src/estimate.rs 'crate' 'am|scan|storage|settings|inspect'
     lint_room crates '' 'pgrx|pg_sys'
-    lint_room crates/distance '' 'filter|hnsw|layout|quantize|values'
-    lint_room crates/values '' 'filter|hnsw|layout|quantize'
-    lint_room crates/quantize '' 'filter|hnsw|layout|values'
-    lint_room crates/filter '' 'distance|hnsw|layout|quantize|values'
-    lint_room crates/hnsw '' 'filter|layout|values'
-    lint_room crates/layout '' 'distance|quantize|values'
+    lint_room crates/distance '' 'filter|hnsw|layout|quantize|unlocked|values'
+    lint_room crates/values '' 'filter|hnsw|layout|quantize|unlocked'
+    lint_room crates/quantize '' 'filter|hnsw|layout|unlocked|values'
+    lint_room crates/filter '' 'distance|hnsw|layout|quantize|unlocked|values'
+    lint_room crates/hnsw '' 'filter|layout|unlocked|values'
+    lint_room crates/layout '' 'distance|quantize|unlocked|values'
+    lint_room crates/unlocked '' 'distance|filter|hnsw|layout|quantize|values'
     ((broken == 0)) || die "$broken arrows point the wrong way"
 }
 

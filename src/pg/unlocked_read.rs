@@ -1,11 +1,13 @@
 //! Reads pages in shared buffers without pin or lock.
 //!
 //! A buffer's descriptor holds the tag of the buffer's page. A read checks the descriptor, copies bytes and checks again. The
-//! copy counts if both checks find the page's tag, `BM_VALID` set and the header unlocked. The bytes are the page's because:
+//! copy counts if both checks find the page's tag, `BM_VALID` set and the header unlocked (`crates/unlocked`, whose tests try
+//! every order of loads and stores). The bytes are the page's because:
 //!
 //! - **A check reads the tag first, then the state.** A backend changes a buffer's tag under the header lock, and clears
 //!   `BM_VALID` before it releases the lock, with a write barrier in between. So a check of a half-written tag finds the header
-//!   locked, or the buffer no longer valid. (Before 16 the tag changes while the old state still says valid.)
+//!   locked, or the buffer no longer valid. (Before 16 the tag changes while the old state still says valid. There 64-bit ARM may
+//!   show the new tag before the lock: a reader who sees both checks in that moment, of a few stores, takes old bytes.)
 //! - **Bytes of another page come after another tag.** They are written once the descriptor has lost the old tag and validity,
 //!   by a later owner of the header lock, hence behind full barriers. The acquire fence between the copy and the second check
 //!   ensures: a reader that has seen one of these bytes also sees the tag written before them.
@@ -36,7 +38,7 @@ use pgrx::pg_sys;
 use super::Relation;
 
 /// A page's tag, as in a buffer's descriptor: tablespace, database, file and fork, as words that compare fast, and block.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Tag {
     file: [u64; 2],
     block: u32,
@@ -104,53 +106,64 @@ impl Tag {
         if from + into.len() > pg_sys::BLCKSZ as usize {
             return false;
         }
-        let descriptor = descriptor(buffer);
-        // SAFETY: descriptors and pages of shared buffers are always mapped; memory written concurrently is read by atomic and
-        // volatile loads only. The bytes lie in the page.
-        unsafe {
-            if !self.is_in(descriptor) {
-                return false;
-            }
-            copy_volatile(page(buffer).add(from), into);
-            fence(Ordering::Acquire);
-            self.is_in(descriptor)
-        }
+        // SAFETY: the caller's promise.
+        let descriptor = unsafe { Descriptor::of(buffer) };
+        // SAFETY: pages of shared buffers are always mapped, and the bytes lie in the page.
+        let copy = || unsafe { copy_volatile(page(buffer).add(from), into) };
+        unlocked::read(&descriptor, &self, often, copy)
     }
 
     /// True if a buffer holds this page; false for 0, which is no buffer.
     pub(crate) fn is_held_by(self, buffer: pg_sys::Buffer) -> bool {
-        // SAFETY: descriptors of shared buffers are always mapped.
-        buffer > 0 && unsafe { self.state_in(descriptor(buffer)).is_some() }
-    }
-
-    /// True if a buffer holds this page and was used often.
-    ///
-    /// # Safety
-    /// `descriptor` points to the descriptor of a shared buffer.
-    #[inline]
-    unsafe fn is_in(self, descriptor: *const pg_sys::BufferDesc) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe { self.state_in(descriptor) }.is_some_and(often)
-    }
-
-    /// The buffer's state if it holds this page.
-    ///
-    /// # Safety
-    /// As for `is_in`.
-    #[inline]
-    unsafe fn state_in(self, descriptor: *const pg_sys::BufferDesc) -> Option<u32> {
-        // SAFETY: the caller's promise; descriptors are aligned to their 64 bytes.
-        unsafe {
-            let tag = (&raw const (*descriptor).tag).cast::<u64>();
-            let file = [tag.read_volatile(), tag.add(1).read_volatile()];
-            let block = (&raw const (*descriptor).tag.blockNum).read_volatile();
-            fence(Ordering::Acquire);
-            let state = AtomicU32::from_ptr((&raw const (*descriptor).state.value).cast_mut());
-            let state = state.load(Ordering::Acquire);
-            let valid = state & (pg_sys::BM_VALID | pg_sys::BM_LOCKED) == pg_sys::BM_VALID;
-            let held = valid && block == self.block && file == self.file;
-            held.then_some(state)
+        buffer > 0 && {
+            // SAFETY: numbers above 0 are those of shared buffers.
+            let descriptor = unsafe { Descriptor::of(buffer) };
+            unlocked::state_of(&descriptor, &self).is_some()
         }
+    }
+}
+
+/// The descriptor of a shared buffer.
+struct Descriptor(*const pg_sys::BufferDesc);
+
+impl Descriptor {
+    /// # Safety
+    /// `buffer` is a number of a shared buffer.
+    #[inline]
+    unsafe fn of(buffer: pg_sys::Buffer) -> Self {
+        Self(descriptor(buffer))
+    }
+}
+
+impl unlocked::Buffer for Descriptor {
+    type Tag = Tag;
+    const VALID: u32 = pg_sys::BM_VALID;
+    const LOCKED: u32 = pg_sys::BM_LOCKED;
+
+    #[inline]
+    fn tag(&self) -> Tag {
+        // SAFETY: descriptors of shared buffers are always mapped, and aligned to their 64 bytes.
+        unsafe {
+            let tag = (&raw const (*self.0).tag).cast::<u64>();
+            let file = [tag.read_volatile(), tag.add(1).read_volatile()];
+            let block = (&raw const (*self.0).tag.blockNum).read_volatile();
+            Tag { file, block }
+        }
+    }
+
+    #[inline]
+    fn state(&self) -> u32 {
+        // SAFETY: as for `tag`.
+        let state = unsafe {
+            let state = &raw const (*self.0).state.value;
+            AtomicU32::from_ptr(state.cast_mut())
+        };
+        state.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn fence(&self) {
+        fence(Ordering::Acquire);
     }
 }
 
