@@ -2,8 +2,11 @@
 # should be has no findings.
 use strict;
 use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Slots;
 use Test::More;
 
 use constant { PAGE => 8192, HEADER => 24, SPECIAL => 8176, NONE => 0xffffffff };
@@ -287,13 +290,7 @@ sub group_neighbor {
   return ($page, $at + 12 + 4 * ($_[2] // 0));
 }
 
-# The id of an element's slot: block << bits | slot
-sub id {
-  my ($page, $at) = @_;
-  my ($bits, $per_page) = (0, int((PAGE - 40) / $slot_len));
-  $bits++ while 1 << $bits < $per_page;
-  return $page << $bits | ($at - HEADER) / $slot_len;
-}
+sub id { return Slots::id($slot_len, @_) }
 
 sub write_file {
   my ($name, $contents) = @_;

@@ -2,8 +2,11 @@
 # memory it has. Links are taken out of the file.
 use strict;
 use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Slots;
 use Test::More;
 
 use constant { PAGE => 8192, HEADER => 24, SPECIAL => 8176, ELEMENT => 2, LIVE => 1, M => 8 };
@@ -58,17 +61,9 @@ sub load {
       next unless unpack('C', substr $bytes, PAGE * $page + $at, 1) == LIVE;
       my $group = PAGE * $page + $at + $slot_len - 12 - 4 * M;
       my $tenant = unpack('V', substr $bytes, $group, 4) & 0x7fffffff;
-      push @{ $of[$tenant] }, { group => $group, id => id($page, $at) };
+      push @{ $of[$tenant] }, { group => $group, id => Slots::id($slot_len, $page, $at) };
     }
   }
-}
-
-# The id of an element's slot: block << bits | slot
-sub id {
-  my ($page, $at) = @_;
-  my ($bits, $per_page) = (0, int((PAGE - 40) / $slot_len));
-  $bits++ while 1 << $bits < $per_page;
-  return $page << $bits | ($at - HEADER) / $slot_len;
 }
 
 sub store {
