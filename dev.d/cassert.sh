@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# A PostgreSQL with assertions, for `./dev test --cassert`. It is built from the system's source package, once for each version of
-# it, and kept with what belongs to the major. The library under test is the one of every other test: assertions change no
-# structure that an extension sees.
+# A PostgreSQL with assertions, for `./dev test --cassert`, that also shows valgrind its memory contexts, for `--valgrind`. It is
+# built from the system's source package, once for each version of it, and kept with what belongs to the major. The library under
+# test is the one of every other test: assertions change no structure that an extension sees.
 
 # Puts this server in place of the private one, with omendb in it.
 cassert_use() {
@@ -38,12 +38,14 @@ cassert_fetch() {
     die "apt has no source package of PostgreSQL $PG that could be fetched: see $folder/fetch.log"
 }
 
-# --enable-cassert also clobbers freed memory, and checks memory contexts.
+# --enable-cassert also clobbers freed memory, and checks memory contexts. USE_VALGRIND names each piece of a context to valgrind,
+# and does nothing without it.
 cassert_build() {
     local folder=$1 log=$1/build.log missing=()
     package_unless bzip2 command -v bzip2
     package_unless make command -v make
     package_unless zlib1g-dev test -e /usr/include/zlib.h
+    package_unless valgrind test -e /usr/include/valgrind/valgrind.h
     package_unless libicu-dev test -e /usr/include/unicode/uchar.h
     ((${#missing[@]} == 0)) || { is_root && packages_install "${missing[@]}"; } || die "these packages are missing: ${missing[*]}"
     step "building PostgreSQL $PG with assertions (some 5 minutes of processor time; the log is $log)"
@@ -54,8 +56,9 @@ cassert_build() {
         cd "$folder/source"
         # A make above this one says how many processes there may be; its descriptors are not ours.
         unset MAKEFLAGS MAKELEVEL
-        ./configure --quiet --prefix="$folder/server" --enable-cassert --enable-debug --enable-tap-tests --with-icu --without-readline CFLAGS='-O1 -g' &&
-            make -s -j"$(nproc)" world-bin && make -s install-world-bin
+        ./configure --quiet --prefix="$folder/server" --enable-cassert --enable-debug --enable-tap-tests --with-icu --without-readline CFLAGS='-O1 -g' \
+            CPPFLAGS=-DUSE_VALGRIND && make -s -j"$(nproc)" world-bin && make -s install-world-bin &&
+            cp src/tools/valgrind.supp "$folder/server"
     ) >"$log" 2>&1 || die "PostgreSQL $PG did not build: see $log"
     rm -rf "$folder/source"
 }

@@ -1,10 +1,13 @@
 # shellcheck shell=bash
 # Memory checkers. Both are slow, and neither is part of `./dev test` without their options.
 
-# Regress in a server that valgrind runs: each access to memory is checked, each use of what was never written. Scalar
-# kernels unless OMENDB_SIMD says otherwise: valgrind knows AVX2 but not AVX-512.
+# Regress in a server that valgrind runs: each access to memory is checked, each use of what was never written or is freed. The
+# server is that of --cassert: a piece of its memory contexts is a block to valgrind. Scalar kernels unless OMENDB_SIMD says
+# otherwise: valgrind knows AVX2 but not AVX-512.
 test_valgrind() {
     command -v valgrind >/dev/null || packages_ensure_valgrind
+    cassert_use
+    test_stage
     local out=$stage/valgrind bad
     server_folder "$out"
     valgrind_bin "$out"
@@ -30,7 +33,7 @@ valgrind_bin() {
     cat >"$1/bin/postgres" <<SERVER
 #!/bin/sh
 exec valgrind --quiet --leak-check=no --error-limit=no --num-callers=40 --vgdb=no --fair-sched=try \\
-    --log-file='$1/%p.log' '$bin/postgres' "\$@"
+    --suppressions='$server/valgrind.supp' --log-file='$1/%p.log' '$bin/postgres' "\$@"
 SERVER
     chmod 755 "$1/bin" "$1/bin/postgres"
 }

@@ -35,16 +35,8 @@ test_verdict() {
 
 # Runs the tests of --valgrind, --asan, --cassert or --aarch64, and no others.
 test_with_checker() {
-    if [[ $checker == asan || $checker == aarch64 ]]; then
-        "test_$checker"
-    elif [[ $checker == cassert ]]; then
-        extension_install_privately
-        test_cassert
-    else
-        extension_install_privately
-        test_stage
-        test_valgrind
-    fi
+    if [[ $checker == cassert || $checker == valgrind ]]; then extension_install_privately; fi
+    "test_$checker"
     test_verdict "tests with $checker"
 }
 
