@@ -555,6 +555,13 @@ pub(crate) fn say_cells(cells: usize, largest: usize) {
     text::debug(&message);
 }
 
+/// Reports at DEBUG1 that parallel workers read the table of a build.
+pub(crate) fn say_readers(workers: usize) {
+    text::debug(&format!(
+        "hnsw index build has {workers} parallel workers read the table"
+    ));
+}
+
 /// Reports at DEBUG1 that a scan was read to its end and left out rows.
 pub(crate) fn debug_rows_left_out(index: &str, late: u64, limit: bool) {
     let limit = if limit {

@@ -3,11 +3,14 @@
 
 use layout::Frozen;
 use pgrx::pg_sys;
+use quantize::Value;
 
 use crate::keys::KeyColumns;
 use crate::opclass::{self, OperatorClass};
 use crate::options;
+use crate::pg::row::IndexRow;
 use crate::pg::{Relation, boundary};
+use crate::table::readers::Share;
 use crate::table::scan::Table;
 use crate::types::indexed::Indexed;
 use crate::{build, error, storage};
@@ -30,14 +33,7 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
             table,
             frozen,
             options::params(index).ef_construction,
-            |row, row_key| {
-                // SAFETY: the column is of the operator class's type.
-                let value = unsafe { Indexed::from_raw(class.kind(), row.vector()?) };
-                error::check_dimensions(frozen.dimensions, value.dimensions());
-                let prepared = class.prepare_row(&value)?;
-                keys.row_key(row, row_key);
-                Some(prepared)
-            },
+            |row, row_key| prepare(&class, &keys, frozen.dimensions, row, row_key),
         );
         if built.by_cells {
             let ef_construction = options::params(index).ef_construction;
@@ -56,6 +52,40 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
             result
         }
     })
+}
+
+/// In a parallel worker of a build: reads a share of the table (`parallel_worker_main_type`).
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn omendb_read_rows(
+    segment: *mut pg_sys::dsm_segment,
+    toc: *mut pg_sys::shm_toc,
+) {
+    boundary(|| {
+        // SAFETY: Postgres passes what the leader has prepared.
+        let share = unsafe { Share::join(segment, toc) };
+        let index = share.table().index();
+        let (class, keys) = (OperatorClass::of(index), KeyColumns::of(index));
+        let dimensions = check_dimensions(index, class.column);
+        build::read_share(share, |row, row_key| {
+            prepare(&class, &keys, dimensions, row, row_key)
+        });
+    });
+}
+
+/// The prepared value of a row, and its row key, appended to `row_key`; `None` if the row is not indexed.
+fn prepare(
+    class: &OperatorClass,
+    keys: &KeyColumns,
+    dimensions: u32,
+    row: IndexRow<'_>,
+    row_key: &mut Vec<u8>,
+) -> Option<Value> {
+    // SAFETY: the column is of the operator class's type.
+    let value = unsafe { Indexed::from_raw(class.kind(), row.vector()?) };
+    error::check_dimensions(dimensions, value.dimensions());
+    let prepared = class.prepare_row(&value)?;
+    keys.row_key(row, row_key);
+    Some(prepared)
 }
 
 pub(super) unsafe extern "C-unwind" fn ambuildempty(index: pg_sys::Relation) {

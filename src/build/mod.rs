@@ -10,6 +10,7 @@ mod format;
 mod groups;
 mod keys;
 mod measured;
+mod rows;
 mod source;
 mod workers;
 mod write;
@@ -29,6 +30,7 @@ use crate::pg::row::IndexRow;
 use crate::pg::temp_file::TempFiles;
 use crate::pg::{Relation, setting};
 use crate::storage::index::codec;
+use crate::table::readers::Readers;
 use crate::table::scan::Table;
 use cells::CellBuild;
 use feed::{Allowance, Elements, Feed, Loaded, Spool};
@@ -40,6 +42,7 @@ use source::{InMemory, Source};
 use workers::Workers;
 
 pub(crate) use estimate::{Sample, estimate};
+pub(crate) use rows::read_share;
 pub(crate) use write::write_empty;
 
 /// Phases as `pg_stat_progress_create_index` counts them; the first is Postgres' own.
@@ -81,7 +84,7 @@ pub(crate) fn build(
     table: Table,
     frozen: Frozen,
     ef_construction: usize,
-    mut prepare: impl FnMut(IndexRow<'_>, &mut Vec<u8>) -> Option<Value>,
+    prepare: impl FnMut(IndexRow<'_>, &mut Vec<u8>) -> Option<Value>,
 ) -> Built {
     if table.heap().blocks() == 0 {
         // Postgres rebuilds the index of a temporary table with `ON COMMIT DELETE ROWS` at every commit.
@@ -103,14 +106,10 @@ pub(crate) fn build(
     enter(Phase::Loading);
     let allowance = allowance(&workers, &frozen, params, limit);
     let mut feed = Feed::new(&workers, &frozen, allowance);
-    let mut row_key = Vec::new();
-    let rows = table.scan(|tid: HeapTid, row| {
-        row_key.clear();
-        if let Some(value) = prepare(row, &mut row_key) {
-            feed.add(tid, value, frozen.geometry.group_of(&row_key));
-            if let Some(keys) = &mut keys {
-                keys.add(tid, &row_key);
-            }
+    let rows = read(table, prepare, |tid, value, row_key| {
+        feed.add(tid, value, frozen.geometry.group_of(row_key));
+        if let Some(keys) = &mut keys {
+            keys.add(tid, row_key);
         }
     });
     let (loaded, encoder) = feed.finish();
@@ -134,6 +133,27 @@ pub(crate) fn build(
         by_cells,
         indexed,
     }
+}
+
+/// Calls `add` with TID, prepared value and row key of every indexed row, in the order of the table, whoever reads it: parallel workers, or
+/// this process. Returns the number of rows scanned.
+fn read(
+    table: Table,
+    mut prepare: impl FnMut(IndexRow<'_>, &mut Vec<u8>) -> Option<Value>,
+    mut add: impl FnMut(HeapTid, Value, &[u8]),
+) -> f64 {
+    if let Some(readers) = Readers::launch(table) {
+        error::say_readers(readers.workers());
+        return rows::receive(readers, add)
+            .unwrap_or_else(|| error::build_failed("a parallel worker ended early"));
+    }
+    let mut row_key = Vec::new();
+    table.scan(|tid, row| {
+        row_key.clear();
+        if let Some(value) = prepare(row, &mut row_key) {
+            add(tid, value, &row_key);
+        }
+    })
 }
 
 /// The share of a build's memory for row keys.

@@ -16,6 +16,7 @@ pub(crate) mod node;
 pub(crate) mod number;
 pub(crate) mod open;
 pub(crate) mod output;
+pub(crate) mod parallel;
 pub(crate) mod privilege;
 pub(crate) mod progress;
 pub(crate) mod query;

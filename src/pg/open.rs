@@ -12,6 +12,15 @@ const LOCK: i32 = pg_sys::AccessShareLock.cast_signed();
 /// The lock for changing an index beside reads and writes of its table: VACUUM and ANALYZE take it too.
 const CHANGE_LOCK: i32 = pg_sys::ShareUpdateExclusiveLock.cast_signed();
 
+/// The locks of a build on its table and its index (`_bt_parallel_build_main`, access/nbtree/nbtsort.c).
+fn build_locks(is_concurrent: bool) -> (i32, i32) {
+    let (of_table, of_index) = match is_concurrent {
+        true => (pg_sys::ShareUpdateExclusiveLock, pg_sys::RowExclusiveLock),
+        false => (pg_sys::ShareLock, pg_sys::AccessExclusiveLock),
+    };
+    (of_table.cast_signed(), of_index.cast_signed())
+}
+
 /// The kind of a relation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -176,6 +185,27 @@ impl OpenIndex {
             let table = Relation::new(pg_sys::table_open(table, LOCK));
             let index = Relation::new(pg_sys::index_open(index, LOCK));
             Self { index, table }
+        }
+    }
+
+    /// Opens both in a parallel worker of a build, under the locks that the leader has at least.
+    pub(crate) fn open_for_build(index: Oid, table: Oid, is_concurrent: bool) -> Self {
+        let (of_table, of_index) = build_locks(is_concurrent);
+        // SAFETY: both exist, as the leader has them open.
+        unsafe {
+            let table = Relation::new(pg_sys::table_open(table, of_table));
+            let index = Relation::new(pg_sys::index_open(index, of_index));
+            Self { index, table }
+        }
+    }
+
+    /// Closes what `open_for_build` opened.
+    pub(crate) fn close_for_build(self, is_concurrent: bool) {
+        let (of_table, of_index) = build_locks(is_concurrent);
+        // SAFETY: both are open, under these locks.
+        unsafe {
+            pg_sys::index_close(self.index.raw(), of_index);
+            pg_sys::table_close(self.table.raw(), of_table);
         }
     }
 

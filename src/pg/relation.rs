@@ -61,6 +61,28 @@ impl Relation {
         unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.0, fork) }
     }
 
+    /// The number of blocks of a table's TOAST; 0 without any.
+    pub(crate) fn toast_blocks(self) -> u32 {
+        let lock = pg_sys::AccessShareLock.cast_signed();
+        // SAFETY: the relation is open and rd_rel is set. A TOAST table lives as long as its table.
+        unsafe {
+            let toast = (*(*self.0).rd_rel).reltoastrelid;
+            if toast == pg_sys::InvalidOid {
+                return 0;
+            }
+            let toast = Self(pg_sys::table_open(toast, lock));
+            let blocks = toast.blocks();
+            pg_sys::table_close(toast.0, lock);
+            blocks
+        }
+    }
+
+    /// True if the table's rows are kept by Postgres' own table access method.
+    pub(crate) fn is_heap(self) -> bool {
+        // SAFETY: the relation is an open table.
+        unsafe { std::ptr::eq((*self.0).rd_tableam, pg_sys::GetHeapamTableAmRoutine()) }
+    }
+
     /// `RelationNeedsWAL`, a macro in C (utils/rel.h).
     pub(crate) fn needs_wal(self) -> bool {
         // SAFETY: the relation is open and rd_rel is set.

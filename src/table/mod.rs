@@ -3,6 +3,7 @@
 
 pub(crate) mod fetch;
 pub(crate) mod next_row;
+pub(crate) mod readers;
 mod row_hints;
 pub(crate) mod sample;
 pub(crate) mod scan;

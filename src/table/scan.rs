@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "calls the table access method")]
 
 use std::ffi::c_void;
+use std::ops::Range;
 
 use layout::HeapTid;
 use pgrx::pg_sys;
@@ -59,6 +60,11 @@ impl Table {
         self.index
     }
 
+    /// The index's column to read, counted from 0.
+    pub(crate) fn column(self) -> usize {
+        self.column
+    }
+
     /// Calls `each` with the TID and the index's columns of every row, in the order of the table, so that a build is repeatable.
     /// Returns the number of rows scanned. Progress is reported under `pg_stat_progress_create_index`.
     pub(crate) fn scan(self, each: impl FnMut(HeapTid, IndexRow<'_>)) -> f64 {
@@ -66,36 +72,82 @@ impl Table {
         unsafe { self.scan_with(None, each) }
     }
 
+    /// True if the index is built beside writers: the scan sees the rows of a snapshot.
+    pub(crate) fn is_concurrent(self) -> bool {
+        // SAFETY: Postgres passed the info, or it was made in `of_index`.
+        unsafe { (*self.info).ii_Concurrent }
+    }
+
+    /// Has the scans of this table, which a parallel worker opened, see what the leader's would.
+    pub(crate) fn set_concurrent(self, is_concurrent: bool) {
+        // SAFETY: as above.
+        unsafe { (*self.info).ii_Concurrent = is_concurrent }
+    }
+
+    /// True if a scan has met a chain of updates that the index cannot describe to older snapshots.
+    pub(crate) fn has_broken_chain(self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.info).ii_BrokenHotChain }
+    }
+
+    /// Notes that a scan of a parallel worker has met one.
+    pub(crate) fn note_broken_chain(self) {
+        // SAFETY: as above.
+        unsafe { (*self.info).ii_BrokenHotChain = true }
+    }
+
+    /// As `scan`, for consecutive blocks, and without a report of progress. Only for tables of Postgres' own access method. If the
+    /// index is built beside writers, the scan sees the rows of the active snapshot.
+    pub(crate) fn scan_blocks(
+        self,
+        blocks: Range<u32>,
+        each: impl FnMut(HeapTid, IndexRow<'_>),
+    ) -> f64 {
+        // SAFETY: the relations are open, and the snapshot is that of the statement or a constant. The scan ends with `scan_with`.
+        unsafe {
+            let snapshot = match self.is_concurrent() {
+                true => pg_sys::GetActiveSnapshot(),
+                false => &raw mut pg_sys::SnapshotAnyData,
+            };
+            let scan = self.begin(snapshot);
+            pg_sys::heap_setscanlimits(scan, blocks.start, blocks.end - blocks.start);
+            self.scan_with(Some(scan), each)
+        }
+    }
+
     /// As `scan`, for the rows visible to a snapshot; the scan may begin at any page. `each` gets the TID under which an index
     /// stores the row.
     pub(crate) fn scan_visible(self, snapshot: &Snapshot, each: impl FnMut(HeapTid, IndexRow<'_>)) {
-        let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
-            | pg_sys::ScanOptions::SO_ALLOW_STRAT
-            | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
-        let (heap, snapshot) = (self.heap.raw(), snapshot.raw());
         // SAFETY: the relations are open and the snapshot registered. The info is marked concurrent, so that the snapshot
         // decides about visibility; the scan ends with `scan_with`.
         unsafe {
             (*self.info).ii_Concurrent = true;
-            let begin = (*(*heap).rd_tableam)
-                .scan_begin
-                .expect("every table access method has it");
-            let scan = pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                begin(
-                    heap,
-                    snapshot,
-                    0,
-                    std::ptr::null_mut(),
-                    std::ptr::null_mut(),
-                    flags,
-                )
-            });
+            let scan = self.begin(snapshot.raw());
             self.scan_with(Some(scan), each);
         }
     }
 
+    /// Begins a scan of the table.
+    ///
     /// # Safety
-    /// The scan, if any, is of this table, with a registered snapshot, and is not used afterwards.
+    /// The snapshot is registered, or a constant.
+    unsafe fn begin(self, snapshot: pg_sys::Snapshot) -> pg_sys::TableScanDesc {
+        let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
+            | pg_sys::ScanOptions::SO_ALLOW_STRAT
+            | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
+        let heap = self.heap.raw();
+        let (keys, none) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: the relation is open.
+        unsafe {
+            let begin = (*(*heap).rd_tableam)
+                .scan_begin
+                .expect("every table access method has it");
+            pg_sys::ffi::pg_guard_ffi_boundary(|| begin(heap, snapshot, 0, keys, none, flags))
+        }
+    }
+
+    /// # Safety
+    /// The scan, if any, is of this table, and is not used afterwards.
     unsafe fn scan_with(
         self,
         rows: Option<pg_sys::TableScanDesc>,

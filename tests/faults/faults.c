@@ -50,6 +50,9 @@ static const struct { const char *kind, *name; } calls[] = {
 	{"catalog", "get_rel_name"}, {"catalog", "getBaseType"}, {"catalog", "getTypeInputInfo"}, {"catalog", "format_type_be"},
 	{"catalog", "systable_beginscan"}, {"catalog", "systable_getnext"}, {"catalog", "GetTransactionSnapshot"},
 	{"catalog", "BeginInternalSubTransaction"}, {"catalog", "get_call_result_type"}, {"catalog", "get_tablespace_page_costs"},
+	{"parallel", "plan_create_index_workers"}, {"parallel", "CreateParallelContext"}, {"parallel", "InitializeParallelDSM"},
+	{"parallel", "LaunchParallelWorkers"}, {"parallel", "shm_mq_attach"}, {"parallel", "shm_mq_receive"},
+	{"parallel", "WaitForParallelWorkersToFinish"},
 	{"interrupt", "ProcessInterrupts"}, {"interrupt", "vacuum_delay_point"},
 	{"malloc", "malloc"}, {"malloc", "calloc"}, {"malloc", "realloc"},
 };

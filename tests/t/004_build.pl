@@ -1,7 +1,6 @@
 # Builds: the same rows make the same index whatever the number of threads, and a build that ends early leaves nothing.
 use strict;
 use warnings;
-use Digest::MD5 qw(md5_hex);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -10,26 +9,6 @@ use Wordnet;
 my $node = Wordnet::node('build', 'max_parallel_maintenance_workers = 1');
 
 sub sql { return $node->safe_psql('postgres', @_); }
-
-# The bytes of an index but for what is of the moment: each page's LSN and checksum.
-sub digest {
-  my ($index) = @_;
-  sql('CHECKPOINT');
-  my $bytes = slurp_file($node->data_dir . '/' . sql("SELECT pg_relation_filepath('$index')"));
-  my $pages = length($bytes) / 8192;
-  substr($bytes, $_ * 8192, 10) = "\0" x 10 for 0 .. $pages - 1;
-  return "$pages pages, " . md5_hex($bytes);
-}
-
-# Files of relations that no catalog knows.
-sub stray_files {
-  sql('CHECKPOINT');
-  return sql(<<'SQL');
-SELECT count(*) FROM pg_database d, pg_ls_dir('base/' || d.oid) file
-  WHERE datname = current_database() AND file ~ '^\d+' AND
-    NOT EXISTS (SELECT FROM pg_class WHERE pg_relation_filenode(oid) = substring(file FROM '^\d+')::oid)
-SQL
-}
 
 # Each operator class, with rows that are duplicates of others and rows that are left out.
 sql('INSERT INTO wordnet SELECT id + 10000, topic, text, embedding FROM wordnet WHERE id % 50 = 0');
@@ -41,7 +20,7 @@ for my $class (qw(vector_l2_ops vector_ip_ops vector_cosine_ops vector_l1_ops)) 
     # The second build with two threads shows that nothing depends on which of them is faster.
     for my $workers (0, 1, 1) {
       sql("SET max_parallel_maintenance_workers = $workers; CREATE INDEX built ON $table USING hnsw (embedding $class) WITH (m = 12)");
-      $digests{ digest('built') } = 1;
+      $digests{ Wordnet::digest($node, 'built') } = 1;
       is(Wordnet::check($node, index => 'built', all => 1), '', "$table, $class: nothing to find") if !$workers;
       sql('DROP INDEX built');
     }
@@ -49,11 +28,11 @@ for my $class (qw(vector_l2_ops vector_ip_ops vector_cosine_ops vector_l1_ops)) 
   }
 }
 sql('CREATE INDEX built ON short USING hnsw (embedding vector_l2_ops)');
-my $first = digest('built');
+my $first = Wordnet::digest($node, 'built');
 sql('REINDEX INDEX built');
-is(digest('built'), $first, 'a reindex makes the same index');
+is(Wordnet::digest($node, 'built'), $first, 'a reindex makes the same index');
 sql('ALTER TABLE short SET (parallel_workers = 0); REINDEX INDEX built');
-is(digest('built'), $first, 'so does one that the table limits to a single thread');
+is(Wordnet::digest($node, 'built'), $first, 'so does one that the table limits to a single thread');
 
 # hnsw_estimate: rows and size of an index, and the memory that lets its build work without cells.
 my %by_cells;
@@ -74,7 +53,7 @@ sql('DROP TABLE short');
 sub leaves_nothing {
   my ($what, $error, $expected) = @_;
   like($error, $expected, "$what: the error says so");
-  is(stray_files(), '0', "$what: no file is left");
+  is(Wordnet::stray_files($node), '0', "$what: no file is left");
   is(sql('SELECT count(*) FROM pg_ls_tmpdir()'), '0', "$what: no temporary file is left");
   is(sql("SELECT count(*) FROM pg_class WHERE relname = 'built'"), '0', "$what: no index is left");
 }
@@ -102,7 +81,7 @@ for my $milliseconds (1, 3, 10, 30, 50, 100, 150, 200, 300) {
   like($error, qr/^$|57014/, "a timeout of $milliseconds ms cancels the build or comes too late");
 }
 cmp_ok($timeouts, '>=', 1, 'a timeout comes in time');
-is(stray_files(), '0', 'timeouts: no file is left');
+is(Wordnet::stray_files($node), '0', 'timeouts: no file is left');
 
 # Ended from outside, while rows are read and while threads construct the graph.
 sub end_in_phase {

@@ -74,6 +74,8 @@ my @operations = (
     [ $name, $table, "CALL replace('$table', $rows)", $vacuum, '', $vacuum ] }
     [ 'vacuum', 'deep', 20 ], [ 'vacuum of equal rows', 'stack', 40 ], [ 'vacuum of keys', 'keyed', 10 ]),
   [ 'build', 'built', 'DROP INDEX IF EXISTS built_v', 'CREATE INDEX built_v ON built USING hnsw (v vector_l2_ops)' ],
+  [ 'build by parallel workers', 'built', 'DROP INDEX IF EXISTS built_v; ALTER TABLE built SET (parallel_workers = 2)',
+    'CREATE INDEX built_v ON built USING hnsw (v vector_l2_ops)', 'ALTER TABLE built RESET (parallel_workers)' ],
   [ 'build by cells', 'many', "DROP INDEX IF EXISTS many_v; SET maintenance_work_mem = '1MB'", 'CREATE INDEX many_v ON many USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 8)', 'RESET maintenance_work_mem' ],
   [ 'concurrent build', 'built', 'DROP INDEX IF EXISTS built_v', 'CREATE INDEX CONCURRENTLY built_v ON built USING hnsw (v vector_l2_ops)' ],
   [ 'rebuild with keys', 'keyed', '', 'REINDEX INDEX keyed_v' ],
@@ -82,7 +84,7 @@ my @operations = (
   [ 'report', 'stack', '', "SELECT FROM hnsw_index_info('stack_v')" ],
 );
 my @ways = map { my $kind = $_; map { [ $kind, $_ ] } $kind eq 'malloc' ? 'nothing' : $kind eq 'interrupt' ? 'cancel' : qw(error cancel) }
-  qw(read write alloc detoast catalog interrupt malloc);
+  qw(read write alloc detoast catalog parallel interrupt malloc);
 
 # One session does all: psql prints what follows each try.
 my ($tried, $fired, %places, %kinds) = (0, 0);

@@ -13,6 +13,7 @@ package Wordnet;
 use strict;
 use warnings;
 use Cwd qw(realpath);
+use Digest::MD5 qw(md5_hex);
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -258,6 +259,27 @@ sub results {
     my @rows = map { [ split / / ] } split /,/;
     { ids => [ map { $_->[0] } @rows ], distances => [ map { $_->[1] } @rows ] }
   } @lines;
+}
+
+# The bytes of an index but for what is of the moment: each page's LSN and checksum.
+sub digest {
+  my ($node, $index) = @_;
+  $node->safe_psql('postgres', 'CHECKPOINT');
+  my $bytes = slurp_file($node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$index')"));
+  my $pages = length($bytes) / 8192;
+  substr($bytes, $_ * 8192, 10) = "\0" x 10 for 0 .. $pages - 1;
+  return "$pages pages, " . md5_hex($bytes);
+}
+
+# The number of files of relations that no catalog knows.
+sub stray_files {
+  my ($node) = @_;
+  $node->safe_psql('postgres', 'CHECKPOINT');
+  return $node->safe_psql('postgres', <<'SQL');
+SELECT count(*) FROM pg_database d, pg_ls_dir('base/' || d.oid) file
+  WHERE datname = current_database() AND file ~ '^\d+' AND
+    NOT EXISTS (SELECT FROM pg_class WHERE pg_relation_filenode(oid) = substring(file FROM '^\d+')::oid)
+SQL
 }
 
 # A psql session that works through statements on its own. `finish` ends it when the server or the statements do.
