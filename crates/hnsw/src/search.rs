@@ -313,13 +313,21 @@ impl Search {
     #[inline]
     fn admit(&mut self, candidate: Candidate, options: &SearchOptions) {
         self.candidates.push(Reverse(candidate));
-        if candidate.live {
+        if !candidate.live {
+            return;
+        }
+        if self.nearest.len() < options.ef {
             self.nearest.push(candidate);
+            return;
         }
-        if self.nearest.len() > options.ef {
-            let furthest = self.nearest.pop().expect("more than ef are there");
-            self.discard(furthest, options);
+        // Takes the place of the furthest: one way through the heap, not two.
+        let mut left_out = candidate;
+        if let Some(mut furthest) = self.nearest.peek_mut()
+            && left_out < *furthest
+        {
+            std::mem::swap(&mut left_out, &mut *furthest);
         }
+        self.discard(left_out, options);
     }
 
     #[inline]
@@ -345,8 +353,7 @@ impl Search {
             self.out_of_memory = true;
             return;
         }
-        self.neighbors
-            .retain(|&element| self.visited.insert(element));
+        self.visited.retain_new(&mut self.neighbors);
         if !self.neighbors.is_empty() {
             store.estimate(query, &self.neighbors, &mut self.measured);
         }

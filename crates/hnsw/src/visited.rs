@@ -3,14 +3,22 @@
 use crate::ElementId;
 
 const NONE: u32 = u32::MAX;
-const SMALLEST: usize = 1 << 12;
 
-/// The elements visited by a search: an open-addressed table, reused by later searches.
+/// The slots of a bucket: half a cache line, compared at once.
+const BUCKET: usize = 8;
+type Bucket = [u32; BUCKET];
+const EMPTY: Bucket = [NONE; BUCKET];
+
+/// Buckets of the smallest table.
+const SMALLEST: usize = 1 << 9;
+
+/// The elements visited by a search: a table of buckets, reused by later searches.
 ///
-/// At most half full, so a probe takes one or two steps. (The table of a usual search fits in the first-level cache, and
-/// clearing it costs less than the wider entries of an epoch scheme.)
+/// At most half full, so an element is mostly in the first bucket looked at. A bucket is filled from its front, and none is full before an
+/// element goes to the next one. (The table of a usual search fits in the first-level cache, and clearing it costs less than the
+/// wider entries of an epoch scheme.)
 pub(crate) struct Visited {
-    slots: Vec<u32>,
+    buckets: Vec<Bucket>,
     used: usize,
     shift: u32,
 }
@@ -18,7 +26,7 @@ pub(crate) struct Visited {
 impl Visited {
     pub(crate) fn new() -> Self {
         Self {
-            slots: vec![NONE; SMALLEST],
+            buckets: vec![EMPTY; SMALLEST],
             used: 0,
             shift: u32::BITS - SMALLEST.trailing_zeros(),
         }
@@ -30,35 +38,43 @@ impl Visited {
         if self.used == 0 {
             return;
         }
-        let size = self.slots.len();
-        if size > SMALLEST && self.used < size / 64 {
-            self.slots.truncate(size / 2);
+        let size = self.buckets.len();
+        if size > SMALLEST && self.used < size * BUCKET / 64 {
+            self.buckets.truncate(size / 2);
             self.shift += 1;
         }
-        self.slots.fill(NONE);
+        self.buckets.fill(EMPTY);
         self.used = 0;
     }
 
     /// Adds an element; false if it was present.
     #[inline]
     pub(crate) fn insert(&mut self, element: ElementId) -> bool {
-        let place = self.place_of(element.0);
-        if self.slots[place] == element.0 {
-            return false;
-        }
-        self.slots[place] = element.0;
-        self.used += 1;
-        if self.used * 2 > self.slots.len() {
+        if self.is_full(1) {
             // Searches reserve beforehand and end where that fails.
-            self.grow(vec![NONE; self.slots.len() * 2]);
+            self.grow(vec![EMPTY; self.buckets.len() * 2]);
         }
-        true
+        self.place(element.0)
+    }
+
+    /// Adds elements, for which room is reserved, and removes those that were present from `elements`.
+    ///
+    /// Whether an element is new is as good as random, so no branch depends on it.
+    #[inline]
+    pub(crate) fn retain_new(&mut self, elements: &mut Vec<ElementId>) {
+        let mut new = 0;
+        for at in 0..elements.len() {
+            let element = elements[at];
+            elements[new] = element;
+            new += usize::from(self.place(element.0));
+        }
+        elements.truncate(new);
     }
 
     /// Makes room for more elements; false if there is no memory for it.
     #[inline]
     pub(crate) fn reserve(&mut self, more: usize) -> bool {
-        while (self.used + more) * 2 > self.slots.len() {
+        while self.is_full(more) {
             if !self.try_grow() {
                 return false;
             }
@@ -73,39 +89,57 @@ impl Visited {
 
     /// Allocated bytes.
     pub(crate) fn capacity(&self) -> usize {
-        self.slots.len() * size_of::<u32>()
+        self.buckets.len() * size_of::<Bucket>()
     }
 
-    /// The slot of the element, or the free slot for it.
     #[inline]
-    fn place_of(&self, element: u32) -> usize {
-        let mask = self.slots.len() - 1;
+    fn is_full(&self, more: usize) -> bool {
+        (self.used + more) * 2 > self.buckets.len() * BUCKET
+    }
+
+    /// Adds an element where there is room; false if it was present.
+    #[inline]
+    fn place(&mut self, element: u32) -> bool {
+        let mask = self.buckets.len() - 1;
         // Fibonacci hashing: the high bits of the product depend on all bits of the id, of block and slot alike.
-        let mut place = (element.wrapping_mul(0x9E37_79B1) >> self.shift) as usize;
-        while self.slots[place & mask] != element && self.slots[place & mask] != NONE {
-            place += 1;
+        let mut at = (element.wrapping_mul(0x9E37_79B1) >> self.shift) as usize;
+        loop {
+            let bucket = &mut self.buckets[at & mask];
+            let (mut equal, mut filled) = (0, 0);
+            for &slot in &*bucket {
+                equal |= u32::from(slot == element);
+                filled += u32::from(slot != NONE);
+            }
+            if let Some(free) = bucket.get_mut(filled as usize) {
+                *free = if equal == 0 { element } else { NONE };
+                self.used += 1 - equal as usize;
+                return equal == 0;
+            }
+            if equal != 0 {
+                return false;
+            }
+            at += 1;
         }
-        place & mask
     }
 
     #[cold]
     fn try_grow(&mut self) -> bool {
-        let size = self.slots.len() * 2;
+        let size = self.buckets.len() * 2;
         let mut doubled = Vec::new();
         if doubled.try_reserve_exact(size).is_err() {
             return false;
         }
-        doubled.resize(size, NONE);
+        doubled.resize(size, EMPTY);
         self.grow(doubled);
         true
     }
 
-    fn grow(&mut self, doubled: Vec<u32>) {
-        let old = std::mem::replace(&mut self.slots, doubled);
+    fn grow(&mut self, doubled: Vec<Bucket>) {
+        let old = std::mem::replace(&mut self.buckets, doubled);
         self.shift -= 1;
-        for element in old.into_iter().filter(|&element| element != NONE) {
-            let place = self.place_of(element);
-            self.slots[place] = element;
+        self.used = 0;
+        for element in old.into_iter().flatten().filter(|&element| element != NONE) {
+            self.place(element);
         }
     }
 }
@@ -126,18 +160,34 @@ mod tests {
     }
 
     #[test]
+    fn a_list_keeps_what_is_new_in_its_order() {
+        let mut visited = Visited::new();
+        let mut oracle = HashSet::new();
+        for i in 0..2_000u32 {
+            // All in few buckets, some of them twice in a list.
+            let list = (0..32).map(|j| ElementId(((i * 5 + j * j % 27) << 20) | (j % 3)));
+            let mut new: Vec<ElementId> = list.collect();
+            let mut expected = new.clone();
+            expected.retain(|element| oracle.insert(element.0));
+            assert!(visited.reserve(new.len()));
+            visited.retain_new(&mut new);
+            assert_eq!(new, expected);
+        }
+    }
+
+    #[test]
     fn clear_forgets_and_gives_back_size() {
         let mut visited = Visited::new();
         for i in 0..100_000 {
             visited.insert(ElementId(i << 3));
         }
-        let large = visited.slots.len();
+        let large = visited.buckets.len();
         for _ in 0..20 {
             visited.clear();
             assert!(visited.insert(ElementId(8)));
             assert!(!visited.insert(ElementId(8)));
         }
-        assert!(visited.slots.len() < large);
-        assert_eq!(visited.slots.len(), SMALLEST);
+        assert!(visited.buckets.len() < large);
+        assert_eq!(visited.buckets.len(), SMALLEST);
     }
 }
