@@ -197,24 +197,44 @@ pub(crate) fn page(buffer: pg_sys::Buffer) -> *const u8 {
     unsafe { pg_sys::BufferBlocks.wrapping_add(offset).cast::<u8>() }
 }
 
-/// Eight bytes at any address.
+/// A number at any address.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
-struct Unaligned(u64);
+struct Unaligned<N>(N);
+
+/// The widest number that every processor of its kind loads at once.
+#[cfg(target_arch = "x86_64")]
+type Wide = std::arch::x86_64::__m128i;
+#[cfg(target_arch = "aarch64")]
+type Wide = std::arch::aarch64::uint8x16_t;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+type Wide = u64;
 
 /// # Safety
 /// `into.len()` bytes are mapped at `from`.
 #[inline]
 unsafe fn copy_volatile(from: *const u8, into: &mut [u8]) {
-    let (words, rest) = into.as_chunks_mut::<{ size_of::<u64>() }>();
-    let copied = words.len() * size_of::<u64>();
-    for (i, word) in words.iter_mut().enumerate() {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let wide = copy_by::<Wide>(from, into, 0);
+        let words = copy_by::<u32>(from, into, wide);
+        copy_by::<u8>(from, into, words);
+    }
+}
+
+/// Copies numbers from an offset on, as long as whole ones are left; returns the offset behind them.
+///
+/// # Safety
+/// As for `copy_volatile`. Any bytes are a number.
+#[inline]
+unsafe fn copy_by<N: Copy>(from: *const u8, into: &mut [u8], mut at: usize) -> usize {
+    while let Some(place) = into.get_mut(at..at + size_of::<N>()) {
         // SAFETY: the caller's promise; the type needs no alignment.
-        let Unaligned(value) = unsafe { from.cast::<Unaligned>().add(i).read_volatile() };
-        *word = value.to_ne_bytes();
+        unsafe {
+            let number = from.add(at).cast::<Unaligned<N>>().read_volatile();
+            place.as_mut_ptr().cast::<Unaligned<N>>().write(number);
+        }
+        at += size_of::<N>();
     }
-    for (i, byte) in rest.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        *byte = unsafe { from.add(copied + i).read_volatile() };
-    }
+    at
 }
