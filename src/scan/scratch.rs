@@ -1,6 +1,7 @@
 //! Buffers that scans of a backend hand on to one another.
+#![expect(clippy::vec_box, reason = "scans move their buffers in boxes")]
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use hnsw::{Candidate, RerankQueue, Search};
 use layout::HeapTid;
@@ -17,13 +18,13 @@ pub(super) struct Scratch {
 }
 
 thread_local! {
-    static SPARE: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SPARE: RefCell<Vec<Box<Scratch>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Scratch {
-    /// Returns the buffers of the last scan, or new ones if another scan holds them.
+    /// Returns the buffers of an earlier scan, or new ones if other scans hold all of them.
     pub(super) fn take() -> Box<Self> {
-        SPARE.take().unwrap_or_default()
+        SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
     }
 
     /// The maximum bytes for everything the scan has visited so far.
@@ -34,10 +35,18 @@ impl Scratch {
     /// Buffers of more bytes are freed at the end of a scan.
     const MOST: usize = 1 << 20;
 
+    /// Buffers of up to this many bytes, as usual searches have, are kept for as many scans as partitions of a table have.
+    const USUAL: usize = 64 << 10;
+    const SPARES: usize = 64;
+
     pub(super) fn hand_on(mut self: Box<Self>) {
         self.queue.clear();
-        if self.search.capacity() + self.queue.capacity() < Self::MOST {
-            SPARE.set(Some(self));
-        }
+        let bytes = self.search.capacity() + self.queue.capacity();
+        SPARE.with_borrow_mut(|spare| {
+            let most = if bytes > Self::USUAL { 1 } else { Self::SPARES };
+            if bytes < Self::MOST && spare.len() < most && spare.try_reserve(1).is_ok() {
+                spare.push(self);
+            }
+        });
     }
 }

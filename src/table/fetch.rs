@@ -15,7 +15,7 @@ use crate::pg::{Relation, compat, node, unlocked_read};
 /// Its memory belongs to the context current at its creation, its pins to the transaction; `close` releases both early.
 pub(crate) struct RowFetcher {
     heap: Relation,
-    /// The table's size in blocks, as last read.
+    /// The least size of the table in blocks, as far as known.
     blocks: u32,
     snapshot: pg_sys::Snapshot,
     fetch: *mut pg_sys::IndexFetchTableData,
@@ -91,10 +91,14 @@ impl RowFetcher {
         unsafe { heap_tid(&raw mut (*self.slot).tts_tid) }
     }
 
-    /// True if the table has a block; reads the table's size again before returning false.
+    /// True if the table has a block: one in a buffer exists. Reads the table's size, by a system call, before returning false.
     pub(crate) fn has_block(&mut self, block: u32) -> bool {
         if block >= self.blocks {
-            self.blocks = self.heap.blocks();
+            let held = self.hints.and_then(|hints| hints.buffer_of(block));
+            self.blocks = match held {
+                Some(_) => block + 1,
+                None => self.heap.blocks(),
+            };
         }
         block < self.blocks
     }

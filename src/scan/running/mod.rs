@@ -142,7 +142,9 @@ impl Running {
         let calibrated = has_target
             .then(|| metapage::read(relation).calibrated)
             .flatten();
-        self.rule = Rule::new(&self.limits, &query, calibrated, relation.blocks());
+        // The size of the index takes a system call.
+        let blocks = calibrated.map_or(0, |_| relation.blocks());
+        self.rule = Rule::new(&self.limits, &query, calibrated, blocks);
         match self.rule {
             Rule::Found(number) => {
                 self.next_ef = number.first;
