@@ -63,6 +63,15 @@ pub(crate) unsafe fn check_snapshot_age(snapshot: pg_sys::Snapshot, relation: pg
     }
 }
 
+/// True if rows that a snapshot sees may be removed after `old_snapshot_threshold`. PostgreSQL 17 has removed the setting.
+pub(crate) fn snapshots_expire() -> bool {
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    // SAFETY: a global of this backend.
+    return unsafe { pg_sys::old_snapshot_threshold >= 0 };
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    false
+}
+
 /// The buffer tag of a block of a relation's main fork, as in the buffer's descriptor.
 pub(crate) fn buffer_tag(locator: &FileLocator, block: u32) -> pg_sys::BufferTag {
     #[cfg(feature = "pg15")]

@@ -113,6 +113,27 @@ impl Tag {
         unlocked::read(&descriptor, &self, often, copy)
     }
 
+    /// Calls `read` with this page in a buffer that may hold it; `None` if the buffer holds another page or may be evicted soon.
+    ///
+    /// What `read` finds is a guess, as a copy is.
+    #[inline]
+    pub(crate) fn peek<R>(
+        self,
+        buffer: pg_sys::Buffer,
+        read: impl FnOnce(Peek) -> Option<R>,
+    ) -> Option<R> {
+        if buffer <= 0 {
+            return None;
+        }
+        // SAFETY: numbers above 0 are those of shared buffers.
+        let descriptor = unsafe { Descriptor::of(buffer) };
+        let mut found = None;
+        let is_held = unlocked::read(&descriptor, &self, often, || {
+            found = read(Peek(page(buffer)));
+        });
+        found.filter(|_| is_held)
+    }
+
     /// True if a buffer holds this page; false for 0, which is no buffer.
     pub(crate) fn is_held_by(self, buffer: pg_sys::Buffer) -> bool {
         buffer > 0 && {
@@ -120,6 +141,36 @@ impl Tag {
             let descriptor = unsafe { Descriptor::of(buffer) };
             unlocked::state_of(&descriptor, &self).is_some()
         }
+    }
+}
+
+/// A page in a shared buffer, read in place.
+#[derive(Clone, Copy)]
+pub(crate) struct Peek(*const u8);
+
+impl Peek {
+    /// The number at an offset; `None` if it does not lie in the page.
+    #[inline]
+    pub(crate) fn u16(self, at: usize) -> Option<u16> {
+        self.read(at)
+    }
+
+    /// As `u16`.
+    #[inline]
+    pub(crate) fn u32(self, at: usize) -> Option<u32> {
+        self.read(at)
+    }
+
+    #[inline]
+    fn read<N: Copy>(self, at: usize) -> Option<N> {
+        let end = at.checked_add(size_of::<N>())?;
+        if end > pg_sys::BLCKSZ as usize {
+            return None;
+        }
+        // SAFETY: within a page of shared buffers, which are always mapped; the type needs no alignment, and any bytes are a
+        // number.
+        let Unaligned(number) = unsafe { self.0.add(at).cast::<Unaligned<N>>().read_volatile() };
+        Some(number)
     }
 }
 

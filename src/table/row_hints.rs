@@ -75,14 +75,12 @@ impl RowHints {
         let pointer = unlocked_read::page(buffer).wrapping_add(at).cast::<u32>();
         // SAFETY: within a page of shared buffers, which are always mapped, and aligned as all line pointers are.
         let pointer = unsafe { pointer.read_volatile() };
-        // The offset's 15 bits come first in `ItemIdData`.
-        let offset = if cfg!(target_endian = "little") {
-            pointer & 0x7FFF
-        } else {
-            pointer >> 17
-        };
-        let offset = offset as usize % pg_sys::BLCKSZ as usize;
-        Some(unlocked_read::page(buffer).wrapping_add(offset))
+        Some(unlocked_read::page(buffer).wrapping_add(offset_in(pointer)))
+    }
+
+    /// The tag of a block.
+    pub(super) fn tag(self, block: u32) -> Tag {
+        self.tag.with_block(block)
     }
 
     /// The entry of a block: Fibonacci hashing over file and block.
@@ -90,6 +88,17 @@ impl RowHints {
         let key = block ^ self.file.rotate_left(16);
         (key.wrapping_mul(0x9E37_79B1) >> (u32::BITS - PLACES.trailing_zeros())) as usize
     }
+}
+
+/// The offset in its page of what a line pointer (`ItemIdData`) points to.
+pub(super) fn offset_in(pointer: u32) -> usize {
+    // The offset's 15 bits come first.
+    let offset = if cfg!(target_endian = "little") {
+        pointer & 0x7FFF
+    } else {
+        pointer >> 17
+    };
+    offset as usize % pg_sys::BLCKSZ as usize
 }
 
 /// The offset of a row's line pointer in its page.

@@ -11,8 +11,9 @@
 use std::cell::RefCell;
 
 use pgrx::pg_sys;
-use pgrx::{set_varsize_4b, vardata_1b_e, vardata_any, varsize_any_exhdr, vartag_1b_e};
+use pgrx::{set_varsize_4b, vardata_1b_e, vartag_1b_e};
 
+use super::chunks::{Chunks, copy_chunk};
 use crate::pg::compat;
 use crate::pg::varlena::Varlena;
 
@@ -147,6 +148,10 @@ pub(super) struct ToastFetcher {
     /// Selects one value's chunks.
     key: pg_sys::ScanKeyData,
     slot: *mut pg_sys::TupleTableSlot,
+    /// The snapshot of the scan.
+    snapshot: pg_sys::Snapshot,
+    /// Finds chunks without the scan.
+    chunks: Option<Chunks>,
 }
 
 impl Drop for ToastFetcher {
@@ -195,6 +200,8 @@ impl ToastFetcher {
                 scan: compat::begin_index_scan(table, index, snapshot),
                 key,
                 slot: pg_sys::table_slot_create(table, std::ptr::null_mut()),
+                snapshot,
+                chunks: Chunks::of(table, index),
             })
         }
     }
@@ -207,7 +214,8 @@ impl ToastFetcher {
         let pointer = value.pointer;
         let start = value.words.as_mut_ptr();
         self.key.sk_argument = pg_sys::Datum::from(pointer.value);
-        let (scan, slot, key) = (self.scan, self.slot, &raw mut self.key);
+        let (scan, slot, key, snapshot) = (self.scan, self.slot, &raw mut self.key, self.snapshot);
+        let chunks = self.chunks.as_mut();
         // SAFETY: scan, slot and key are live; the words have room for the header and `len` bytes. The closure inside the
         // boundary owns nothing to be dropped.
         unsafe {
@@ -216,6 +224,11 @@ impl ToastFetcher {
             set_varsize_4b(start.cast(), len);
             let contents = start.cast::<u8>().add(HEADER);
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                if let Some(chunks) = chunks
+                    && chunks.copy(pointer.value, (contents, pointer.len), snapshot)
+                {
+                    return true;
+                }
                 raw::index_rescan(scan, key, 1, std::ptr::null_mut(), 0);
                 let (mut chunk, mut filled) = (0, 0);
                 let mut whole = true;
@@ -223,7 +236,7 @@ impl ToastFetcher {
                 while raw::index_getnext_slot(scan, FORWARD, slot) {
                     raw::slot_getsomeattrs_int(slot, COLUMNS);
                     let room = contents.add(filled);
-                    match copy_chunk((*slot).tts_values, chunk, room, pointer.len - filled) {
+                    match copy_expected((*slot).tts_values, chunk, room, pointer.len - filled) {
                         Some(len) if whole => filled += len,
                         _ => whole = false,
                     }
@@ -251,27 +264,18 @@ impl ToastFetcher {
 ///
 /// # Safety
 /// `columns` are of a row of a TOAST table, and `into` has `room` bytes.
-unsafe fn copy_chunk(
+unsafe fn copy_expected(
     columns: *const pg_sys::Datum,
     chunk: usize,
     into: *mut u8,
     room: usize,
 ) -> Option<usize> {
-    // SAFETY: the caller's promise; a chunk is a plain varlena, with a long or a short header.
+    // SAFETY: the caller's promise.
     unsafe {
-        let bytes = (*columns.add(2)).cast_mut_ptr::<pg_sys::varlena>();
-        if (*columns.add(1)).value() != chunk
-            || pgrx::varatt_is_1b_e(bytes)
-            || pgrx::varatt_is_4b_c(bytes)
-        {
-            return None;
-        }
-        let len = varsize_any_exhdr(bytes);
-        if len > room {
-            return None;
-        }
-        into.copy_from_nonoverlapping(vardata_any(bytes).cast(), len);
-        Some(len)
+        let is_expected = (*columns.add(1)).value() == chunk;
+        is_expected
+            .then(|| copy_chunk((*columns.add(2)).cast_mut_ptr(), into, room))
+            .flatten()
     }
 }
 
@@ -309,7 +313,7 @@ unsafe fn valid_index(table: pg_sys::Relation) -> Option<pg_sys::Relation> {
 pub(super) enum Toast {
     #[default]
     Closed,
-    Open(pg_sys::Oid, ToastFetcher),
+    Open(pg_sys::Oid, Box<ToastFetcher>),
     /// The TOAST table has no valid index: Postgres fetches the values.
     Odd,
 }
@@ -335,8 +339,9 @@ impl Toast {
         unsafe {
             let outer = pg_sys::MemoryContextSwitchTo(context);
             if matches!(self, Self::Closed) {
-                *self = ToastFetcher::open(pointer.table, snapshot)
-                    .map_or(Self::Odd, |fetcher| Self::Open(pointer.table, fetcher));
+                *self = ToastFetcher::open(pointer.table, snapshot).map_or(Self::Odd, |fetcher| {
+                    Self::Open(pointer.table, Box::new(fetcher))
+                });
             }
             let fetched = match self {
                 Self::Open(table, fetcher) if *table == pointer.table => fetched(fetcher, pointer),

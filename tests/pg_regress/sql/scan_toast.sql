@@ -38,13 +38,14 @@ END $$;
 SELECT chunks('t');
 SELECT wrong('t', '<->', 700);
 
--- Each row measured is fetched once, though the query asks for the distances of those that it is handed.
+-- The chunks of a value in shared buffers are found without a scan of their index, and fetched once, though the query asks for the
+-- distances of the rows that it is handed. (The first scan after an invalidation reads the root of the index.)
 SELECT indexrelid AS toast_index FROM pg_index JOIN pg_class t ON t.reltoastrelid = indrelid WHERE t.oid = 't'::regclass \gset
 SELECT vector_of(-1, 700) AS q \gset
 BEGIN;
 SELECT pg_stat_get_xact_numscans(:toast_index) AS before \gset
 SELECT count(d) FROM (SELECT id, embedding <-> :'q' AS d FROM t ORDER BY embedding <-> :'q' LIMIT 10) s;
-SELECT pg_stat_get_xact_numscans(:toast_index) - :before = rows AS fetched_once FROM hnsw_last_scan();
+SELECT rows >= 10 AS measured, pg_stat_get_xact_numscans(:toast_index) - :before <= 1 AS found_without_scans FROM hnsw_last_scan();
 COMMIT;
 
 -- beside values that are kept in line
