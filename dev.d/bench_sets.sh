@@ -89,7 +89,7 @@ bench_load_demo() {
 # bench_load_mixed ENGINE SET BASE DIMENSIONS ROWS: normalize(a + 0.6 b) of pairs of rows of a base, their first values; rows made
 # likewise are the queries and, in SET_fresh, rows to insert.
 bench_load_mixed() {
-    local count queries=200 fresh=3000
+    local count queries=${QUERIES:-200} fresh=3000
     bench_load "$1" "$3"
     count=$(sql "$1" -c "SELECT count(*) FROM $3")
     sql "$1" -c "DROP TABLE IF EXISTS $2, $2_fresh, $2_loading" -c "CREATE TABLE $2 (id int, embedding vector($4))" \
