@@ -84,8 +84,8 @@ bench_database() {
 bench_processor_time() {
     local postmaster
     postmaster=$(head -1 "$home/bench/postmaster.pid")
-    # A session's time counts once the postmaster has seen it end.
-    sleep 0.2
+    # A session's time counts once the postmaster has seen it end, and one with much memory takes its time to end.
+    while ps --ppid "$postmaster" -o args= | grep -qE '^postgres: postgres |defunct'; do sleep 0.05; done
     awk -v ticks="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($14 + $15) / ticks }' "/proc/$postmaster/stat"
 }
 
