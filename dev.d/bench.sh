@@ -85,7 +85,7 @@ bench_processor_time() {
     local postmaster
     postmaster=$(head -1 "$home/bench/postmaster.pid")
     # A session's time counts once the postmaster has seen it end, and one with much memory takes its time to end.
-    while pgrep -P "$postmaster" -f '^postgres: postgres |^postgres$' >/dev/null; do sleep 0.05; done
+    while pgrep -P "$postmaster" -f '^(postgres: postgres |\[?postgres\]?( |$))' >/dev/null; do sleep 0.05; done
     awk -v ticks="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($14 + $15) / ticks }' "/proc/$postmaster/stat"
 }
 
