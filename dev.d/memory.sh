@@ -39,11 +39,13 @@ SERVER
 }
 
 # The errors in which our code has a part, a line beginning with "error" for each, then where it was. Postgres's own (it
-# writes padding that it never set) are none of our business, unless memory was touched that is not there.
+# writes padding that it never set) are none of our business, unless memory was touched that is not there. The server declares
+# buffers without a pin inaccessible; src/pg/unlocked_read.rs reads them on purpose.
 valgrind_ours() {
     awk '
         function flush() {
-            if (text ~ /\.rs:[0-9]|omendb\.so/ || text ~ /Invalid (read|write|free)|Process terminating/) {
+            ours = text ~ /\.rs:[0-9]|omendb\.so/ || text ~ /Invalid (read|write|free)|Process terminating/
+            if (ours && text !~ /\(unlocked_read\.rs:/) {
                 printf "error in %s\n%s", file, text
             }
             text = ""
