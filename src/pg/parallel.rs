@@ -113,7 +113,7 @@ impl Crew {
             pg_sys::EnterParallelMode();
             let count = i32::try_from(workers).expect("few workers");
             let context =
-                pg_sys::CreateParallelContext(c"omendb".as_ptr(), function.as_ptr(), count);
+                pg_sys::CreateParallelContext(c"$libdir/omendb".as_ptr(), function.as_ptr(), count);
             let of_task = size_of::<Shared<T>>().next_multiple_of(ALIGNMENT);
             let of_queues = workers * QUEUE_BYTES;
             (*context).estimator.space_for_chunks += of_task + of_queues;
