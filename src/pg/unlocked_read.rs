@@ -248,6 +248,12 @@ pub(crate) fn page(buffer: pg_sys::Buffer) -> *const u8 {
     unsafe { pg_sys::BufferBlocks.wrapping_add(offset).cast::<u8>() }
 }
 
+/// Four bytes of a shared buffer's page, whichever it holds: a guess. `None` if they do not lie in the page.
+#[inline]
+pub(crate) fn word(buffer: pg_sys::Buffer, at: usize) -> Option<u32> {
+    Peek(page(buffer)).u32(at)
+}
+
 /// A number at any address.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]

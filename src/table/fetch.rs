@@ -1,6 +1,8 @@
 //! Fetches single rows of a table by TID.
 #![expect(unsafe_code, reason = "calls the table access method")]
 
+use std::mem::offset_of;
+
 use layout::HeapTid;
 use pgrx::pg_sys;
 
@@ -265,12 +267,12 @@ impl Pinned {
         let Some(buffer) = self.hints.buffer_of(block) else {
             return;
         };
-        // SAFETY: the caller's promise. ReadRecentBuffer checks that the buffer holds this block; the prune hint is read
-        // without a lock, as Postgres reads it first.
+        // The prune hint is read without a lock, as Postgres reads it first.
+        let prune_xid =
+            unlocked_read::word(buffer, offset_of!(pg_sys::PageHeaderData, pd_prune_xid));
+        let may_want_pruning = prune_xid != Some(pg_sys::TransactionId::INVALID.into_inner());
+        // SAFETY: the caller's promise. ReadRecentBuffer checks that the buffer holds this block.
         unsafe {
-            let header = unlocked_read::page(buffer).cast::<pg_sys::PageHeaderData>();
-            let prune_xid = (&raw const (*header).pd_prune_xid).read_volatile();
-            let may_want_pruning = prune_xid != pg_sys::TransactionId::INVALID;
             if *self.buffer == buffer || may_want_pruning || !unlocked_read::is_used_often(buffer) {
                 return;
             }

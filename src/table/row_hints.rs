@@ -3,7 +3,6 @@
 //!
 //! Index scans fetch single rows all over a table. A hint saves the look-up in the shared buffer table, and makes it possible
 //! to prefetch a row into the processor's cache.
-#![expect(unsafe_code, reason = "looks at shared buffers")]
 
 use std::cell::RefCell;
 
@@ -68,13 +67,7 @@ impl RowHints {
     /// The address of a row, as read from its line pointer without pin or lock: a guess, only good for prefetching.
     pub(crate) fn row(self, row: HeapTid) -> Option<*const u8> {
         let buffer = self.buffer_of(row.block)?;
-        let at = pointer_offset(row);
-        if at + size_of::<u32>() > pg_sys::BLCKSZ as usize {
-            return None;
-        }
-        let pointer = unlocked_read::page(buffer).wrapping_add(at).cast::<u32>();
-        // SAFETY: within a page of shared buffers, which are always mapped, and aligned as all line pointers are.
-        let pointer = unsafe { pointer.read_volatile() };
+        let pointer = unlocked_read::word(buffer, pointer_offset(row))?;
         Some(unlocked_read::page(buffer).wrapping_add(offset_in(pointer)))
     }
 
