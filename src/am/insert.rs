@@ -42,7 +42,7 @@ pub(super) unsafe extern "C-unwind" fn aminsert(
             storage::insert::insert(
                 &index,
                 options::params(relation).ef_construction,
-                &prepared,
+                prepared,
                 &row_key,
                 tid,
             );

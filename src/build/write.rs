@@ -77,6 +77,8 @@ fn empty(frozen: &Frozen) -> Metapage {
         filter_free: None,
         removals: 0,
         calibrated: None,
+        learned: None,
+        looked_at: 0,
     }
 }
 
@@ -427,6 +429,7 @@ impl Batch {
                 view.append(&NewElement {
                     level: element.upper.map_or(0, |(level, _)| level),
                     code: codes.next().expect("every element has its code"),
+                    center: 0,
                     neighbors: &neighbors,
                     tids: &element.tids[..element.tid_count],
                     upper: element.upper.map(|(_, id)| id),

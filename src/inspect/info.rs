@@ -40,6 +40,7 @@ type Row = (
     name!(calibration_growth, Option<f64>),
     name!(graphs, Option<String>),
     name!(calibrated_by, Option<&'static str>),
+    name!(centers, i32),
 );
 
 sql_function!(hnsw_index_info);
@@ -55,6 +56,7 @@ struct Info {
     /// The name of the column whose values have graphs.
     graphs: Option<String>,
     frozen: Frozen,
+    layout_version: u32,
     survey: Survey,
     unreachable: u64,
     levels: i32,
@@ -72,6 +74,7 @@ impl Info {
         Self {
             graphs: grouped_by.map(|number| KeyColumns::of(open.index).name(open.index, number)),
             frozen: metapage.frozen,
+            layout_version: metapage.layout_version(),
             levels: metapage
                 .entry_point
                 .map_or(0, |entry| i32::from(entry.level) + 1),
@@ -109,7 +112,7 @@ impl Info {
             frozen.dimensions.cast_signed(),
             frozen.geometry.m.into(),
             metric_name(frozen.metric),
-            frozen.geometry.layout_version().cast_signed(),
+            self.layout_version.cast_signed(),
             number(frozen.built_elements),
             frozen
                 .geometry
@@ -126,6 +129,7 @@ impl Info {
                     true => "queries",
                     false => "elements",
                 }),
+            i32::try_from(counts.centers).unwrap_or(i32::MAX),
         )
     }
 }

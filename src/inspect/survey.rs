@@ -3,6 +3,8 @@
 //! Concurrent writes are possible. A contradiction between two pages is therefore read again before it counts: both ends
 //! must still say the same, with nothing freed in between.
 
+use std::collections::BTreeMap;
+
 use hnsw::{ElementId, Member};
 use layout::{
     Corrupt, ElementPage, ElementSlot, FilterPage, Frozen, Geometry, Group, HeapTid, OverflowId,
@@ -15,7 +17,7 @@ use super::findings::Findings;
 use super::links;
 use super::pages::{Pages, is_wrong_link};
 use crate::pg::Relation;
-use crate::storage::metapage::METAPAGE;
+use crate::storage::metapage::{self, METAPAGE};
 
 /// The maximum line pointer of a table page.
 const MAX_OFFSET: u16 = 2048;
@@ -35,6 +37,7 @@ pub(super) struct Counts {
     pub(super) free: u64,
     /// Links of live elements on layer 0.
     pub(super) links: u64,
+    pub(super) centers: u64,
 }
 
 /// A page marked as a member of the list of pages with free slots.
@@ -59,6 +62,8 @@ pub(super) struct Survey {
     /// Overflow slots in the chain of an element.
     chained: Vec<OverflowId>,
     center_pages: Vec<u32>,
+    /// The centers that codes name, each with the first element that does.
+    named: BTreeMap<u8, (u32, u16)>,
 }
 
 /// A survey in progress.
@@ -108,7 +113,7 @@ impl Surveyor<'_, '_> {
         }
         self.survey.chained.sort_unstable();
         self.overflow_owners();
-        self.center();
+        self.centers();
         self.survey.counts.other_pages += 1;
         self.survey
     }
@@ -247,6 +252,7 @@ impl Surveyor<'_, '_> {
             live: slot.is_live(),
             group: links::fingerprint(slot.group()),
         };
+        self.survey.named.entry(slot.center()).or_insert(place);
         self.budget.charge(links::BYTES);
         self.budget.push(&mut self.survey.members, member);
         for tid in slot.heap_tids() {
@@ -505,27 +511,64 @@ impl Surveyor<'_, '_> {
         false
     }
 
-    /// Checks the center: as many finite numbers as dimensions, and every center page in its chain.
-    fn center(&mut self) {
+    /// Checks the centers, that every center page is in one of them, and that the index has those that codes name.
+    fn centers(&mut self) {
         let mut chain = Vec::new();
-        let (mut next, mut values) = (self.frozen.center_block, 0);
-        while let Some(block) = next {
+        if let Some(first) = self.frozen.center_block {
+            if self.center(first, &mut chain).is_none() {
+                return;
+            }
+            self.survey.counts.centers += 1;
+        }
+        // An insert may have learned one since the survey began.
+        let metapage = metapage::try_read(self.pages.index());
+        let mut next = metapage.and_then(|metapage| metapage.learned);
+        let mut numbers = 1;
+        while let Some(first) = next {
+            let Some(after) = self.center(first, &mut chain) else {
+                return;
+            };
+            self.survey.counts.centers += 1;
+            numbers += 1;
+            next = after;
+        }
+        for block in std::mem::take(&mut self.survey.center_pages) {
+            if !chain.contains(&block) {
+                self.findings.error(block, "page is no part of a center");
+            }
+        }
+        for (center, place) in std::mem::take(&mut self.survey.named) {
+            if usize::from(center) >= numbers {
+                let of = numbers;
+                self.findings.error(place, Corrupt::Center { center, of });
+            }
+        }
+    }
+
+    /// Checks a center: as many finite numbers as dimensions. Returns the page after its own; `None` if it cannot be read.
+    fn center(&mut self, first: u32, chain: &mut Vec<u32>) -> Option<Option<u32>> {
+        let dimensions = self.frozen.dimensions as usize;
+        let (mut next, mut values) = (Some(first), 0);
+        while let Some(block) = next.filter(|_| values < dimensions) {
             if chain.contains(&block) {
-                return self
-                    .findings
-                    .error(block, "center pages are linked in a ring");
+                let what = "center pages are linked in a ring";
+                self.findings.error(block, what);
+                return None;
             }
             chain.push(block);
             let page = match self.pages.copy(block) {
-                Ok(Some(page)) => page,
-                Ok(None) => return,
+                Ok(page) => page?,
                 Err(what) => {
-                    return self.findings.error(METAPAGE, format!("center: {what}"));
+                    self.findings.error(METAPAGE, format!("center: {what}"));
+                    return None;
                 }
             };
             let view = match layout::CenterPage::view(&*page) {
                 Ok(view) => view,
-                Err(what) => return self.findings.error(block, format!("center: {what}")),
+                Err(what) => {
+                    self.findings.error(block, format!("center: {what}"));
+                    return None;
+                }
             };
             if !view.values().all(f32::is_finite) {
                 self.findings.error(block, "center is not finite");
@@ -533,17 +576,10 @@ impl Surveyor<'_, '_> {
             values += view.values().len();
             next = view.next();
         }
-        if self.frozen.center_block.is_some() && values != self.frozen.dimensions as usize {
-            let what = format!(
-                "center of {values} dimensions, not {}",
-                self.frozen.dimensions
-            );
+        if values != dimensions {
+            let what = format!("center of {values} dimensions, not {dimensions}");
             self.findings.error(METAPAGE, what);
         }
-        for block in std::mem::take(&mut self.survey.center_pages) {
-            if !chain.contains(&block) {
-                self.findings.error(block, "page is no part of the center");
-            }
-        }
+        Some(next)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use hnsw::{Calibrator, Candidate, NEIGHBORS};
 use layout::Calibrated;
 use pgrx::pg_sys::Oid;
-use quantize::Query;
+use quantize::CenteredQuery;
 
 use super::asked::Asked;
 use super::budget::Budget;
@@ -58,12 +58,18 @@ fn by_queries(
 }
 
 fn by_asked(part: &Part, asked: &[Asked]) -> Option<Calibrated> {
-    let queries: Vec<Query> = asked.iter().map(|asked| part.codes(asked)).collect();
+    let queries: Vec<CenteredQuery<'static>> =
+        asked.iter().map(|asked| part.codes(asked)).collect();
     let mut calibrator = Calibrator::default();
     for (query, nearest) in queries.iter().zip(nearest(part, &queries)) {
         interrupt::check();
         let nearest = nearest.into_sorted_vec();
-        if !calibrator.add_query(&mut part.index.graph(), query, query.unit(), &nearest) {
+        if !calibrator.add_query(
+            &mut part.index.graph(),
+            query,
+            query.unit(&part.index.codecs()),
+            &nearest,
+        ) {
             error::out_of_memory(calibrator.memory());
         }
     }
@@ -71,13 +77,14 @@ fn by_asked(part: &Part, asked: &[Asked]) -> Option<Calibrated> {
 }
 
 /// The elements nearest to each query by their codes.
-fn nearest(part: &Part, queries: &[Query]) -> Vec<BinaryHeap<Candidate>> {
+fn nearest(part: &Part, queries: &[CenteredQuery<'static>]) -> Vec<BinaryHeap<Candidate>> {
     let mut nearest: Vec<BinaryHeap<Candidate>> =
         queries.iter().map(|_| BinaryHeap::new()).collect();
-    pass::each_code_page(&part.index, |codes| {
+    pass::each_code_page(&part.index, |codecs, codes| {
         for (query, nearest) in queries.iter().zip(&mut nearest) {
             for &(element, code) in codes {
-                let (distance, error) = query.estimate(code);
+                let estimate = query.estimate(codecs, code);
+                let (distance, error) = estimate.expect("a pass knows the centers of its codes");
                 let is_near = nearest.len() < NEIGHBORS
                     || nearest.peek().is_some_and(|last| distance < last.distance);
                 if is_near {

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use hnsw::ElementId;
-use quantize::Query;
+use quantize::{CenteredQuery, Codecs, Coded};
 
 use super::asked::Asked;
 use super::part::Part;
@@ -68,10 +68,16 @@ impl Nearest {
     }
 
     /// Keeps the elements of a page whose rows may be near enough; true if many wait now.
-    fn keep(&mut self, class: &OperatorClass, query: &Query, codes: &[(ElementId, &[u8])]) -> bool {
+    fn keep(
+        &mut self,
+        class: &OperatorClass,
+        query: &CenteredQuery<'static>,
+        codecs: &Codecs,
+        codes: &[(ElementId, Coded<'_>)],
+    ) -> bool {
         let limit = self.limit();
         for &(element, code) in codes {
-            let bound = bound(class, query, code);
+            let bound = bound(class, query.estimate(codecs, code));
             if bound < limit {
                 self.waiting.push((bound, element));
             }
@@ -125,9 +131,9 @@ impl Eq for Distance {}
 
 /// A lower bound of the distance of an element's rows.
 #[expect(clippy::cast_possible_truncation, reason = "a small factor")]
-fn bound(class: &OperatorClass, query: &Query, code: &[u8]) -> f64 {
+fn bound(class: &OperatorClass, estimate: Option<(f32, f32)>) -> f64 {
     const WIDER: f32 = (EXACT_BOUND_SCALE / BOUND_SCALE) as f32;
-    let (estimate, error) = query.estimate(code);
+    let (estimate, error) = estimate.expect("a pass knows the centers of its codes");
     class.lower_bound(estimate, WIDER * error)
 }
 
@@ -135,10 +141,11 @@ fn bound(class: &OperatorClass, query: &Query, code: &[u8]) -> f64 {
 pub(super) fn add(part: &mut Part, number: usize, asked: &[Asked], nearest: &mut [Nearest]) {
     let class = part.class;
     let index = part.index.clone();
-    let queries: Vec<Query> = asked.iter().map(|asked| part.codes(asked)).collect();
-    pass::each_code_page(&index, |codes| {
+    let queries: Vec<CenteredQuery<'static>> =
+        asked.iter().map(|asked| part.codes(asked)).collect();
+    pass::each_code_page(&index, |codecs, codes| {
         for ((query, nearest), asked) in queries.iter().zip(&mut *nearest).zip(asked) {
-            if nearest.keep(&class, query, codes) {
+            if nearest.keep(&class, query, codecs, codes) {
                 nearest.measure(part, number, asked);
             }
         }

@@ -3,7 +3,7 @@
 use hnsw::ElementId;
 use layout::{Corrupt, HeapTid};
 use pgrx::pg_sys;
-use quantize::Query;
+use quantize::CenteredQuery;
 
 use super::asked::Asked;
 use super::budget::Budget;
@@ -71,10 +71,10 @@ impl Part {
     }
 
     /// A query for the codes of this part.
-    pub(super) fn codes(&self, asked: &Asked) -> Query {
+    pub(super) fn codes(&self, asked: &Asked) -> CenteredQuery<'static> {
         let prepared = self.class.prepare(&asked.value(self.class.kind()));
-        let codec = self.index.codec();
-        codec.query_value(&prepared.expect("queries have a direction"))
+        let codecs = self.index.codecs();
+        codecs.query(prepared.expect("queries have a direction"))
     }
 
     /// Begins a search of the index.

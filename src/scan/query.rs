@@ -1,6 +1,6 @@
 //! The query of a scan, prepared for codes and for rows.
 
-use quantize::Query;
+use quantize::CenteredQuery;
 
 use crate::opclass::OperatorClass;
 use crate::storage::Index;
@@ -8,7 +8,7 @@ use crate::types::indexed::{self, Indexed};
 
 /// The query, for codes and for rows.
 pub(super) struct Prepared {
-    pub(super) codes: Query,
+    pub(super) codes: CenteredQuery<'static>,
     pub(super) exact: indexed::Query,
     /// True for NULL: all rows are equally near, although distances are computed from zero instead.
     pub(super) is_null: bool,
@@ -22,7 +22,7 @@ impl Prepared {
         let dimensions = index.frozen().dimensions as usize;
         let zero = class.zero(dimensions);
         Self {
-            codes: index.codec().query_value(&zero),
+            codes: index.codecs().query(zero),
             exact: indexed::Query::zero(class.kind(), dimensions),
             is_null: false,
             is_directed: false,
@@ -44,7 +44,7 @@ impl Prepared {
         let exact = indexed::Query::new(query);
         match class.prepare(query) {
             Some(prepared) => Self {
-                codes: index.codec().query_value(&prepared),
+                codes: index.codecs().query(prepared),
                 exact,
                 is_null: false,
                 is_directed: true,

@@ -112,6 +112,11 @@ impl<K: Slotted> FreeSlot<'_, K> {
             .unwrap_or_else(|| crate::error::index_full())
     }
 
+    /// True for a slot of a page added to the index.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// Changes the page within a record; a new page is initialised there.
     pub(super) fn change<R>(
         &self,

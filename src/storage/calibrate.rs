@@ -2,16 +2,15 @@
 
 use hnsw::{Calibrator, Candidate, ElementId, FIRST, Level, NEIGHBORS, Store};
 use layout::Calibrated;
-use quantize::Query;
+use quantize::CenteredQuery;
 
 use super::codes::Codes;
 use super::index::Index;
-use super::locked::{AnyPage, Elements};
-use super::metapage::{self, Locked, METAPAGE};
+use super::metapage::{self, Locked};
 use super::page_graph::PageGraph;
+use super::sample;
 use crate::error;
 use crate::pg::memory::{self, Reserve};
-use crate::pg::strategy::Strategy;
 use crate::pg::{Relation, interrupt};
 
 /// Indexes of fewer elements are not calibrated by their builds: their searches see most of them anyway.
@@ -81,13 +80,14 @@ fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
     memory::reserve(Reserve::Large);
     let mut calibrator = Calibrator::default();
     let most = EVALUATIONS.max(EVALUATIONS_EACH * index.most_elements());
-    for (number, (element, code)) in sample(index, elements).into_iter().enumerate() {
+    for (number, sampled) in sample::elements(index, elements).iter().enumerate() {
         interrupt::check();
         if number >= LEAST && calibrator.evaluations() >= most {
             break;
         }
-        let query = index.codec().query_from_code(&code);
-        let unit = query.unit();
+        let (codecs, element) = (index.codecs(), sampled.element);
+        let query = codecs.query_from_code(sampled.coded()).into_owned();
+        let unit = query.unit(&codecs);
         let mut graph = Without::new(index.graph(), element);
         let count = if number.is_multiple_of(DEEP) {
             NEIGHBORS
@@ -132,7 +132,7 @@ struct Without<'a> {
     element: ElementId,
     /// Its neighbors, with their codes.
     own: Vec<ElementId>,
-    codes: Codes<'a>,
+    codes: Codes,
 }
 
 impl<'a> Without<'a> {
@@ -162,7 +162,7 @@ impl<'a> Without<'a> {
 }
 
 impl Store for Without<'_> {
-    type Query = Query;
+    type Query = CenteredQuery<'static>;
 
     fn entry_point(&mut self) -> Option<(ElementId, Level)> {
         self.graph.entry_point()
@@ -177,7 +177,7 @@ impl Store for Without<'_> {
         }
     }
 
-    fn estimate(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
         if elements != [self.element] {
             self.graph.estimate(query, elements, into);
         }
@@ -186,44 +186,4 @@ impl Store for Without<'_> {
     fn prepare(&mut self, next: ElementId) {
         self.graph.prepare(next);
     }
-}
-
-/// Live elements with their codes, up to a number; any number of the first are spread evenly over the pages of the index.
-fn sample(index: &Index, elements: usize) -> Vec<(ElementId, Vec<u8>)> {
-    let blocks = u64::from(index.relation().blocks());
-    let mut sample: Vec<(ElementId, Vec<u8>)> = Vec::with_capacity(elements);
-    for number in 0..elements as u64 {
-        interrupt::check();
-        // Multiples of the golden ratio, of which the fraction counts.
-        let fraction = number.wrapping_mul(0x9E37_79B9) & u64::from(u32::MAX);
-        let block = u64::from(METAPAGE) + 1 + ((fraction * (blocks - 1)) >> 32);
-        let Some(block) = u32::try_from(block)
-            .ok()
-            .filter(|&block| u64::from(block) < blocks)
-        else {
-            continue;
-        };
-        let found = read_one(index, block, number);
-        sample.extend(found.filter(|found| sample.iter().all(|other| other.0 != found.0)));
-    }
-    sample
-}
-
-/// A live element of a page, by a number; `None` if the page has none.
-fn read_one(index: &Index, block: u32, number: u64) -> Option<(ElementId, Vec<u8>)> {
-    let page = AnyPage::lock_by(Strategy::NONE, index, block)?;
-    page.of_kind::<Elements>()?.read(|page| {
-        let used = page.used();
-        // Spreads over the slots: the golden ratio of 16 bits.
-        let first = number.wrapping_mul(40_503) % u64::from(used.max(1));
-        for at in first..first + u64::from(used) {
-            let slot = u16::try_from(at % u64::from(used)).expect("below a count of slots");
-            let element = page.slot(slot)?;
-            let id = index.geometry().element.join(block, slot);
-            if let Some(id) = id.filter(|_| element.is_live()) {
-                return Ok(Some((id, element.code().to_vec())));
-            }
-        }
-        Ok(None)
-    })
 }

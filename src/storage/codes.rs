@@ -1,82 +1,100 @@
 //! Codes of some elements, copied from their pages: neighbor selection compares them with no page locked.
 
+use std::sync::Arc;
+
 use hnsw::{ElementId, Vectors};
 use layout::SlotState;
-use quantize::{Codec, Query};
+use quantize::{CenteredQuery, Codecs, Coded};
 
 use super::page_graph::PageGraph;
 
 /// Codes of live elements, sorted by element.
-pub(crate) struct Codes<'a> {
-    codec: &'a Codec,
+pub(crate) struct Codes {
+    codecs: Arc<Codecs>,
     elements: Vec<ElementId>,
+    centers: Vec<u8>,
     bytes: Vec<u8>,
 }
 
-impl<'a> Codes<'a> {
+impl Codes {
     /// Copies the codes of the live ones among the elements.
-    pub(super) fn read(graph: &mut PageGraph<'a>, elements: &[ElementId]) -> Self {
-        let codec = graph.index().codec();
+    pub(super) fn read(graph: &mut PageGraph<'_>, elements: &[ElementId]) -> Self {
+        let room = elements.len() + 1;
         let mut codes = Self {
-            codec,
-            elements: Vec::with_capacity(elements.len() + 1),
-            bytes: Vec::with_capacity((elements.len() + 1) * codec.code_len()),
+            codecs: graph.index().codecs(),
+            elements: Vec::with_capacity(room),
+            centers: Vec::with_capacity(room),
+            bytes: Vec::with_capacity(room * graph.index().geometry().code_len),
         };
         // Elements are visited in ascending order, so the list comes out sorted.
         graph.visit_elements(elements, |element, page, slot| {
-            let (state, code) = page.code(slot)?;
-            if state == SlotState::Live && codes.elements.last() != Some(&element) {
+            let code = page.code(slot)?;
+            if code.state == SlotState::Live && codes.elements.last() != Some(&element) {
                 codes.elements.push(element);
-                codes.bytes.extend_from_slice(code);
+                codes.centers.push(code.center);
+                codes.bytes.extend_from_slice(code.bytes);
             }
             Ok(())
         });
+        for (&element, &center) in codes.elements.iter().zip(&codes.centers) {
+            graph.know(element, center);
+        }
+        codes.codecs = graph.index().codecs();
         codes
     }
 
     /// Adds an element, not among the others, by its code.
-    pub(super) fn with(mut self, element: ElementId, code: &[u8]) -> Self {
+    pub(super) fn with(mut self, element: ElementId, code: Coded<'_>) -> Self {
         let at = self.elements.partition_point(|&other| other < element);
         self.elements.insert(at, element);
-        let at = at * self.codec.code_len();
-        self.bytes.splice(at..at, code.iter().copied());
+        self.centers.insert(at, code.center);
+        let at = at * self.codecs.first().code_len();
+        self.bytes.splice(at..at, code.bytes.iter().copied());
         self
     }
 
-    fn get(&self, element: ElementId) -> Option<&[u8]> {
+    fn get(&self, element: ElementId) -> Option<Coded<'_>> {
         let at = self.elements.binary_search(&element).ok()?;
-        let len = self.codec.code_len();
-        Some(&self.bytes[at * len..][..len])
+        let len = self.codecs.first().code_len();
+        Some(Coded {
+            center: self.centers[at],
+            bytes: &self.bytes[at * len..][..len],
+        })
     }
 
-    fn held(&self, element: u32) -> &[u8] {
+    fn between(&self, query: &CenteredQuery<'_>, code: Coded<'_>) -> f32 {
+        let distance = query.distance(&self.codecs, code);
+        distance.expect("the centers of codes read are known")
+    }
+
+    fn held(&self, element: u32) -> Coded<'_> {
         self.get(ElementId(element))
             .expect("only elements held have distances")
     }
 
     /// An element as a query; `None` if it is not live.
-    pub(super) fn query(&self, element: ElementId) -> Option<Query> {
+    pub(super) fn query(&self, element: ElementId) -> Option<CenteredQuery<'static>> {
         self.get(element)
-            .map(|code| self.codec.query_from_code(code))
+            .map(|code| self.codecs.query_from_code(code).into_owned())
     }
 
     /// The live ones among the elements, nearest to a query first.
     pub(super) fn nearest(
         &self,
-        query: &Query,
+        query: &CenteredQuery<'_>,
         elements: impl Iterator<Item = ElementId>,
     ) -> Vec<ElementId> {
         let held =
-            elements.filter_map(|element| Some((query.distance(self.get(element)?), element)));
+            elements.filter_map(|element| Some((self.between(query, self.get(element)?), element)));
         let mut nearest: Vec<(f32, ElementId)> = held.collect();
         nearest.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         nearest.into_iter().map(|(_, element)| element).collect()
     }
 }
 
-impl Vectors for Codes<'_> {
+impl Vectors for Codes {
     type Base<'v>
-        = Query
+        = CenteredQuery<'v>
     where
         Self: 'v;
 
@@ -84,16 +102,16 @@ impl Vectors for Codes<'_> {
         self.elements.len()
     }
 
-    fn base(&self, element: u32) -> Query {
-        self.codec.query_from_code(self.held(element))
+    fn base(&self, element: u32) -> CenteredQuery<'_> {
+        self.codecs.query_from_code(self.held(element))
     }
 
-    fn distance(&self, base: &Query, element: u32) -> f32 {
-        base.distance(self.held(element))
+    fn distance(&self, base: &CenteredQuery<'_>, element: u32) -> f32 {
+        self.between(base, self.held(element))
     }
 
     fn half_square(&self, element: u32) -> f32 {
-        hnsw::half_square(self.codec.metric(), || {
+        hnsw::half_square(self.codecs.first().metric(), || {
             let base = self.base(element);
             self.distance(&base, element)
         })

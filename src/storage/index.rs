@@ -1,16 +1,18 @@
 //! An open index: its frozen options, and the data cached by this backend between statements.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use distance::BitDistance;
 use filter::Widths;
 use hnsw::Params;
-use layout::{CenterPage, Corrupt, Frozen, Geometry, Metric, PageKind, VectorKind};
-use quantize::{CodeBits, Codec};
+use layout::{Corrupt, Frozen, Geometry, Metapage, Metric, PageKind, VectorKind};
+use quantize::{CodeBits, Codec, Codecs};
 
-use super::buffer::{Access, Hints, Page};
+use super::buffer::Hints;
+use super::centers;
 use super::damage::corrupt;
 use super::metapage::{self, METAPAGE};
 use crate::pg::Relation;
@@ -27,7 +29,10 @@ pub(crate) struct Index {
 struct Cached {
     file_number: u32,
     frozen: Frozen,
-    codec: Codec,
+    /// Shared with whatever compares codes; replaced when the index has learned a center.
+    codecs: RefCell<Arc<Codecs>>,
+    /// The first page of the last center among them, if it was learned.
+    learned: Cell<Option<u32>>,
     hints: RefCell<Hints>,
     /// The filter pages, in the order of their chain, as last read.
     filter_pages: RefCell<Rc<[u32]>>,
@@ -63,8 +68,26 @@ impl Index {
         &self.cached.frozen.geometry
     }
 
-    pub(crate) fn codec(&self) -> &Codec {
-        &self.cached.codec
+    /// The codecs of the centers known to this backend.
+    pub(crate) fn codecs(&self) -> Arc<Codecs> {
+        Arc::clone(&self.cached.codecs.borrow())
+    }
+
+    /// Reads the centers learned since, up to one named by the metapage.
+    pub(super) fn follow(&self, learned: Option<u32>) {
+        let known = self.cached.learned.get();
+        if learned == known {
+            return;
+        }
+        let mut codecs = Codecs::clone(&self.codecs());
+        centers::follow(self.relation, self.frozen(), &mut codecs, learned, known);
+        self.cached.codecs.replace(Arc::new(codecs));
+        self.cached.learned.set(learned);
+    }
+
+    /// Reads the centers learned by others.
+    pub(super) fn catch_up(&self) {
+        self.follow(metapage::read(self.relation).learned);
     }
 
     pub(crate) fn hints(&self) -> &RefCell<Hints> {
@@ -157,12 +180,14 @@ impl Cached {
         if relation.blocks() == METAPAGE {
             corrupt(relation, METAPAGE, Corrupt::NoSuchBlock(METAPAGE));
         }
-        let frozen = metapage::read(relation).frozen;
+        let Metapage {
+            frozen, learned, ..
+        } = metapage::read(relation);
         check_owner(&frozen, &declared(relation))
             .unwrap_or_else(|what| corrupt(relation, METAPAGE, what));
         let center = frozen
             .center_block
-            .map(|block| read_center(relation, block, frozen.dimensions as usize));
+            .map(|block| centers::read(relation, block, frozen.dimensions as usize).0);
         let codec = codec(&frozen, center.as_deref());
         let Geometry {
             m,
@@ -179,9 +204,12 @@ impl Cached {
             };
             corrupt(relation, METAPAGE, contradiction);
         }
+        let mut codecs = Codecs::new(codec);
+        centers::follow(relation, &frozen, &mut codecs, learned, None);
         Self {
             file_number: relation.file_number(),
-            codec,
+            codecs: RefCell::new(Arc::new(codecs)),
+            learned: Cell::new(learned),
             frozen,
             hints: RefCell::default(),
             filter_pages: RefCell::new(Rc::from([])),
@@ -207,28 +235,4 @@ pub(crate) fn codec(frozen: &Frozen, center: Option<&[f32]>) -> Codec {
     }
     let bits = CodeBits::of_number(frozen.code_bits).expect("the metapage is checked when read");
     Codec::new(dimensions, bits, metric, frozen.seed, center)
-}
-
-/// Reads the center, subtracted from vectors before encoding, from its chain of pages.
-fn read_center(relation: Relation, first: u32, dimensions: usize) -> Vec<f32> {
-    let mut center = Vec::with_capacity(dimensions);
-    let mut next = Some(first);
-    while let Some(block) = next {
-        if block >= relation.blocks() {
-            corrupt(relation, block, Corrupt::NoSuchBlock(block));
-        }
-        let page = Page::lock(relation, block, Access::Share);
-        let view =
-            CenterPage::view(page.bytes()).unwrap_or_else(|what| corrupt(relation, block, what));
-        center.extend(view.values());
-        next = view.next().filter(|_| center.len() < dimensions);
-    }
-    if center.len() != dimensions {
-        corrupt(
-            relation,
-            first,
-            Corrupt::Dimensions(u32::try_from(center.len()).unwrap_or(u32::MAX)),
-        );
-    }
-    center
 }

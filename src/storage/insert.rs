@@ -7,16 +7,16 @@ use std::cell::RefCell;
 
 use hnsw::{Candidate, ElementId, GROUP, Level, Lists, Search, Store, StoreMut, Vectors};
 use layout::{EntryPoint, Group, HeapTid, NewElement};
-use quantize::{Query, Value};
+use quantize::{CenteredQuery, Coded, Value};
 
 use super::allocate::{self, Allocated, FreeSlot};
 use super::codes::Codes;
 use super::index::Index;
 use super::locked::{Elements, Upper};
-use super::metapage::Locked;
+use super::metapage::{self, Locked};
 use super::page_graph::PageGraph;
 use super::record::Record;
-use super::{keys, rows};
+use super::{centers, keys, rows};
 use crate::pg::lock::InsertLock;
 
 /// Not the id of an element.
@@ -31,20 +31,27 @@ thread_local! {
 pub(crate) fn insert(
     index: &Index,
     ef_construction: usize,
-    value: &Value,
+    value: Value,
     row_key: &[u8],
     tid: HeapTid,
 ) {
-    let mut code = vec![0; index.codec().code_len()];
-    index.codec().encode_value(value, &mut code);
-    let query = index.codec().query_value(value);
+    let lock = lock(index);
+    if lock.is_exclusive() {
+        centers::learn_first(index, &value);
+    }
+    let codecs = index.codecs();
+    let mut code = vec![0; index.geometry().code_len];
+    let center = codecs.encode(&value, &mut code);
+    let query = codecs.query(value);
     let level = hnsw::level_of(tid.key(), index.geometry().m.into());
-    let (lock, group) = lock(index, &query, index.geometry().group_of(row_key));
+    let (lock, group) = lock_group(index, lock, &query, index.geometry().group_of(row_key));
     let mut insertion = Insertion {
         graph: index.graph(),
+        center,
         code,
         tid,
         element: None,
+        has_grown: false,
         ef_construction,
         group,
     };
@@ -58,23 +65,37 @@ pub(crate) fn insert(
     }
     SEARCH.set(search);
     let element = insertion.element.expect("the row has joined an element");
+    let has_grown = insertion.has_grown;
     drop(insertion);
     if index.geometry().keys.is_some() {
         keys::add(index, element, tid, row_key);
     }
     lock.release();
+    if has_grown {
+        centers::learn(index);
+    }
 }
 
 /// Takes the insert lock, shared: inserts run concurrently. An insert without a live entry point to start from runs alone:
-/// otherwise two inserts could each become the first element, with no link between them. So does one without a live element of its
-/// group to start from.
-fn lock(index: &Index, query: &Query, group: Option<Group>) -> (InsertLock, Option<InGroup>) {
+/// otherwise two inserts could each become the first element, with no link between them.
+fn lock(index: &Index) -> InsertLock {
     let relation = index.relation();
-    let mut lock = InsertLock::share(relation);
-    if !has_live_entry_point(index) {
-        lock.release();
-        lock = InsertLock::exclusive(relation);
+    let lock = InsertLock::share(relation);
+    if has_live_entry_point(index) {
+        return lock;
     }
+    lock.release();
+    InsertLock::exclusive(relation)
+}
+
+/// Finds the group of a row, with the insert lock. An insert without a live element of its group to start from runs alone, too.
+fn lock_group(
+    index: &Index,
+    mut lock: InsertLock,
+    query: &CenteredQuery<'static>,
+    group: Option<Group>,
+) -> (InsertLock, Option<InGroup>) {
+    let relation = index.relation();
     let Some(group) = group else {
         return (lock, None);
     };
@@ -87,20 +108,24 @@ fn lock(index: &Index, query: &Query, group: Option<Group>) -> (InsertLock, Opti
     (lock, Some(in_group))
 }
 
+/// Reads the metapage: whether it names a live entry point, and the centers learned by others.
 fn has_live_entry_point(index: &Index) -> bool {
-    let mut graph = index.graph();
-    graph
-        .entry_point()
-        .is_some_and(|(element, _)| graph.is_live(element))
+    let metapage = metapage::read(index.relation());
+    index.follow(metapage.learned);
+    let entry = metapage.entry_point;
+    entry.is_some_and(|entry| index.graph().is_live(entry.element))
 }
 
 /// An insert in progress.
 struct Insertion<'a> {
     graph: PageGraph<'a>,
+    center: u8,
     code: Vec<u8>,
     tid: HeapTid,
     /// The element that holds the row, once there is one.
     element: Option<ElementId>,
+    /// True once a page of elements was added.
+    has_grown: bool,
     ef_construction: usize,
     /// `None` in an index without groups.
     group: Option<InGroup>,
@@ -123,7 +148,7 @@ const PAGES: usize = 1024;
 
 impl InGroup {
     /// Finds elements of a group to start at: at least a live one, if there is one with an entry.
-    fn find(index: &Index, query: &Query, group: Group) -> Self {
+    fn find(index: &Index, query: &CenteredQuery<'static>, group: Group) -> Self {
         let mut found = Self {
             group,
             entries: Vec::new(),
@@ -152,7 +177,7 @@ impl<'a> Insertion<'a> {
     }
 
     /// Finds the nearest elements of the row's group.
-    fn search_group(&mut self, query: &Query) {
+    fn search_group(&mut self, query: &CenteredQuery<'static>) {
         let Some(group) = &mut self.group else { return };
         Search::new().layer(
             &mut self.graph,
@@ -168,7 +193,11 @@ impl<'a> Insertion<'a> {
     fn choose_in_group(&mut self) -> Option<(Group, Vec<ElementId>)> {
         let max = usize::from(self.index().geometry().m) / 2;
         let group = self.group.as_mut()?;
-        let chosen = choose(&mut self.graph, &self.code, &group.nearest, max);
+        let code = Coded {
+            center: self.center,
+            bytes: &self.code,
+        };
+        let chosen = choose(&mut self.graph, code, &group.nearest, max);
         group.chosen = chosen.iter().map(|chosen| chosen.element).collect();
         Some((group.group, group.chosen.clone()))
     }
@@ -196,7 +225,7 @@ impl<'a> Insertion<'a> {
 }
 
 impl Store for Insertion<'_> {
-    type Query = Query;
+    type Query = CenteredQuery<'static>;
 
     fn entry_point(&mut self) -> Option<(ElementId, Level)> {
         self.graph.entry_point()
@@ -206,7 +235,7 @@ impl Store for Insertion<'_> {
         self.graph.neighbors(of, level, into);
     }
 
-    fn estimate(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
         self.graph.estimate(query, elements, into);
     }
 
@@ -218,19 +247,25 @@ impl Store for Insertion<'_> {
 impl<'a> StoreMut for Insertion<'a> {
     type Lists = PageGraph<'a>;
 
-    fn select(&mut self, _: &Query, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
-        choose(&mut self.graph, &self.code, candidates, max)
+    fn select(&mut self, _: &Self::Query, candidates: &[Candidate], max: usize) -> Vec<Candidate> {
+        let code = Coded {
+            center: self.center,
+            bytes: &self.code,
+        };
+        choose(&mut self.graph, code, candidates, max)
     }
 
-    fn add_duplicate(&mut self, query: &Query, candidates: &[Candidate]) -> bool {
-        // Equal codes have bitwise equal distances; few other codes do.
-        let own = query.distance(&self.code);
+    fn add_duplicate(&mut self, query: &Self::Query, candidates: &[Candidate]) -> bool {
         self.search_group(query);
+        let code = Coded {
+            center: self.center,
+            bytes: &self.code,
+        };
+        // Equal codes have bitwise equal distances; few other codes do.
+        let own = query.distance(&self.index().codecs(), code);
+        let own = own.expect("the center of one's own code is known");
         let in_group = self.group.as_ref().map(|group| group.nearest.as_slice());
-        let identity = (
-            self.code.as_slice(),
-            self.group.as_ref().map(|group| group.group),
-        );
+        let identity = (code, self.group.as_ref().map(|group| group.group));
         self.element = in_group
             .unwrap_or_default()
             .iter()
@@ -241,7 +276,7 @@ impl<'a> StoreMut for Insertion<'a> {
         self.element.is_some()
     }
 
-    fn add(&mut self, _: &Query, neighbors: &[Vec<Candidate>]) -> ElementId {
+    fn add(&mut self, _: &Self::Query, neighbors: &[Vec<Candidate>]) -> ElementId {
         let index = self.index();
         let lists: Vec<Vec<ElementId>> = neighbors
             .iter()
@@ -256,6 +291,7 @@ impl<'a> StoreMut for Insertion<'a> {
         let new = NewElement {
             level,
             code: &self.code,
+            center: self.center,
             neighbors: &lists[0],
             tids: &[self.tid],
             upper: free_upper.as_ref().map(FreeSlot::id),
@@ -270,7 +306,9 @@ impl<'a> StoreMut for Insertion<'a> {
         }
         let mut pages: Vec<&dyn Allocated> = vec![&free];
         pages.extend(free_upper.as_ref().map(|free| free as &dyn Allocated));
+        let has_grown = free.is_new();
         allocate::commit(index, record, &pages);
+        self.has_grown = has_grown;
         self.element = Some(element);
         element
     }
@@ -281,7 +319,7 @@ impl<'a> StoreMut for Insertion<'a> {
 
     fn raise_entry_point(&mut self, element: ElementId, level: Level) {
         let relation = self.index().relation();
-        let present = super::metapage::read(relation).entry_point;
+        let present = metapage::read(relation).entry_point;
         if present.is_some_and(|entry| entry.level >= level && self.graph.is_live(entry.element)) {
             return;
         }
@@ -297,7 +335,7 @@ impl<'a> StoreMut for Insertion<'a> {
 /// The neighbors of a new element with this code. It has no page yet, so its id is one that no element has.
 fn choose(
     graph: &mut PageGraph<'_>,
-    code: &[u8],
+    code: Coded<'_>,
     candidates: &[Candidate],
     max: usize,
 ) -> Vec<Candidate> {

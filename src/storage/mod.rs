@@ -4,6 +4,7 @@ pub(crate) mod allocate;
 pub(crate) mod buffer;
 pub(crate) mod bulk;
 pub(crate) mod calibrate;
+mod centers;
 mod codes;
 mod damage;
 mod gate;
@@ -17,6 +18,7 @@ pub(crate) mod page_graph;
 pub(crate) mod pass;
 pub(crate) mod record;
 pub(crate) mod rows;
+mod sample;
 pub(crate) mod vacuum;
 
 pub(crate) use gate::Gate;

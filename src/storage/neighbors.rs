@@ -2,7 +2,7 @@
 
 use hnsw::{ElementId, Level, Lists, Push, has_all_elements, max_neighbors};
 use layout::UpperId;
-use quantize::Query;
+use quantize::CenteredQuery;
 
 use super::buffer::Access;
 use super::codes::Codes;
@@ -11,8 +11,8 @@ use super::locked;
 use super::page_graph::PageGraph;
 use crate::pg::interrupt;
 
-impl<'a> Lists for PageGraph<'a> {
-    type Vectors = Codes<'a>;
+impl Lists for PageGraph<'_> {
+    type Vectors = Codes;
 
     fn capacity(&self, level: Level) -> usize {
         max_neighbors(self.index().geometry().m.into(), level)
@@ -52,11 +52,11 @@ impl<'a> Lists for PageGraph<'a> {
         PageGraph::neighbors_of_all(self, elements, level)
     }
 
-    fn query(&mut self, element: ElementId) -> Option<Query> {
+    fn query(&mut self, element: ElementId) -> Option<CenteredQuery<'static>> {
         Codes::read(self, &[element]).query(element)
     }
 
-    fn compare<R>(&mut self, elements: &[ElementId], work: impl FnOnce(&Codes<'a>) -> R) -> R {
+    fn compare<R>(&mut self, elements: &[ElementId], work: impl FnOnce(&Codes) -> R) -> R {
         work(&Codes::read(self, elements))
     }
 

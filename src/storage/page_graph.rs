@@ -16,11 +16,16 @@
 //! - **Writes** are decided on locked pages: inserts get near elements from a search, then read these under lock; vacuum must
 //!   miss no link and calls `locked_neighbors`.
 
+use std::sync::Arc;
+
 use hnsw::{Candidate, ElementId, Level, Store, has_all_elements};
-use layout::{Corrupt, ElementPage, ElementSlot, PageKind, SlotState, UpperId, UpperSlot};
-use quantize::Query;
+use layout::{
+    Corrupt, ElementPage, ElementSlot, PageKind, SlotState, StoredCode, UpperId, UpperSlot,
+};
+use quantize::{CenteredQuery, Codecs, Coded};
 
 use super::buffer::{Reader, Scratch};
+use super::centers;
 use super::gate::Gate;
 use super::index::Index;
 use super::locked::{self, Elements, Upper};
@@ -30,6 +35,7 @@ use crate::pg::interrupt;
 /// The graph in an index's pages.
 pub(crate) struct PageGraph<'a> {
     index: &'a Index,
+    codecs: Arc<Codecs>,
     reader: Reader<'a>,
     scratch: Scratch,
     /// The metapage's count of removals, as read with the entry point.
@@ -57,6 +63,7 @@ impl<'a> PageGraph<'a> {
         let scratch = std::mem::take(&mut hints.scratch);
         Self {
             index,
+            codecs: index.codecs(),
             reader: Reader::new(index.relation(), hints),
             scratch,
             removals: 0,
@@ -188,7 +195,7 @@ impl<'a> PageGraph<'a> {
     /// the first is used, so the wait for memory happens once.
     fn estimate_unlocked(
         &mut self,
-        query: &Query,
+        query: &CenteredQuery<'static>,
         elements: &[ElementId],
         into: &mut Vec<Candidate>,
     ) {
@@ -224,22 +231,45 @@ impl<'a> PageGraph<'a> {
             }
         }
         for (&element, copy) in batch.iter().zip(copies.chunks_exact(len)) {
-            match layout::copied_code(copy, geometry) {
-                Ok((state, code)) => into.extend(candidate(query, element, state, code)),
-                Err(_) => missed.push(element),
+            let code = layout::copied_code(copy, geometry).ok();
+            match code.and_then(|code| candidate(query, &self.codecs, element, code)) {
+                Some(found) => into.extend(found),
+                None => missed.push(element),
             }
         }
     }
 
     /// Estimates the distances of the elements left in `missed`, from locked pages.
-    fn estimate_locked(&mut self, query: &Query, into: &mut Vec<Candidate>) {
+    fn estimate_locked(&mut self, query: &CenteredQuery<'static>, into: &mut Vec<Candidate>) {
         let missed = std::mem::take(&mut self.scratch.missed);
+        let codecs = Arc::clone(&self.codecs);
+        let mut unknown = Vec::new();
         self.visit_elements(&missed, |element, page, slot| {
-            let (state, code) = page.code(slot)?;
-            into.extend(candidate(query, element, state, code));
+            let code = page.code(slot)?;
+            match candidate(query, &codecs, element, code) {
+                Some(found) => into.extend(found),
+                None => unknown.push((element, code.center)),
+            }
             Ok(())
         });
         self.scratch.missed = missed;
+        if unknown.is_empty() {
+            return;
+        }
+        self.scratch.missed.clear();
+        for (element, center) in unknown {
+            self.know(element, center);
+            self.scratch.missed.push(element);
+        }
+        self.estimate_locked(query, into);
+    }
+
+    /// Makes the center of an element's code known: another backend may have learned it. No page is locked meanwhile.
+    pub(super) fn know(&mut self, element: ElementId, center: u8) {
+        if self.codecs.get(center).is_none() {
+            centers::know(self.index, element, center);
+            self.codecs = self.index.codecs();
+        }
     }
 
     /// Copies an element's slot by an unlocked read.
@@ -363,28 +393,32 @@ fn is_list_of(list: UpperSlot<'_>, element: ElementId, level: Level) -> bool {
     list.is_live() && list.element() == element && list.level() == level
 }
 
-/// An element with its estimated distance; `None` if it is gone.
+/// An element with its estimated distance, or nothing if it is gone; `None` if the center of its code is not known.
 #[inline]
 fn candidate(
-    query: &Query,
+    query: &CenteredQuery<'_>,
+    codecs: &Codecs,
     element: ElementId,
-    state: SlotState,
-    code: &[u8],
-) -> Option<Candidate> {
+    StoredCode {
+        state,
+        center,
+        bytes,
+    }: StoredCode<'_>,
+) -> Option<Option<Candidate>> {
     if state == SlotState::Free {
-        return None;
+        return Some(None);
     }
-    let (distance, error) = query.estimate(code);
-    Some(Candidate {
+    let (distance, error) = query.estimate(codecs, Coded { center, bytes })?;
+    Some(Some(Candidate {
         distance,
         error,
         element,
         live: state == SlotState::Live,
-    })
+    }))
 }
 
 impl Store for PageGraph<'_> {
-    type Query = Query;
+    type Query = CenteredQuery<'static>;
 
     fn entry_point(&mut self) -> Option<(ElementId, Level)> {
         let metapage = metapage::read(self.index.relation());
@@ -413,7 +447,7 @@ impl Store for PageGraph<'_> {
         self.reader.prefetch(block, geometry.neighbors_range(slot));
     }
 
-    fn estimate(&mut self, query: &Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
+    fn estimate(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
         interrupt::check();
         let before = into.len();
         self.estimate_unlocked(query, elements, into);

@@ -1,9 +1,11 @@
 //! Passes over all element pages of an index, in the order of its blocks.
 
 use hnsw::ElementId;
-use layout::{Corrupt, ElementPage, SlotState};
+use layout::{Corrupt, ElementPage, SlotState, StoredCode};
+use quantize::{Codecs, Coded};
 
 use super::buffer::Access;
+use super::centers;
 use super::index::Index;
 use super::locked::{AnyPage, Elements, LockedPage};
 use super::metapage::METAPAGE;
@@ -60,18 +62,22 @@ pub(crate) fn elements(
     })
 }
 
-/// Calls `each` with every element and its code, page by page: the codes of one page together.
-pub(crate) fn each_code_page(index: &Index, mut each: impl FnMut(&[(ElementId, &[u8])])) {
+/// Calls `each` with every element and its code, page by page: the codes of one page together, with codecs for their centers.
+pub(crate) fn each_code_page(
+    index: &Index,
+    mut each: impl FnMut(&Codecs, &[(ElementId, Coded<'_>)]),
+) {
     let blocks = index.relation().blocks() as usize;
     each_page(index, blocks, |block, page| {
         let mut codes = Vec::with_capacity(page.used().into());
         for slot in live(page)? {
-            let (_, code) = page.code(slot)?;
+            let StoredCode { center, bytes, .. } = page.code(slot)?;
             if let Some(element) = index.geometry().element.join(block, slot) {
-                codes.push((element, code));
+                centers::know(index, element, center);
+                codes.push((element, Coded { center, bytes }));
             }
         }
-        each(&codes);
+        each(&index.codecs(), &codes);
         Ok(())
     });
 }
@@ -82,7 +88,10 @@ fn live<'a>(page: &'a ElementPage<'a>) -> Result<impl Iterator<Item = u16> + 'a,
     for slot in 0..page.used() {
         page.code(slot)?;
     }
-    let is_live = |&slot: &u16| matches!(page.code(slot), Ok((SlotState::Live, _)));
+    let is_live = |&slot: &u16| {
+        page.code(slot)
+            .is_ok_and(|code| code.state == SlotState::Live)
+    };
     Ok((0..page.used()).filter(is_live))
 }
 

@@ -6,6 +6,7 @@
 
 use hnsw::ElementId;
 use layout::{Corrupt, Group, HeapTid, INLINE_TIDS, OverflowId, OverflowSlot};
+use quantize::Coded;
 
 use super::allocate;
 use super::buffer::Access;
@@ -282,12 +283,16 @@ pub(super) fn with_slot<R>(
 pub(super) fn add(
     index: &Index,
     element: ElementId,
-    (code, group): (&[u8], Option<Group>),
+    (code, group): (Coded<'_>, Option<Group>),
     tid: HeapTid,
 ) -> bool {
     let (page, slot) = locked::lock_known(index, element, Access::Exclusive);
     let present = page.read(|page| page.slot(slot));
-    if !present.is_live() || present.code() != code || present.group() != group {
+    let own = Coded {
+        center: present.center(),
+        bytes: present.code(),
+    };
+    if !present.is_live() || own != code || present.group() != group {
         return false;
     }
     if present.heap_tids().len() == INLINE_TIDS {

@@ -12,7 +12,7 @@ use Test::More;
 use constant { PAGE => 8192, HEADER => 24, SPECIAL => 8176, NONE => 0xffffffff };
 # Fields of the metapage.
 use constant { ENTRY_LEVEL => 24 + 11, CODE_LEN => 24 + 20, SLOT_LEN => 24 + 24, ENTRY => 24 + 28, CENTER => 24 + 40,
-  ELEMENT_FREE => 24 + 44, KEY_WIDTHS => 24 + 72, FILTER_FIRST => 24 + 80, FILTER_FREE => 24 + 84, GROUPED_BY => 24 + 88 };
+  ELEMENT_FREE => 24 + 44, KEY_WIDTHS => 24 + 72, FILTER_FIRST => 24 + 80, FILTER_FREE => 24 + 84, GROUPED_BY => 24 + 88, LEARNED => 24 + 96 };
 # Fields of a filter page.
 use constant { NEXT => 24, NULLS => 24 + 4, BOUNDS => 24 + 8 };
 # Arrays of a filter page with one key column of four bytes: 508 entries.
@@ -133,7 +133,13 @@ my @damages = (
   [ 'widths of other keys' => sub { put(0, KEY_WIDTHS + 1, 'C', 8) }, qr/^error\|0\|\|metapage is that of another index/ ],
   [ 'no keys' => sub { put(0, KEY_WIDTHS, 'Q', 0) }, qr/^error\|0\|\|./ ],
   [ 'graphs of a column' => sub { put(0, GROUPED_BY, 'Q', 1) }, qr/^error\|0\|\|./ ],
-  [ 'center gone' => sub { put(0, CENTER, 'V', NONE) }, qr/^error\|\d+\|\|page is no part of the center/m ],
+  [ 'code of no center' => sub { put(element(LIVE), 7, 'C', 2) }, qr/^error\|\d+\|\d+\|code names center 2 of 1/m ],
+  [ 'learned center nowhere' => sub { put(0, HEADER + 4, 'V', 5); put(0, LEARNED, 'V', 0xff0000) },
+    qr/^error\|0\|\|center: link to block \d+, which does not exist/m ],
+  [ 'learned centers in a ring' => sub { put(0, HEADER + 4, 'V', 5); put(0, LEARNED, 'V', page(CENTER_PAGE)) },
+    qr/^error\|\d+\|\|center pages are linked in a ring/m ],
+  [ 'learned center in an old layout' => sub { put(0, LEARNED, 'V', page(CENTER_PAGE)) }, qr/^error\|0\|\|reserved/ ],
+  [ 'center gone' => sub { put(0, CENTER, 'V', NONE) }, qr/^error\|\d+\|\|page is no part of a center/m ],
 );
 
 # Damages of an index that has a graph for each of three values.

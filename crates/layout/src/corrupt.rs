@@ -1,9 +1,7 @@
 use std::error::Error;
 use std::fmt::{Display, Formatter, Result};
 
-use crate::page::{
-    GROUPED_LAYOUT_VERSION, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind,
-};
+use crate::page::{GROUPED_LAYOUT_VERSION, LAYOUT_VERSION, LEARNED, PAGE_SIZE, PageKind};
 
 /// A fault of a page. The caller adds the index and the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +114,15 @@ pub enum Corrupt {
     },
     /// The filter pages of an index are linked in a ring.
     EndlessFilter,
+    /// The centers of an index are linked in a ring, or to none of its own.
+    EndlessCenters,
+    /// A code names a center that the index does not have.
+    Center {
+        /// The number of the center.
+        center: u8,
+        /// The centers that the index has.
+        of: usize,
+    },
 }
 
 impl Display for Corrupt {
@@ -127,7 +134,7 @@ impl Display for Corrupt {
             Self::Header { lower, upper, special } => write!(f, "page header has lower {lower}, upper {upper}, special {special}"),
             Self::NeverWritten => write!(f, "page was never written"),
             Self::PageId(found) => write!(f, "page id is {found:#06x}"),
-            Self::LayoutVersion(found) => write!(f, "layout version is {found}, not {LAYOUT_VERSION}, {KEYED_LAYOUT_VERSION} or {GROUPED_LAYOUT_VERSION}"),
+            Self::LayoutVersion(found) => write!(f, "layout version is {found}, not {LAYOUT_VERSION} to {}", GROUPED_LAYOUT_VERSION + LEARNED),
             Self::Pgvectors => write!(f, "index was built by pgvector"),
             Self::UnknownPageKind(found) => write!(f, "page kind is {found}"),
             Self::PageKind { expected, found } => write!(f, "{found} page where {expected} page was expected"),
@@ -145,6 +152,8 @@ impl Display for Corrupt {
             Self::GroupedBy(found) => write!(f, "graphs are of key column {found}"),
             Self::Zone { entry } => write!(f, "entry {entry} lies outside the bounds of its filter page"),
             Self::EndlessFilter => write!(f, "filter pages are linked in a ring"),
+            Self::EndlessCenters => write!(f, "centers are linked in a ring"),
+            Self::Center { center, of } => write!(f, "code names center {center} of {of}"),
             Self::EndlessOverflow => write!(f, "overflow slots are linked in a ring"),
             Self::State(found) => write!(f, "slot state is {found}"),
             Self::Level(found) => write!(f, "level is {found}"),

@@ -14,6 +14,7 @@ use crate::{Corrupt, Geometry, HeapTid, NO_ELEMENT, SlotState, Special, neighbor
 /// Heap TIDs stored in the element itself.
 pub const INLINE_TIDS: usize = TID_CAPACITY as usize;
 const TID_CAPACITY: u16 = 2;
+const CENTER: usize = 7;
 const TIDS: usize = 8;
 
 const _: () = assert!(ELEMENT_HEAD == size_of::<Head>());
@@ -26,7 +27,7 @@ struct Head {
     count: u16,
     version: u16,
     tid_count: u8,
-    reserved: u8,
+    center: u8,
     tids: [RawTid; INLINE_TIDS],
     upper: u32,
     overflow: u32,
@@ -69,6 +70,8 @@ pub struct NewElement<'a> {
     pub level: Level,
     /// The code, of the index's code length.
     pub code: &'a [u8],
+    /// The number of the code's center.
+    pub center: u8,
     /// The neighbors at level 0, at most `2 * m`.
     pub neighbors: &'a [ElementId],
     /// The heap TIDs, at most [`INLINE_TIDS`].
@@ -108,12 +111,12 @@ impl<'a> ElementPage<'a> {
         self.slots.used()
     }
 
-    /// State and code of a slot: enough for an estimate, at the price of one bounds check.
+    /// What an estimate needs of a slot, at the price of one bounds check.
     ///
     /// # Errors
     /// If there is no such slot or its state is unknown.
     #[inline]
-    pub fn code(&self, slot: u16) -> Result<(SlotState, &'a [u8]), Corrupt> {
+    pub fn code(&self, slot: u16) -> Result<StoredCode<'a>, Corrupt> {
         code_of(self.slots.borrowed_slot(slot)?, self.parts.code)
     }
 
@@ -141,7 +144,18 @@ impl<'a> ElementPage<'a> {
     }
 }
 
-/// State and code of a copied element: at least the bytes of [`Geometry::measured_range`].
+/// The code of an element, with the state of its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredCode<'a> {
+    /// The state of the slot.
+    pub state: SlotState,
+    /// The number of the code's center.
+    pub center: u8,
+    /// The code. It may lie unaligned.
+    pub bytes: &'a [u8],
+}
+
+/// The code of a copied element: at least the bytes of [`Geometry::measured_range`].
 ///
 /// # Errors
 /// If the state is unknown.
@@ -149,19 +163,17 @@ impl<'a> ElementPage<'a> {
 /// # Panics
 /// If there are fewer bytes.
 #[inline]
-pub fn copied_code<'a>(
-    bytes: &'a [u8],
-    geometry: &Geometry,
-) -> Result<(SlotState, &'a [u8]), Corrupt> {
+pub fn copied_code<'a>(bytes: &'a [u8], geometry: &Geometry) -> Result<StoredCode<'a>, Corrupt> {
     code_of(bytes, geometry.code_len)
 }
 
 #[inline]
-fn code_of(slot: &[u8], code_len: usize) -> Result<(SlotState, &[u8]), Corrupt> {
-    Ok((
-        SlotState::read(slot[0])?,
-        &slot[ELEMENT_HEAD..ELEMENT_HEAD + code_len],
-    ))
+fn code_of(slot: &[u8], code_len: usize) -> Result<StoredCode<'_>, Corrupt> {
+    Ok(StoredCode {
+        state: SlotState::read(slot[0])?,
+        center: slot[CENTER],
+        bytes: &slot[ELEMENT_HEAD..ELEMENT_HEAD + code_len],
+    })
 }
 
 /// A read view of an element.
@@ -207,9 +219,6 @@ impl<'a> ElementSlot<'a> {
         }
         if (head.level == 0) != (head.upper == NO_ELEMENT) {
             return Err(Corrupt::UpperLink { level: head.level });
-        }
-        if head.reserved != 0 {
-            return Err(Corrupt::Reserved);
         }
         let element = Self {
             bytes,
@@ -308,6 +317,13 @@ impl<'a> ElementSlot<'a> {
     #[must_use]
     pub fn version(&self) -> u16 {
         self.head.version
+    }
+
+    /// The number of the code's center.
+    #[inline]
+    #[must_use]
+    pub fn center(&self) -> u8 {
+        self.head.center
     }
 
     /// The element's code. It may lie unaligned.
@@ -452,7 +468,7 @@ impl<'a> ElementPageMut<'a> {
             } else {
                 u8::from(!new.tids.is_empty())
             },
-            reserved: 0,
+            center: new.center,
             tids: raw_tids,
             upper: UpperId::to_link(new.upper),
             overflow: OverflowId::to_link(new.overflow),

@@ -29,7 +29,8 @@ mod upper;
 pub use center::{CENTER_VALUES, CenterPage, init_center_page};
 pub use corrupt::Corrupt;
 pub use element::{
-    ElementPage, ElementPageMut, ElementSlot, ElementSlotMut, INLINE_TIDS, NewElement, copied_code,
+    ElementPage, ElementPageMut, ElementSlot, ElementSlotMut, INLINE_TIDS, NewElement, StoredCode,
+    copied_code,
 };
 pub use filter_page::{FilterPage, FilterPageMut, FilterShape};
 pub use geometry::{
@@ -41,8 +42,8 @@ pub use heap_tid::HeapTid;
 pub use metapage::{Calibrated, EntryPoint, Frozen, Metapage, Metric, VectorKind};
 pub use overflow::{OverflowPage, OverflowPageMut, OverflowSlot, OverflowSlotMut};
 pub use page::{
-    GROUPED_LAYOUT_VERSION, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, PAGE_SIZE, PageKind, Special,
-    is_new, list_page, special, unlist_page,
+    GROUPED_LAYOUT_VERSION, KEYED_LAYOUT_VERSION, LAYOUT_VERSION, LEARNED, PAGE_SIZE, PageKind,
+    Special, is_new, list_page, special, unlist_page,
 };
 pub use sizes::OVERFLOW_TIDS;
 pub use slots::SlotState;

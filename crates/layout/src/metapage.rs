@@ -4,8 +4,8 @@ use hnsw::{BANDS, Calibration, ElementId, Level, MAX_LEVEL, TARGETS};
 
 use crate::geometry::SlotId;
 use crate::page::{
-    GROUPED_LAYOUT_VERSION, LAYOUT_VERSION, NO_BLOCK, PAGE_HEADER, PAGE_SIZE, PageKind, init_page,
-    lower, set_lower, special_of,
+    GROUPED_LAYOUT_VERSION, LAYOUT_VERSION, LEARNED, NO_BLOCK, PAGE_HEADER, PAGE_SIZE, PageKind,
+    init_page, lower, set_lower, special_of,
 };
 use crate::{Corrupt, Geometry, NO_ELEMENT};
 
@@ -43,7 +43,10 @@ struct Raw {
     filter_free: u32,
     /// The number of the key column whose values have graphs, counted from 1; or 0.
     grouped_by: u64,
-    reserved: u64,
+    /// The first block of the last center learned; or 0.
+    learned: u32,
+    /// The elements there was room for when a center was last looked for.
+    looked_at: u32,
     calibrated: RawCalibrated,
 }
 
@@ -251,6 +254,10 @@ pub struct Metapage {
     pub removals: u64,
     /// The calibration; `None` in an index of an earlier version or of few elements.
     pub calibrated: Option<Calibrated>,
+    /// The first page of the last center learned; the pages of all centers learned before follow it.
+    pub learned: Option<u32>,
+    /// The elements there was room for when a center was last looked for.
+    pub looked_at: u32,
 }
 
 impl Metapage {
@@ -270,10 +277,10 @@ impl Metapage {
         if raw.magic != MAGIC {
             return Err(Corrupt::Magic(raw.magic));
         }
-        if !(LAYOUT_VERSION..=GROUPED_LAYOUT_VERSION).contains(&raw.layout_version) {
+        if !(LAYOUT_VERSION..=GROUPED_LAYOUT_VERSION + LEARNED).contains(&raw.layout_version) {
             return Err(Corrupt::LayoutVersion(raw.layout_version));
         }
-        if raw.reserved != 0 {
+        if (raw.learned, raw.looked_at) != (0, 0) && raw.layout_version <= LEARNED {
             return Err(Corrupt::Reserved);
         }
         let frozen = raw.frozen()?;
@@ -288,7 +295,16 @@ impl Metapage {
             filter_free: block(raw.filter_free).filter(|_| is_keyed),
             removals: raw.removals,
             calibrated: raw.calibrated.read()?,
+            learned: (raw.learned != 0).then_some(raw.learned),
+            looked_at: raw.looked_at,
         })
+    }
+
+    /// The version of the layout: an index that has looked for a center since its build has another.
+    #[must_use]
+    pub fn layout_version(&self) -> u32 {
+        let has_looked = self.learned.is_some() || self.looked_at > 0;
+        self.frozen.geometry.layout_version() + if has_looked { LEARNED } else { 0 }
     }
 
     /// Makes `page` a metapage.
@@ -322,7 +338,7 @@ impl Metapage {
         let none = geometry.keys.map_or(0, |_| NO_BLOCK);
         Raw {
             magic: MAGIC,
-            layout_version: geometry.layout_version(),
+            layout_version: self.layout_version(),
             kind: kind as u8,
             metric: metric as u8,
             code_bits,
@@ -346,7 +362,8 @@ impl Metapage {
             grouped_by: geometry
                 .grouped_by
                 .map_or(0, |column| u64::from(column) + 1),
-            reserved: 0,
+            learned: self.learned.unwrap_or(0),
+            looked_at: self.looked_at,
             calibrated: self
                 .calibrated
                 .map_or(RawCalibrated::zeroed(), |calibrated| calibrated.raw()),
@@ -440,10 +457,18 @@ impl Raw {
         }
     }
 
+    /// The layout version without what centers learned add to it.
+    fn built_layout(&self) -> u32 {
+        match self.layout_version {
+            learned if learned > LEARNED => learned - LEARNED,
+            built => built,
+        }
+    }
+
     /// The key column whose values have graphs, which only layout version 3 has.
     fn grouped_by(&self) -> Result<Option<u8>, Corrupt> {
         let column = self.grouped_by.checked_sub(1);
-        if column.is_some() != (self.layout_version == GROUPED_LAYOUT_VERSION) {
+        if column.is_some() != (self.built_layout() == GROUPED_LAYOUT_VERSION) {
             return Err(Corrupt::GroupedBy(self.grouped_by));
         }
         let columns = u64::from(self.keys[0]);
@@ -456,7 +481,7 @@ impl Raw {
 
     /// The widths of the key columns' images, which layout version 1 has not.
     fn widths(&self) -> Result<Option<Widths>, Corrupt> {
-        if self.layout_version == LAYOUT_VERSION {
+        if self.built_layout() == LAYOUT_VERSION {
             let is_unset = self.keys == [0; 8] && self.filter_first == 0 && self.filter_free == 0;
             return if is_unset {
                 Ok(None)

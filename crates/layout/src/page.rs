@@ -18,6 +18,8 @@ pub const LAYOUT_VERSION: u32 = 1;
 pub const KEYED_LAYOUT_VERSION: u32 = 2;
 /// The version of the byte layout of an index with graphs of the values of a key column.
 pub const GROUPED_LAYOUT_VERSION: u32 = 3;
+/// What an index with centers learned since its build adds to the version of its byte layout.
+pub const LEARNED: u32 = GROUPED_LAYOUT_VERSION;
 /// The null block number.
 pub(crate) const NO_BLOCK: u32 = u32::MAX;
 

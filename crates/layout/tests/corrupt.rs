@@ -21,6 +21,7 @@ fn element(level: u8) -> NewElement<'static> {
     NewElement {
         level,
         code: &[9; CODE_LEN],
+        center: 0,
         neighbors: &[ElementId(70), ElementId(71)],
         tids: &[HeapTid {
             block: 3,
@@ -133,6 +134,8 @@ fn metapage() -> Vec<u8> {
         filter_free: None,
         removals: 5,
         calibrated: None,
+        learned: None,
+        looked_at: 0,
     }
     .init(&mut page);
     page
@@ -464,10 +467,15 @@ fn what_is_wrong_with_a_metapage_is_named() {
         slot_len,
     };
     let beyond = geometry.element.join(2, 0).unwrap().0 + u32::from(geometry.element.per_page);
-    let table: [(usize, &[u8], Corrupt); 26] = [
+    let table: [(usize, &[u8], Corrupt); 30] = [
         (12, &284u16.to_ne_bytes(), Corrupt::Used(284)),
         (24, &1u32.to_ne_bytes(), Corrupt::Magic(1)),
-        (28, &4u32.to_ne_bytes(), Corrupt::LayoutVersion(4)),
+        (28, &0u32.to_ne_bytes(), Corrupt::LayoutVersion(0)),
+        (28, &7u32.to_ne_bytes(), Corrupt::LayoutVersion(7)),
+        // Version 5 is version 2 with centers learned.
+        (28, &5u32.to_ne_bytes(), Corrupt::KeyWidths([0; 8])),
+        (120, &[1], Corrupt::Reserved),
+        (124, &[1], Corrupt::Reserved),
         // Version 2 is for key columns, version 1 for none.
         (28, &2u32.to_ne_bytes(), Corrupt::KeyWidths([0; 8])),
         (96, &[1], Corrupt::Reserved),
@@ -528,7 +536,7 @@ fn wrong_widths_of_key_columns_are_named() {
 #[test]
 fn another_version_is_named() {
     let newer = Metapage::read(&with(metapage(), 28, &7u32.to_ne_bytes())).unwrap_err();
-    assert_eq!(newer.to_string(), "layout version is 7, not 1, 2 or 3");
+    assert_eq!(newer.to_string(), "layout version is 7, not 1 to 6");
 }
 
 #[test]
@@ -536,7 +544,7 @@ fn what_is_wrong_with_an_element_is_named() {
     let geometry = geometry();
     let page = element_page();
     let (level0, level1) = (24, 24 + geometry.element.len);
-    let table: [(usize, &[u8], Corrupt); 9] = [
+    let table: [(usize, &[u8], Corrupt); 8] = [
         (level0, &[0], Corrupt::State(0)),
         (level0, &[4], Corrupt::State(4)),
         (level0 + 1, &[16], Corrupt::Level(16)),
@@ -556,7 +564,6 @@ fn what_is_wrong_with_an_element_is_named() {
                 capacity: 2,
             },
         ),
-        (level0 + 7, &[1], Corrupt::Reserved),
         (level0 + 20, &[0; 4], Corrupt::UpperLink { level: 0 }),
         (level1 + 20, &[0xFF; 4], Corrupt::UpperLink { level: 1 }),
         (level1 + 1, &[0], Corrupt::UpperLink { level: 0 }),
@@ -579,8 +586,8 @@ fn what_is_wrong_with_an_element_is_named() {
         (view.slot(40).err(), view.code(40).err()),
         (Some(beyond), Some(beyond))
     );
-    assert_eq!(view.code(4).unwrap().0, SlotState::Dead);
-    assert_eq!(view.code(5).unwrap().0, SlotState::Free);
+    assert_eq!(view.code(4).unwrap().state, SlotState::Dead);
+    assert_eq!(view.code(5).unwrap().state, SlotState::Free);
 }
 
 #[test]

@@ -67,6 +67,8 @@ fn metapage() -> Metapage {
         filter_free: None,
         removals: 0,
         calibrated: None,
+        learned: None,
+        looked_at: 0,
     }
 }
 
@@ -87,6 +89,8 @@ fn empty_metapage() -> Metapage {
         filter_free: None,
         removals: 0,
         calibrated: None,
+        learned: None,
+        looked_at: 0,
     }
 }
 
@@ -191,6 +195,37 @@ fn grouped_metapage() -> Metapage {
     }
 }
 
+/// An index that has learned centers since its build.
+fn learned_metapage() -> Metapage {
+    Metapage {
+        learned: Some(0x0102_0304),
+        looked_at: 0x0506_0708,
+        ..metapage()
+    }
+}
+
+/// The same with graphs of the values of the `bigint` column: it has looked for a center, and found none.
+fn learned_grouped_metapage() -> Metapage {
+    Metapage {
+        looked_at: 17,
+        ..grouped_metapage()
+    }
+}
+
+/// An element with a code of the third center.
+fn write_learned(page: &mut [u8]) {
+    ElementPageMut::init(page, &geometry()).append(&NewElement {
+        level: 0,
+        code: &code(1),
+        center: 2,
+        neighbors: &ids(100..104),
+        tids: &[tid(1)],
+        upper: None,
+        overflow: None,
+        group: None,
+    });
+}
+
 fn grouped_geometry() -> Geometry {
     keyed_geometry().with_groups(Some(1)).expect("small")
 }
@@ -201,6 +236,7 @@ fn write_grouped(page: &mut [u8]) {
     let new = NewElement {
         level: 0,
         code: &code(1),
+        center: 0,
         neighbors: &ids([1, 2]),
         tids: &[tid(1)],
         upper: None,
@@ -250,6 +286,7 @@ fn write_elements(page: &mut [u8]) {
     let plain = NewElement {
         level: 0,
         code: &code(1),
+        center: 0,
         neighbors: &ids(100..108),
         tids: &[tid(1), tid(2)],
         upper: None,
@@ -326,7 +363,7 @@ fn write_overflow_dead(page: &mut [u8]) {
 }
 
 /// The pages as this build writes them.
-fn written() -> [(&'static str, Vec<u8>); 16] {
+fn written() -> [(&'static str, Vec<u8>); 19] {
     let page = |write: &dyn Fn(&mut [u8])| {
         let mut page = vec![0; PAGE_SIZE];
         write(&mut page);
@@ -356,6 +393,12 @@ fn written() -> [(&'static str, Vec<u8>); 16] {
         ("v2_filter.bin", page(&write_filter)),
         ("v3_meta.bin", page(&|page| grouped_metapage().init(page))),
         ("v3_element.bin", page(&write_grouped)),
+        ("v4_meta.bin", page(&|page| learned_metapage().init(page))),
+        (
+            "v6_meta.bin",
+            page(&|page| learned_grouped_metapage().init(page)),
+        ),
+        ("v4_element.bin", page(&write_learned)),
         ("v1_element.bin", page(&write_elements)),
         ("v1_upper.bin", page(&write_upper)),
         ("v1_overflow.bin", page(&write_overflow)),
@@ -483,6 +526,27 @@ fn v3_elements_are_read() {
     // The image, the count and the mark of NULL: an element's last bytes before its neighbors in the group.
     let group = &page[24 + 84..24 + 84 + 12];
     assert_eq!(group, [8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0]);
+}
+
+#[test]
+fn metapages_with_learned_centers_are_read() {
+    let page = read("v4_meta.bin");
+    assert_eq!(Metapage::read(&page), Ok(learned_metapage()));
+    assert_eq!(page[28..32], [4, 0, 0, 0]);
+    let page = read("v6_meta.bin");
+    assert_eq!(Metapage::read(&page), Ok(learned_grouped_metapage()));
+    assert_eq!(page[28..32], [6, 0, 0, 0]);
+}
+
+#[test]
+fn an_element_names_its_center() {
+    let (page, geometry) = (read("v4_element.bin"), geometry());
+    let view = ElementPage::view(&page, &geometry).unwrap();
+    assert_eq!((view.slot(0).unwrap().center(), page[24 + 7]), (2, 2));
+    assert_eq!(view.code(0).unwrap().center, 2);
+    let page = read("v1_element.bin");
+    let view = ElementPage::view(&page, &geometry).unwrap();
+    assert_eq!(view.slot(0).unwrap().center(), 0);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use layout::{
     CENTER_VALUES, Calibrated, CenterPage, Corrupt, ElementPage, ElementPageMut, ElementSlotMut,
     EntryPoint, Frozen, Geometry, Group, HeapTid, INLINE_TIDS, Metapage, Metric, NewElement,
     OVERFLOW_TIDS, OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotState,
-    UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page, is_new, list_page, special,
-    unlist_page,
+    StoredCode, UpperId, UpperPage, UpperPageMut, VectorKind, init_center_page, is_new, list_page,
+    special, unlist_page,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -20,6 +20,7 @@ use proptest::prelude::*;
 struct Element {
     level: Level,
     code: Vec<u8>,
+    center: u8,
     neighbors: Vec<ElementId>,
     tids: Vec<HeapTid>,
     upper: Option<UpperId>,
@@ -31,6 +32,7 @@ impl Element {
         NewElement {
             level: self.level,
             code: &self.code,
+            center: self.center,
             neighbors: &self.neighbors,
             tids: &self.tids,
             upper: self.upper,
@@ -47,6 +49,7 @@ impl Element {
         Self {
             level: slot.level(),
             code: slot.code().to_vec(),
+            center: slot.center(),
             neighbors: slot.neighbors().collect(),
             tids: slot.heap_tids().collect(),
             upper: slot.upper(),
@@ -80,20 +83,23 @@ fn link() -> impl Strategy<Value = u32> {
 fn element(geometry: &Geometry) -> impl Strategy<Value = Element> + use<> {
     let parts = (
         0..=MAX_LEVEL,
-        vec(any::<u8>(), geometry.code_len),
+        (vec(any::<u8>(), geometry.code_len), any::<u8>()),
         ids(2 * usize::from(geometry.m)),
         vec(tid(), 0..=INLINE_TIDS),
         link(),
         option::of(link()),
     );
-    parts.prop_map(|(level, code, neighbors, tids, upper, overflow)| Element {
-        level,
-        code,
-        neighbors,
-        tids,
-        upper: (level > 0).then_some(UpperId(upper)),
-        overflow: overflow.map(OverflowId),
-    })
+    parts.prop_map(
+        |(level, (code, center), neighbors, tids, upper, overflow)| Element {
+            level,
+            code,
+            center,
+            neighbors,
+            tids,
+            upper: (level > 0).then_some(UpperId(upper)),
+            overflow: overflow.map(OverflowId),
+        },
+    )
 }
 
 fn frozen() -> impl Strategy<Value = Frozen> {
@@ -142,28 +148,40 @@ fn metapage() -> impl Strategy<Value = Metapage> {
     let free = (option::of(link()), option::of(link()), option::of(link()));
     let filter = (option::of(link()), option::of(link()));
     let calibrated = option::of(calibrated());
-    (frozen(), entry, free, filter, any::<u64>(), calibrated).prop_map(
-        |(frozen, entry, free, filter, removals, calibrated)| {
-            let slots = &frozen.geometry.element;
-            let entry_point = entry.map(|(block, slot, level)| {
-                let slot = u16::try_from(slot.index(slots.per_page.into())).unwrap();
-                let element = slots.join(block, slot).unwrap();
-                EntryPoint { element, level }
-            });
-            let has_keys = frozen.geometry.keys.is_some();
-            Metapage {
-                frozen,
-                entry_point,
-                element_free: free.0,
-                upper_free: free.1,
-                overflow_free: free.2,
-                filter_first: filter.0.filter(|_| has_keys),
-                filter_free: filter.1.filter(|_| has_keys),
-                removals,
-                calibrated,
-            }
-        },
+    let learned = (option::of(1..u32::MAX), any::<u32>());
+    (
+        frozen(),
+        entry,
+        free,
+        filter,
+        any::<u64>(),
+        calibrated,
+        learned,
     )
+        .prop_map(
+            |(frozen, entry, free, filter, removals, calibrated, learned)| {
+                let slots = &frozen.geometry.element;
+                let entry_point = entry.map(|(block, slot, level)| {
+                    let slot = u16::try_from(slot.index(slots.per_page.into())).unwrap();
+                    let element = slots.join(block, slot).unwrap();
+                    EntryPoint { element, level }
+                });
+                let has_keys = frozen.geometry.keys.is_some();
+                Metapage {
+                    frozen,
+                    entry_point,
+                    element_free: free.0,
+                    upper_free: free.1,
+                    overflow_free: free.2,
+                    filter_first: filter.0.filter(|_| has_keys),
+                    filter_free: filter.1.filter(|_| has_keys),
+                    removals,
+                    calibrated,
+                    learned: learned.0,
+                    looked_at: learned.1,
+                }
+            },
+        )
 }
 
 proptest! {
@@ -202,7 +220,8 @@ proptest! {
         prop_assert_eq!(usize::from(special(&page).unwrap().free()), room);
         for (slot, element) in (0u16..).zip(&elements[..written]) {
             prop_assert_eq!(&Element::read(&page, &geometry, slot), element);
-            prop_assert_eq!(view.code(slot), Ok((SlotState::Live, &element.code[..])));
+            let code = StoredCode { state: SlotState::Live, center: element.center, bytes: &element.code };
+            prop_assert_eq!(view.code(slot), Ok(code));
         }
     }
 
@@ -527,6 +546,7 @@ fn a_freed_slot_is_taken_before_the_page_grows() {
     let new = NewElement {
         level: 0,
         code: &[1; 8],
+        center: 0,
         neighbors: &[],
         tids: &[],
         upper: None,
@@ -554,6 +574,7 @@ fn what_lay_behind_the_used_part_does_not_matter() {
     let new = NewElement {
         level: 0,
         code: &[1; 8],
+        center: 0,
         neighbors: &[],
         tids: &[],
         upper: None,
@@ -587,6 +608,7 @@ fn a_shorter_list_leaves_zeroes_behind() {
     let new = NewElement {
         level: 0,
         code: &[1; 8],
+        center: 0,
         neighbors: &neighbors,
         tids: &[],
         upper: None,
@@ -610,6 +632,7 @@ fn lists_of_layer_0_and_of_the_group_change_apart() {
     let new = NewElement {
         level: 0,
         code: &[1; 8],
+        center: 0,
         neighbors: &ids(0..8),
         tids: &[],
         upper: None,
@@ -641,6 +664,7 @@ fn an_index_without_groups_has_no_group() {
     let new = NewElement {
         level: 0,
         code: &[1; 8],
+        center: 0,
         neighbors: &[ElementId(5)],
         tids: &[],
         upper: None,
@@ -681,6 +705,7 @@ fn only_free_slots_are_taken() {
     let new = NewElement {
         level: 0,
         code: &[1; 8],
+        center: 0,
         neighbors: &[],
         tids: &[],
         upper: None,

@@ -260,6 +260,43 @@ impl Codec {
         matches!(self.form, Form::Rotated(_))
     }
 
+    /// The codec of rotated vectors, the only ones with a center.
+    pub(crate) fn rotated(&self) -> Option<&Rotated> {
+        match &self.form {
+            Form::Rotated(rotated) => Some(rotated),
+            _ => None,
+        }
+    }
+
+    /// A codec that differs in its center alone; the same where there is no center.
+    pub(crate) fn with_center(&self, center: &[f32]) -> Codec {
+        assert_eq!(
+            center.len(),
+            self.dimensions,
+            "a center of the same dimensions"
+        );
+        let form = match &self.form {
+            Form::Rotated(rotated) => Form::Rotated(rotated.with_center(center)),
+            other => other.clone(),
+        };
+        Codec {
+            form,
+            ..self.clone()
+        }
+    }
+
+    /// A query from a code of another codec, which differs in its center alone.
+    pub(crate) fn query_across(&self, from: &Codec, code: &[u8]) -> Query {
+        assert_eq!(code.len(), self.code_len(), "a code of the codec's length");
+        match (&self.form, &from.form) {
+            (Form::Rotated(to), Form::Rotated(from)) => Query {
+                code_len: code.len(),
+                form: QueryForm::Rotated(to.query_across(from, code)),
+            },
+            _ => self.query_from_code(code),
+        }
+    }
+
     /// Writes the code of a value. Equal values have equal codes.
     ///
     /// # Panics

@@ -45,6 +45,8 @@ pub(crate) struct QueryErrorBound {
     along: f32,
     /// The weight of the component of x across q.
     across: f32,
+    /// An error of every distance, besides.
+    constant: f32,
 }
 
 impl QueryErrorBound {
@@ -62,6 +64,23 @@ impl QueryErrorBound {
             squared_tangent: error_bound.tangent * error_bound.tangent,
             along,
             across: across as f32,
+            constant: 0.0,
+        }
+    }
+
+    /// The same for a query that is known up to an error of this length in a direction at random, whose product with a vector of
+    /// length `of` enters every distance.
+    pub(crate) fn with_error(
+        self,
+        (error, of): (f64, f64),
+        weight: f32,
+        dimensions: usize,
+    ) -> QueryErrorBound {
+        let directions = (dimensions.max(2) - 1) as f64;
+        let constant = EPSILON / directions.sqrt() * f64::from(weight) * error * of;
+        QueryErrorBound {
+            constant: constant as f32,
+            ..self
         }
     }
 
@@ -83,7 +102,9 @@ impl QueryErrorBound {
         let squared_tangent = tangent * tangent;
         let of_each = (squared_tangent + self.squared_tangent) * squared_across;
         let of_both = squared_tangent * self.squared_tangent * squared_length;
-        let error = self.across * (of_each + of_both).sqrt() + ROUNDING * (others + product.abs());
+        let error = self.across * (of_each + of_both).sqrt()
+            + self.constant
+            + ROUNDING * (others + product.abs());
         // Infinity times zero: still no bound.
         if error.is_nan() { f32::INFINITY } else { error }
     }

@@ -2,6 +2,7 @@
 
 mod all_pairs;
 mod bits;
+mod centers;
 mod code_set;
 mod codec;
 mod dot;
@@ -21,6 +22,7 @@ mod tile;
 mod value;
 
 pub use all_pairs::AllPairs;
+pub use centers::{CenteredQuery, Codecs, Coded};
 pub use code_set::{CodeSet, EncodedRow};
 pub use codec::{CodeBits, Codec, Query};
 pub use rotation::Rotation;

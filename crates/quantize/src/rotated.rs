@@ -9,6 +9,8 @@
 //! squared L2: |x - c|² + |q - c|² - 2 (x - c) · (q - c);
 //! negative inner product: -(x - c) · c - c · q - (x - c) · (q - c).
 
+use std::sync::Arc;
+
 use crate::CodeMetric;
 use crate::dot::Line;
 use crate::error_bound::{ErrorBound, QueryErrorBound};
@@ -28,8 +30,8 @@ const QUERY_MAX: f32 = 127.0;
 pub(crate) struct Rotated {
     metric: CodeMetric,
     planes: Planes,
-    rotation: Rotation,
-    center: Option<Center>,
+    rotation: Arc<Rotation>,
+    center: Option<Arc<Center>>,
     simd: Simd,
 }
 
@@ -73,14 +75,63 @@ impl Rotated {
         simd: Simd,
     ) -> Rotated {
         let rotation = Rotation::with_simd(planes.dimensions, seed, simd);
-        let center = center.map(|center| Center::new(center, &rotation));
+        let center = center.map(|center| Arc::new(Center::new(center, &rotation)));
         Rotated {
             metric,
             planes,
-            rotation,
+            rotation: Arc::new(rotation),
             center,
             simd,
         }
+    }
+
+    /// The same with another center.
+    pub(crate) fn with_center(&self, center: &[f32]) -> Rotated {
+        Rotated {
+            center: Some(Arc::new(Center::new(center, &self.rotation))),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn rotation(&self) -> &Rotation {
+        &self.rotation
+    }
+
+    /// The center, rotated; `None` for zero.
+    pub(crate) fn rotated_center(&self) -> Option<&[f32]> {
+        self.center.as_ref().map(|center| &center.rotated[..])
+    }
+
+    /// The squared length of a vector less the center.
+    pub(crate) fn squared_length(&self, vector: &[f32]) -> f64 {
+        let square = |x: f64| x * x;
+        match &self.center {
+            None => vector.iter().map(|&x| square(x.into())).sum(),
+            Some(center) => vector
+                .iter()
+                .zip(&center.plain)
+                .map(|(&x, &center)| square(f64::from(x) - f64::from(center)))
+                .sum(),
+        }
+    }
+
+    /// The squared length of a code's vector less the center.
+    pub(crate) fn squared_length_of(&self, code: &[u8]) -> f64 {
+        let (head, _) = Head::split(code);
+        match self.metric {
+            CodeMetric::InnerProduct => {
+                f64::from(ErrorBound::from_bits(head.error_bound).length).powi(2)
+            }
+            CodeMetric::L2 | CodeMetric::L1 => head.base.into(),
+        }
+    }
+
+    /// A code's vector less the center, rotated: exact along the vector, with the error of the levels across.
+    pub(crate) fn decode(&self, code: &[u8]) -> Vec<f32> {
+        let (head, bytes) = Head::split(code);
+        let mut values = self.directions(bytes);
+        values.iter_mut().for_each(|value| *value *= head.scale);
+        values
     }
 
     pub(crate) fn encode(&self, vector: &[f32], code: &mut [u8]) {
@@ -107,7 +158,7 @@ impl Rotated {
         let turn = Turn {
             rotation: &self.rotation,
             vector,
-            center: self.center.as_ref(),
+            center: self.center.as_deref(),
             values: &mut values,
         };
         let unit = self.simd.run(turn);
@@ -167,6 +218,52 @@ impl Rotated {
         )
     }
 
+    /// The vector of a code with another center as a query: decoded, and quantized again.
+    pub(crate) fn query_across(&self, from: &Rotated, code: &[u8]) -> RotatedQuery {
+        let ErrorBound { tangent, length } = ErrorBound::from_bits(Head::split(code).0.error_bound);
+        let mut values = from.decode(code);
+        let moved = Moved::new(&values, from.rotated_center(), self.rotated_center());
+        let squared_length = (from.squared_length_of(code) + moved.squares).max(0.0);
+        self.move_center(from, &mut values);
+        let per_unit = units_per_one(largest(&values));
+        values.iter_mut().for_each(|value| *value *= per_unit);
+        let (levels, facts) = self.quantize(&values, 1.0 / f64::from(per_unit));
+        // The product with an error in the vector's own code enters the query's term of a distance too.
+        let error = f64::from(tangent) * f64::from(length);
+        let (base, of, weight) = match self.metric {
+            CodeMetric::InnerProduct => (-moved.product, moved.center_squares.sqrt(), 1.0),
+            CodeMetric::L2 | CodeMetric::L1 => (squared_length, moved.distance_squares.sqrt(), 2.0),
+        };
+        let length = (squared_length + error * error).sqrt();
+        let tangent =
+            ((error / length.max(f64::MIN_POSITIVE)).powi(2) + facts.tangent.powi(2)).sqrt();
+        let mut query = self.assemble(
+            levels,
+            Source {
+                scale: facts.scale as f32,
+                base: finite(base),
+                error_bound: ErrorBound {
+                    tangent: tangent as f32,
+                    length: length as f32,
+                },
+            },
+        );
+        query.error_bound =
+            query
+                .error_bound
+                .with_error((error, of), weight, self.planes.dimensions);
+        query
+    }
+
+    /// From vectors less the center of another to vectors less one's own, both rotated.
+    fn move_center(&self, from: &Rotated, values: &mut [f32]) {
+        for (center, sign) in [(from.rotated_center(), 1.0), (self.rotated_center(), -1.0)] {
+            for (value, center) in values.iter_mut().zip(center.unwrap_or_default()) {
+                *value = (*value + sign * center).clamp(f32::MIN, f32::MAX);
+            }
+        }
+    }
+
     /// The symmetric levels of a code.
     fn directions(&self, bytes: &[u8]) -> Vec<f32> {
         let middle = 0.5 * f32::from(self.planes.max_level());
@@ -201,6 +298,34 @@ impl Rotated {
             is_l2,
             error_bound: QueryErrorBound::new(source.error_bound, weight, self.planes.dimensions),
         }
+    }
+}
+
+/// Sums over a vector less a center, of another center: all rotated.
+#[derive(Default)]
+pub(crate) struct Moved {
+    /// The squared length of the vector less the other center, minus that of the vector less its own.
+    pub(crate) squares: f64,
+    /// The squared distance between the centers.
+    distance_squares: f64,
+    /// The other center's product with the vector, and with itself.
+    product: f64,
+    center_squares: f64,
+}
+
+impl Moved {
+    pub(crate) fn new(values: &[f32], from: Option<&[f32]>, to: Option<&[f32]>) -> Moved {
+        let mut sums = Moved::default();
+        let at = |center: Option<&[f32]>, i: usize| center.map_or(0.0, |center| center[i].into());
+        for (i, &value) in values.iter().enumerate() {
+            let (value, from, to): (f64, f64, f64) = (value.into(), at(from, i), at(to, i));
+            let apart = from - to;
+            sums.squares += apart * (2.0 * value + apart);
+            sums.distance_squares += apart * apart;
+            sums.product += to * (value + from);
+            sums.center_squares += to * to;
+        }
+        sums
     }
 }
 
@@ -308,7 +433,7 @@ impl Loops for Encode<'_> {
         let turn = Turn {
             rotation,
             vector: self.vector,
-            center: center.as_ref(),
+            center: center.as_deref(),
             values: &mut values,
         };
         let unit = turn.run();

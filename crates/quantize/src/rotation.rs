@@ -71,6 +71,34 @@ impl Rotation {
         });
     }
 
+    /// Undoes [`Rotation::rotate`], except for rounding.
+    ///
+    /// # Panics
+    /// If the vector is not of the rotation's dimensions.
+    pub fn rotate_back(&self, vector: &mut [f32]) {
+        assert_eq!(
+            vector.len(),
+            self.dimensions,
+            "a vector of the rotation's dimensions"
+        );
+        if self.dimensions == 0 {
+            return;
+        }
+        let mut scratch = vec![0.0; piece(self.dimensions, 0).len()];
+        let rounds = self.signs.chunks_exact(self.dimensions).enumerate();
+        for (round, signs) in rounds.rev() {
+            let piece = piece(self.dimensions, round);
+            if piece.len() < self.dimensions {
+                mix_halves(vector);
+            }
+            transform_back(&mut vector[piece.clone()], &mut scratch);
+            // A sign in the piece has the factor 1 / sqrt(n), and the transform back lacks 1 / n.
+            for (value, sign) in vector.iter_mut().zip(signs) {
+                *value *= sign;
+            }
+        }
+    }
+
     /// The loops of `rotate`, for callers compiled for a CPU level.
     #[inline(always)]
     pub(crate) fn turn(&self, vector: &mut [f32]) {
@@ -138,6 +166,33 @@ fn transform(values: &mut [f32], scratch: &mut [f32]) {
             }
         }
         half *= 2;
+    }
+}
+
+/// The transpose of `transform`: its inverse times the number of values.
+fn transform_back(values: &mut [f32], scratch: &mut [f32]) {
+    let shuffled = 4.min(values.len().ilog2() / 2 * 2);
+    let mut half = values.len() / 2;
+    while half >= 1 << shuffled {
+        for block in values.chunks_exact_mut(2 * half) {
+            let (front, back) = block.split_at_mut(half);
+            for (a, b) in front.iter_mut().zip(back) {
+                (*a, *b) = (*a + *b, *a - *b);
+            }
+        }
+        half /= 2;
+    }
+    for _ in 0..shuffled / 2 {
+        part_halves(values, scratch);
+        part_halves(scratch, values);
+    }
+}
+
+/// The transpose of `cross_halves`.
+fn part_halves(from: &[f32], to: &mut [f32]) {
+    let (front, back) = to.split_at_mut(from.len() / 2);
+    for ([a, b], (front, back)) in from.as_chunks().0.iter().zip(front.iter_mut().zip(back)) {
+        (*front, *back) = (a + b, a - b);
     }
 }
 
@@ -249,6 +304,20 @@ mod tests {
                     "{dimension} of {dimensions}: {largest}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_rotation_is_undone() {
+        for dimensions in SIZES {
+            let rotation = Rotation::new(dimensions, 7);
+            let mut turned = wave(dimensions);
+            rotation.rotate(&mut turned);
+            rotation.rotate_back(&mut turned);
+            let expected = wave(dimensions);
+            let off = turned.iter().zip(&expected).map(|(a, b)| a - b);
+            let off = norm(&off.collect::<Vec<_>>());
+            assert!(off <= 1e-5 * norm(&expected), "{dimensions}: {off}");
         }
     }
 

@@ -134,7 +134,7 @@ impl Running {
         let query = match self.query.is_directed {
             false => target::Query::Undirected,
             true if is_filtered => target::Query::Filtered,
-            true => target::Query::Plain(self.query.codes.unit()),
+            true => target::Query::Plain(self.query.codes.unit(&self.index.codecs())),
         };
         let relation = self.index.relation();
         // Scans of many sessions meet at the metapage: none without a target goes there once more.

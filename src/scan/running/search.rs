@@ -1,7 +1,7 @@
 //! Rounds of a search: the first starts at the entry point, or at elements of a group, each later one resumes with a larger `ef`.
 
 use hnsw::{Candidate, Counters, GROUP, Search, SearchOptions};
-use quantize::Query;
+use quantize::CenteredQuery;
 
 use super::Running;
 use crate::error;
@@ -148,7 +148,7 @@ impl Running {
         &mut self,
         from_entry_point: bool,
         ef: usize,
-        run: impl FnOnce(&mut Search, &mut PageGraph<'_>, &Query),
+        run: impl FnOnce(&mut Search, &mut PageGraph<'_>, &CenteredQuery<'static>),
     ) -> bool {
         let query = &self.query.codes;
         let mut filtered = self.conditions.filtered.as_mut();

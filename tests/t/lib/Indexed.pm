@@ -29,7 +29,7 @@ INSERT INTO built (v) SELECT sample(i, 100) FROM generate_series(1, 250) i;
 CREATE UNLOGGED TABLE volatile (id serial, v vector(3));
 CREATE INDEX volatile_v ON volatile USING hnsw (v vector_l2_ops);
 
--- Rows like those of a table, other than all before: `many` from number `first`.
+-- Rows like those of a table, other than all before: `many` from number `first`. Those of wide are far from zero: their index learns.
 CREATE PROCEDURE add(name text, first int, many int) LANGUAGE plpgsql AS $$
 BEGIN
   IF name = 'keyed' THEN
@@ -38,8 +38,9 @@ BEGIN
   ELSIF name = 'stack' THEN
     INSERT INTO stack (v) SELECT '[1,2,3]' FROM generate_series(1, many);
   ELSE
-    EXECUTE format('INSERT INTO %I (v) SELECT sample(i, %s) FROM generate_series(%s, %s) i', name,
-      (SELECT atttypmod FROM pg_attribute WHERE attrelid = name::regclass AND attname = 'v'), first, first + many - 1);
+    EXECUTE format('INSERT INTO %I (v) SELECT sample(i, %s)%s FROM generate_series(%s, %s) i', name,
+      (SELECT atttypmod FROM pg_attribute WHERE attrelid = name::regclass AND attname = 'v'),
+      CASE name WHEN 'wide' THEN ' + array_fill(2, ARRAY[1000])::vector' ELSE '' END, first, first + many - 1);
   END IF;
 END $$;
 
