@@ -150,6 +150,19 @@ cmp_ok(sql("SELECT hnsw_calibrate('far_v')"), '>=', 100, 'hnsw_calibrate traces 
 sql('TRUNCATE query; SELECT setseed(0.7); INSERT INTO query SELECT around(10, 64) FROM generate_series(1, 300)');
 cmp_ok(sql("SET omendb.target_recall = 0.95; SELECT recall('far', '<->', 40, 300)"), '>=', 0.92, 'a target of .95');
 
+# A file written anew under one number: within a transaction, and at each commit of a temporary table.
+is(sql(<<'SQL'), "2\n300\n300\n2\n2", 'a file written anew has centers of its own');
+BEGIN; CREATE TABLE fresh (id serial, v vector(64)); CREATE INDEX fresh_v ON fresh USING hnsw (v vector_l2_ops);
+INSERT INTO fresh (v) SELECT around(5, 64) FROM generate_series(1, 300); TRUNCATE fresh;
+INSERT INTO fresh (v) SELECT around(-5, 64) FROM generate_series(1, 300);
+SELECT centers('fresh_v'); SET LOCAL enable_seqscan = off;
+SELECT count(*) FROM (SELECT FROM fresh ORDER BY v <-> (SELECT v FROM fresh LIMIT 1) LIMIT 300) s; COMMIT;
+CREATE TEMP TABLE passing (id serial, v vector(64)) ON COMMIT DELETE ROWS; CREATE INDEX passing_v ON passing USING hnsw (v vector_l2_ops);
+BEGIN; INSERT INTO passing (v) SELECT around(5, 64) FROM generate_series(1, 300); SET LOCAL enable_seqscan = off;
+SELECT count(*) FROM (SELECT FROM passing ORDER BY v <-> (SELECT v FROM passing LIMIT 1) LIMIT 300) s; SELECT centers('passing_v'); COMMIT;
+BEGIN; INSERT INTO passing (v) SELECT around(-5, 64) FROM generate_series(1, 300); SELECT centers('passing_v'); COMMIT;
+SQL
+
 # A crash while rows arrive.
 sql('CREATE TABLE killed (id serial, v vector(64)); CREATE INDEX killed_v ON killed USING hnsw (v vector_l2_ops)');
 my $load = Wordnet::session($primary, "DO 'BEGIN FOR i IN 1 .. 20000 LOOP INSERT INTO killed (v) SELECT around(5, 64); COMMIT; END LOOP; END'");
