@@ -1,29 +1,14 @@
-//! The centers of an index: what its codes leave out. A build finds the first; later ones are learned while the index grows.
+//! The centers of an index on their pages: what its codes leave out. A build finds the first; later ones are learned (`learn.rs`).
 //!
-//! An element names the center of its code, and keeps both for its life. So a center is never changed, any mixture of codes is
-//! valid, and a search that meets a number it does not know reads the metapage again.
+//! A center is never changed, so a backend keeps those that it has read.
 
-use hnsw::ElementId;
-use layout::{CENTER_VALUES, CenterPage, Corrupt, Frozen, Metapage};
-use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
-use quantize::{Codecs, Value};
+use layout::{CenterPage, Corrupt, Frozen};
+use quantize::Codecs;
 
 use super::buffer::{Access, Page};
 use super::damage::corrupt;
-use super::index::Index;
-use super::metapage::{self, Locked, METAPAGE};
-use super::record::Record;
-use super::sample::{self, Sampled};
+use super::metapage::METAPAGE;
 use crate::pg::Relation;
-
-/// An index looks for a center each time it has grown so many times.
-const GROWTH: u64 = 2;
-
-/// The elements sampled for a center.
-const SAMPLED: usize = 512;
-
-/// The most dimensions of a center that is learned: a record changes four pages, the metapage among them.
-const MOST: usize = 3 * CENTER_VALUES;
 
 /// Reads a center from its chain of pages; returns the page that follows it too.
 pub(super) fn read(relation: Relation, first: u32, dimensions: usize) -> (Vec<f32>, Option<u32>) {
@@ -69,97 +54,5 @@ pub(super) fn follow(
     }
     for center in centers.iter().rev() {
         codecs.add(center);
-    }
-}
-
-fn may_learn(index: &Index) -> bool {
-    let codecs = index.codecs();
-    codecs.may_learn() && codecs.first().dimensions() <= MOST
-}
-
-/// Makes the first row of an empty index its first center: whatever all rows have in common, it has too. The caller alone inserts.
-pub(super) fn learn_first(index: &Index, value: &Value) {
-    let Some(vector) = value.dense().filter(|_| may_learn(index)) else {
-        return;
-    };
-    let metapage = metapage::read(index.relation());
-    let has_center = metapage.frozen.center_block.is_some() || metapage.learned.is_some();
-    if metapage.entry_point.is_none() && !has_center && vector.iter().any(|&x| x != 0.0) {
-        add(index, &metapage, vector, 0);
-    }
-}
-
-/// Looks for a better center if the index has grown, after an insert that has added a page of elements.
-pub(super) fn learn(index: &Index) {
-    if !may_learn(index) {
-        return;
-    }
-    let metapage = metapage::read(index.relation());
-    let room = index.most_elements();
-    let before = u64::from(metapage.looked_at).max(metapage.frozen.built_elements);
-    if room < GROWTH * before {
-        return;
-    }
-    index.follow(metapage.learned);
-    let sample = sample::elements(index, SAMPLED);
-    if sample.len() < Codecs::FEWEST {
-        return;
-    }
-    let codecs = index.codecs();
-    let codes = sample.iter().map(Sampled::coded);
-    let room = u32::try_from(room).unwrap_or(u32::MAX);
-    match codecs.learn(codes) {
-        Some(center) => add(index, &metapage, &center, room),
-        None => {
-            if let Some(mut metapage) = unchanged(index, &metapage) {
-                metapage.contents.looked_at = room;
-                metapage.commit();
-            }
-        }
-    }
-}
-
-/// The metapage, unless another insert has learned since it was read.
-fn unchanged(index: &Index, read: &Metapage) -> Option<Locked> {
-    let now = Locked::acquire(index.relation());
-    let seen = (read.learned, read.looked_at);
-    (seen == (now.contents.learned, now.contents.looked_at)).then_some(now)
-}
-
-/// Adds a center to the chain, unless another insert has learned since the metapage was read.
-fn add(index: &Index, read: &Metapage, center: &[f32], room: u32) {
-    let relation = index.relation();
-    let Some(mut metapage) = unchanged(index, read) else {
-        return;
-    };
-    // Nobody waits for the metapage while adding a page to the index.
-    let parts = center.chunks(CENTER_VALUES);
-    let parts: Vec<_> = parts
-        .map(|values| (Page::extend(relation, MAIN_FORKNUM), values))
-        .collect();
-    let mut record = Record::begin(relation);
-    let mut next = read.learned;
-    for (page, values) in parts.iter().rev() {
-        let image = record.new_page(page);
-        layout::init_center_page(record.bytes(image), values, next);
-        next = Some(page.block());
-    }
-    metapage.contents.learned = next;
-    metapage.contents.looked_at = room;
-    metapage.write(&mut record);
-    record.commit();
-    drop((parts, metapage));
-    index.catch_up();
-}
-
-/// Makes the center of an element's code known, or reports the element as damaged.
-pub(super) fn know(index: &Index, element: ElementId, center: u8) {
-    if index.codecs().get(center).is_none() {
-        index.catch_up();
-    }
-    let of = index.codecs().len();
-    if usize::from(center) >= of {
-        let (block, _) = index.geometry().element.split(element);
-        index.corrupt(block, Corrupt::Center { center, of });
     }
 }

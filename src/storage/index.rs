@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use distance::BitDistance;
 use filter::Widths;
-use hnsw::Params;
+use hnsw::{ElementId, Params};
 use layout::{Corrupt, Frozen, Geometry, Metapage, Metric, PageKind, VectorKind};
 use quantize::{CodeBits, Codec, Codecs};
 
@@ -88,6 +88,18 @@ impl Index {
     /// Reads the centers learned by others.
     pub(super) fn catch_up(&self) {
         self.follow(metapage::read(self.relation).learned);
+    }
+
+    /// Makes the center of an element's code known, or reports the element as damaged. No page is locked meanwhile.
+    pub(super) fn know(&self, element: ElementId, center: u8) {
+        if self.codecs().get(center).is_none() {
+            self.catch_up();
+        }
+        let of = self.codecs().len();
+        if usize::from(center) >= of {
+            let (block, _) = self.geometry().element.split(element);
+            self.corrupt(block, Corrupt::Center { center, of });
+        }
     }
 
     pub(crate) fn hints(&self) -> &RefCell<Hints> {

@@ -16,7 +16,7 @@ use super::locked::{Elements, Upper};
 use super::metapage::{self, Locked};
 use super::page_graph::PageGraph;
 use super::record::Record;
-use super::{centers, keys, rows};
+use super::{keys, learn, rows};
 use crate::pg::lock::InsertLock;
 
 /// Not the id of an element.
@@ -37,7 +37,7 @@ pub(crate) fn insert(
 ) {
     let lock = lock(index);
     if lock.is_exclusive() {
-        centers::learn_first(index, &value);
+        learn::first(index, &value);
     }
     let codecs = index.codecs();
     let mut code = vec![0; index.geometry().code_len];
@@ -72,7 +72,7 @@ pub(crate) fn insert(
     }
     lock.release();
     if has_grown {
-        centers::learn(index);
+        learn::again(index);
     }
 }
 

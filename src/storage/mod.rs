@@ -11,6 +11,7 @@ mod gate;
 pub(crate) mod index;
 pub(crate) mod insert;
 pub(crate) mod keys;
+mod learn;
 mod locked;
 pub(crate) mod metapage;
 mod neighbors;

@@ -25,7 +25,6 @@ use layout::{
 use quantize::{CenteredQuery, Codecs, Coded};
 
 use super::buffer::{Reader, Scratch};
-use super::centers;
 use super::gate::Gate;
 use super::index::Index;
 use super::locked::{self, Elements, Upper};
@@ -264,10 +263,10 @@ impl<'a> PageGraph<'a> {
         self.estimate_locked(query, into);
     }
 
-    /// Makes the center of an element's code known: another backend may have learned it. No page is locked meanwhile.
+    /// Makes the center of an element's code known: another backend may have learned it.
     pub(super) fn know(&mut self, element: ElementId, center: u8) {
         if self.codecs.get(center).is_none() {
-            centers::know(self.index, element, center);
+            self.index.know(element, center);
             self.codecs = self.index.codecs();
         }
     }

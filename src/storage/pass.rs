@@ -5,7 +5,6 @@ use layout::{Corrupt, ElementPage, SlotState, StoredCode};
 use quantize::{Codecs, Coded};
 
 use super::buffer::Access;
-use super::centers;
 use super::index::Index;
 use super::locked::{AnyPage, Elements, LockedPage};
 use super::metapage::METAPAGE;
@@ -73,7 +72,7 @@ pub(crate) fn each_code_page(
         for slot in live(page)? {
             let StoredCode { center, bytes, .. } = page.code(slot)?;
             if let Some(element) = index.geometry().element.join(block, slot) {
-                centers::know(index, element, center);
+                index.know(element, center);
                 codes.push((element, Coded { center, bytes }));
             }
         }

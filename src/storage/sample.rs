@@ -3,7 +3,6 @@
 use hnsw::ElementId;
 use quantize::Coded;
 
-use super::centers;
 use super::index::Index;
 use super::locked::{AnyPage, Elements};
 use super::metapage::METAPAGE;
@@ -46,7 +45,7 @@ pub(super) fn elements(index: &Index, elements: usize) -> Vec<Sampled> {
         sample.extend(found.filter(is_new));
     }
     for sampled in &sample {
-        centers::know(index, sampled.element, sampled.center);
+        index.know(sampled.element, sampled.center);
     }
     sample
 }
