@@ -11,9 +11,9 @@ use std::rc::Rc;
 use crate::rotated::{Moved, Rotated};
 use crate::{Codec, Query, Value};
 
-/// A vector's code takes the last center unless another makes its squared length shorter than this share: few vectors have
-/// another code than their neighbors, and none pays much for it.
-const SHORTER: f64 = 0.75;
+/// A vector's code takes the usual center unless another makes its squared length shorter than this share: few vectors have codes
+/// of another kind than their neighbors, which take longer to compare, and none pays much for it.
+const SHORTER: f64 = 0.5;
 
 /// A center is worth learning if it makes squared lengths shorter than this share, on average.
 const WORTHWHILE: f64 = 0.875;
@@ -96,7 +96,7 @@ impl Codecs {
             return 0;
         };
         let lengths: Vec<f64> = self.rotated().map(|of| of.squared_length(vector)).collect();
-        number(chosen(&lengths).0)
+        number(self.chosen(&lengths).0)
     }
 
     /// A query for a value.
@@ -172,10 +172,24 @@ impl Codecs {
             .rotated()
             .map(|of| length(of.rotated_center()))
             .collect();
-        let now = chosen(&lengths).1;
+        let now = self.chosen(&lengths).1;
         lengths.push(length(Some(center)));
-        let then = chosen(&lengths).1;
+        let then = self.chosen(&lengths).1;
         if now > 0.0 { then / now } else { 1.0 }
+    }
+
+    /// The center for a vector by its squared lengths less each: its number, and that length. The usual one is the last mean learned,
+    /// or zero where only the first row has been.
+    fn chosen(&self, lengths: &[f64]) -> (usize, f64) {
+        let last = lengths.len() - 1;
+        let has_first_row = last == 1 && self.rotated_by(0).rotated_center().is_none();
+        let usual = if has_first_row { 0 } else { last };
+        let each = lengths.iter().copied().enumerate();
+        let shortest = each.min_by(|a, b| a.1.total_cmp(&b.1));
+        let usual = (usual, lengths[usual]);
+        shortest
+            .filter(|shortest| shortest.1 < SHORTER * usual.1)
+            .unwrap_or(usual)
     }
 
     fn rotated(&self) -> impl Iterator<Item = &Rotated> {
@@ -185,18 +199,6 @@ impl Codecs {
     fn rotated_by(&self, center: u8) -> &Rotated {
         let codec = &self.0[usize::from(center)];
         codec.rotated().expect("all codecs are of one form")
-    }
-}
-
-/// The center for a vector by its squared lengths less each: its number, and that length.
-fn chosen(lengths: &[f64]) -> (usize, f64) {
-    let last = (lengths.len() - 1, lengths[lengths.len() - 1]);
-    let each = lengths.iter().copied().enumerate();
-    let shortest = each.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(last);
-    if shortest.1 < SHORTER * last.1 {
-        shortest
-    } else {
-        last
     }
 }
 

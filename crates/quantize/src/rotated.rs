@@ -16,7 +16,7 @@ use crate::dot::Line;
 use crate::error_bound::{ErrorBound, QueryErrorBound};
 use crate::head::{HEAD, Head};
 use crate::kernels::{self, Dot};
-use crate::lanes::{largest, sum_pairs, sums};
+use crate::lanes::{LANES, largest, sum_pairs, sums};
 use crate::levels::{Facts, Levels, MAX_LENGTH};
 use crate::planes::Planes;
 use crate::rotation::Rotation;
@@ -302,7 +302,6 @@ impl Rotated {
 }
 
 /// Sums over a vector less a center, of another center: all rotated.
-#[derive(Default)]
 pub(crate) struct Moved {
     /// The squared length of the vector less the other center, minus that of the vector less its own.
     pub(crate) squares: f64,
@@ -315,17 +314,37 @@ pub(crate) struct Moved {
 
 impl Moved {
     pub(crate) fn new(values: &[f32], from: Option<&[f32]>, to: Option<&[f32]>) -> Moved {
-        let mut sums = Moved::default();
-        let at = |center: Option<&[f32]>, i: usize| center.map_or(0.0, |center| center[i].into());
-        for (i, &value) in values.iter().enumerate() {
-            let (value, from, to): (f64, f64, f64) = (value.into(), at(from, i), at(to, i));
+        let zero = vec![0.0; values.len()];
+        let (from, to) = (from.unwrap_or(&zero), to.unwrap_or(&zero));
+        // Independent sums, side by side.
+        let mut sums = [[0.0; LANES]; 4];
+        let mut add = |lane: usize, value: f32, from: f32, to: f32| {
+            let (value, from, to) = (f64::from(value), f64::from(from), f64::from(to));
             let apart = from - to;
-            sums.squares += apart * (2.0 * value + apart);
-            sums.distance_squares += apart * apart;
-            sums.product += to * (value + from);
-            sums.center_squares += to * to;
+            sums[0][lane] += apart * (2.0 * value + apart);
+            sums[1][lane] += apart * apart;
+            sums[2][lane] += to * (value + from);
+            sums[3][lane] += to * to;
+        };
+        let (values, more) = values.as_chunks::<LANES>();
+        let (from, more_from) = from.as_chunks::<LANES>();
+        let (to, more_to) = to.as_chunks::<LANES>();
+        for ((values, from), to) in values.iter().zip(from).zip(to) {
+            for lane in 0..LANES {
+                add(lane, values[lane], from[lane], to[lane]);
+            }
         }
-        sums
+        for (lane, ((&value, &from), &to)) in more.iter().zip(more_from).zip(more_to).enumerate() {
+            add(lane, value, from, to);
+        }
+        let [squares, distance_squares, product, center_squares] =
+            sums.map(|lanes| lanes.iter().sum());
+        Moved {
+            squares,
+            distance_squares,
+            product,
+            center_squares,
+        }
     }
 }
 

@@ -139,8 +139,8 @@ fn a_code_asks_about_codes_of_another_center_as_well_as_about_its_own() {
 
 #[test]
 fn equal_values_have_equal_codes_and_distances() {
-    let codecs = codecs(CodeBits::B4, CodeMetric::L2, 3, &[0.8]);
-    let value = Value::Dense(normal(DIMENSIONS, 1, 0.8));
+    let codecs = codecs(CodeBits::B4, CodeMetric::L2, 3, &[3.0]);
+    let value = Value::Dense(normal(DIMENSIONS, 1, 3.0));
     let center = codecs.nearest(&value);
     assert_eq!(center, 1);
     let code = code(&codecs, center, value.dense().expect("dense"));
@@ -159,6 +159,13 @@ fn the_center_near_a_vector_encodes_it() {
     assert_eq!(center(normal(DIMENSIONS, 1, 0.2)), 0, "far from the others");
     assert_eq!(center(vec![0.0; DIMENSIONS]), 0);
     assert_eq!(center(vec![f32::MAX; DIMENSIONS]), 2, "beyond all centers");
+}
+
+#[test]
+fn the_first_row_alone_encodes_what_is_near_to_it() {
+    let codecs = codecs(CodeBits::B4, CodeMetric::L2, 3, &[1.2]);
+    let center = |mean| codecs.nearest(&Value::Dense(normal(DIMENSIONS, 1, mean)));
+    assert_eq!([center(0.0), center(0.7), center(1.2)], [0, 0, 1]);
 }
 
 #[test]
