@@ -155,10 +155,10 @@ is(sql(<<'SQL'), "2\n300\n300\n2\n2", 'a file written anew has centers of its ow
 BEGIN; CREATE TABLE fresh (id serial, v vector(64)); CREATE INDEX fresh_v ON fresh USING hnsw (v vector_l2_ops);
 INSERT INTO fresh (v) SELECT around(5, 64) FROM generate_series(1, 300); TRUNCATE fresh;
 INSERT INTO fresh (v) SELECT around(-5, 64) FROM generate_series(1, 300);
-SELECT centers('fresh_v'); SET LOCAL enable_seqscan = off;
+SELECT centers('fresh_v'); SET LOCAL enable_seqscan = off; SET LOCAL hnsw.iterative_scan = relaxed_order;
 SELECT count(*) FROM (SELECT FROM fresh ORDER BY v <-> (SELECT v FROM fresh LIMIT 1) LIMIT 300) s; COMMIT;
 CREATE TEMP TABLE passing (id serial, v vector(64)) ON COMMIT DELETE ROWS; CREATE INDEX passing_v ON passing USING hnsw (v vector_l2_ops);
-BEGIN; INSERT INTO passing (v) SELECT around(5, 64) FROM generate_series(1, 300); SET LOCAL enable_seqscan = off;
+BEGIN; INSERT INTO passing (v) SELECT around(5, 64) FROM generate_series(1, 300); SET LOCAL enable_seqscan = off; SET LOCAL hnsw.iterative_scan = relaxed_order;
 SELECT count(*) FROM (SELECT FROM passing ORDER BY v <-> (SELECT v FROM passing LIMIT 1) LIMIT 300) s; SELECT centers('passing_v'); COMMIT;
 BEGIN; INSERT INTO passing (v) SELECT around(-5, 64) FROM generate_series(1, 300); SELECT centers('passing_v'); COMMIT;
 SQL
