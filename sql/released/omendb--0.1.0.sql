@@ -1243,7 +1243,7 @@ CREATE FUNCTION hnsw_index_info(
 	OUT code_bits integer, OUT dimensions integer, OUT m integer, OUT metric text,
 	OUT layout_version integer, OUT built_elements bigint, OUT key_columns integer,
 	OUT calibration_sample bigint, OUT calibration_targets double precision[], OUT calibration_slacks double precision[],
-	OUT calibration_growth double precision, OUT graphs text, OUT calibrated_by text
+	OUT calibration_growth double precision, OUT graphs text, OUT calibrated_by text, OUT centers integer
 ) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_index_info_wrapper' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 	ROWS 1;
