@@ -276,7 +276,7 @@ impl Search {
         options: &SearchOptions,
     ) {
         while let Some(&Reverse(candidate)) = self.candidates.peek() {
-            if self.is_beyond_nearest(&candidate, options.ef) {
+            if self.is_beyond_nearest(&candidate, options.ef) || store.is_over() {
                 break;
             }
             self.candidates.pop();

@@ -18,6 +18,12 @@ pub trait Store {
     /// Appends the elements with estimated distances to the query, in any order, without elements that are gone.
     fn estimate(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>);
 
+    /// True if a search of a layer is to end with what it has found.
+    #[inline]
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// Prefetches the neighbors of this element.
     #[inline]
     fn prepare(&mut self, _next: ElementId) {}

@@ -20,6 +20,8 @@ const SMALLEST: usize = 1 << 9;
 pub(crate) struct Visited {
     buckets: Vec<Bucket>,
     used: usize,
+    /// The elements visited before the last clearing.
+    before: usize,
     shift: u32,
 }
 
@@ -28,23 +30,24 @@ impl Visited {
         Self {
             buckets: vec![EMPTY; SMALLEST],
             used: 0,
+            before: 0,
             shift: u32::BITS - SMALLEST.trailing_zeros(),
         }
     }
 
     /// Removes all elements. A table enlarged by one long search shrinks over the next few, which would otherwise pay for
-    /// clearing it.
+    /// clearing it. Two clearings look at the number of elements: a search down to layer 0 visits few, and clears before it goes on.
     pub(crate) fn clear(&mut self) {
         if self.used == 0 {
             return;
         }
         let size = self.buckets.len();
-        if size > SMALLEST && self.used < size * BUCKET / 64 {
+        if size > SMALLEST && self.used.max(self.before) < size * BUCKET / 64 {
             self.buckets.truncate(size / 2);
             self.shift += 1;
         }
         self.buckets.fill(EMPTY);
-        self.used = 0;
+        self.before = std::mem::take(&mut self.used);
     }
 
     /// Adds an element; false if it was present.
@@ -173,6 +176,22 @@ mod tests {
             visited.retain_new(&mut new);
             assert_eq!(new, expected);
         }
+    }
+
+    #[test]
+    fn descents_between_long_searches_keep_the_size() {
+        let mut visited = Visited::new();
+        let mut sizes = Vec::new();
+        for _ in 0..5 {
+            for count in [50, 3000] {
+                visited.clear();
+                for i in 0..count {
+                    visited.insert(ElementId(i << 3));
+                }
+                sizes.push(visited.buckets.len() * BUCKET);
+            }
+        }
+        assert_eq!(sizes[1..], [8192; 9]);
     }
 
     #[test]

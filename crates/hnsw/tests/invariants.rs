@@ -322,6 +322,53 @@ impl Store for Moving {
     }
 }
 
+/// Elements in a row, each nearer than the one before, of a search that is over after some of them.
+struct Row {
+    most: u32,
+    read: u32,
+}
+
+impl Store for Row {
+    type Query = ();
+
+    fn entry_point(&mut self) -> Option<(ElementId, Level)> {
+        Some((ElementId(0), 0))
+    }
+
+    fn neighbors(&mut self, of: ElementId, _: Level, into: &mut Vec<ElementId>) {
+        self.read += 1;
+        into.push(ElementId(of.0 + 1));
+    }
+
+    fn estimate(&mut self, (): &(), elements: &[ElementId], into: &mut Vec<Candidate>) {
+        into.extend(elements.iter().map(|&element| Candidate {
+            distance: -(element.0 as f32),
+            error: 0.0,
+            element,
+            live: true,
+        }));
+    }
+
+    fn is_over(&self) -> bool {
+        self.read == self.most
+    }
+}
+
+#[test]
+fn a_search_ends_when_its_store_says_so() {
+    let options = SearchOptions {
+        ef: 2,
+        keep_discarded: true,
+    };
+    let (mut search, mut found) = (Search::new(), Vec::new());
+    let mut row = Row { most: 7, read: 0 };
+    search.start(&mut row, &(), &options);
+    search.take_nearest(&mut found);
+    let found: Vec<u32> = found.iter().map(|found| found.element.0).collect();
+    assert_eq!((found, row.read), (vec![7, 6], 7));
+    assert_eq!(search.counters().expansions, 7);
+}
+
 #[test]
 fn a_search_whose_entry_point_is_gone_asks_for_the_new_one() {
     let options = SearchOptions {
