@@ -97,6 +97,11 @@ impl Filter {
         self.widths
     }
 
+    /// The columns whose images are tested.
+    pub fn columns(&self) -> impl Iterator<Item = usize> {
+        (0..MAX_COLUMNS).filter(|&column| self.conditions[column].is_some())
+    }
+
     /// True if no row can pass.
     pub fn is_impossible(&self) -> bool {
         self.impossible

@@ -1,5 +1,7 @@
 //! Filter pages: the key columns of rows, column by column, so that a scan reads only what its conditions test.
 
+use std::ops::Range;
+
 use bytemuck::{Pod, Zeroable};
 use filter::{ColumnZone, Entries, MAX_COLUMNS, Widths, Zone};
 use hnsw::ElementId;
@@ -62,6 +64,30 @@ impl FilterShape {
     fn bounds(&self, column: usize) -> usize {
         debug_assert!(column <= self.widths.count(), "an array follows the bounds");
         PAGE_HEADER + HEAD + BOUNDS * column
+    }
+
+    /// The bytes of the page's header, its head and its bounds.
+    #[must_use]
+    pub fn head(&self) -> Range<usize> {
+        0..self.elements()
+    }
+
+    /// The bytes of the entries' elements.
+    #[must_use]
+    pub fn elements_range(&self) -> Range<usize> {
+        self.elements()..self.images(0)
+    }
+
+    /// The bytes of the images of a column.
+    #[must_use]
+    pub fn images_range(&self, column: usize) -> Range<usize> {
+        self.images(column)..self.images(column + 1)
+    }
+
+    /// The bytes of the entries' null bits and of the marks of their use.
+    #[must_use]
+    pub fn flags(&self) -> Range<usize> {
+        self.nulls()..self.end()
     }
 
     fn entries(&self) -> usize {
@@ -158,9 +184,11 @@ impl<'a> FilterPage<'a> {
     #[inline]
     #[must_use]
     pub fn entries(&self) -> Entries<'a> {
+        let widths = &self.shape.widths;
         let mut images: [&[u8]; MAX_COLUMNS] = [&[]; MAX_COLUMNS];
-        for (column, images) in images[..self.shape.widths.count()].iter_mut().enumerate() {
-            *images = &self.page[self.shape.images(column)..self.shape.images(column + 1)];
+        let mut rest = &self.page[self.shape.images(0)..];
+        for (column, images) in images[..widths.count()].iter_mut().enumerate() {
+            (*images, rest) = rest.split_at(self.shape.entries() * widths.get(column));
         }
         Entries {
             used: self.used(),
