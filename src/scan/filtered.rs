@@ -13,7 +13,7 @@ use hnsw::{ElementId, ElementSet};
 use layout::HeapTid;
 
 use crate::error;
-use crate::storage::keys::{self, Match};
+use crate::storage::keys;
 use crate::storage::{Gate, Index, metapage};
 
 /// The price of comparing a code known beforehand, in those of a search, which waits for memory.
@@ -25,12 +25,14 @@ const FEW: f64 = 800.0;
 /// The least `ef` of a gated search.
 pub(crate) const LEAST_EF: f64 = 20.0;
 
-/// Rows kept from the pass over all.
+/// Rows that are kept, once an element with many rows is met.
 const MOST_KEPT: usize = 1 << 14;
 
 /// The share of a scan's memory for the rows that pass, and for the set of their elements.
-const MATCHES_SHARE: usize = 4;
+const ROWS_SHARE: usize = 4;
 const SET_SHARE: usize = 2;
+/// Bytes of a row kept: a set of rows is half full.
+const ROW: usize = 2 * size_of::<HeapTid>();
 
 /// A filter passed by this share of the rows is left to the executor at first: half of the nearest rows pass it, unless it has to
 /// do with the distance.
@@ -44,7 +46,7 @@ pub(super) const LEFT_TO_EXECUTOR: usize = 64;
 const GATED: f64 = 0.75;
 
 /// Codes compared in one run.
-const RUN: usize = 64;
+pub(super) const RUN: usize = 64;
 
 /// Elements compared with the query by a search: this number times `m`, times this power of `ef`. Between the figures of text
 /// embeddings of 384 and of 768 dimensions (600 elements for 41 of 117,000, 970 for 50 of 35,000, 11,300 for 1,250).
@@ -150,10 +152,10 @@ pub(super) struct Filtered {
     share: f64,
     /// Elements with a row that passes; `None` if the set takes too much memory.
     elements: Option<ElementSet>,
-    /// The rows that pass; empty if they take too much memory.
-    matches: Vec<Match>,
-    /// The rows of `matches`, once an element with several rows is met.
+    /// The rows that pass, once an element with many rows is met.
     rows: HashSet<HeapTid>,
+    /// The most rows kept.
+    most_rows: usize,
     /// Evaluations that gated searches may still spend.
     budget: f64,
     /// Elements with a row that passes that the present search has compared.
@@ -165,31 +167,16 @@ impl Filtered {
     /// read.
     pub(super) fn select(index: &Index, filter: Filter, memory: usize) -> (Self, u64) {
         let mut elements = element_set(index, memory / SET_SHARE);
-        let most = (memory / MATCHES_SHARE / size_of::<Match>()).min(MOST_KEPT);
-        let (mut count, mut matches) = (0, Vec::new());
-        let selected = keys::select(index, &filter, |found| {
-            if let Some(elements) = &mut elements {
-                for found in found {
-                    elements.insert(found.element);
-                }
-            }
-            count += found.len();
-            if count > most {
-                matches = Vec::new();
-            } else if matches.try_reserve(found.len()).is_ok() {
-                matches.extend_from_slice(found);
-            } else {
-                error::out_of_memory(count * size_of::<Match>());
-            }
-        });
+        let selected = keys::select_elements(index, &filter, elements.as_mut());
+        let count = usize::try_from(selected.passing).expect("fewer rows than bytes");
         #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
         let filtered = Self {
             filter,
             count,
             share: count as f64 / selected.rows.max(1) as f64,
             elements,
-            matches,
             rows: HashSet::new(),
+            most_rows: (memory / ROWS_SHARE / ROW).min(MOST_KEPT),
             budget: count as f64 * CODE,
             compared: 0.0,
         };
@@ -268,7 +255,7 @@ impl Filtered {
             }
             return each(&run);
         }
-        let mut of_rows = |found: &[Match]| {
+        keys::select(index, &self.filter, |found| {
             for found in found.chunks(RUN) {
                 run.clear();
                 run.extend(found.iter().map(|row| row.element));
@@ -276,33 +263,35 @@ impl Filtered {
                 run.dedup();
                 each(&run);
             }
-        };
-        if self.matches.len() == self.count {
-            of_rows(&self.matches);
-        } else {
-            keys::select(index, &self.filter, of_rows);
-        }
+        });
     }
 
-    /// Keeps those of an element's rows that pass, as far as they are known.
-    pub(super) fn retain(&mut self, rows: &mut Vec<HeapTid>, has_more: bool) {
-        if self.matches.is_empty() || rows.len() < 2 && !has_more {
+    /// True if an element may come twice in `each_run`.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.elements.is_none()
+    }
+
+    /// Keeps those of an element's many rows that pass, as far as they can be known. Finds all rows that pass at first: it borrows
+    /// the hints of the index.
+    pub(super) fn retain(&mut self, index: &Index, rows: &mut Vec<HeapTid>) {
+        if self.count > self.most_rows {
             return;
         }
         if self.rows.is_empty() {
-            if self.rows.try_reserve(self.matches.len()).is_err() {
-                error::out_of_memory(self.matches.len() * size_of::<HeapTid>());
+            if self.rows.try_reserve(self.count).is_err() {
+                error::out_of_memory(self.count * ROW);
             }
-            self.rows.extend(self.matches.iter().map(|found| found.row));
+            let kept = &mut self.rows;
+            keys::select(index, &self.filter, |found| {
+                kept.extend(found.iter().map(|found| found.row));
+            });
         }
         rows.retain(|row| self.rows.contains(row));
     }
 
     /// Allocated bytes.
     pub(super) fn memory(&self) -> usize {
-        self.elements.as_ref().map_or(0, ElementSet::memory)
-            + self.matches.capacity() * size_of::<Match>()
-            + 2 * self.rows.capacity() * size_of::<HeapTid>()
+        self.elements.as_ref().map_or(0, ElementSet::memory) + self.rows.capacity() * ROW
     }
 }
 

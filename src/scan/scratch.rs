@@ -7,6 +7,7 @@ use hnsw::{Candidate, RerankQueue, Search};
 use layout::HeapTid;
 
 use super::found::Found;
+use super::nearest::Nearest;
 
 /// A scan's buffers; the next scan of this backend reuses them.
 #[derive(Default)]
@@ -15,6 +16,8 @@ pub(super) struct Scratch {
     pub(super) queue: RerankQueue<Found, HeapTid>,
     pub(super) found: Vec<Candidate>,
     pub(super) tids: Vec<HeapTid>,
+    /// Elements whose codes were compared because their rows pass conditions.
+    pub(super) nearest: Nearest,
 }
 
 thread_local! {
@@ -41,7 +44,7 @@ impl Scratch {
 
     pub(super) fn hand_on(mut self: Box<Self>) {
         self.queue.clear();
-        let bytes = self.search.capacity() + self.queue.capacity();
+        let bytes = self.search.capacity() + self.queue.capacity() + self.nearest.memory();
         SPARE.with_borrow_mut(|spare| {
             let most = if bytes > Self::USUAL { 1 } else { Self::SPARES };
             if bytes < Self::MOST && spare.len() < most && spare.try_reserve(1).is_ok() {

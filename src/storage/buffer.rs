@@ -303,6 +303,15 @@ impl<'h> Reader<'h> {
         }
     }
 
+    /// Where a block's page probably lies in memory, to be prefetched; null without a hint.
+    #[inline]
+    pub(crate) fn likely_page(&self, block: u32) -> *const u8 {
+        match self.hints.of(block).buffer {
+            buffer if buffer > 0 => unlocked_read::page(buffer),
+            _ => std::ptr::null(),
+        }
+    }
+
     /// Copies bytes of a slot without pin or lock, if the hinted buffer holds the page and the page was found valid before.
     ///
     /// The copy is a guess: see `unlocked_read.rs`.

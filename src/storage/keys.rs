@@ -5,11 +5,12 @@
 //! dead row in its first pass, long before the element's slot is freed. An entry never moves, and a filter page never leaves
 //! the chain; so a scan that follows the chain meets every entry that was there when it began.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use filter::{Filter, Test};
-use hnsw::ElementId;
-use layout::{Corrupt, Group, HeapTid};
+use hnsw::{ElementId, ElementSet};
+use layout::{Corrupt, FilterPage, FilterShape, Group, HeapTid};
 
 use super::allocate;
 use super::buffer::{Access, Reader};
@@ -39,11 +40,14 @@ pub(super) fn add(index: &Index, element: ElementId, tid: HeapTid, row_key: &[u8
 }
 
 /// The extent of a pass over filter pages.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Selected {
     /// Pages read.
     pub(crate) pages: u64,
     /// Rows in them, passing or not.
     pub(crate) rows: u64,
+    /// Rows that pass.
+    pub(crate) passing: u64,
 }
 
 /// Filter pages read in one go.
@@ -167,19 +171,35 @@ pub(crate) fn filter_of_group(index: &Index, image: Option<u64>) -> Option<Filte
 }
 
 /// Calls `found` with the rows that pass a filter, those of some pages at a time, with no page locked.
-pub(crate) fn select(index: &Index, filter: &Filter, mut found: impl FnMut(&[Match])) -> Selected {
-    let blocks = chain(index);
+pub(crate) fn select(index: &Index, filter: &Filter, mut found: impl FnMut(&[Match])) {
     let (mut entries, mut matches) = (Vec::new(), Vec::new());
-    let mut rows = 0;
-    for blocks in blocks.chunks(PAGES) {
+    for blocks in chain(index).chunks(PAGES) {
         matches.clear();
-        rows += select_in(index, filter, blocks, &mut entries, &mut matches);
+        select_in(index, filter, blocks, &mut entries, &mut matches);
         found(&matches);
     }
-    Selected {
-        pages: blocks.len() as u64,
-        rows,
+}
+
+/// Counts the rows that pass a filter, and adds their elements to a set.
+pub(crate) fn select_elements(
+    index: &Index,
+    filter: &Filter,
+    mut set: Option<&mut ElementSet>,
+) -> Selected {
+    let mut selected = Selected::default();
+    let mut entries = Vec::new();
+    for blocks in chain(index).chunks(PAGES) {
+        selected.pages += blocks.len() as u64;
+        selected.rows += each_page(index, filter, blocks, &mut entries, |page, entries| {
+            selected.passing += entries.len() as u64;
+            if let Some(set) = &mut set {
+                for &entry in entries {
+                    set.insert(page.element(entry));
+                }
+            }
+        });
     }
+    selected
 }
 
 /// Appends the rows of some filter pages that pass; returns the number of rows in these pages.
@@ -192,8 +212,31 @@ fn select_in(
 ) -> u64 {
     let per_page = index.geometry().keys.map_or(0, |shape| shape.per_page);
     let most = blocks.len() * usize::from(per_page);
-    if matches.try_reserve(most).is_err() || entries.try_reserve(per_page.into()).is_err() {
+    if matches.try_reserve(most).is_err() {
         error::out_of_memory(most * size_of::<Match>());
+    }
+    each_page(index, filter, blocks, entries, |page, entries| {
+        matches.extend(entries.iter().map(|&entry| Match {
+            element: page.element(entry),
+            row: page.heap_tid(entry),
+        }));
+    })
+}
+
+/// Calls `found` with some filter pages and the numbers of their entries that pass; returns the number of rows in these pages.
+/// `found` runs while the page is locked: it may not panic or allocate.
+fn each_page(
+    index: &Index,
+    filter: &Filter,
+    blocks: &[u32],
+    entries: &mut Vec<u16>,
+    mut found: impl FnMut(&FilterPage<'_>, &[u16]),
+) -> u64 {
+    let Some(shape) = index.geometry().keys else {
+        return 0;
+    };
+    if entries.try_reserve(shape.per_page.into()).is_err() {
+        error::out_of_memory(usize::from(shape.per_page) * size_of::<u16>());
     }
     let mut rows = 0;
     let mut reader = Reader::new(index.relation(), index.hints().borrow_mut());
@@ -202,19 +245,75 @@ fn select_in(
         let missing = blocks.iter().max().copied().unwrap_or_default();
         index.corrupt(missing, Corrupt::NoSuchBlock(missing));
     }
-    locked::visit::<Filters>(index, &mut reader, blocks, |_, page| {
+    let mut ahead = Ahead::new(&reader, shape, filter, blocks);
+    locked::visit::<Filters>(index, &mut reader, blocks, |range, page| {
         rows += u64::from(page.count());
-        if filter.may_match(&page.zone()) {
+        let may_match = filter.may_match(&page.zone());
+        ahead.load(range.end, may_match);
+        if may_match {
             entries.clear();
             filter.select(&page.entries(), entries);
-            matches.extend(entries.iter().map(|&entry| Match {
-                element: page.element(entry),
-                row: page.heap_tid(entry),
-            }));
+            found(page, entries);
+            ahead.note(entries.len());
         }
         Ok(())
     });
     rows
+}
+
+/// Loads the next filter page into the processor's cache while one is read: its arrays are too short, and too far from the last
+/// page's, for the processor to do so by itself.
+struct Ahead<'a> {
+    /// The addresses of the pages, null if not known.
+    pages: [*const u8; PAGES],
+    shape: FilterShape,
+    filter: &'a Filter,
+    /// True if most cache lines of the elements are needed.
+    needs_elements: bool,
+}
+
+impl<'a> Ahead<'a> {
+    /// One entry in this many passes, so that most cache lines of the elements are needed, 16 elements each.
+    const DENSE: usize = 24;
+
+    fn new(reader: &Reader<'_>, shape: FilterShape, filter: &'a Filter, blocks: &[u32]) -> Self {
+        let mut pages = [std::ptr::null(); PAGES];
+        for (page, &block) in pages.iter_mut().zip(blocks) {
+            *page = reader.likely_page(block);
+        }
+        Self {
+            pages,
+            shape,
+            filter,
+            needs_elements: false,
+        }
+    }
+
+    /// Notes the number of entries of a page that passed.
+    fn note(&mut self, passed: usize) {
+        self.needs_elements = passed * Self::DENSE >= usize::from(self.shape.per_page);
+    }
+
+    /// Starts to load a page: its head only, if the last one had nothing to read.
+    #[inline]
+    fn load(&self, number: usize, may_match: bool) {
+        let Some(&page) = self.pages.get(number).filter(|page| !page.is_null()) else {
+            return;
+        };
+        let load = |bytes: Range<usize>| {
+            distance::prefetch_at(page.wrapping_add(bytes.start), bytes.len());
+        };
+        load(self.shape.head());
+        if may_match {
+            load(self.shape.flags());
+            for column in self.filter.columns() {
+                load(self.shape.images_range(column));
+            }
+        }
+        if may_match && self.needs_elements {
+            load(self.shape.elements_range());
+        }
+    }
 }
 
 /// The filter pages of an index. New pages come first in the chain and none leaves it, so the pages known before are not read.

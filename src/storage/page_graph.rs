@@ -190,6 +190,15 @@ impl<'a> PageGraph<'a> {
         }
     }
 
+    /// Starts to load elements, which are estimated later, into the processor's cache.
+    pub(crate) fn load(&self, elements: &[ElementId]) {
+        let geometry = self.index.geometry();
+        for &element in elements {
+            let (block, slot) = geometry.element.split(element);
+            self.reader.prefetch(block, geometry.measured_range(slot));
+        }
+    }
+
     /// Estimates the distances of elements with unlocked copies, and leaves the others in `missed`. All copies are made before
     /// the first is used, so the wait for memory happens once.
     fn estimate_unlocked(
@@ -203,10 +212,7 @@ impl<'a> PageGraph<'a> {
             let (block, slot) = geometry.element.split(element);
             ((block, slot), geometry.measured_range(slot))
         };
-        for &element in elements {
-            let ((block, _), bytes) = place(element);
-            self.reader.prefetch(block, bytes);
-        }
+        self.load(elements);
         let len = geometry.measured_range(0).len();
         self.scratch.room(elements.len() * len);
         let Scratch {
@@ -427,9 +433,6 @@ impl Store for PageGraph<'_> {
     }
 
     fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
-        if self.gate.is_some_and(Gate::is_shut) {
-            return;
-        }
         let copied = if has_all_elements(level) {
             self.neighbors_unlocked(of, level, into)
         } else {
@@ -438,6 +441,10 @@ impl Store for PageGraph<'_> {
         if !copied {
             self.locked_neighbors(of, level, into);
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.gate.is_some_and(Gate::is_shut)
     }
 
     fn prepare(&mut self, next: ElementId) {

@@ -4,10 +4,10 @@ use filter::Filter;
 use hnsw::{ElementId, Store};
 
 use super::Running;
-use crate::scan::filtered::{self, Filtered, GroupGraph};
+use crate::scan::filtered::{self, Filtered, GroupGraph, RUN};
 use crate::scan::found::Found;
 use crate::scan::last_scan::Ended;
-use crate::scan::nearest::{Bounded, Nearest};
+use crate::scan::scratch::Scratch;
 use crate::scan::target::Rule;
 
 /// The conditions of a query, and the way to the rows that pass them.
@@ -21,9 +21,6 @@ pub(super) struct Conditions {
     pub(super) group: Option<GroupGraph>,
     /// True once the codes of all rows that pass are compared: nothing is left to find.
     pub(super) is_exact: bool,
-    /// The nearest element whose code is to be compared again, because the elements with a row that passes were too many for the
-    /// scan's memory.
-    pub(super) rest: Option<Bounded>,
     /// True if a gated search was given up.
     pub(super) is_given_up: bool,
 }
@@ -100,35 +97,68 @@ impl Running {
         if self.returned.count() == 0 {
             self.cost.recall = Some(1.0);
         }
-        self.compare_elements()
+        let memory = self.limits.max_memory;
+        let may_repeat = self
+            .conditions
+            .filtered
+            .as_ref()
+            .is_some_and(Filtered::may_repeat);
+        self.scratch.nearest.begin(memory, may_repeat);
+        self.compare_elements();
+        self.take_compared()
     }
 
-    /// Compares the codes of all elements with a row that passes, and takes the nearest of them, those taken before left out.
-    pub(super) fn compare_elements(&mut self) -> bool {
+    /// Takes more of the elements whose codes were compared; false if none is left.
+    pub(super) fn find_more_compared(&mut self) -> bool {
+        if self.take_compared() {
+            return true;
+        }
+        let is_left = self.scratch.nearest.go_on();
+        if is_left {
+            self.compare_elements();
+        }
+        is_left && self.take_compared()
+    }
+
+    /// Moves the nearest of the elements compared to the queue; false if none is left.
+    fn take_compared(&mut self) -> bool {
+        let count = self.scratch.nearest.next_count();
+        if count == 0 {
+            return false;
+        }
+        self.reserve_queue(count, 0);
+        let Scratch { nearest, queue, .. } = &mut *self.scratch;
+        self.emit_below = nearest.take(|(bound, element)| {
+            queue.push_estimate(Found::Element(element), bound);
+        });
+        self.settled = self.emit_below;
+        true
+    }
+
+    /// Compares the codes of all elements with a row that passes.
+    fn compare_elements(&mut self) {
         let filtered = self
             .conditions
             .filtered
             .take()
             .expect("only a filtered scan is exact");
         let index = self.index.clone();
-        let mut nearest = Nearest::new(self.conditions.rest, self.limits.max_memory);
-        filtered.each_run(&index, |run| self.compare(run, &mut nearest));
+        // A run is compared while the next one is loaded.
+        let mut loaded = Vec::with_capacity(RUN);
+        filtered.each_run(&index, |run| {
+            index.graph().load(run);
+            self.compare(&loaded);
+            loaded.clear();
+            loaded.extend_from_slice(run);
+        });
+        self.compare(&loaded);
         self.conditions.filtered = Some(filtered);
-        let (elements, rest) = nearest.finish();
-        self.conditions.rest = rest;
-        self.emit_below = rest.map_or(f64::INFINITY, |(bound, _)| bound);
-        self.settled = self.emit_below;
-        self.reserve_queue(elements.len(), 0);
-        for &(bound, element) in &elements {
-            let found = Found::Element(element);
-            self.scratch.queue.push_estimate(found, bound);
-        }
-        !elements.is_empty()
+        self.scratch.nearest.finish();
     }
 
     /// Compares the codes of some elements, each named once, in the order of pages.
-    fn compare(&mut self, run: &[ElementId], nearest: &mut Nearest) {
-        let found = &mut self.scratch.found;
+    fn compare(&mut self, run: &[ElementId]) {
+        let Scratch { found, nearest, .. } = &mut *self.scratch;
         found.clear();
         let query = &self.query.codes;
         let mut graph = self.index.graph();

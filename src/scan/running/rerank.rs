@@ -100,19 +100,26 @@ impl Running {
                 let mut graph = self.index.graph();
                 let more = rows::inline(&mut graph, element, &mut self.scratch.tids);
                 self.cost.pages += graph.visits();
-                if let Some(filtered) = &mut self.conditions.filtered {
-                    filtered.retain(&mut self.scratch.tids, more.is_some());
+                drop(graph);
+                if more.is_some() {
+                    self.retain_passing();
                 }
                 (more, None)
             }
             Found::Rows(chain, _) => {
                 self.cost.pages += 1;
                 let reading = chain.read(&self.index, self.marked, &mut self.scratch.tids);
-                if let Some(filtered) = &mut self.conditions.filtered {
-                    filtered.retain(&mut self.scratch.tids, true);
-                }
+                self.retain_passing();
                 (reading.after, reading.from)
             }
+        }
+    }
+
+    /// Drops rows that do not pass the conditions on key columns. Only for elements with many rows: to find the rows that pass costs
+    /// more than to read a row in vain, which the executor rejects.
+    fn retain_passing(&mut self) {
+        if let Some(filtered) = &mut self.conditions.filtered {
+            filtered.retain(&self.index, &mut self.scratch.tids);
         }
     }
 }

@@ -20,7 +20,7 @@ impl Running {
         self.scratch.found.clear();
         let before = self.emit_below;
         if self.conditions.is_exact {
-            return self.conditions.rest.is_some() && self.compare_elements();
+            return self.find_more_compared();
         }
         let is_few = self
             .conditions
