@@ -13,7 +13,7 @@ use crate::keys::KeyColumns;
 use crate::opclass::OperatorClass;
 use crate::options;
 use crate::pg::{Relation, boundary, compat};
-use crate::scan::{CODE, ENTRIES, LEAST_EF, first_ef, measured, target, usual_ef};
+use crate::scan::{CODE, ENTRIES, first_ef, least_ef, measured, target, usual_ef};
 use crate::settings::EF_SEARCH;
 
 /// Elements compared for each row returned beyond the first search, as long as elements are left, and rows read for it.
@@ -361,7 +361,7 @@ impl Engine {
     /// of the index, where these take less time.
     fn gated(&self, share: f64, share_met: f64) -> Work {
         let exact = CODE * share * self.tuples;
-        let ef = (self.ef * share_met.sqrt()).max(LEAST_EF);
+        let ef = (self.ef * share_met.sqrt()).max(least_ef(self.tuples));
         let search = measured(self.m, ef) / share_met;
         Work {
             keys: self.pass(),

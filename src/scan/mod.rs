@@ -25,7 +25,7 @@ use returned::Returned;
 use running::Running;
 use scratch::Scratch;
 
-pub(crate) use filtered::{CODE, ENTRIES, LEAST_EF, measured};
+pub(crate) use filtered::{CODE, ENTRIES, least_ef, measured};
 pub(crate) use limits::{Limits, first_ef};
 pub(crate) use target::{target, usual_ef};
 

@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 use hnsw::{Candidate, ElementSet};
 
-/// Evaluations before a search is judged by the share of elements found: the upper layers and the way down take some hundreds,
+/// Evaluations before a search is judged by the share of elements found: the upper layers and the way down take some two hundred,
 /// far from the query.
-const PATIENCE: f64 = 400.0;
+const PATIENCE: f64 = 250.0;
 /// The evaluations that the share known beforehand counts for, against those made.
 const PRIOR: f64 = 200.0;
 /// A search is given up if it is going to exceed its budget by this factor.
