@@ -129,7 +129,8 @@ impl Estimate {
             let wanted = demand.rows().filter(|&rows| rows < table.rows);
             let search = match rival {
                 Some(rival) => {
-                    let work = engine.work(costs.indexSelectivity, group);
+                    let rows = wanted.unwrap_or(table.read);
+                    let work = engine.work(costs.indexSelectivity, group, rows);
                     engine.filtered(&work, rival, &table)
                 }
                 None => {
@@ -337,9 +338,9 @@ impl Engine {
         }
     }
 
-    /// The work under conditions on key columns that this share of the rows passes. Those that leave the rows of one value with a graph
-    /// of its own are searched for there.
-    fn work(&self, share: f64, group: Option<OneValue>) -> Work {
+    /// The work for some rows under conditions on key columns that this share of all rows passes. Those that leave the rows of one value
+    /// with a graph of its own are searched for there.
+    fn work(&self, share: f64, group: Option<OneValue>, rows: f64) -> Work {
         let share = share.clamp(1.0 / self.tuples, 1.0);
         match group {
             Some(of) if of.is_alone => Work {
@@ -352,14 +353,14 @@ impl Engine {
                 compared: (measured(self.m, self.ef) / share).min(self.tuples),
                 further: MEASURED_PER_ROW / share,
             },
-            Some(of) => self.gated(share, (share / of.share).min(1.0)),
-            None => self.gated(share, share),
+            Some(of) => self.gated(share, (share / of.share).min(1.0), rows),
+            None => self.gated(share, share, rows),
         }
     }
 
     /// A pass over the rows' keys, then a search among elements of which `share_met` pass, or the codes of all rows that pass, `share`
-    /// of the index, where these take less time.
-    fn gated(&self, share: f64, share_met: f64) -> Work {
+    /// of the index, where these take less time: for the first row, or for all `rows` wanted.
+    fn gated(&self, share: f64, share_met: f64, rows: f64) -> Work {
         let exact = CODE * share * self.tuples;
         let ef = (self.ef * share_met.sqrt()).max(least_ef(self.tuples));
         let search = measured(self.m, ef) / share_met;
@@ -369,7 +370,7 @@ impl Engine {
             further: if exact < search {
                 0.0
             } else {
-                (MEASURED_PER_ROW / share_met).min(exact)
+                (MEASURED_PER_ROW / share_met).min(exact / rows.max(1.0))
             },
         }
     }
