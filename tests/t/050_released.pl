@@ -86,8 +86,9 @@ sub try_index {
 # The statements that put other indexes out of the way, and the search that this one serves.
 sub search_by {
   my ($node, $index, @indexes) = @_;
-  my ($column, $operator) = split / /, $node->safe_psql('postgres', "SELECT obj_description('$index'::regclass)");
+  my ($column, $operator, $condition) = split / /, $node->safe_psql('postgres', "SELECT obj_description('$index'::regclass)"), 3;
+  $condition //= 'true';
   my $alone = join '', 'BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL hnsw.ef_search = 400;', map { "DROP INDEX $_;" } grep { $_ ne $index } @indexes;
   return ($alone, "SELECT string_agg(round(d::numeric, 4)::text, ' ')
-    FROM (SELECT $column $operator (SELECT $column FROM fixture_rows(77, 77)) AS d FROM fixture WHERE $column IS NOT NULL ORDER BY d LIMIT 20) nearest");
+    FROM (SELECT $column $operator (SELECT $column FROM fixture_rows(77, 77)) AS d FROM fixture WHERE $column IS NOT NULL AND $condition ORDER BY d LIMIT 20) nearest");
 }
