@@ -7,7 +7,7 @@ CREATE FUNCTION fixture_numbers(i int, count int) RETURNS int[] LANGUAGE sql IMM
 CREATE TABLE fixture (id int, category int, short vector(3), long vector(64), half halfvec(64), sparse sparsevec(64), bits bit(64))
 	WITH (autovacuum_enabled = off);
 CREATE FUNCTION fixture_rows(first int, last int) RETURNS SETOF fixture LANGUAGE sql AS $$
-	SELECT i, i % 5, (numbers[1:3])::vector, numbers::vector, numbers::halfvec,
+	SELECT i, i % 2, (numbers[1:3])::vector, numbers::vector, numbers::halfvec,
 		(SELECT array_agg(CASE WHEN number % 3 = 0 THEN number ELSE 0 END ORDER BY at) FROM unnest(numbers) WITH ORDINALITY u (number, at))::vector::sparsevec,
 		(SELECT string_agg((number > 0)::int::text, '' ORDER BY at) FROM unnest(numbers) WITH ORDINALITY u (number, at))::bit(64)
 		FROM generate_series(first, last) i,
@@ -30,9 +30,10 @@ CREATE INDEX fixture_sparse ON fixture USING hnsw (sparse sparsevec_l2_ops) WITH
 CREATE INDEX fixture_hamming ON fixture USING hnsw (bits bit_hamming_ops) WITH (m = 4, ef_construction = 16);
 CREATE INDEX fixture_jaccard ON fixture USING hnsw (bits bit_jaccard_ops) WITH (m = 4, ef_construction = 16);
 CREATE INDEX fixture_keyed ON fixture USING hnsw (long vector_l2_ops, id, (id % 3)) WITH (m = 4, ef_construction = 16);
+CREATE INDEX fixture_graphs ON fixture USING hnsw (long vector_l2_ops, category, id) WITH (m = 4, ef_construction = 16, graphs = category);
 CREATE INDEX fixture_lists ON fixture USING ivfflat (long vector_l2_ops) WITH (lists = 5);
 
--- The column and the operator that an index serves.
+-- The column and the operator that an index serves, and a condition that it answers.
 COMMENT ON INDEX fixture_short IS 'short <->';
 COMMENT ON INDEX fixture_l2 IS 'long <->';
 COMMENT ON INDEX fixture_ip IS 'long <#>';
@@ -43,6 +44,7 @@ COMMENT ON INDEX fixture_sparse IS 'sparse <->';
 COMMENT ON INDEX fixture_hamming IS 'bits <~>';
 COMMENT ON INDEX fixture_jaccard IS 'bits <%>';
 COMMENT ON INDEX fixture_keyed IS 'long <->';
+COMMENT ON INDEX fixture_graphs IS 'long <-> category = 1';
 COMMENT ON INDEX fixture_lists IS 'long <->';
 
 INSERT INTO fixture SELECT * FROM fixture_rows(151, 200);
