@@ -33,6 +33,8 @@ SELECT choices('place = 77') AS one_row, choices('kind = 3') AS tenth, choices('
 -- for LIMIT 1000
 SELECT round(rows / 200.0, 3) AS percent, (plan('place < ' || rows, 1000)).name AS with_btree, (plan('shelf < ' || rows, 1000)).name AS without
 	FROM unnest(ARRAY[1, 20, 200, 10000]) rows;
+-- many rows that three in ten pass: at most the codes of all that pass are compared for them
+SELECT (plan('shelf < 6000', 1000)).name;
 
 -- a value with a graph of its own costs no more than no condition does, also NULL; a further condition costs the pass over all keys;
 -- several values, and other columns, cost no less than without graphs
