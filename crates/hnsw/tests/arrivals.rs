@@ -1,12 +1,13 @@
-//! A graph that grew row by row is as good as one that was built, also where a few vectors are near to all others.
+//! A graph that grew row by row is as good as one that was built, also where a few vectors are near to all others; and one
+//! that was built is as good as one that grew, also where rows are of two kinds or in groups far from each other.
 
 mod made;
 mod sets;
 
 use hnsw::build::{Watch, batched, leaves};
-use hnsw::{MemoryGraph, Params};
+use hnsw::{MemoryGraph, Params, Search, SearchOptions};
 use made::{Kind, Measured, Metric, Set, degree, recall};
-use sets::insert_all;
+use sets::{in_pool, insert_all, read_real};
 
 const PARAMS: Params = Params {
     m: 16,
@@ -56,4 +57,69 @@ fn rows_that_arrive_are_found_as_well_as_rows_that_were_there() {
             "{name}: {inserted} against {built}"
         );
     }
+}
+
+/// Sets of groups of which leaves alone would make graphs that searches get lost in.
+const IN_GROUPS: [Set; 4] = [
+    Set(Kind::Groups(10), 64, Metric::L2),
+    Set(Kind::Groups(10), 16, Metric::L2),
+    Set(Kind::Groups(100), 64, Metric::L2),
+    Set(Kind::Groups(100), 64, Metric::Ip),
+];
+
+#[test]
+fn rows_in_groups_are_found_as_well_when_built_as_when_they_arrive() {
+    let mut worse = Vec::new();
+    for set in IN_GROUPS {
+        let (vectors, queries) = set.make(4_000, 100, 13);
+        let (built, inserted) = (built(&vectors), insert_all(&vectors, &PARAMS));
+        for ef in [10, 40, 100] {
+            let [built, inserted] =
+                [&built, &inserted].map(|graph| recall(graph, &vectors, &queries, ef));
+            let name = format!("{} at {ef}", set.name());
+            eprintln!("{name}: built {built}, inserted {inserted}");
+            if built < inserted - 0.005 {
+                worse.push(format!("{name}: {built} against {inserted}"));
+            }
+        }
+    }
+    assert!(worse.is_empty(), "{worse:#?}");
+}
+
+#[test]
+fn a_graph_of_groups_is_the_same_for_any_number_of_threads() {
+    let (vectors, _) = Set(Kind::Groups(100), 64, Metric::L2).make(4_000, 0, 13);
+    let built = |threads| in_pool(threads, || built(&vectors));
+    assert_eq!(built(1), built(3));
+}
+
+#[test]
+fn a_search_for_an_element_of_a_build_finds_it() {
+    let Some(mut floats) = read_real("wordnet_base.f16.npy", 10_000) else {
+        eprintln!("SKIPPED: no wordnet set in OMENDB_DATA");
+        return;
+    };
+    let half = floats.values.len() / 2;
+    let longer = floats.values[half..].iter_mut();
+    longer.for_each(|value| *value *= 5.0);
+    let rows = floats.values.chunks(floats.dimensions).map(<[f32]>::to_vec);
+    let vectors = Measured {
+        rows: rows.collect(),
+        metric: Metric::L2,
+    };
+    let codes = vectors.code_set().expect("codes");
+    let graph = leaves(&codes, &PARAMS, &Watch::default()).expect("a graph");
+    let options = SearchOptions {
+        ef: 16,
+        keep_discarded: false,
+    };
+    let (mut search, mut found) = (Search::new(), Vec::new());
+    let is_missed = |element: &u32| {
+        let distance = |other: u32| codes.distance(*element, other);
+        search.start(&mut graph.view(), &distance, &options);
+        search.take_nearest(&mut found);
+        found.iter().all(|near| near.element.0 != *element)
+    };
+    let missed = (0..10_000).step_by(10).filter(is_missed).count();
+    assert!(missed <= 1, "{missed} of 1000");
 }

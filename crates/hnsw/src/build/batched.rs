@@ -4,6 +4,7 @@
 //! back are grouped by target, and one task writes each target's list. Elements of one batch do not find each other: a
 //! batch is a small fraction of the graph and a random sample of all elements, so the loss is negligible.
 
+use super::mend::mend;
 use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
 use crate::insert::find_neighborhood;
@@ -69,13 +70,14 @@ pub(super) fn build<V: Vectors>(
         builder.insert_batch(&mut graph, &order, done..done + size)?;
         done += size;
     }
+    mend(&mut graph, vectors, watch)?;
     connect(&mut graph, vectors, watch)?;
     Ok(graph)
 }
 
 /// Highest levels first, so that the upper layers are complete before most searches descend through them. Random within a
 /// level: sorted input would put an element's nearest into its own batch, where it misses them.
-fn insertion_order(graph: &MemoryGraph) -> Result<Vec<ElementId>, Stopped> {
+pub(super) fn insertion_order(graph: &MemoryGraph) -> Result<Vec<ElementId>, Stopped> {
     let mut order = Vec::new();
     order.try_reserve_exact(graph.len())?;
     order.extend((0..graph.len() as u32).map(ElementId));

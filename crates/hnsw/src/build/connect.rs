@@ -90,7 +90,7 @@ impl Reached {
 }
 
 /// Links `element` from the nearest reached element with a free entry, or else from the nearest reached of all.
-fn link(graph: &mut MemoryGraph, near: &[ElementId], element: ElementId, level: Level) {
+pub(super) fn link(graph: &mut MemoryGraph, near: &[ElementId], element: ElementId, level: Level) {
     let capacity = graph.capacity(level);
     let roomy = near
         .iter()

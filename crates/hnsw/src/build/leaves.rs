@@ -9,7 +9,8 @@
 //! 3. `merge`: merges the choices of a vector's leaves and applies Algorithm 4 again.
 //!    Then links back: each list gets the elements that chose its owner, and is truncated to its capacity.
 //! 4. The layers above by the same steps, over their elements.
-//! 5. `connect`: links every unreachable element to a reachable one.
+//! 5. `mend`: links again what a search would miss.
+//! 6. `connect`: links every unreachable element to a reachable one.
 //!
 //! Tasks write disjoint parts of arrays, so the result is the same for any number of threads. If the codes do not fit in
 //! memory, steps 1 to 3 run for one cell at a time (`cells`).
@@ -17,6 +18,7 @@
 use super::effort::{Effort, LARGEST_LEAF};
 use super::leaders::Leaders;
 use super::leaf::choose_in_leaves;
+use super::mend::mend;
 use super::merge::{Lists, Neighbor, choose_forward, link_back};
 use super::partition::partition;
 use super::{Stopped, Watch, connect};
@@ -67,6 +69,7 @@ fn build(
     let members = upper_members(&graph)?;
     let upper = subset(codes, &members)?;
     build_upper_layers(&upper, &members, &effort, &mut graph, watch)?;
+    mend(&mut graph, codes, watch)?;
     connect(&mut graph, codes, watch)?;
     Ok(graph)
 }

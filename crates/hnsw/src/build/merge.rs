@@ -137,7 +137,7 @@ pub(super) fn choose_forward(
         for ((&element, entries), length) in
             elements.iter().zip(entries.chunks_mut(width)).zip(lengths)
         {
-            scratch.gather(leaves, chosen, element, rows.group(element as usize));
+            scratch.gather(leaves, chosen, &rows, element, width);
             scratch.select(codes, element, effort);
             fill(entries, length, &scratch.selected);
         }
@@ -148,11 +148,31 @@ pub(super) fn choose_forward(
 }
 
 impl Scratch {
-    /// The choices of an element's rows, without duplicates.
-    fn gather(&mut self, leaves: &Leaves, chosen: &Chosen, element: u32, rows: &[u32]) {
+    /// The choices of an element's rows, without duplicates. If they are fewer than `wanted`, as in a tight group that is together in
+    /// all its leaves, choices of those are added.
+    fn gather(
+        &mut self,
+        leaves: &Leaves,
+        chosen: &Chosen,
+        rows: &Groups<u32>,
+        element: u32,
+        wanted: usize,
+    ) {
         self.ids.clear();
         self.seen.clear();
         self.seen.insert(ElementId(element));
+        self.add_choices(leaves, chosen, rows.group(element as usize));
+        for near in 0..self.ids.len() {
+            if self.ids.len() >= wanted {
+                break;
+            }
+            let near = self.ids[near] as usize;
+            self.add_choices(leaves, chosen, rows.group(near));
+        }
+    }
+
+    /// Adds the choices of these rows that are new.
+    fn add_choices(&mut self, leaves: &Leaves, chosen: &Chosen, rows: &[u32]) {
         for &row in rows {
             let ids = chosen.neighbors(row).map(|row| leaves.ids[row as usize]);
             self.ids

@@ -8,6 +8,7 @@ mod groups;
 mod leaders;
 mod leaf;
 mod leaves;
+mod mend;
 mod merge;
 mod partition;
 mod per_thread;

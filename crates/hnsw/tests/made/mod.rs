@@ -17,6 +17,10 @@ pub(crate) enum Kind {
     Lengths,
     /// Forty slightly overlapping clusters.
     Clustered,
+    /// This number of groups, far from each other.
+    Groups(usize),
+    /// Overlapping clusters of directions, of length 1 in the first half and of length 5 in the second.
+    TwoLengths,
     /// Small positive values.
     Positive,
     /// So many values are not zero, at random places.
@@ -37,7 +41,7 @@ pub(crate) enum Metric {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Set(pub(crate) Kind, pub(crate) usize, pub(crate) Metric);
 
-pub(crate) const SETS: [Set; 24] = [
+pub(crate) const SETS: [Set; 28] = [
     Set(Kind::Positive, 3, Metric::Ip),
     Set(Kind::Positive, 8, Metric::Ip),
     Set(Kind::Positive, 64, Metric::Ip),
@@ -55,6 +59,10 @@ pub(crate) const SETS: [Set; 24] = [
     Set(Kind::Unit, 384, Metric::L2),
     Set(Kind::Clustered, 64, Metric::L2),
     Set(Kind::Clustered, 64, Metric::Ip),
+    Set(Kind::Groups(10), 64, Metric::L2),
+    Set(Kind::Groups(100), 64, Metric::L2),
+    Set(Kind::Groups(100), 64, Metric::Ip),
+    Set(Kind::TwoLengths, 64, Metric::L2),
     Set(Kind::Positive, 64, Metric::L2),
     Set(Kind::Sparse(10), 300, Metric::L2),
     Set(Kind::Sparse(20), 1000, Metric::L2),
@@ -79,12 +87,21 @@ impl Set {
     pub(crate) fn make(&self, rows: usize, queries: usize, seed: u64) -> (Measured, Vec<Vec<f32>>) {
         let Set(kind, dimensions, metric) = *self;
         let mut random = Random(seed);
-        let centers: Vec<Vec<f32>> = (0..40)
-            .map(|_| normals(&mut random, dimensions, 1.5))
+        let (count, far) = match kind {
+            Kind::Groups(count) => (count, 20.0),
+            Kind::TwoLengths => (40, 0.75),
+            _ => (40, 1.5),
+        };
+        let centers: Vec<Vec<f32>> = (0..count)
+            .map(|_| normals(&mut random, dimensions, far))
             .collect();
         let mut all: Vec<_> = (0..rows + queries)
             .map(|_| row(kind, dimensions, &centers, &mut random))
             .collect();
+        if kind == Kind::TwoLengths {
+            let longer = all[rows / 2..].iter_mut().flatten();
+            longer.for_each(|value| *value *= 5.0);
+        }
         let queries = all.split_off(rows);
         (Measured { rows: all, metric }, queries)
     }
@@ -97,6 +114,12 @@ fn normals(random: &mut Random, dimensions: usize, far: f32) -> Vec<f32> {
 fn scaled(row: Vec<f32>, length: f32) -> Vec<f32> {
     let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
     row.iter().map(|x| x / norm * length).collect()
+}
+
+/// A row near one of the centers.
+fn beside(centers: &[Vec<f32>], random: &mut Random) -> Vec<f32> {
+    let center = &centers[random.below(centers.len())];
+    center.iter().map(|c| c + random.normal()).collect()
 }
 
 fn row(kind: Kind, dimensions: usize, centers: &[Vec<f32>], random: &mut Random) -> Vec<f32> {
@@ -112,10 +135,8 @@ fn row(kind: Kind, dimensions: usize, centers: &[Vec<f32>], random: &mut Random)
             let row = (0..dimensions).map(|_| random.uniform()).collect();
             scaled(row, length)
         }
-        Kind::Clustered => {
-            let center = &centers[random.below(centers.len())];
-            center.iter().map(|c| c + random.normal()).collect()
-        }
+        Kind::Clustered | Kind::Groups(_) => beside(centers, random),
+        Kind::TwoLengths => scaled(beside(centers, random), 1.0),
         Kind::Positive => (0..dimensions)
             .map(|_| random.uniform() * random.uniform())
             .collect(),
