@@ -5,16 +5,14 @@
 //! batch is a small fraction of the graph and a random sample of all elements, so the loss is negligible.
 
 use super::mend::mend;
+use super::order::insertion_order;
 use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
 use crate::insert::find_neighborhood;
 use crate::memory::{filled, write_list};
 use crate::vectors::{ElementQuery, candidate, choose, cut};
-use crate::{
-    Candidate, ElementId, Level, MemoryGraph, Params, Search, View, max_neighbors, scramble,
-};
+use crate::{Candidate, ElementId, Level, MemoryGraph, Params, Search, View, max_neighbors};
 use rayon::prelude::*;
-use std::cmp::Reverse;
 use std::ops::Range;
 
 /// The maximum size of a batch, as a fraction of the elements before it.
@@ -73,16 +71,6 @@ pub(super) fn build<V: Vectors>(
     mend(&mut graph, vectors, watch)?;
     connect(&mut graph, vectors, watch)?;
     Ok(graph)
-}
-
-/// Highest levels first, so that the upper layers are complete before most searches descend through them. Random within a
-/// level: sorted input would put an element's nearest into its own batch, where it misses them.
-pub(super) fn insertion_order(graph: &MemoryGraph) -> Result<Vec<ElementId>, Stopped> {
-    let mut order = Vec::new();
-    order.try_reserve_exact(graph.len())?;
-    order.extend((0..graph.len() as u32).map(ElementId));
-    order.par_sort_unstable_by_key(|&e| (Reverse(graph.level(e)), scramble(u64::from(e.0)), e));
-    Ok(order)
 }
 
 /// The shared state of a build's tasks.

@@ -5,7 +5,7 @@
 //! elements. Then all elements are searched for, and each one that is missed is linked from where its search ended: any
 //! search that comes there finds it.
 
-use super::batched::insertion_order;
+use super::order::insertion_order;
 use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
 use crate::vectors::ElementQuery;

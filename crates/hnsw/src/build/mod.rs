@@ -10,6 +10,7 @@ mod leaf;
 mod leaves;
 mod mend;
 mod merge;
+mod order;
 mod partition;
 mod per_thread;
 mod ranges;
