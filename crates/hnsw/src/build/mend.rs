@@ -26,7 +26,7 @@ const LINKS_BACK: usize = 8;
 const SAMPLE: RangeInclusive<usize> = 256..=1024;
 
 /// All elements are searched for if at least one in so many of the sample is missed.
-const ONE_IN: usize = 500;
+const ONE_IN: usize = 100;
 
 /// Elements searched for before those missed are linked: an eighth of those before, within these limits.
 const BATCH: RangeInclusive<usize> = 256..=1 << 14;
