@@ -31,7 +31,7 @@ CREATE INDEX wordnet_lists ON wordnet USING ivfflat (embedding vector_ip_ops) WI
 CREATE INDEX wordnet_l1 ON wordnet USING hnsw (embedding vector_l1_ops);
 CREATE INDEX wordnet_half ON wordnet USING hnsw ((embedding::halfvec(384)) halfvec_l2_ops);
 CREATE INDEX wordnet_hash ON wordnet USING hash (embedding vector_ops);
-DELETE FROM wordnet WHERE id % 10 = 3;
+DELETE FROM wordnet WHERE id % 7 = 3;
 VACUUM wordnet;
 SQL
 Wordnet::index($old, 'vector_l2_ops');
@@ -70,7 +70,7 @@ is($new->safe_psql('postgres', 'SELECT extversion = default_version FROM pg_exte
 # It goes on: writes, vacuum, a new index beside the old ones, a reindex.
 $new->safe_psql('postgres', <<'SQL');
 INSERT INTO wordnet SELECT id + 20000, topic, text, embedding FROM wordnet WHERE id < 300;
-DELETE FROM wordnet WHERE id % 10 = 4;
+DELETE FROM wordnet WHERE id % 7 = 4;
 VACUUM wordnet;
 INSERT INTO parts SELECT i, ARRAY[i, i, i]::vector FROM generate_series(2000, 2100) i;
 REINDEX INDEX wordnet_l1;
