@@ -67,7 +67,8 @@ sub committed {
 # Kills all of a server at once, sometimes in the recovery once more; or one of its backends, and it recovers by itself.
 sub kill_server {
   if (rand() < 0.25) {
-    kill 'KILL', sql('SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = $$client backend$$ ORDER BY random() LIMIT 1');
+    # The one chosen may have ended meanwhile, as a session does that has built its index.
+    1 until kill 'KILL', sql('SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = $$client backend$$ ORDER BY random() LIMIT 1');
     return 'one backend';
   }
   Wordnet::crash($node);
