@@ -5,6 +5,7 @@
 //! elements. Then all elements are searched for, and each one that is missed is linked from where its search ended: any
 //! search that comes there finds it.
 
+use super::effort::LARGEST_LEAF;
 use super::order::insertion_order;
 use super::per_thread::PerThread;
 use super::{Stopped, Vectors, Watch, connect};
@@ -37,6 +38,10 @@ pub(super) fn mend<V: Vectors>(
     vectors: &V,
     watch: &Watch,
 ) -> Result<(), Stopped> {
+    // All of so few have met in one leaf.
+    if graph.len() <= LARGEST_LEAF {
+        return Ok(());
+    }
     let mut order = insertion_order(graph)?;
     // Elements of upper layers come last: the layers lead to them.
     order.reverse();
