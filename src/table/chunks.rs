@@ -9,6 +9,7 @@
 use layout::HeapTid;
 use pgrx::{pg_sys, vardata_any, varsize_any_exhdr};
 
+use super::buffers;
 use super::row_hints::{RowHints, offset_in};
 use crate::pg::row::item_pointer;
 use crate::pg::unlocked_read::{self, Peek};
@@ -63,7 +64,7 @@ impl Pages {
             if block >= self.blocks {
                 return None;
             }
-            let buffer = raw::PrefetchBuffer(self.relation.raw(), MAIN, block).recent_buffer;
+            let buffer = buffers::PrefetchBuffer(self.relation.raw(), MAIN, block).recent_buffer;
             self.hints.remember(block, buffer);
             (buffer > 0).then_some(buffer)
         }
@@ -169,7 +170,7 @@ impl Chunks {
             unsafe {
                 let buffer = self.table.buffer(block)?;
                 let table = self.table.relation;
-                if !raw::ReadRecentBuffer(table.locator(), MAIN, block, buffer) {
+                if !buffers::ReadRecentBuffer(table.locator(), MAIN, block, buffer) {
                     return None;
                 }
                 raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE.cast_signed());
@@ -448,24 +449,13 @@ const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
 /// Calls without an error boundary of their own: the caller wraps a whole value in one.
 mod raw {
-    use super::{compat, pg_sys};
+    use super::pg_sys;
 
     unsafe extern "C-unwind" {
         pub(super) fn RelationGetNumberOfBlocksInFork(
             relation: pg_sys::Relation,
             fork: pg_sys::ForkNumber::Type,
         ) -> u32;
-        pub(super) fn PrefetchBuffer(
-            relation: pg_sys::Relation,
-            fork: pg_sys::ForkNumber::Type,
-            block: u32,
-        ) -> pg_sys::PrefetchBufferResult;
-        pub(super) fn ReadRecentBuffer(
-            file: compat::FileLocator,
-            fork: pg_sys::ForkNumber::Type,
-            block: u32,
-            recent: pg_sys::Buffer,
-        ) -> bool;
         pub(super) fn LockBuffer(buffer: pg_sys::Buffer, mode: i32);
         pub(super) fn UnlockReleaseBuffer(buffer: pg_sys::Buffer);
         pub(super) fn HeapTupleSatisfiesVisibility(

@@ -6,9 +6,9 @@ use std::mem::offset_of;
 use layout::HeapTid;
 use pgrx::pg_sys;
 
-use super::row_context;
 use super::row_hints::RowHints;
 use super::toast::Toast;
+use super::{buffers, row_context};
 use crate::pg::row::{heap_tid, item_pointer};
 use crate::pg::{Relation, compat, node, unlocked_read};
 
@@ -146,7 +146,7 @@ impl RowFetcher {
             let (heap, hints) = (self.heap.raw(), self.hints);
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 for &block in blocks {
-                    let found = raw::PrefetchBuffer(heap, MAIN, block);
+                    let found = buffers::PrefetchBuffer(heap, MAIN, block);
                     if let Some(hints) = hints {
                         hints.remember(block, found.recent_buffer);
                     }
@@ -276,7 +276,7 @@ impl Pinned {
             if *self.buffer == buffer || may_want_pruning || !unlocked_read::is_used_often(buffer) {
                 return;
             }
-            if raw::ReadRecentBuffer(self.file, MAIN, block, buffer) {
+            if buffers::ReadRecentBuffer(self.file, MAIN, block, buffer) {
                 if *self.buffer != 0 {
                     raw::ReleaseBuffer(*self.buffer);
                 }
@@ -297,21 +297,10 @@ const MAIN: pg_sys::ForkNumber::Type = pg_sys::ForkNumber::MAIN_FORKNUM;
 
 /// Buffer calls without an error boundary of their own: callers run inside one.
 mod raw {
-    use super::{compat, pg_sys};
+    use super::pg_sys;
 
     unsafe extern "C-unwind" {
-        pub(super) fn ReadRecentBuffer(
-            file: compat::FileLocator,
-            fork: pg_sys::ForkNumber::Type,
-            block: u32,
-            recent: pg_sys::Buffer,
-        ) -> bool;
         pub(super) fn ReleaseBuffer(buffer: pg_sys::Buffer);
-        pub(super) fn PrefetchBuffer(
-            relation: pg_sys::Relation,
-            fork: pg_sys::ForkNumber::Type,
-            block: u32,
-        ) -> pg_sys::PrefetchBufferResult;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows of the indexed table: a build reads all of them, a search single ones, an estimate some pages.
 #![expect(unsafe_code, reason = "allocates in memory contexts")]
 
+mod buffers;
 mod chunks;
 pub(crate) mod fetch;
 pub(crate) mod next_row;
