@@ -1,5 +1,8 @@
 //! Properties of estimates: no bias, errors within their bounds, reproducible codes and distances.
 
+mod drawn;
+
+use drawn::uniform;
 use quantize::{CodeBits, CodeMetric, Codec};
 
 const MEASURES: [CodeMetric; 3] = [CodeMetric::L2, CodeMetric::InnerProduct, CodeMetric::L1];
@@ -13,13 +16,7 @@ const ALL_BITS: [CodeBits; 5] = [
 
 /// Deterministic vectors: nearly normal values about a center.
 fn vectors(count: usize, dimensions: usize, center: f32, seed: u64) -> Vec<Vec<f32>> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut uniform = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
+    let mut uniform = uniform(seed);
     let mut value = || center + uniform() + uniform() + uniform() + uniform();
     (0..count)
         .map(|_| (0..dimensions).map(|_| value()).collect())

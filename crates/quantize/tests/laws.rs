@@ -1,5 +1,8 @@
 //! Laws that hold for all vectors.
 
+mod drawn;
+
+use drawn::uniform;
 use proptest::prelude::*;
 use quantize::{CodeBits, CodeMetric, Codec, Query};
 
@@ -134,13 +137,7 @@ proptest! {
 
 /// Nearly normal values, the same on every run.
 fn normal(dimensions: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut uniform = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
+    let mut uniform = uniform(seed);
     (0..dimensions)
         .map(|_| 0.7 + uniform() + uniform() + uniform() + uniform())
         .collect()

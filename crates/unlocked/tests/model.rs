@@ -264,7 +264,15 @@ struct Run<'p> {
     processor: Processor,
 }
 
-impl Run<'_> {
+impl<'p> Run<'p> {
+    fn of(pages: &'p [[u32; 2]], eviction: Eviction, processor: Processor) -> Self {
+        Self {
+            pages,
+            eviction,
+            processor,
+        }
+    }
+
     /// All outcomes of a reader.
     fn outcomes(&self, reader: Reader) -> Vec<Option<u32>> {
         let before = holding(self.pages[0]);
@@ -302,12 +310,7 @@ const WRONG: Option<u32> = Some(OTHER[0]);
 fn a_copy_that_counts_is_of_the_wanted_page_while_another_replaces_it() {
     for eviction in EVICTIONS {
         for processor in PROCESSORS {
-            let pages = &[WANTED, OTHER];
-            let run = Run {
-                pages,
-                eviction,
-                processor,
-            };
+            let run = Run::of(&[WANTED, OTHER], eviction, processor);
             assert_eq!(run.outcomes(reader), [REFUSED, RIGHT]);
         }
     }
@@ -315,15 +318,8 @@ fn a_copy_that_counts_is_of_the_wanted_page_while_another_replaces_it() {
 
 #[test]
 fn a_copy_that_counts_is_of_the_wanted_page_while_it_replaces_another() {
-    let outcomes = |eviction, processor| {
-        let pages = &[OTHER, WANTED];
-        Run {
-            pages,
-            eviction,
-            processor,
-        }
-        .outcomes(reader)
-    };
+    let outcomes =
+        |eviction, processor| Run::of(&[OTHER, WANTED], eviction, processor).outcomes(reader);
     for processor in PROCESSORS {
         assert_eq!(outcomes(Eviction::Clears, processor), [REFUSED, RIGHT]);
     }
@@ -339,13 +335,7 @@ fn a_copy_that_counts_is_of_the_wanted_page_while_it_replaces_another() {
 #[test]
 fn halves_of_two_tags_are_no_tag() {
     let outcomes = |eviction, processor| {
-        let pages = &[SECOND_HALF, FIRST_HALF];
-        Run {
-            pages,
-            eviction,
-            processor,
-        }
-        .outcomes(reader)
+        Run::of(&[SECOND_HALF, FIRST_HALF], eviction, processor).outcomes(reader)
     };
     for processor in PROCESSORS {
         assert_eq!(outcomes(Eviction::Clears, processor), [REFUSED]);
@@ -359,12 +349,7 @@ fn halves_of_two_tags_are_no_tag() {
 fn a_page_replaced_twice_within_a_copy_deceives() {
     for eviction in EVICTIONS {
         for processor in PROCESSORS {
-            let pages = &[WANTED, OTHER, WANTED];
-            let run = Run {
-                pages,
-                eviction,
-                processor,
-            };
+            let run = Run::of(&[WANTED, OTHER, WANTED], eviction, processor);
             assert_eq!(run.outcomes(reader), [REFUSED, RIGHT, WRONG]);
         }
     }
@@ -377,12 +362,7 @@ mod without {
     /// Whether a reader takes bytes of another page while that replaces the wanted one, and the other way round.
     fn is_deceived(reader: Reader, eviction: Eviction) -> [bool; 2] {
         [[WANTED, OTHER], [OTHER, WANTED]].map(|pages| {
-            let processor = Processor::Full;
-            let run = Run {
-                pages: &pages,
-                eviction,
-                processor,
-            };
+            let run = Run::of(&pages, eviction, Processor::Full);
             run.outcomes(reader).contains(&WRONG)
         })
     }
