@@ -16,6 +16,9 @@ CREATE FUNCTION fixture_rows(first int, last int) RETURNS SETOF fixture LANGUAGE
 			CAST(CASE WHEN i < 2000 THEN all_numbers END AS int[]) numbers
 $$;
 
+-- Made empty: it learns its centers.
+CREATE INDEX fixture_learned ON fixture USING hnsw (long vector_l2_ops) WITH (m = 4, ef_construction = 16);
+
 INSERT INTO fixture SELECT * FROM fixture_rows(1, 150);
 INSERT INTO fixture SELECT * FROM fixture_rows(1000, 1029);
 INSERT INTO fixture SELECT * FROM fixture_rows(2000, 2001);
@@ -34,6 +37,7 @@ CREATE INDEX fixture_graphs ON fixture USING hnsw (long vector_l2_ops, category,
 CREATE INDEX fixture_lists ON fixture USING ivfflat (long vector_l2_ops) WITH (lists = 5);
 
 -- The column and the operator that an index serves, and a condition that it answers.
+COMMENT ON INDEX fixture_learned IS 'long <->';
 COMMENT ON INDEX fixture_short IS 'short <->';
 COMMENT ON INDEX fixture_l2 IS 'long <->';
 COMMENT ON INDEX fixture_ip IS 'long <#>';
