@@ -303,6 +303,14 @@ impl<'h> Reader<'h> {
         }
     }
 
+    /// Like [`Reader::prefetch`], with what a check of the page reads: the header and the special area.
+    #[inline]
+    pub(crate) fn prefetch_checked(&self, block: u32, bytes: Range<usize>) {
+        self.prefetch(block, 0..1);
+        self.prefetch(block, PAGE_SIZE - 1..PAGE_SIZE);
+        self.prefetch(block, bytes);
+    }
+
     /// Where a block's page probably lies in memory, to be prefetched; null without a hint.
     #[inline]
     pub(crate) fn likely_page(&self, block: u32) -> *const u8 {
@@ -332,6 +340,24 @@ impl<'h> Reader<'h> {
                     .with_block(block)
                     .copy(hint.buffer, bytes.start, into)
             }
+    }
+
+    /// Pins a block that exists, by its hint if that is still right, and locks it.
+    pub(super) fn lock(&mut self, block: u32, access: Access) -> Page {
+        let (relation, locator, hints) = (self.index.raw(), &self.locator, &mut *self.hints);
+        let mut buffer = 0;
+        let mut run = || {
+            // SAFETY: within the error boundary below; the relation is open.
+            unsafe {
+                buffer = raw::pin(relation, locator, block, hints);
+                raw::LockBuffer(buffer, access.mode());
+            }
+        };
+        self.visits += 1;
+        let _stacks = ErrorStacks::save();
+        // SAFETY: the closure owns nothing with a destructor.
+        unsafe { pg_sys::ffi::pg_guard_ffi_boundary(&mut run) };
+        Page { buffer, access }
     }
 
     /// True if a slot is known, from a locked page, to be of this kind and in use.

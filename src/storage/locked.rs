@@ -7,14 +7,14 @@ use std::ops::Range;
 
 use hnsw::ElementId;
 use layout::{
-    Corrupt, ElementPage, ElementPageMut, FilterPage, FilterPageMut, Geometry, OverflowId,
-    OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotId, Slots, Special, UpperId, UpperPage,
-    UpperPageMut,
+    Corrupt, ElementPage, ElementPageMut, ElementSlotMut, FilterPage, FilterPageMut, Geometry,
+    OverflowId, OverflowPage, OverflowPageMut, PAGE_SIZE, PageKind, SlotId, Slots, Special,
+    UpperId, UpperPage, UpperPageMut, UpperSlotMut,
 };
 
 use super::buffer::{Access, Checked, Page, Reader};
 use super::index::Index;
-use super::record::Record;
+use super::record::{self, Record};
 use crate::pg::strategy::Strategy;
 
 /// A kind of page: its views, shared and exclusive.
@@ -29,6 +29,41 @@ pub(super) trait Kind {
 
     /// The number of used slots.
     fn used(view: &Self::View<'_>, geometry: &Geometry) -> u16;
+}
+
+/// A kind of page with slots that may change alone.
+pub(super) trait Patched: Kind {
+    type Id: Id<Page = Self>;
+    type SlotMut<'s>;
+
+    fn slot_bytes<'p>(view: &Self::View<'p>, slot: u16) -> Result<&'p [u8], Corrupt>;
+
+    fn slot_mut<'s>(bytes: &'s mut [u8], geometry: &Geometry)
+    -> Result<Self::SlotMut<'s>, Corrupt>;
+}
+
+macro_rules! patched {
+    ($($kind:ident: $id:ident, $slot:ident;)*) => {$(
+        impl Patched for $kind {
+            type Id = $id;
+            type SlotMut<'s> = $slot<'s>;
+
+            fn slot_bytes<'p>(view: &Self::View<'p>, slot: u16) -> Result<&'p [u8], Corrupt> {
+                view.slot_bytes(slot)
+            }
+
+            fn slot_mut<'s>(
+                bytes: &'s mut [u8],
+                geometry: &Geometry,
+            ) -> Result<$slot<'s>, Corrupt> {
+                $slot::copied(bytes, geometry)
+            }
+        }
+    )*};
+}
+patched! {
+    Elements: ElementId, ElementSlotMut;
+    Upper: UpperId, UpperSlotMut;
 }
 
 macro_rules! kinds {
@@ -197,6 +232,24 @@ impl<'i, K: Kind> LockedPage<'i, K> {
         let mut record = Record::begin(self.index.relation());
         let result = self.change(&mut record, change);
         record.commit();
+        result
+    }
+
+    /// Changes a slot in a record of its own: the cheapest change.
+    pub(super) fn change_slot<R>(
+        &self,
+        slot: u16,
+        change: impl FnOnce(&mut K::SlotMut<'_>) -> R,
+    ) -> R
+    where
+        K: Patched,
+    {
+        let geometry = self.index.geometry();
+        let mut bytes = self.read(|page| K::slot_bytes(&page, slot)).to_vec();
+        let view = K::slot_mut(&mut bytes, geometry);
+        let result = change(&mut self.index.expect(self.block(), view));
+        let at = K::Id::slots(geometry).range(slot).start;
+        record::patch(self.index.relation(), &self.page, at, &bytes);
         result
     }
 

@@ -7,7 +7,7 @@ use quantize::CenteredQuery;
 use super::buffer::Access;
 use super::codes::Codes;
 use super::index::Index;
-use super::locked;
+use super::locked::{self, Elements, LockedPage};
 use super::page_graph::PageGraph;
 use crate::pg::interrupt;
 
@@ -21,7 +21,7 @@ impl Lists for PageGraph<'_> {
     fn push(&mut self, of: ElementId, level: Level, new: &[ElementId]) -> Push {
         let max = self.capacity(level);
         let mut pushed = Push::Gone;
-        change(self.index(), of, level, |list| {
+        let decide = |list: &[ElementId]| {
             pushed = Push::Done;
             let missing = new.iter().filter(|new| !list.contains(new));
             let longer: Vec<ElementId> = list.iter().chain(missing).copied().collect();
@@ -30,7 +30,12 @@ impl Lists for PageGraph<'_> {
                 return None;
             }
             (longer.len() > list.len()).then_some(longer)
-        });
+        };
+        if has_all_elements(level) {
+            change_own(self.lock(of), level, decide);
+        } else {
+            change_upper(self.index(), of, level, decide);
+        }
         pushed
     }
 
@@ -74,58 +79,54 @@ pub(super) fn replace(
     new: &[ElementId],
 ) -> bool {
     let mut same = true;
-    change(index, of, level, |list| {
+    let decide = |list: &[ElementId]| {
         same = list == old;
         same.then(|| new.to_vec())
-    });
+    };
+    if has_all_elements(level) {
+        change_own(
+            locked::lock_known(index, of, Access::Exclusive),
+            level,
+            decide,
+        );
+    } else {
+        change_upper(index, of, level, decide);
+    }
     same
 }
 
-/// Calls `decide` with a live element's list under an exclusive lock, and writes the returned list in a record.
-fn change(
-    index: &Index,
-    of: ElementId,
-    level: Level,
-    decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
-) {
-    if has_all_elements(level) {
-        change_own(index, of, level, decide);
-    } else if let Some(list) = upper_list(index, of, level) {
-        change_upper(index, of, level, list, decide);
-    }
-}
-
-/// Changes a list in the element's own slot.
+/// Calls `decide` with a list in a live element's own slot, exclusively locked, and writes the returned list in a record.
 fn change_own(
-    index: &Index,
-    of: ElementId,
+    (page, slot): (LockedPage<'_, Elements>, u16),
     level: Level,
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
 ) {
-    let (page, slot) = locked::lock_known(index, of, Access::Exclusive);
     let element = page.read(|page| page.slot(slot));
     if !element.is_live() {
         return;
     }
     if let Some(new) = decide(&element.list(level).collect::<Vec<_>>()) {
-        page.change_alone(|page| page.slot(slot).map(|mut slot| slot.set_list(level, &new)));
+        page.change_slot(slot, |slot| slot.set_list(level, &new));
     }
 }
 
+/// Like [`change_own`], of a list on a level above 0.
 fn change_upper(
     index: &Index,
     of: ElementId,
     level: Level,
-    list: UpperId,
     decide: impl FnOnce(&[ElementId]) -> Option<Vec<ElementId>>,
 ) {
+    let Some(list) = upper_list(index, of, level) else {
+        return;
+    };
     let (page, slot) = locked::lock(index, list, Access::Exclusive);
     let list = page.read(|page| page.slot(slot));
     if !list.is_live() || list.element() != of || list.level() != level {
         return;
     }
     if let Some(new) = decide(&list.neighbors().collect::<Vec<_>>()) {
-        page.change_alone(|page| page.slot(slot).map(|mut slot| slot.set_neighbors(&new)));
+        page.change_slot(slot, |slot| slot.set_neighbors(&new));
     }
 }
 

@@ -24,10 +24,10 @@ use layout::{
 };
 use quantize::{CenteredQuery, Codecs, Coded};
 
-use super::buffer::{Reader, Scratch};
+use super::buffer::{Access, Reader, Scratch};
 use super::gate::Gate;
 use super::index::Index;
-use super::locked::{self, Elements, Upper};
+use super::locked::{self, Elements, LockedPage, Upper};
 use super::metapage;
 use crate::pg::interrupt;
 
@@ -129,6 +129,13 @@ impl<'a> PageGraph<'a> {
         });
     }
 
+    /// Locks the page of an element exclusively; also returns its slot.
+    pub(super) fn lock(&mut self, element: ElementId) -> (LockedPage<'a, Elements>, u16) {
+        let (block, slot) = self.index.geometry().element.split(element);
+        let page = self.reader.lock(block, Access::Exclusive);
+        (LockedPage::of(self.index, page), slot)
+    }
+
     /// True if an element has rows.
     pub(crate) fn is_live(&mut self, element: ElementId) -> bool {
         let mut live = false;
@@ -181,12 +188,12 @@ impl<'a> PageGraph<'a> {
         }
     }
 
-    /// Prefetches all slots of the batch into the processor's cache before the first is read.
+    /// Prefetches all slots of the batch, with what is checked of their pages, into the processor's cache before the first is read.
     fn prefetch(&self) {
         let slots = self.index.geometry().element;
         for &element in &self.scratch.batch {
             let (block, slot) = slots.split(element);
-            self.reader.prefetch(block, slots.range(slot));
+            self.reader.prefetch_checked(block, slots.range(slot));
         }
     }
 

@@ -299,7 +299,7 @@ pub(super) fn add(
         add_to_chain(index, &page, slot, element, present.overflow(), tid);
         return true;
     }
-    page.change_alone(|page| page.slot(slot).map(|mut element| element.add_tid(tid)));
+    page.change_slot(slot, |element| element.add_tid(tid));
     true
 }
 

@@ -32,6 +32,7 @@ static const struct { const char *kind, *name; } calls[] = {
 	{"read", "ReadBuffer"}, {"read", "ReadBufferExtended"}, {"read", "ReadRecentBuffer"}, {"read", "PrefetchBuffer"},
 	{"read", "RelationGetNumberOfBlocksInFork"}, {"read", "BufFileRead"},
 	{"write", "GenericXLogStart"}, {"write", "GenericXLogRegisterBuffer"}, {"write", "GenericXLogFinish"},
+	{"write", "XLogBeginInsert"},
 	{"write", "log_newpages"}, {"write", "log_newpage_range"}, {"write", "smgrextend"}, {"write", "smgrimmedsync"},
 	{"write", "BufFileCreateTemp"}, {"write", "BufFileWrite"}, {"write", "BufFileSeek"},
 	{"write", "LockPage"}, {"write", "LockRelationForExtension"},

@@ -129,6 +129,14 @@ impl<'a> ElementPage<'a> {
         ElementSlot::view(self.slots.borrowed_slot(slot)?, self.parts)
     }
 
+    /// The bytes of a slot.
+    ///
+    /// # Errors
+    /// If there is no such slot.
+    pub fn slot_bytes(&self, slot: u16) -> Result<&'a [u8], Corrupt> {
+        self.slots.borrowed_slot(slot)
+    }
+
     /// A free slot: a freed one, or the first never used.
     #[must_use]
     pub fn find_free(&self) -> Option<u16> {
@@ -500,6 +508,17 @@ pub struct ElementSlotMut<'a> {
 }
 
 impl<'a> ElementSlotMut<'a> {
+    /// An element in a copy of its whole slot.
+    ///
+    /// # Errors
+    /// If its head is corrupt.
+    ///
+    /// # Panics
+    /// If there are fewer bytes than a slot.
+    pub fn copied(bytes: &'a mut [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Self::view(bytes, Parts::of(geometry))
+    }
+
     fn view(bytes: &'a mut [u8], parts: Parts) -> Result<Self, Corrupt> {
         let ElementSlot { head, state, .. } = ElementSlot::view(bytes, parts)?;
         Ok(Self {

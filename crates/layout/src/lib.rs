@@ -13,6 +13,7 @@
 
 mod center;
 mod corrupt;
+mod delta;
 mod element;
 mod filter_page;
 mod geometry;
@@ -28,6 +29,7 @@ mod upper;
 
 pub use center::{CENTER_VALUES, CenterPage, init_center_page};
 pub use corrupt::Corrupt;
+pub use delta::write_delta;
 pub use element::{
     ElementPage, ElementPageMut, ElementSlot, ElementSlotMut, INLINE_TIDS, NewElement, StoredCode,
     copied_code,

@@ -51,6 +51,14 @@ impl<'a> UpperPage<'a> {
         UpperSlot::view(self.slots.borrowed_slot(slot)?, self.m)
     }
 
+    /// The bytes of a slot.
+    ///
+    /// # Errors
+    /// If there is no such slot.
+    pub fn slot_bytes(&self, slot: u16) -> Result<&'a [u8], Corrupt> {
+        self.slots.borrowed_slot(slot)
+    }
+
     /// The first of `levels` consecutive free slots.
     #[must_use]
     pub fn find_free_run(&self, levels: Level) -> Option<u16> {
@@ -240,6 +248,17 @@ pub struct UpperSlotMut<'a> {
 }
 
 impl<'a> UpperSlotMut<'a> {
+    /// A list in a copy of its whole slot.
+    ///
+    /// # Errors
+    /// If its head is corrupt.
+    ///
+    /// # Panics
+    /// If there are fewer bytes than a slot.
+    pub fn copied(bytes: &'a mut [u8], geometry: &Geometry) -> Result<Self, Corrupt> {
+        Self::view(bytes, geometry.m)
+    }
+
     fn view(bytes: &'a mut [u8], m: u16) -> Result<Self, Corrupt> {
         let UpperSlot { head, state, .. } = UpperSlot::view(bytes, m)?;
         Ok(Self { bytes, head, state })
