@@ -8,6 +8,9 @@
 //! search.
 #![expect(clippy::print_stdout, reason = "a report for the terminal")]
 
+#[path = "../tests/sets/mod.rs"]
+mod sets;
+
 use hnsw::build::{Watch, batched, leaves};
 use hnsw::{MemoryGraph, Params, Search, SearchOptions};
 use quantize::{CodeMetric, CodeSet, EncodedRow, Rotation};
@@ -35,12 +38,15 @@ fn main() {
     pool.install(|| {
         let codes = set.encode();
         let builder = arg(4, "both");
-        if builder != "batched" {
+        if builder != "batched" && builder != "inserted" {
             report("leaves", &set, || {
                 leaves(&codes, &params, &Watch::default()).expect("a graph")
             });
         }
-        if builder != "leaves" {
+        if builder == "inserted" {
+            report("inserted", &set, || sets::insert_all(&codes, &params));
+        }
+        if builder == "batched" || builder == "both" {
             report("batched", &set, || {
                 batched(&codes, &params, &Watch::default()).expect("a graph")
             });
