@@ -1,14 +1,16 @@
 # Literals and binary messages that are random, or near what is right: each is an error of a known kind, or a value that comes
-# back the same. Where pgvector is there, it says the same of each.
+# back the same. Where pgvector is there, it says the same of each. OMENDB_VALUES says how many literals and messages of each type,
+# OMENDB_SEED chooses others.
 use strict;
 use warnings;
 use Alias;
+use List::Util qw(min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $count = $ENV{OMENDB_LONG} ? 100_000 : 1_000;
-my $seed = 20_260_101;
+my $count = $ENV{OMENDB_VALUES} || ($ENV{OMENDB_LONG} ? 100_000 : 1_000);
+my $seed = $ENV{OMENDB_SEED} || 20_260_101;
 srand $seed;
 note("$count of each, from seed $seed");
 
@@ -123,13 +125,15 @@ SQL
 }
 
 for my $type (qw(vector halfvec sparsevec)) {
-  my $rows = "COPY given FROM STDIN;\n";
-  for my $id (1 .. $count) {
-    $rows .= join("\t", $type, 'literal', $id, '\\\\x' . unpack('H*', literal($type))) . "\n";
-    $rows .= join("\t", $type, 'message', $id, '\\\\x' . unpack('H*', message($type))) . "\n";
+  for (my $first = 1; $first <= $count; $first += 100_000) {
+    my $rows = "COPY given FROM STDIN;\n";
+    for my $id ($first .. min($count, $first + 99_999)) {
+      $rows .= join("\t", $type, 'literal', $id, '\\\\x' . unpack('H*', literal($type))) . "\n";
+      $rows .= join("\t", $type, 'message', $id, '\\\\x' . unpack('H*', message($type))) . "\n";
+    }
+    $node->safe_psql($_, "$rows\\.\n") for sort keys %extensions;
   }
   for my $database (sort keys %extensions) {
-    $node->safe_psql($database, "$rows\\.\n");
     $node->safe_psql($database, <<"SQL");
 SET synchronous_commit = off;
 CREATE UNLOGGED TABLE received_$type (v $type);
