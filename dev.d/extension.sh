@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # Building omendb and putting its three kinds of files where a PostgreSQL looks for them.
 
+# Features of cargo beside the major: those of a library for tests.
+features=''
+
 dev_install() {
     local as_pgvector='' force=''
     install_read_options "$@"
@@ -78,6 +81,10 @@ extension_install_privately() {
 extension_build() {
     target=${CARGO_TARGET_DIR:-$root/target}/$1
     step "building omendb for PostgreSQL $PG (release$(extension_estimate))"
+    # Cargo keeps one library, whatever its features, and may believe that another one is up to date.
+    [[ $(cat "$target/features" 2>/dev/null) == "$features" ]] || rm -f "$target"/release/{,deps/}libomendb.so
+    mkdir -p "$target"
+    echo "$features" >"$target/features"
     extension_cargo build --release --package omendb || die "the build failed"
     # Under sudo the folder stays the user's own.
     if is_root && [[ ${SUDO_USER:-} ]]; then chown -R --reference="$root" "$target"; fi
@@ -99,7 +106,7 @@ extension_cargo() {
         "--remap-path-prefix=$cargo_home=/cargo")
     for folder in "$cargo_home"/registry/src/*; do flags+=("--remap-path-prefix=$folder=/cargo"); done
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") CARGO_TARGET_DIR=$target PGRX_PG_CONFIG_PATH=${build_config:-$pg_config} \
-        cargo "$verb" ${rust_target:+--target "$rust_target"} --no-default-features --features "pg$PG" "$@"
+        cargo "$verb" ${rust_target:+--target "$rust_target"} --no-default-features --features "pg$PG${features:+,$features}" "$@"
 }
 
 # The library that was built, for the machine or for $rust_target.

@@ -12,6 +12,7 @@ dev_lint() {
         cargo clippy --quiet --workspace --exclude omendb --all-targets -- -D warnings || die "clippy found something"
     step "clippy on the extension"
     extension_cargo clippy --quiet --release --package omendb -- -D warnings || die "clippy found something"
+    features=races extension_cargo clippy --quiet --release --package omendb -- -D warnings || die "clippy found something in the feature races"
     step "documentation"
     CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} RUSTDOCFLAGS='-D warnings' \
         cargo doc --quiet --no-deps --workspace --exclude omendb || die "rustdoc found something"

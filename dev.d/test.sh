@@ -33,7 +33,7 @@ test_verdict() {
     ((failed == 0 && passed > 0))
 }
 
-# Runs the tests of --valgrind, --asan, --cassert or --aarch64, and no others.
+# Runs the tests of --valgrind, --asan, --cassert, --races or --aarch64, and no others.
 test_with_checker() {
     if [[ $checker == cassert || $checker == valgrind ]]; then extension_install_privately; fi
     "test_$checker"
@@ -49,8 +49,8 @@ test_read_options() {
             --long) long=yes ;;
             --pgrx) pgrx=yes ;;
             --quick) quick=yes ;;
-            --valgrind | --asan | --cassert | --aarch64) checker=${option#--} ;;
-            -*) die "test knows --quick, --long, --pgrx, --valgrind, --asan, --cassert, --aarch64 and --from MAJOR, not '$option'" ;;
+            --valgrind | --asan | --cassert | --races | --aarch64) checker=${option#--} ;;
+            -*) die "test knows --quick, --long, --pgrx, --valgrind, --asan, --cassert, --races, --aarch64 and --from MAJOR, not '$option'" ;;
             *) name=${option##*/} name=${name%.*} ;;
         esac
         before=''
@@ -102,6 +102,20 @@ test_stage() {
     server_folder "$stage"
     cp -R README.md docs tests demo benches sql omendb.control dev.d "$stage/"
     ! is_root || chown -R postgres:postgres "$stage"
+}
+
+# A library that pauses in unlocked reads: the searches whose rows are compared with those of sequential scans, or the test of that
+# name. Afterwards the private server has its own library again.
+test_races() {
+    local features=races names=(038_races 009_eviction 026_long_scans)
+    [[ -z $name ]] || names=("$name")
+    extension_install_privately
+    ! tests/symbols.sh "$(extension_library)" >/dev/null 2>&1 || die "tests/symbols.sh does not see that the library is one for tests"
+    test_stage
+    data_find
+    for name in "${names[@]}"; do OMENDB_RACES=yes test_tap; done
+    features=''
+    extension_install_privately
 }
 
 # Every symbol that the SQL names exists, every exported one is declared.

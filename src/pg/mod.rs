@@ -20,6 +20,7 @@ pub(crate) mod parallel;
 pub(crate) mod privilege;
 pub(crate) mod progress;
 pub(crate) mod query;
+mod races;
 pub(crate) mod relation;
 pub(crate) mod relcache;
 pub(crate) mod row;

@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pgrx::pg_sys;
 
-use super::Relation;
+use super::{Relation, races};
 
 /// A page's tag, as in a buffer's descriptor: tablespace, database, file and fork, as words that compare fast, and block.
 #[derive(Clone, Copy, PartialEq)]
@@ -110,7 +110,20 @@ impl Tag {
         let descriptor = unsafe { Descriptor::of(buffer) };
         // SAFETY: pages of shared buffers are always mapped, and the bytes lie in the page.
         let copy = || unsafe { copy_volatile(page(buffer).add(from), into) };
-        unlocked::read(&descriptor, &self, often, copy)
+        let is_held = self.read(&descriptor, copy);
+        if is_held {
+            races::copied(|| (self.words(), from), into);
+        }
+        is_held
+    }
+
+    /// Calls `copy` if a buffer that is used often holds this page; true if it did so before and after.
+    #[inline]
+    fn read(&self, descriptor: &Descriptor, copy: impl FnOnce()) -> bool {
+        races::begin();
+        let is_held = unlocked::read(descriptor, self, often, copy);
+        races::end(is_held, || unlocked::state_of(descriptor, self).is_some());
+        is_held
     }
 
     /// Calls `read` with this page in a buffer that may hold it; `None` if the buffer holds another page or may be evicted soon.
@@ -128,9 +141,7 @@ impl Tag {
         // SAFETY: numbers above 0 are those of shared buffers.
         let descriptor = unsafe { Descriptor::of(buffer) };
         let mut found = None;
-        let is_held = unlocked::read(&descriptor, &self, often, || {
-            found = read(Peek(page(buffer)));
-        });
+        let is_held = self.read(&descriptor, || found = read(Peek(page(buffer))));
         found.filter(|_| is_held)
     }
 
@@ -139,8 +150,22 @@ impl Tag {
         buffer > 0 && {
             // SAFETY: numbers above 0 are those of shared buffers.
             let descriptor = unsafe { Descriptor::of(buffer) };
-            unlocked::state_of(&descriptor, &self).is_some()
+            let holds = || unlocked::state_of(&descriptor, &self).is_some();
+            let is_held = holds();
+            if is_held {
+                races::found(holds);
+            }
+            is_held
         }
+    }
+
+    /// The words of the tag, in their order in a descriptor.
+    fn words(self) -> [u32; 5] {
+        let [first, second] = self.file.map(|pair| {
+            let [a, b, c, d, e, f, g, h] = pair.to_ne_bytes();
+            [[a, b, c, d], [e, f, g, h]].map(u32::from_ne_bytes)
+        });
+        [first[0], first[1], second[0], second[1], self.block]
     }
 }
 
@@ -167,6 +192,7 @@ impl Peek {
         if end > pg_sys::BLCKSZ as usize {
             return None;
         }
+        races::load();
         // SAFETY: within a page of shared buffers, which are always mapped; the type needs no alignment, and any bytes are a
         // number.
         let Unaligned(number) = unsafe { self.0.add(at).cast::<Unaligned<N>>().read_volatile() };
@@ -286,6 +312,7 @@ unsafe fn copy_volatile(from: *const u8, into: &mut [u8]) {
 #[inline]
 unsafe fn copy_by<N: Copy>(from: *const u8, into: &mut [u8], mut at: usize) -> usize {
     while let Some(place) = into.get_mut(at..at + size_of::<N>()) {
+        races::load();
         // SAFETY: the caller's promise; the type needs no alignment.
         unsafe {
             let number = from.add(at).cast::<Unaligned<N>>().read_volatile();
