@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # A PostgreSQL with assertions, for `./dev test --cassert`, that also shows valgrind its memory contexts, for `--valgrind`. It is
-# built from the system's source package, once for each version of it, and kept with what belongs to the major. The library under
+# built from Debian's source package, once for each version of it, and kept with what belongs to the major. The library under
 # test is the one of every other test: assertions change no structure that an extension sees.
 
 # Puts this server in place of the private one, with omendb in it.
@@ -18,8 +18,8 @@ cassert_use() {
     alias_copy
 }
 
-# Downloads the source package, by apt, with the system's own list of archives and apt's check of signatures. The newest version
-# may be listed and gone: then the next one.
+# Downloads the source package, by apt, with the system's own list of archives, those of newer Debians for a major that the system
+# lacks, and apt's check of signatures. The newest version may be listed and gone: then the next one.
 cassert_fetch() {
     local folder=$1 apt version
     ! compgen -G "$folder/postgresql-${PG}_*.orig.tar.*" >/dev/null || return 0
@@ -28,6 +28,7 @@ cassert_fetch() {
     find /etc/apt/sources.list /etc/apt/sources.list.d -type f \( -name '*.sources' -o -name '*.list' \) \
         -exec cp -t "$folder/apt/parts" {} + 2>/dev/null || true
     sed -i -E 's/^(Types: *).*/\1deb-src/; s/^deb /deb-src /' "$folder"/apt/parts/*
+    packages_offer "postgresql-$PG" || debian_archives deb-src trixie forky sid >"$folder/apt/parts/newer.list"
     apt=(-q -o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$folder/apt/parts" -o "Dir::State::Lists=$folder/apt/lists"
         -o APT::Sandbox::User=root)
     apt-get "${apt[@]}" update >"$folder/fetch.log" 2>&1 || say "not every archive could be read: see $folder/fetch.log"
@@ -44,6 +45,8 @@ cassert_build() {
     local folder=$1 log=$1/build.log missing=()
     package_unless bzip2 command -v bzip2
     package_unless make command -v make
+    package_unless bison command -v bison
+    package_unless flex command -v flex
     package_unless zlib1g-dev test -e /usr/include/zlib.h
     package_unless valgrind test -e /usr/include/valgrind/valgrind.h
     package_unless libicu-dev test -e /usr/include/unicode/uchar.h
@@ -63,13 +66,14 @@ cassert_build() {
     rm -rf "$folder/source"
 }
 
-# All tests that take a server. Then the short ones once more, with all caches of catalogs discarded whenever they may be.
+# All tests that take a server, with --quick but for TAP. Then the short ones once more, with all caches of catalogs discarded
+# whenever they may be.
 test_cassert() {
     cassert_use
     test_stage
     regress_bin=$bin test_regress_only ''
     test_isolation
-    test_tap
+    [[ $quick ]] || test_tap
     [[ -z $name ]] || return 0
     echo 'debug_discard_caches = 1' >>"$stage/tests/pg_regress/server.conf"
     regress_bin=$bin test_regress_with '' "${cassert_short[@]}"

@@ -24,12 +24,11 @@ debian_unpack() {
 
 # An apt with folders of its own, to which nothing is installed but what is left out. Signatures are checked as ever.
 debian_apt_configure() {
-    local mirror keys=/usr/share/keyrings/debian-archive-keyring.gpg suite package
-    mirror=$(debian_mirror)
-    [[ $mirror && -e $keys ]] || die "packages of Debian $suites are needed, and this machine's apt knows no mirror of Debian"
+    local package suites_list
+    IFS=, read -ra suites_list <<<"$suites"
     rm -rf "$apt"
     mkdir -p "$apt"/{lists,archives}/partial
-    for suite in ${suites//,/ }; do echo "deb [signed-by=$keys] $mirror $suite main"; done >"$apt/sources.list"
+    debian_archives deb "${suites_list[@]}" >"$apt/sources.list"
     for package in "${debian_left_out[@]}"; do
         printf 'Package: %s\nStatus: install ok installed\nVersion: 9:9\nArchitecture: %s\nMulti-Arch: foreign\nMaintainer: none\nDescription: none\n\n' \
             "$package" "$architecture"
@@ -53,6 +52,15 @@ CONF
 
 debian_apt() {
     APT_CONFIG=$apt/conf apt-get -q "$@" >"$dev/apt.log" 2>&1 || die "apt-get $1 failed: $(tail -5 "$dev/apt.log")"
+}
+
+# debian_archives TYPE SUITE...: lines that name Debian's archives, of packages (deb) or sources (deb-src).
+debian_archives() {
+    local type=$1 mirror keys=/usr/share/keyrings/debian-archive-keyring.gpg suite
+    shift
+    mirror=$(debian_mirror)
+    [[ $mirror && -e $keys ]] || die "packages of Debian ($*) are needed, and this machine's apt knows no mirror of Debian"
+    for suite; do echo "$type [signed-by=$keys] $mirror $suite main"; done
 }
 
 # The mirror that the machine's own apt uses.
