@@ -16,7 +16,7 @@ pub(crate) enum Ended {
     Found(usize),
     /// The slack of a target recall, for the last row.
     Slack(f32),
-    /// The codes of all rows that pass the conditions on key columns were compared.
+    /// The codes of all rows that pass the conditions on key columns were compared, or of all rows.
     AllCompared,
 }
 

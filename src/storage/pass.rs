@@ -67,16 +67,20 @@ pub(crate) fn each_code_page(
     mut each: impl FnMut(&Codecs, &[(ElementId, Coded<'_>)]),
 ) {
     let blocks = index.relation().blocks() as usize;
+    let mut codecs = index.codecs();
     each_page(index, blocks, |block, page| {
         let mut codes = Vec::with_capacity(page.used().into());
         for slot in live(page)? {
             let StoredCode { center, bytes, .. } = page.code(slot)?;
             if let Some(element) = index.geometry().element.join(block, slot) {
-                index.know(element, center);
+                if codecs.get(center).is_none() {
+                    index.know(element, center);
+                    codecs = index.codecs();
+                }
                 codes.push((element, Coded { center, bytes }));
             }
         }
-        each(&index.codecs(), &codes);
+        each(&codecs, &codes);
         Ok(())
     });
 }

@@ -1,4 +1,5 @@
-//! Conditions on key columns: which searches find the rows that pass, or the comparison of all their codes.
+//! Conditions on key columns: which searches find the rows that pass, or the comparison of all their codes. Scans without conditions that
+//! have seen much of the index compare all codes too.
 
 use filter::Filter;
 use hnsw::{ElementId, Store};
@@ -9,6 +10,7 @@ use crate::scan::found::Found;
 use crate::scan::last_scan::Ended;
 use crate::scan::scratch::Scratch;
 use crate::scan::target::Rule;
+use crate::storage::pass;
 
 /// The conditions of a query, and the way to the rows that pass them.
 #[derive(Default)]
@@ -85,8 +87,8 @@ impl Running {
         }
     }
 
-    /// Gives searches up for the codes of all elements with a row that passes the conditions on key columns. Rows returned before
-    /// are passed over.
+    /// Gives searches up for the codes of all elements with a row that passes the conditions on key columns, if there are any. Rows returned
+    /// before are passed over.
     pub(super) fn compare_all(&mut self) -> bool {
         self.scratch.queue.clear();
         self.returned.remember();
@@ -135,13 +137,19 @@ impl Running {
         true
     }
 
-    /// Compares the codes of all elements with a row that passes.
+    /// Compares the codes of all elements with a row that passes; of all elements where there are no conditions.
     fn compare_elements(&mut self) {
-        let filtered = self
-            .conditions
-            .filtered
-            .take()
-            .expect("only a filtered scan is exact");
+        match self.conditions.filtered.take() {
+            Some(filtered) => {
+                self.compare_passing(&filtered);
+                self.conditions.filtered = Some(filtered);
+            }
+            None => self.compare_index(),
+        }
+        self.scratch.nearest.finish();
+    }
+
+    fn compare_passing(&mut self, filtered: &Filtered) {
         let index = self.index.clone();
         // A run is compared while the next one is loaded.
         let mut loaded = Vec::with_capacity(RUN);
@@ -152,8 +160,20 @@ impl Running {
             loaded.extend_from_slice(run);
         });
         self.compare(&loaded);
-        self.conditions.filtered = Some(filtered);
-        self.scratch.nearest.finish();
+    }
+
+    fn compare_index(&mut self) {
+        let index = self.index.clone();
+        let (query, class) = (&self.query.codes, self.class);
+        let (nearest, cost) = (&mut self.scratch.nearest, &mut self.cost);
+        pass::each_code_page(&index, |codecs, page| {
+            cost.pages += 1;
+            cost.evaluations += page.len() as u64;
+            for &(element, code) in page {
+                let (distance, error) = query.estimate(codecs, code).expect("its center is known");
+                nearest.push((class.lower_bound(distance, error), element));
+            }
+        });
     }
 
     /// Compares the codes of some elements, each named once, in the order of pages.

@@ -26,7 +26,8 @@ impl Running {
             .conditions
             .filtered
             .as_ref()
-            .is_some_and(Filtered::is_few);
+            .is_some_and(Filtered::is_few)
+            || self.wants_all();
         if !is_few {
             self.emit_below = match self.rule {
                 Rule::Found(_) => self.search_to_number(),
@@ -108,14 +109,9 @@ impl Running {
         if !iterative {
             self.scratch.found.truncate(self.limits.ef);
         }
-        // Each search doubles `ef`, so that many rows take few searches, as long as memory suffices for it. Once a good part of
-        // the index has been seen, the next search covers all of it, and no row comes too late any more.
-        if self.limits.is_strict() && 3 * self.scratch.memory() < self.limits.max_memory {
-            self.next_ef = if first || !self.wants_all() {
-                self.next_ef.saturating_mul(2)
-            } else {
-                usize::MAX
-            };
+        // Each search doubles `ef`, so that many rows take few searches.
+        if self.may_grow() {
+            self.next_ef = self.next_ef.saturating_mul(2);
         }
         true
     }
@@ -200,9 +196,18 @@ impl Running {
         }
     }
 
-    /// True if a good part of the index, or of the group, has been seen.
+    /// True if searches grow, as long as memory suffices for it.
+    fn may_grow(&self) -> bool {
+        self.limits.is_strict() && 3 * self.scratch.memory() < self.limits.max_memory
+    }
+
+    /// True if a scan by numbers has seen a good part of the index, or of the group. To compare all codes as they lie takes less time than to
+    /// walk to the rest, and no row comes too late any more.
     #[expect(clippy::cast_precision_loss, reason = "counts of elements")]
     fn wants_all(&self) -> bool {
+        if !self.has_searched || !matches!(self.rule, Rule::Found(_)) || !self.may_grow() {
+            return false;
+        }
         let seen = self.scratch.search.counters().evaluations as f64;
         let all = self.index.most_elements() as f64;
         let all = self

@@ -63,7 +63,7 @@ SELECT * FROM found('price = 3', 20);
 SELECT * FROM found('true', 20);
 -- as many rows as there are, beyond every limit of a search
 SELECT * FROM found('tenant = 49', 1000);
--- once a quarter of the value's rows is seen the next search covers all; the pages of keys read for rows to start at count
+-- once a quarter of the value's rows is seen the codes of all are compared; the pages of keys read for rows to start at count
 SET hnsw.ef_search = 10;
 SELECT count(*) FROM (SELECT id FROM items WHERE tenant = 49 ORDER BY embedding <-> '[7,7,7]' LIMIT 400) s;
 SELECT walks, method, pages >= 8 AS counts_pages FROM hnsw_last_scan();

@@ -41,6 +41,12 @@ FROM (VALUES ('true', 10), ('true', 41), ('true', 200), ('true', 1000), ('topic 
 SELECT rows >= 4950 AS nearly_all, "distinct", ascending FROM check_search('true', 6000);
 SELECT rows >= 49 AS nearly_all, "distinct", ascending FROM check_search('topic = 7', 6000);
 
+-- a scan that has seen a good part of the index compares the rest of the codes as they lie: it expands few elements, with a filter too
+SELECT rows, "distinct", ascending, nearest_share >= 0.97 AS nearest FROM check_search('true', 1000);
+SELECT expansions < 1000 AS expands_few, evaluations < 2 * 5000 AS compares_once, method FROM hnsw_last_scan();
+SELECT rows, "distinct", ascending, nearest_share >= 0.97 AS nearest FROM check_search('topic < 3', 100);
+SELECT expansions < 1000 AS expands_few, evaluations < 2 * 5000 AS compares_once, method FROM hnsw_last_scan();
+
 -- with a small ef_search all comes from going on
 SET hnsw.ef_search = 1;
 SELECT condition, count, rows, "distinct", ascending
