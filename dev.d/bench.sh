@@ -10,12 +10,13 @@ dev_bench() {
     local names=("$@") name
     ((${#names[@]} > 0)) || names=("${bench_names[@]}")
     for name in "${names[@]}"; do
-        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, scale, arrivals, filtered, graphs, vacuum, recall, clients, cold, profile, types and growth"
+        [[ -e benches/$name.sh ]] || die "there is no bench '$name'; there are build, query, insert, scale, arrivals, filtered, graphs, vacuum, recall, clients, cold, profile, types, growth and readers"
         # shellcheck source=/dev/null
         source "benches/$name.sh"
     done
     PG=${PG:-16}
-    pg_comes_in_wheel || die "PG=$PG: pgvector comes with PostgreSQL 16 and 18 only"
+    [[ ${ENGINES:-} == omendb ]] || pg_comes_in_wheel ||
+        die "PG=$PG: pgvector comes with PostgreSQL 16 and 18 only; ENGINES=omendb measures omendb alone"
     bench_sets_read
     pg_prepare
     extension_install_privately
@@ -66,7 +67,7 @@ bench_server() {
     sql postgres -c 'CREATE TABLE IF NOT EXISTS result (
         set text, measure text, engine text, value numeric, unit text, measured timestamptz DEFAULT now(),
         PRIMARY KEY (set, measure, engine))'
-    bench_database pgvector vector built-with-the-wheel
+    if pg_comes_in_wheel; then bench_database pgvector vector built-with-the-wheel; fi
     bench_database omendb omendb "$(cksum <sql/omendb.sql)"
 }
 

@@ -41,6 +41,8 @@ bench_sets() {
         for dimensions in 384 128; do
             for rows in ${ROWS:-100000 500000 1000000}; do echo "$base${dimensions}_$rows"; done
         done
+    elif [[ $1 == readers ]]; then
+        echo demo
     elif [[ $base == demo ]]; then
         echo demo384_50000
     else
