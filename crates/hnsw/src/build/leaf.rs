@@ -25,6 +25,13 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
+    /// Prefetches the chosen neighbors of a row.
+    #[inline]
+    pub(super) fn prefetch(&self, row: u32) {
+        let steps = &self.steps[row as usize * self.kept..(row as usize + 1) * self.kept];
+        distance::prefetch_at(steps.as_ptr().cast(), size_of_val(steps));
+    }
+
     /// The rows of a row's chosen neighbors.
     #[inline]
     pub(super) fn neighbors(&self, row: u32) -> impl Iterator<Item = u32> {

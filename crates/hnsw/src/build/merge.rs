@@ -98,6 +98,8 @@ const TASK: usize = 64;
 struct Scratch {
     seen: Visited,
     ids: Vec<u32>,
+    /// The ids of the next element.
+    next: Vec<u32>,
     candidates: Vec<Candidate>,
     selected: Vec<Candidate>,
 }
@@ -107,6 +109,7 @@ impl Default for Scratch {
         Self {
             seen: Visited::new(),
             ids: Vec::new(),
+            next: Vec::new(),
             candidates: Vec::new(),
             selected: Vec::new(),
         }
@@ -123,7 +126,11 @@ pub(super) fn choose_forward(
     watch: &Watch,
     done: impl Fn(usize) + Sync,
 ) -> Result<Lists, Stopped> {
-    let rows: Groups<u32> = Groups::collect(order.len(), || leaves.ids.iter().copied().zip(0..))?;
+    let choices = Choices {
+        leaves,
+        chosen,
+        rows: Groups::collect(order.len(), || leaves.ids.iter().copied().zip(0..))?,
+    };
     let width = effort.width();
     let mut lists = Lists::try_new(order.len(), width)?;
     let scratch = PerThread::new(Scratch::default);
@@ -134,11 +141,21 @@ pub(super) fn choose_forward(
     tasks.try_for_each(|((elements, entries), lengths)| {
         watch.check()?;
         let scratch = &mut *scratch.mine();
-        for ((&element, entries), length) in
-            elements.iter().zip(entries.chunks_mut(width)).zip(lengths)
-        {
-            scratch.gather(leaves, chosen, &rows, element, width);
-            scratch.select(codes, element, effort);
+        let entries = entries.chunks_mut(width).zip(lengths);
+        // Everything an element needs lies far apart, so it is fetched while those before it are selected.
+        scratch.gather(codes, &choices, elements[0], width);
+        for (i, (entries, length)) in entries.enumerate() {
+            std::mem::swap(&mut scratch.ids, &mut scratch.next);
+            if let Some(&next) = elements.get(i + 1) {
+                scratch.gather(codes, &choices, next, width);
+            }
+            if let Some(&later) = elements.get(i + 2) {
+                choices.prefetch_ids(later);
+            }
+            if let Some(&later) = elements.get(i + 3) {
+                choices.prefetch_rows(later);
+            }
+            scratch.select(codes, elements[i], effort);
             fill(entries, length, &scratch.selected);
         }
         done(elements.len());
@@ -147,44 +164,68 @@ pub(super) fn choose_forward(
     Ok(lists)
 }
 
+/// The choices of all leaves.
+struct Choices<'a> {
+    leaves: &'a Leaves,
+    chosen: &'a Chosen,
+    /// The rows of each element.
+    rows: Groups<u32>,
+}
+
+impl Choices<'_> {
+    /// The choices of an element, with repeats.
+    fn of(&self, element: u32) -> impl Iterator<Item = u32> {
+        let rows = self.rows.group(element as usize).iter();
+        let neighbors = rows.flat_map(|&row| self.chosen.neighbors(row));
+        neighbors.map(|row| self.leaves.ids[row as usize])
+    }
+
+    /// Prefetches the choices of an element's rows.
+    fn prefetch_rows(&self, element: u32) {
+        for &row in self.rows.group(element as usize) {
+            self.chosen.prefetch(row);
+        }
+    }
+
+    /// Prefetches the ids of an element's choices.
+    fn prefetch_ids(&self, element: u32) {
+        for &row in self.rows.group(element as usize) {
+            for neighbor in self.chosen.neighbors(row) {
+                let id = &self.leaves.ids[neighbor as usize];
+                distance::prefetch_at((&raw const *id).cast(), size_of_val(id));
+            }
+        }
+    }
+}
+
 impl Scratch {
-    /// The choices of an element's rows, without duplicates. If they are fewer than `wanted`, as in a tight group that is together in
-    /// all its leaves, choices of those are added.
-    fn gather(
-        &mut self,
-        leaves: &Leaves,
-        chosen: &Chosen,
-        rows: &Groups<u32>,
-        element: u32,
-        wanted: usize,
-    ) {
-        self.ids.clear();
+    /// Makes the choices of an element, without repeats, the next ids, and prefetches their codes. If they are fewer than `wanted`,
+    /// as in a tight group that is together in all its leaves, choices of those are added.
+    fn gather(&mut self, codes: &CodeSet, choices: &Choices<'_>, element: u32, wanted: usize) {
+        self.next.clear();
         self.seen.clear();
         self.seen.insert(ElementId(element));
-        self.add_choices(leaves, chosen, rows.group(element as usize));
-        for near in 0..self.ids.len() {
-            if self.ids.len() >= wanted {
+        self.add(codes, choices.of(element));
+        for near in 0..self.next.len() {
+            if self.next.len() >= wanted {
                 break;
             }
-            let near = self.ids[near] as usize;
-            self.add_choices(leaves, chosen, rows.group(near));
+            self.add(codes, choices.of(self.next[near]));
         }
     }
 
-    /// Adds the choices of these rows that are new.
-    fn add_choices(&mut self, leaves: &Leaves, chosen: &Chosen, rows: &[u32]) {
-        for &row in rows {
-            let ids = chosen.neighbors(row).map(|row| leaves.ids[row as usize]);
-            self.ids
-                .extend(ids.filter(|&id| self.seen.insert(ElementId(id))));
+    /// Adds those of these ids that are new.
+    fn add(&mut self, codes: &CodeSet, ids: impl Iterator<Item = u32>) {
+        for id in ids {
+            if self.seen.insert(ElementId(id)) {
+                codes.prefetch(id);
+                self.next.push(id);
+            }
         }
     }
 
-    /// Chooses among them. Sorted by distance and id, they do not depend on the order of the leaves.
+    /// Chooses among the ids. Sorted by distance and id, they do not depend on the order of the leaves.
     fn select(&mut self, codes: &CodeSet, element: u32, effort: &Effort) {
-        for &id in &self.ids {
-            codes.prefetch(id);
-        }
         let query = ElementQuery::new(codes, element);
         self.candidates.clear();
         self.candidates
@@ -251,7 +292,7 @@ pub(super) fn link_back<L: Send>(
         let forward = forward.list(place);
         let (chosen, spares) = forward.split_at(m.min(forward.len()));
         scratch.join(chosen, back.group(place));
-        scratch.add(spares, least_kept(capacity));
+        scratch.add_spares(spares, least_kept(capacity));
         write(list, scratch.cut(codes, order[place], capacity));
         Ok(())
     })
@@ -274,7 +315,7 @@ impl Scratch {
     }
 
     /// Adds spares while there are fewer candidates than `least`.
-    fn add(&mut self, spares: &[Neighbor], least: usize) {
+    fn add_spares(&mut self, spares: &[Neighbor], least: usize) {
         let before = self.candidates.len();
         for spare in spares {
             if self.candidates.len() >= least {
