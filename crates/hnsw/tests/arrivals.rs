@@ -8,6 +8,7 @@ use hnsw::build::{Watch, batched, leaves};
 use hnsw::{MemoryGraph, Params, Search, SearchOptions};
 use made::{Kind, Measured, Metric, Set, degree, recall};
 use sets::{in_pool, insert_all, read_real};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PARAMS: Params = Params {
     m: 16,
@@ -85,6 +86,29 @@ fn rows_in_groups_are_found_as_well_when_built_as_when_they_arrive() {
         }
     }
     assert!(worse.is_empty(), "{worse:#?}");
+}
+
+/// Looks at the end of a build: one for each search for an element, besides few others.
+static LOOKS: AtomicUsize = AtomicUsize::new(0);
+
+fn look() {
+    LOOKS.fetch_add(1, Ordering::Relaxed);
+}
+
+#[test]
+fn a_build_searches_for_all_elements_of_groups_and_not_of_rows_that_are_hard_to_find() {
+    let rows = 8_000;
+    let looks = |set: Set| {
+        let codes = set.make(rows, 0, 13).0.code_set().expect("codes");
+        LOOKS.store(0, Ordering::Relaxed);
+        leaves(&codes, &PARAMS, &Watch::polled_by(look)).expect("a graph");
+        let looks = LOOKS.load(Ordering::Relaxed);
+        eprintln!("{}: {looks} looks", set.name());
+        looks
+    };
+    // About one for each row without the searches.
+    assert!(looks(Set(Kind::Groups(100), 64, Metric::L2)) > 2 * rows);
+    assert!(looks(Set(Kind::Unit, 384, Metric::L2)) < 2 * rows);
 }
 
 #[test]
