@@ -113,7 +113,7 @@ for my $function (sort keys %says) {
 # An error of the user's own function in the middle.
 sql(<<'SQL');
 CREATE FUNCTION fails(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS
-  'BEGIN IF vector_norm(v) = 0 THEN RAISE ''no direction''; END IF; RETURN v; END';
+  'BEGIN IF public.vector_norm(v) = 0 THEN RAISE ''no direction''; END IF; RETURN v; END';
 SQL
 leaves_nothing('an error in an expression',
   failure('CREATE INDEX built ON wordnet USING hnsw ((fails(embedding)::vector(384)) vector_l2_ops)'), qr/P0001: no direction/);

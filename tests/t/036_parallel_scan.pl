@@ -106,9 +106,9 @@ sql('DROP INDEX built');
 # Functions that may not run in workers keep them away; those that may fail in one.
 sql(<<'SQL');
 CREATE FUNCTION fails(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS
-  'BEGIN IF vector_norm(v) = 0 THEN RAISE ''no direction''; END IF; RETURN v; END';
+  'BEGIN IF public.vector_norm(v) = 0 THEN RAISE ''no direction''; END IF; RETURN v; END';
 CREATE FUNCTION fails_anywhere(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
-  'BEGIN IF vector_norm(v) = 0 THEN RAISE ''no direction''; END IF; RETURN v; END';
+  'BEGIN IF public.vector_norm(v) = 0 THEN RAISE ''no direction''; END IF; RETURN v; END';
 CREATE FUNCTION slowly(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
   'BEGIN PERFORM pg_sleep(0.01); RETURN v; END';
 SQL
