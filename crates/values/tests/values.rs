@@ -124,8 +124,16 @@ fn sparse(values: &[f32]) -> SparseVector {
     SparseVector::from_dense(values.iter().copied(), -1).expect("few finite values")
 }
 
+/// The cases of each law: `OMENDB_VALUES` of them, or 50,000.
+fn cases() -> u32 {
+    let wanted = std::env::var("OMENDB_VALUES").ok();
+    wanted.map_or(50_000, |cases| {
+        cases.parse().expect("OMENDB_VALUES is a number")
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(50_000))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn a_mutated_dense_literal_reads_back_or_has_a_problem(literal in dense_literal(), changes in changes()) {
