@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use hnsw::{Calibrator, Candidate, NEIGHBORS};
+use hnsw::{Calibrator, Candidate, NEIGHBORS, Tracer};
 use layout::Calibrated;
 use pgrx::pg_sys::Oid;
 use quantize::CenteredQuery;
@@ -60,18 +60,14 @@ fn by_queries(
 fn by_asked(part: &Part, asked: &[Asked]) -> Option<Calibrated> {
     let queries: Vec<CenteredQuery<'static>> =
         asked.iter().map(|asked| part.codes(asked)).collect();
-    let mut calibrator = Calibrator::default();
+    let (mut calibrator, mut tracer) = (Calibrator::default(), Tracer::default());
     for (query, nearest) in queries.iter().zip(nearest(part, &queries)) {
         interrupt::check();
+        let unit = query.unit(&part.index.codecs());
         let nearest = nearest.into_sorted_vec();
-        if !calibrator.add_query(
-            &mut part.index.graph(),
-            query,
-            query.unit(&part.index.codecs()),
-            &nearest,
-        ) {
-            error::out_of_memory(calibrator.memory());
-        }
+        let trace = tracer.trace_query(&mut part.index.graph(), query, unit, &nearest);
+        let trace = trace.unwrap_or_else(|| error::out_of_memory(tracer.memory()));
+        calibrator.add(&trace);
     }
     calibrate::finish(&part.index, calibrator, true)
 }

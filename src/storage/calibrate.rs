@@ -1,13 +1,10 @@
 //! Finds the slacks of target recalls from a sample of an index's elements, and stores them in the metapage.
 
-use hnsw::{Calibrator, Candidate, ElementId, FIRST, Level, NEIGHBORS, Store};
-use layout::Calibrated;
-use quantize::CenteredQuery;
+use hnsw::{BATCH, Calibrator, FIRST, NEIGHBORS, Tracer};
+use layout::{Calibrated, Geometry};
 
-use super::codes::Codes;
 use super::index::Index;
 use super::metapage::{self, Locked};
-use super::page_graph::PageGraph;
 use super::sample;
 use crate::error;
 use crate::pg::memory::{self, Reserve};
@@ -22,15 +19,47 @@ const SAMPLED: (usize, usize) = (LEAST, 600);
 pub(crate) const LEAST: usize = 40;
 
 /// One of this many sampled elements is traced for all the bands of ranks, the others for the first ten.
-const DEEP: usize = 4;
+const DEEP: usize = 5;
 
 /// A calibration ends early, but with no fewer elements than `LEAST`, once it has estimated this many distances for each
-/// element of the index, and so many at least: a build estimates some 500 for each.
+/// element of the index, and so many at least: a build estimates some 500 for each. The least is a fifth of a second, for small
+/// indexes where searches take thousands; elsewhere the number of elements ends it first.
 const EVALUATIONS_EACH: u64 = 10;
-const EVALUATIONS: u64 = 1_000_000;
+const EVALUATIONS: u64 = 2_500_000;
 
 /// A calibration is old once the index has grown by one in this many of its blocks, or lost one in this many of its rows.
 const CHANGED: u32 = 3;
+
+/// How a calibration samples an index.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    /// The elements to trace.
+    pub(crate) elements: usize,
+    /// The distances after which it ends.
+    most: u64,
+}
+
+impl Plan {
+    /// For an index with room for this many elements.
+    fn new(most_elements: u64) -> Self {
+        let share = usize::try_from(most_elements / ONE_OF).unwrap_or(usize::MAX);
+        Self {
+            elements: share.clamp(SAMPLED.0, SAMPLED.1),
+            most: EVALUATIONS.max(EVALUATIONS_EACH * most_elements),
+        }
+    }
+
+    /// For an index just built, of so many blocks; `None` if it is small.
+    pub(crate) fn of_build(blocks: u32, geometry: &Geometry) -> Option<Self> {
+        let most_elements = u64::from(blocks) * u64::from(geometry.element.per_page);
+        (most_elements >= FEWEST).then(|| Self::new(most_elements))
+    }
+
+    /// True if a calibration ends before a batch of traces, by those before it.
+    pub(crate) fn is_enough(&self, traced: usize, calibrator: &Calibrator) -> bool {
+        traced >= LEAST && calibrator.evaluations() >= self.most
+    }
+}
 
 /// Calibrates an index just built, if it is not small. The same index has the same calibration.
 pub(crate) fn after_build(index: &Index) {
@@ -39,10 +68,31 @@ pub(crate) fn after_build(index: &Index) {
     }
 }
 
-/// Calibrates an index by some of its elements, as its build did or would have done.
+/// Calibrates an index by some of its elements, as its build did or would have done; `None` if it has too few.
 pub(crate) fn again(index: &Index) -> Option<Calibrated> {
-    let share = usize::try_from(index.most_elements() / ONE_OF).unwrap_or(usize::MAX);
-    calibrate(index, share.clamp(SAMPLED.0, SAMPLED.1))
+    memory::reserve(Reserve::Large);
+    let plan = Plan::new(index.most_elements());
+    let (mut calibrator, mut tracer) = (Calibrator::default(), Tracer::default());
+    let sample = sample::elements(index, plan.elements);
+    for (number, sampled) in sample.iter().enumerate() {
+        interrupt::check();
+        if number.is_multiple_of(BATCH) && plan.is_enough(number, &calibrator) {
+            break;
+        }
+        let codecs = index.codecs();
+        let query = codecs.query_from_code(sampled.coded()).into_owned();
+        let count = neighbors_of(number);
+        let trace = tracer.trace(
+            &mut index.graph(),
+            &query,
+            query.unit(&codecs),
+            (sampled.element, count),
+            calibrator.distances(count),
+        );
+        let trace = trace.unwrap_or_else(|| error::out_of_memory(tracer.memory()));
+        calibrator.add(&trace);
+    }
+    finish(index, calibrator, false)
 }
 
 /// Calibrates an index again if its calibration is old, after a vacuum that has removed rows; or for the first time if it
@@ -75,30 +125,13 @@ pub(crate) fn is_old(calibrated: &Calibrated, blocks: u32) -> bool {
         || calibrated.removed > calibrated.most / CHANGED
 }
 
-/// Calibrates an index by about this number of its elements, and returns the result; `None` if it has too few.
-fn calibrate(index: &Index, elements: usize) -> Option<Calibrated> {
-    memory::reserve(Reserve::Large);
-    let mut calibrator = Calibrator::default();
-    let most = EVALUATIONS.max(EVALUATIONS_EACH * index.most_elements());
-    for (number, sampled) in sample::elements(index, elements).iter().enumerate() {
-        interrupt::check();
-        if number >= LEAST && calibrator.evaluations() >= most {
-            break;
-        }
-        let (codecs, element) = (index.codecs(), sampled.element);
-        let query = codecs.query_from_code(sampled.coded()).into_owned();
-        let unit = query.unit(&codecs);
-        let mut graph = Without::new(index.graph(), element);
-        let count = if number.is_multiple_of(DEEP) {
-            NEIGHBORS
-        } else {
-            FIRST
-        };
-        if !calibrator.add(&mut graph, &query, unit, (element, count)) {
-            error::out_of_memory(calibrator.memory());
-        }
+/// The neighbors traced for the sampled element of a number.
+pub(crate) fn neighbors_of(number: usize) -> usize {
+    if number.is_multiple_of(DEEP) {
+        NEIGHBORS
+    } else {
+        FIRST
     }
-    finish(index, calibrator, false)
 }
 
 /// Stores what a calibrator has found, and returns it.
@@ -122,68 +155,4 @@ pub(crate) fn finish(
         metapage.commit();
     }
     calibrated
-}
-
-/// A graph without one of its elements, as a query from elsewhere meets it. A list of layer 0 that names the element has one of
-/// its neighbors instead, the nearest to the list's owner, and one list in three has two: about as many as the element has kept
-/// out of the list. With none a target of .90 is exceeded by .05, with two it is missed by .02 (docs/design.md).
-struct Without<'a> {
-    graph: PageGraph<'a>,
-    element: ElementId,
-    /// Its neighbors, with their codes.
-    own: Vec<ElementId>,
-    codes: Codes,
-}
-
-impl<'a> Without<'a> {
-    fn new(mut graph: PageGraph<'a>, element: ElementId) -> Self {
-        let mut own = Vec::new();
-        graph.neighbors(element, 0, &mut own);
-        let codes = Codes::read(&mut graph, &own);
-        Self {
-            graph,
-            element,
-            own,
-            codes,
-        }
-    }
-
-    /// Completes an element's list, from which the one left out was taken.
-    fn complete(&mut self, of: ElementId, list: &mut Vec<ElementId>) {
-        let Some(base) = Codes::read(&mut self.graph, &[of]).query(of) else {
-            return;
-        };
-        let others = self.own.iter().copied();
-        let others = others.filter(|other| *other != of && !list.contains(other));
-        let nearest = self.codes.nearest(&base, others);
-        let count = 1 + usize::from((of.0 ^ self.element.0).is_multiple_of(3));
-        list.extend(nearest.into_iter().take(count));
-    }
-}
-
-impl Store for Without<'_> {
-    type Query = CenteredQuery<'static>;
-
-    fn entry_point(&mut self) -> Option<(ElementId, Level)> {
-        self.graph.entry_point()
-    }
-
-    fn neighbors(&mut self, of: ElementId, level: Level, into: &mut Vec<ElementId>) {
-        self.graph.neighbors(of, level, into);
-        let before = into.len();
-        into.retain(|&neighbor| neighbor != self.element);
-        if into.len() < before && level == 0 && of != self.element {
-            self.complete(of, into);
-        }
-    }
-
-    fn estimate(&mut self, query: &Self::Query, elements: &[ElementId], into: &mut Vec<Candidate>) {
-        if elements != [self.element] {
-            self.graph.estimate(query, elements, into);
-        }
-    }
-
-    fn prepare(&mut self, next: ElementId) {
-        self.graph.prepare(next);
-    }
 }

@@ -77,19 +77,6 @@ impl Codes {
         self.get(element)
             .map(|code| self.codecs.query_from_code(code).into_owned())
     }
-
-    /// The live ones among the elements, nearest to a query first.
-    pub(super) fn nearest(
-        &self,
-        query: &CenteredQuery<'_>,
-        elements: impl Iterator<Item = ElementId>,
-    ) -> Vec<ElementId> {
-        let held =
-            elements.filter_map(|element| Some((self.between(query, self.get(element)?), element)));
-        let mut nearest: Vec<(f32, ElementId)> = held.collect();
-        nearest.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        nearest.into_iter().map(|(_, element)| element).collect()
-    }
 }
 
 impl Vectors for Codes {

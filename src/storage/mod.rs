@@ -19,7 +19,7 @@ pub(crate) mod page_graph;
 pub(crate) mod pass;
 pub(crate) mod record;
 pub(crate) mod rows;
-mod sample;
+pub(crate) mod sample;
 pub(crate) mod vacuum;
 
 pub(crate) use gate::Gate;

@@ -1,6 +1,6 @@
 //! Neighbor lists on pages: `hnsw::Lists` over buffers. A list is written under lock, in a record of its own.
 
-use hnsw::{ElementId, Level, Lists, Push, has_all_elements, max_neighbors};
+use hnsw::{Compare, ElementId, Level, Lists, Push, has_all_elements, max_neighbors};
 use layout::UpperId;
 use quantize::CenteredQuery;
 
@@ -11,13 +11,19 @@ use super::locked::{self, Elements, LockedPage};
 use super::page_graph::PageGraph;
 use crate::pg::interrupt;
 
-impl Lists for PageGraph<'_> {
+impl Compare for PageGraph<'_> {
     type Vectors = Codes;
 
     fn capacity(&self, level: Level) -> usize {
         max_neighbors(self.index().geometry().m.into(), level)
     }
 
+    fn compare<R>(&mut self, elements: &[ElementId], work: impl FnOnce(&Codes) -> R) -> R {
+        work(&Codes::read(self, elements))
+    }
+}
+
+impl Lists for PageGraph<'_> {
     fn push(&mut self, of: ElementId, level: Level, new: &[ElementId]) -> Push {
         let max = self.capacity(level);
         let mut pushed = Push::Gone;
@@ -59,10 +65,6 @@ impl Lists for PageGraph<'_> {
 
     fn query(&mut self, element: ElementId) -> Option<CenteredQuery<'static>> {
         Codes::read(self, &[element]).query(element)
-    }
-
-    fn compare<R>(&mut self, elements: &[ElementId], work: impl FnOnce(&Codes) -> R) -> R {
-        work(&Codes::read(self, elements))
     }
 
     fn pause(&mut self) {

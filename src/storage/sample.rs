@@ -27,17 +27,11 @@ impl Sampled {
 
 /// Live elements with their codes, up to a number; any number of the first are spread evenly over the pages of the index.
 pub(super) fn elements(index: &Index, elements: usize) -> Vec<Sampled> {
-    let blocks = u64::from(index.relation().blocks());
+    let blocks = index.relation().blocks();
     let mut sample: Vec<Sampled> = Vec::with_capacity(elements);
     for number in 0..elements as u64 {
         interrupt::check();
-        // Multiples of the golden ratio, of which the fraction counts.
-        let fraction = number.wrapping_mul(0x9E37_79B9) & u64::from(u32::MAX);
-        let block = u64::from(METAPAGE) + 1 + ((fraction * (blocks - 1)) >> 32);
-        let Some(block) = u32::try_from(block)
-            .ok()
-            .filter(|&block| u64::from(block) < blocks)
-        else {
+        let Some(block) = block(number, blocks) else {
             continue;
         };
         let found = read_one(index, block, number);
@@ -50,15 +44,29 @@ pub(super) fn elements(index: &Index, elements: usize) -> Vec<Sampled> {
     sample
 }
 
+/// The block of an index with so many for a number; `None` beyond the last.
+pub(crate) fn block(number: u64, blocks: u32) -> Option<u32> {
+    // Multiples of the golden ratio, of which the fraction counts.
+    let fraction = number.wrapping_mul(0x9E37_79B9) & u64::from(u32::MAX);
+    let others = u64::from(blocks.saturating_sub(1));
+    let block = u32::try_from(u64::from(METAPAGE) + 1 + ((fraction * others) >> 32)).ok()?;
+    (block < blocks).then_some(block)
+}
+
+/// The first slot to look at for a number, in a page that has used so many.
+pub(crate) fn slot(number: u64, used: u16) -> u16 {
+    // Spreads over the slots: the golden ratio of 16 bits.
+    let slot = number.wrapping_mul(40_503) % u64::from(used.max(1));
+    u16::try_from(slot).expect("below a count of slots")
+}
+
 /// A live element of a page, by a number; `None` if the page has none.
 fn read_one(index: &Index, block: u32, number: u64) -> Option<Sampled> {
     let page = AnyPage::lock_by(Strategy::NONE, index, block)?;
     page.of_kind::<Elements>()?.read(|page| {
         let used = page.used();
-        // Spreads over the slots: the golden ratio of 16 bits.
-        let first = number.wrapping_mul(40_503) % u64::from(used.max(1));
-        for at in first..first + u64::from(used) {
-            let slot = u16::try_from(at % u64::from(used)).expect("below a count of slots");
+        let first = slot(number, used);
+        for slot in (first..used).chain(0..first) {
             let element = page.slot(slot)?;
             let id = index.geometry().element.join(block, slot);
             if let Some(id) = id.filter(|_| element.is_live()) {

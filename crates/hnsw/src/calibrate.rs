@@ -4,8 +4,12 @@
 //! an end shows for each neighbor the least slack with which a search finds it before it hands out a farther row. The
 //! quantiles of these are the slacks of the targets.
 
-use crate::search::Few;
-use crate::{Candidate, ElementId, Search, Slack, Store};
+mod replay;
+mod trace;
+mod without;
+
+use replay::Needs;
+pub use trace::{Trace, Tracer};
 
 /// The targets: shares of the nearest rows to be found.
 pub const TARGETS: [f64; 6] = [0.9, 0.95, 0.98, 0.99, 0.995, 0.999];
@@ -13,6 +17,15 @@ pub const TARGETS: [f64; 6] = [0.9, 0.95, 0.98, 0.99, 0.995, 0.999];
 /// Rows up to this rank are handed out by the distance of the one of this rank. Their own distances are no measure: a
 /// near-duplicate makes the nearest row much nearer than the rest.
 pub const FIRST: usize = 10;
+
+/// The nearest row is handed out by the distance of the row of this rank: by that of the tenth it takes a tenth more distances.
+pub const NEAR: usize = 4;
+
+/// The rank by whose distance a row up to `FIRST` is handed out.
+#[must_use]
+pub fn measure_of(rank: usize) -> usize {
+    if rank == 1 { NEAR } else { FIRST }
+}
 
 /// The shares of a target: of the nearest row, of the others of the first ten, and at three ranks of later rows, whose measure
 /// is their own distance.
@@ -28,21 +41,27 @@ const COUNTED: [[usize; 5]; 3] = [
     [80, 85, 90, 95, 100],
 ];
 
+/// The five ranks counted for an element are taken for this many values: less alike than the first ten, and fewer elements have them.
+const ALIKE: usize = 2;
+
 /// The nearest row's share is taken from this many ranks: one alone has too few samples, and the next are little harder.
 const LIKE_NEAREST: usize = 2;
 
 /// The neighbors of a sample element that are traced for all the bands; `FIRST` of them for the first two.
 pub const NEIGHBORS: usize = 100;
 
-/// The trace that finds an element's neighbors, starting at the element, ends once it has estimated this many times the
-/// distances that it took to the last neighbor that came in, but no fewer and no more than so many. Neighbors that neither this
-/// trace nor the search finds are not missed: with 1,500 distances for every element, searches of 40,000 rows of 96
-/// dimensions came out .05 below their targets for 100 rows.
-const SETTLED: u64 = 3;
-const OF_NEIGHBORS: (u64, u64) = (500, 8000);
+/// The traces after which the next ones may be longer or shorter: those of one batch may run at the same time.
+pub const BATCH: usize = 20;
 
-/// Estimated distances of the search from the entry point, at most.
-const OF_SEARCH: u64 = 10_000;
+/// The distances by which a trace finds the neighbors of an element, from the element itself: before anything is known, and within
+/// these limits, for `FIRST` neighbors and for more.
+const OF_NEIGHBORS: [u64; 2] = [3000, 6000];
+const LIMITS_OF_NEIGHBORS: (u64, u64) = (500, 8000);
+
+/// Later traces are longer by a quarter where more than one in this many neighbors came in by the second half of the distances, and
+/// shorter where fewer than one in the other number did. Neighbors that no trace finds are not missed by the calibration: about half as many as came
+/// in by the second half.
+const LATE: (u64, u64) = (80, 200);
 
 /// Shares beyond these are not believed; shares of the length of a query are as large as the vectors of the index.
 const LIMITS: (f32, f32) = (-0.5, 8.0);
@@ -114,161 +133,96 @@ fn of_rank(bands: &[f32; BANDS], rank: usize) -> f32 {
     shares[upper - 1] + way * (shares[upper] - shares[upper - 1])
 }
 
-/// The least shares, and the least `ef`s, with which a search finds each of an element's first neighbors in time.
-#[derive(Clone, Copy)]
-struct Needs {
-    shares: [f32; FIRST],
-    efs: [u16; FIRST],
-}
-
-/// Traces searches for sample elements.
-#[derive(Default)]
+/// Collects traces of searches, and finds the slacks by them.
 pub struct Calibrator {
-    search: Search,
-    steps: Vec<(f32, usize)>,
-    found: Vec<Candidate>,
-    neighbors: Vec<Candidate>,
     /// The needs of each element with enough neighbors.
     first: Vec<Needs>,
     /// The least shares for later rows, for each of `RANKS`.
     later: [Vec<f32>; RANKS.len()],
     sampled: u32,
     evaluations: u64,
+    /// For `FIRST` neighbors, and for more.
+    efforts: [Effort; 2],
+}
+
+impl Default for Calibrator {
+    fn default() -> Self {
+        Self {
+            first: Vec::new(),
+            later: Default::default(),
+            sampled: 0,
+            evaluations: 0,
+            efforts: OF_NEIGHBORS.map(|distances| Effort {
+                distances,
+                ..Effort::default()
+            }),
+        }
+    }
+}
+
+/// The distances by which traces find neighbors, and what those of the present batch say about them.
+#[derive(Clone, Copy, Default)]
+struct Effort {
+    distances: u64,
+    neighbors: u64,
+    late: u64,
+}
+
+impl Effort {
+    /// The effort for the next batch.
+    fn next(self) -> Self {
+        let distances = if self.late * LATE.0 > self.neighbors {
+            self.distances * 5 / 4
+        } else if self.late * LATE.1 < self.neighbors {
+            self.distances * 4 / 5
+        } else {
+            self.distances
+        };
+        let (least, most) = LIMITS_OF_NEIGHBORS;
+        Self {
+            distances: distances.clamp(least, most),
+            ..Self::default()
+        }
+    }
 }
 
 impl Calibrator {
-    /// The number of elements traced.
+    /// The number of traces.
     #[must_use]
     pub fn sampled(&self) -> u32 {
         self.sampled
     }
 
-    /// The distances estimated so far.
+    /// The distances estimated by all traces.
     #[must_use]
     pub fn evaluations(&self) -> u64 {
         self.evaluations
     }
 
-    /// The maximum bytes of a trace.
+    /// The distances by which traces of the present batch find the nearest `count` elements.
     #[must_use]
-    pub fn memory(&self) -> usize {
-        self.search.memory() + (self.found.len() + self.neighbors.len()) * size_of::<Candidate>()
+    pub fn distances(&self, count: usize) -> u64 {
+        self.efforts[usize::from(count > FIRST)].distances
     }
 
-    /// Traces the search for the nearest `count` elements to an element, `FIRST` or `NEIGHBORS`; `query` is made from its code,
-    /// `unit` is as for `Slack`. The store is to leave the element out, for a query from elsewhere has none of its own: `Store::estimate` passes over it, and lists that name it lead on
-    /// to some of its neighbors instead. False if there is not enough memory.
-    pub fn add<S: Store>(
-        &mut self,
-        store: &mut S,
-        query: &S::Query,
-        unit: Option<f32>,
-        (own, count): (ElementId, usize),
-    ) -> bool {
-        self.find_neighbors(store, query, own, count);
-        if self.search.is_out_of_memory() {
-            return false;
-        }
-        self.search_for_neighbors(store, query, unit, count)
-    }
-
-    /// Searches for the neighbors, which may become nearer ones by what it finds.
-    fn search_for_neighbors<S: Store>(
-        &mut self,
-        store: &mut S,
-        query: &S::Query,
-        unit: Option<f32>,
-        count: usize,
-    ) -> bool {
-        let (steps, found) = (&mut self.steps, &mut self.found);
-        steps.clear();
-        found.clear();
-        let (neighbors, mut missing) = (&self.neighbors, self.neighbors.len());
-        self.search
-            .trace(store, query, None, OF_SEARCH, |at, more| {
-                for found in more {
-                    missing -= usize::from(neighbors.binary_search(found).is_ok());
-                }
-                found.extend(more.iter().filter(|found| found.live));
-                steps.push((at, found.len()));
-                missing > 0
-            });
-        self.evaluations += self.search.counters().evaluations;
-        if self.search.is_out_of_memory() {
-            return false;
-        }
-        self.neighbors.extend_from_slice(found);
-        nearest_of(&mut self.neighbors, count);
-        self.replay(unit);
-        self.sampled += 1;
-        true
-    }
-
-    /// As `add`, for a query that is no element: `nearest` are the elements nearest to it by their estimated distances.
-    pub fn add_query<S: Store>(
-        &mut self,
-        store: &mut S,
-        query: &S::Query,
-        unit: Option<f32>,
-        nearest: &[Candidate],
-    ) -> bool {
-        self.neighbors.clear();
-        self.neighbors.extend_from_slice(nearest);
-        self.search_for_neighbors(store, query, unit, NEIGHBORS)
-    }
-
-    /// The neighbors as far as they are found from the element itself: no wrong part of the graph hides them.
-    fn find_neighbors<S: Store>(
-        &mut self,
-        store: &mut S,
-        query: &S::Query,
-        own: ElementId,
-        count: usize,
-    ) {
-        let mut nearest = Few::of(count);
-        let (mut estimated, mut settled) = (0, 0);
-        let (least, most) = OF_NEIGHBORS;
-        self.search.trace(store, query, Some(own), most, |_, more| {
-            estimated += more.len() as u64;
-            for &found in more.iter().filter(|found| found.live) {
-                if nearest.add(found) {
-                    settled = estimated;
-                }
-            }
-            estimated < least.max(SETTLED * settled)
-        });
-        self.evaluations += self.search.counters().evaluations;
-        self.neighbors.clear();
-        self.neighbors.extend(nearest.into_elements());
-        nearest_of(&mut self.neighbors, count);
-    }
-
-    /// Replays the search: before the neighbor of a rank is found, the row handed out in its place is the nearest of this rank
-    /// among those found, and the search must not end for it.
-    fn replay(&mut self, unit: Option<f32>) {
-        let mut replay = Replay::new(unit);
-        let mut from = 0;
-        for &(expanded, to) in &self.steps {
-            replay.expand(expanded);
-            for found in &self.found[from..to] {
-                replay.find(found, &self.neighbors);
-            }
-            from = to;
-        }
-        if self.neighbors.len() >= FIRST {
-            self.first.push(replay.first());
-        }
-        for (later, (ranks, shares)) in self
-            .later
-            .iter_mut()
-            .zip(COUNTED.iter().zip(replay.later()))
+    /// Adds a trace. Traces of one batch count as if they were simultaneous, so whoever traces in several threads finds the same.
+    pub fn add(&mut self, trace: &Trace) {
+        self.first.extend(trace.first);
+        for (later, (ranks, shares)) in (self.later.iter_mut()).zip(COUNTED.iter().zip(trace.later))
         {
             let counted = ranks.iter().zip(shares);
-            later.extend(
-                counted
-                    .filter(|&(&rank, _)| rank <= self.neighbors.len())
-                    .map(|(_, share)| share),
-            );
+            let counted = counted.filter(|&(&rank, _)| rank <= trace.neighbors);
+            later.extend(counted.map(|(_, share)| share));
+        }
+        if let Some(late) = trace.late {
+            let effort = &mut self.efforts[usize::from(trace.neighbors > FIRST)];
+            effort.neighbors += trace.neighbors as u64;
+            effort.late += late as u64;
+        }
+        self.evaluations += trace.evaluations;
+        self.sampled += 1;
+        if self.sampled.is_multiple_of(BATCH as u32) {
+            self.efforts = self.efforts.map(Effort::next);
         }
     }
 
@@ -283,35 +237,29 @@ impl Calibrator {
             efs: [0; TARGETS.len()],
         };
         for (at, target) in TARGETS.into_iter().enumerate() {
-            let target = self.of_sample(target);
-            let nearest = self.nearest_share(target);
+            let of_first = of_sample(target, self.first.len());
+            let nearest = self.nearest_share(of_first);
             let mut bands = [nearest; BANDS];
-            bands[1] = self.first_share(target, nearest);
+            bands[1] = self.first_share(of_first, nearest);
             for rank in 0..RANKS.len() {
+                let later = &mut self.later[rank];
+                let target = of_sample(target, ALIKE * later.len() / COUNTED[rank].len());
                 // A small index: the slack of the rank before.
-                bands[2 + rank] =
-                    quantile(&mut self.later[rank], target).unwrap_or(bands[1 + rank]);
+                bands[2 + rank] = quantile(later, target).unwrap_or(bands[1 + rank]);
             }
             calibration.shares[at] = bands;
             let mut efs: Vec<u16> = self.first.iter().flat_map(|needs| needs.efs).collect();
             efs.sort_unstable();
-            calibration.efs[at] = efs[place(efs.len(), target)];
+            calibration.efs[at] = efs[place(efs.len(), of_first)];
         }
         Some(calibration)
-    }
-
-    /// The quantile of a sample that further values exceed as seldom as the target says, on average: one value more would lie
-    /// anywhere among them (split conformal prediction). Values of one element are taken for one, because they are alike.
-    fn of_sample(&self, target: f64) -> f64 {
-        let sampled = f64::from(self.sampled.max(1));
-        (target * (1.0 + 1.0 / sampled)).min(1.0)
     }
 
     fn nearest_share(&self, target: f64) -> f32 {
         let near = self
             .first
             .iter()
-            .flat_map(|needs| &needs.shares[..LIKE_NEAREST]);
+            .flat_map(|needs| &needs.near[..LIKE_NEAREST]);
         quantile(&mut near.copied().collect::<Vec<f32>>(), target).expect("sampled elements")
     }
 
@@ -321,120 +269,20 @@ impl Calibrator {
         let most = shares.max_by(f32::total_cmp).unwrap_or(nearest);
         let mut shares: Vec<f32> = Vec::with_capacity(self.first.len() * FIRST);
         for needs in &self.first {
-            let handed_out = needs.shares.iter().position(|&share| share <= nearest);
+            let handed_out = needs.near.iter().position(|&share| share <= nearest);
             let missed = handed_out.unwrap_or(0);
             shares.extend(std::iter::repeat_n(most, missed));
             shares.extend(&needs.shares[missed..]);
         }
-        quantile(&mut shares, target).unwrap_or(most).max(nearest)
+        quantile(&mut shares, target).unwrap_or(most)
     }
 }
 
-/// A search as far as it is replayed.
-struct Replay {
-    unit: Option<f32>,
-    limits: (f32, f32),
-    /// The distances of the nearest found, nearest first.
-    nearest: Vec<f32>,
-    /// The distances of the elements expanded, nearest first.
-    expanded: Vec<f32>,
-    /// The shares and the `ef` that the search has needed to come so far.
-    least: f32,
-    ef: u16,
-    least_later: [[f32; 5]; RANKS.len()],
-    /// The shares with which it found the neighbors.
-    first: [Option<(f32, u16)>; FIRST],
-    later: [[Option<f32>; 5]; RANKS.len()],
-}
-
-impl Replay {
-    fn new(unit: Option<f32>) -> Self {
-        let limits = unit.map_or(LIMITS, |_| LIMITS_OF_UNITS);
-        Self {
-            unit,
-            limits,
-            nearest: Vec::with_capacity(NEIGHBORS + 1),
-            expanded: Vec::new(),
-            least: limits.0,
-            ef: 1,
-            least_later: [[limits.0; 5]; RANKS.len()],
-            first: [None; FIRST],
-            later: [[None; 5]; RANKS.len()],
-        }
-    }
-
-    /// Expands an element at a distance: the search did not end before. Minus infinity stands for the descent.
-    fn expand(&mut self, distance: f32) {
-        if distance == f32::NEG_INFINITY {
-            return;
-        }
-        let unit = self.unit;
-        let least = |least: &mut f32, nearest: Option<&f32>| {
-            if let Some(&nearest) = nearest {
-                *least = least.max(Slack::share_of(nearest, distance, unit));
-            }
-        };
-        least(&mut self.least, self.nearest.get(FIRST - 1));
-        let later = self.least_later.as_flattened_mut();
-        for (share, &rank) in later.iter_mut().zip(COUNTED.as_flattened()) {
-            least(share, self.nearest.get(rank - 1));
-        }
-        // All found elements nearer than the nearest candidate are expanded.
-        let nearer = self.expanded.partition_point(|&other| other < distance);
-        self.expanded.insert(nearer, distance);
-        let nearer = u16::try_from(nearer).unwrap_or(u16::MAX);
-        self.ef = self.ef.max(nearer.saturating_add(1));
-    }
-
-    fn find(&mut self, found: &Candidate, neighbors: &[Candidate]) {
-        let at = self
-            .nearest
-            .partition_point(|&distance| distance < found.distance);
-        self.nearest.truncate(NEIGHBORS);
-        if at <= self.nearest.len() {
-            self.nearest.insert(at, found.distance);
-        }
-        let Ok(at) = neighbors.binary_search(found) else {
-            return;
-        };
-        if at < FIRST {
-            self.first[at] = Some((self.least, self.ef));
-        }
-        let counted = COUNTED.as_flattened().iter();
-        if let Some(at) = counted.into_iter().position(|&counted| counted == at + 1) {
-            self.later.as_flattened_mut()[at] = Some(self.least_later.as_flattened()[at]);
-        }
-    }
-
-    /// The needs of the first neighbors. One not found takes more than the whole trace.
-    fn first(&self) -> Needs {
-        let needs = self
-            .first
-            .map(|found| found.unwrap_or((self.least, self.ef)));
-        Needs {
-            shares: needs.map(|(share, _)| share.clamp(self.limits.0, self.limits.1)),
-            efs: needs.map(|(_, ef)| ef),
-        }
-    }
-
-    fn later(&self) -> [[f32; 5]; RANKS.len()] {
-        let mut later = self.least_later;
-        for (share, found) in later
-            .as_flattened_mut()
-            .iter_mut()
-            .zip(self.later.as_flattened())
-        {
-            *share = found.unwrap_or(*share).clamp(self.limits.0, self.limits.1);
-        }
-        later
-    }
-}
-
-/// Keeps the nearest `count` elements, nearest first, each once.
-fn nearest_of(candidates: &mut Vec<Candidate>, count: usize) {
-    candidates.sort_unstable();
-    candidates.dedup();
-    candidates.truncate(count);
+/// The quantile of a sample that further values exceed as seldom as the target says, on average: one value more would lie
+/// anywhere among them (split conformal prediction). Values of one element are taken for one, because they are alike.
+#[expect(clippy::cast_precision_loss, reason = "a count of elements")]
+fn of_sample(target: f64, elements: usize) -> f64 {
+    (target * (1.0 + 1.0 / elements.max(1) as f64)).min(1.0)
 }
 
 /// The least of the values that a share of them does not exceed; `None` of none.
@@ -522,11 +370,13 @@ mod tests {
     fn rows_nearer_than_the_first_handed_out_are_missed() {
         let mut calibrator = Calibrator::default();
         let easy = Needs {
+            near: [0.1; FIRST],
             shares: [0.1; FIRST],
             efs: [10; FIRST],
         };
         calibrator.first = vec![easy; 9];
         let mut hard = easy;
+        hard.near[0] = 0.3;
         hard.shares[0] = 0.3;
         hard.shares[9] = 0.2;
         calibrator.first.push(hard);
@@ -534,11 +384,40 @@ mod tests {
         // One of a hundred is missed whatever the share; 99 of them take that of the tenth.
         assert_eq!(calibrator.first_share(0.98, 0.1), 0.1);
         assert_eq!(calibrator.first_share(0.99, 0.1), 0.2);
-        assert_eq!(calibrator.first_share(0.99, 0.3), 0.3);
+        assert_eq!(calibrator.first_share(0.99, 0.3), 0.2);
     }
 
     #[test]
     fn nothing_sampled_is_no_calibration() {
         assert_eq!(Calibrator::default().finish(), None);
+    }
+
+    /// A trace by which so many of ten neighbors came in late.
+    fn late(late: usize) -> Trace {
+        Trace {
+            first: None,
+            later: [[0.0; 5]; RANKS.len()],
+            neighbors: FIRST,
+            late: Some(late),
+            evaluations: 1,
+        }
+    }
+
+    #[test]
+    fn traces_get_longer_batch_by_batch_where_neighbors_come_in_late() {
+        let mut calibrator = Calibrator::default();
+        let first = calibrator.distances(FIRST);
+        for _ in 1..BATCH {
+            calibrator.add(&late(5));
+        }
+        assert_eq!(calibrator.distances(FIRST), first);
+        calibrator.add(&late(0));
+        assert_eq!(calibrator.distances(FIRST), first * 5 / 4);
+        (0..20 * BATCH).for_each(|_| calibrator.add(&late(1)));
+        assert_eq!(calibrator.distances(FIRST), LIMITS_OF_NEIGHBORS.1);
+        (0..20 * BATCH).for_each(|_| calibrator.add(&late(0)));
+        assert_eq!(calibrator.distances(FIRST), LIMITS_OF_NEIGHBORS.0);
+        // Traces for more neighbors have an effort of their own, here without any.
+        assert_ne!(calibrator.distances(NEIGHBORS), LIMITS_OF_NEIGHBORS.1);
     }
 }

@@ -20,11 +20,14 @@ mod store;
 mod vectors;
 mod visited;
 
-pub use calibrate::{BANDS, Calibration, Calibrator, FIRST, NEIGHBORS, TARGETS};
+pub use calibrate::{
+    BANDS, BATCH, Calibration, Calibrator, FIRST, NEAR, NEIGHBORS, TARGETS, Trace, Tracer,
+    measure_of,
+};
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use element_set::ElementSet;
 pub use insert::{StoreMut, insert};
-pub use link::{Lists, Push, force_link, link_back};
+pub use link::{Compare, Lists, Push, force_link, link_back};
 pub use memory::{Insertion, MemoryGraph, View};
 pub use reach::Reach;
 pub use recall::Recall;

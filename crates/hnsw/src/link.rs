@@ -10,14 +10,20 @@ use crate::{Candidate, ElementId, Level, Store};
 /// again. After this many rounds the link is given up: other lists may take the new element.
 const TRIES: usize = 4;
 
-/// A store whose neighbor lists can change.
-pub trait Lists: Store {
+/// A store whose elements can be compared with each other.
+pub trait Compare: Store {
     /// Vectors of some elements.
     type Vectors: Vectors;
 
     /// The capacity of a list.
     fn capacity(&self, level: Level) -> usize;
 
+    /// Calls `work` with the vectors of the live ones among the elements.
+    fn compare<R>(&mut self, elements: &[ElementId], work: impl FnOnce(&Self::Vectors) -> R) -> R;
+}
+
+/// A store whose neighbor lists can change.
+pub trait Lists: Compare {
     /// Adds to a list those elements that it lacks, if it has room for all of them.
     fn push(&mut self, of: ElementId, level: Level, new: &[ElementId]) -> Push;
 
@@ -39,9 +45,6 @@ pub trait Lists: Store {
 
     /// An element as a query; `None` if it is gone.
     fn query(&mut self, element: ElementId) -> Option<Self::Query>;
-
-    /// Calls `work` with the vectors of the live ones among the elements.
-    fn compare<R>(&mut self, elements: &[ElementId], work: impl FnOnce(&Self::Vectors) -> R) -> R;
 
     /// Called in every loop that may run long.
     fn pause(&mut self) {}

@@ -1,6 +1,6 @@
 //! The store of a build: u32 ids, never pointers.
 
-use crate::link::{Lists, Push};
+use crate::link::{Compare, Lists, Push};
 use crate::vectors::{ElementQuery, Query, Vectors, candidate, choose};
 use crate::{Candidate, ElementId, Level, Store, StoreMut, level_of, max_neighbors};
 use std::collections::TryReserveError;
@@ -350,13 +350,19 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
     }
 }
 
-impl<V: Vectors> Lists for Insertion<'_, V> {
+impl<V: Vectors> Compare for Insertion<'_, V> {
     type Vectors = V;
 
     fn capacity(&self, level: Level) -> usize {
         self.graph.capacity(level)
     }
 
+    fn compare<R>(&mut self, _elements: &[ElementId], work: impl FnOnce(&V) -> R) -> R {
+        work(self.vectors)
+    }
+}
+
+impl<V: Vectors> Lists for Insertion<'_, V> {
     fn push(&mut self, of: ElementId, level: Level, new: &[ElementId]) -> Push {
         let list = self.graph.neighbors(of, level);
         let missing = new
@@ -399,9 +405,5 @@ impl<V: Vectors> Lists for Insertion<'_, V> {
 
     fn query(&mut self, element: ElementId) -> Option<ElementId> {
         Some(element)
-    }
-
-    fn compare<R>(&mut self, _elements: &[ElementId], work: impl FnOnce(&V) -> R) -> R {
-        work(self.vectors)
     }
 }

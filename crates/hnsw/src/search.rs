@@ -56,6 +56,8 @@ pub struct Search {
     widest: f32,
     /// The nearest of the found, for `extend`.
     few: Few,
+    /// The distance up to which no element is set aside, for `extend`.
+    found_within: f32,
     /// The layer of the last `start`.
     level: Level,
     /// Unvisited neighbors of the expanded element, and their distances.
@@ -84,6 +86,7 @@ impl Search {
             aside: Vec::new(),
             widest: 0.0,
             few: Few::default(),
+            found_within: 0.0,
             level: 0,
             neighbors: Vec::new(),
             measured: Vec::new(),

@@ -1,6 +1,8 @@
 //! The list of a group is repaired within the group.
 
-use hnsw::{Candidate, ElementId, GROUP, Level, Lists, Push, Search, Store, Vectors, repair};
+use hnsw::{
+    Candidate, Compare, ElementId, GROUP, Level, Lists, Push, Search, Store, Vectors, repair,
+};
 
 /// Vectors of one dimension: element `i` lies at `i`.
 struct Line(usize);
@@ -46,13 +48,19 @@ impl Store for Group {
     }
 }
 
-impl Lists for Group {
+impl Compare for Group {
     type Vectors = Line;
 
     fn capacity(&self, _: Level) -> usize {
         4
     }
 
+    fn compare<R>(&mut self, _: &[ElementId], work: impl FnOnce(&Line) -> R) -> R {
+        work(&Line(self.0.len()))
+    }
+}
+
+impl Lists for Group {
     fn push(&mut self, _: ElementId, _: Level, _: &[ElementId]) -> Push {
         unreachable!("a repair only reads")
     }
@@ -71,10 +79,6 @@ impl Lists for Group {
 
     fn query(&mut self, element: ElementId) -> Option<u32> {
         Some(element.0)
-    }
-
-    fn compare<R>(&mut self, _: &[ElementId], work: impl FnOnce(&Line) -> R) -> R {
-        work(&Line(self.0.len()))
     }
 }
 

@@ -68,8 +68,9 @@ struct RawCalibrated {
 /// The numbers of a calibration.
 const SHARES: usize = BANDS * TARGETS.len();
 
-/// The version of calibrations: the meaning of their numbers.
-const CALIBRATION_VERSION: u32 = 1;
+/// The version of calibrations: the meaning of their numbers. In the first the nearest row had its share by the distance of the
+/// tenth, so that it means nothing now.
+const CALIBRATION_VERSION: u32 = 2;
 
 /// The bit of `elements` in a calibration by queries. Calibrations before it have samples of at most 1,000.
 const BY_QUERIES: u32 = 1 << 31;
@@ -375,6 +376,7 @@ impl RawCalibrated {
     fn read(&self) -> Result<Option<Calibrated>, Corrupt> {
         match self.version {
             0 => return self.read_none(),
+            1..CALIBRATION_VERSION => return Ok(None),
             CALIBRATION_VERSION => {}
             _ => return Err(Corrupt::Reserved),
         }

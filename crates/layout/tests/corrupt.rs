@@ -450,8 +450,8 @@ fn a_slack_that_no_calibration_finds_is_named() {
         let expected = Corrupt::Share(share.to_bits());
         assert_eq!(Metapage::read(&page), Err(expected), "{share}");
     }
-    // A calibration without a version is none, and leaves no bytes; no version is above 1.
-    for version in [0_u32, 2] {
+    // A calibration without a version is none, and leaves no bytes; no version is above 2.
+    for version in [0_u32, 3] {
         let page = with(page.clone(), 128, &version.to_ne_bytes());
         assert_eq!(Metapage::read(&page), Err(Corrupt::Reserved), "{version}");
     }

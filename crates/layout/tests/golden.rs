@@ -382,11 +382,11 @@ fn written() -> [(&'static str, Vec<u8>); 19] {
             page(&|page| sparse_metapage().init(page)),
         ),
         (
-            "v1_meta_calibrated_1.bin",
+            "v1_meta_calibrated_2.bin",
             page(&|page| calibrated_metapage().init(page)),
         ),
         (
-            "v1_meta_by_queries.bin",
+            "v1_meta_by_queries_2.bin",
             page(&|page| metapage_by_queries().init(page)),
         ),
         ("v2_meta.bin", page(&|page| keyed_metapage().init(page))),
@@ -443,18 +443,21 @@ fn v1_metapages_are_read() {
         Ok(sparse_metapage())
     );
     assert_eq!(
-        Metapage::read(&read("v1_meta_calibrated_1.bin")),
+        Metapage::read(&read("v1_meta_calibrated_2.bin")),
         Ok(calibrated_metapage())
     );
     assert_eq!(
-        Metapage::read(&read("v1_meta_by_queries.bin")),
+        Metapage::read(&read("v1_meta_by_queries_2.bin")),
         Ok(metapage_by_queries())
     );
-    // Before calibrations had versions: by another rule, and so none.
-    assert_eq!(
-        Metapage::read(&read("v1_meta_calibrated.bin")),
-        Ok(metapage())
-    );
+    // Before calibrations had versions, and of the first version: by other rules, and so none.
+    for earlier in [
+        "v1_meta_calibrated.bin",
+        "v1_meta_calibrated_1.bin",
+        "v1_meta_by_queries.bin",
+    ] {
+        assert_eq!(Metapage::read(&read(earlier)), Ok(metapage()), "{earlier}");
+    }
     let page = read("v1_meta.bin");
     assert_eq!(&page[24..28], b"omen");
     assert_eq!(&page[8190..], [0x9D, 0xFF]);

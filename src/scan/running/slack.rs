@@ -1,6 +1,6 @@
 //! Searches with a target recall: they go on until the slack of the row to be returned next is reached.
 
-use hnsw::{FIRST, Matters, Slack};
+use hnsw::{FIRST, Matters, Slack, measure_of};
 
 use super::Running;
 use crate::scan::last_scan::Ended;
@@ -34,7 +34,7 @@ impl Running {
         }
     }
 
-    /// The distance that decides about the end of a search for the row of a rank, and its slack: that of the tenth element for
+    /// The distance that decides about the end of a search for the row of a rank, and its slack: that of an early element for
     /// the first ten rows, unless rows were found to be dead or invisible and the next one is farther; then that of the row.
     fn matters(
         &self,
@@ -43,25 +43,28 @@ impl Running {
         row: Option<f32>,
         target: &Target,
     ) -> (Matters, Slack) {
-        let of_first = (Matters::First(FIRST), target.slack(rank));
+        let (measure, slack) = (measure_of(rank), target.slack(rank));
         let Some(row) = row else {
             return match first {
-                true => of_first,
-                false => (Matters::Rank(FIRST), target.slack(rank)),
+                true => (Matters::First(measure), slack),
+                false if rank <= FIRST => (Matters::Rank(FIRST), slack),
+                false => (Matters::Rank(1), slack),
             };
         };
-        let tenth = self.scratch.search.first_distance();
+        let tenth = self.scratch.search.first_distance(FIRST);
         if rank <= FIRST && row <= target.slack(FIRST).reach(tenth).max(tenth) {
-            return of_first;
+            return (Matters::First(measure), slack);
         }
         (Matters::Row(row), target.slack(rank.max(FIRST + 1)))
     }
 
-    /// True if the search has come as far as the slack asks for.
+    /// True if the search has come as far as the slack asks for, and no nearer row is set aside.
     fn is_reached(&self, slack: &Slack, matters: Matters) -> bool {
+        let search = &self.scratch.search;
         let distance = match matters {
+            Matters::Row(row) if row > search.found_within() => return false,
             Matters::Row(row) => row,
-            Matters::First(_) => self.scratch.search.first_distance(),
+            Matters::First(rank) => search.first_distance(rank),
             Matters::Rank(_) => return false,
         };
         slack.reach(distance) <= self.reached

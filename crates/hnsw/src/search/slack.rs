@@ -2,9 +2,8 @@
 //! farther than the distance that matters by more than a slack. An easy query ends early, a hard one goes on.
 
 use super::{Counters, Search, SearchOptions};
-use crate::{Candidate, ElementId, Store};
+use crate::{Candidate, ElementId, FIRST, Store};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// The distance that a search goes on beyond the one that matters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,10 +22,28 @@ pub struct Slack {
 pub enum Matters {
     /// The distance of a row about to be handed out.
     Row(f32),
-    /// The distance of the element of this rank among all found since the start.
+    /// The distance of the element of this rank among all found since the start. Ranks up to `FIRST` may follow each other.
     First(usize),
     /// The distance of the element of this rank among those found and not taken yet.
     Rank(usize),
+}
+
+impl Matters {
+    fn distance(self, few: &Few) -> f32 {
+        match self {
+            Self::Row(distance) => distance,
+            Self::First(rank) | Self::Rank(rank) => few.distance(rank),
+        }
+    }
+
+    /// The distance within which elements count as found, whatever the reach: with a negative slack it is nearer than what
+    /// matters, and the first `FIRST` belong to the found though the end is decided by one of a lower rank.
+    fn found_within(self, few: &Few) -> f32 {
+        match self {
+            Self::First(_) => few.distance(few.most),
+            _ => self.distance(few),
+        }
+    }
 }
 
 impl Slack {
@@ -77,11 +94,11 @@ const UNLIMITED: SearchOptions = SearchOptions {
     keep_discarded: true,
 };
 
-/// The nearest elements found, up to a number: the distance of the last decides about the end.
+/// The nearest elements found, up to a number, nearest first: the distance of one of them decides about the end.
 #[derive(Default)]
 pub(crate) struct Few {
     most: usize,
-    nearest: BinaryHeap<Candidate>,
+    nearest: Vec<Candidate>,
 }
 
 impl Few {
@@ -89,13 +106,13 @@ impl Few {
     pub(crate) fn of(most: usize) -> Self {
         Self {
             most,
-            nearest: BinaryHeap::with_capacity(most),
+            nearest: Vec::with_capacity(most),
         }
     }
 
-    /// The elements, in no order.
-    pub(crate) fn into_elements(self) -> Vec<Candidate> {
-        self.nearest.into_vec()
+    /// The elements, nearest first.
+    pub(crate) fn nearest(&self) -> &[Candidate] {
+        &self.nearest
     }
 
     /// Empties the list; from now on it keeps at most `most` elements.
@@ -104,27 +121,24 @@ impl Few {
         self.nearest.clear();
     }
 
-    /// Infinite as long as fewer elements are found.
-    fn distance(&self) -> f32 {
-        match self.nearest.peek() {
-            Some(last) if self.nearest.len() >= self.most => last.distance,
-            _ => f32::INFINITY,
-        }
+    /// The distance of the element of a rank; infinite as long as fewer elements are found.
+    fn distance(&self, rank: usize) -> f32 {
+        let at = rank.checked_sub(1).and_then(|at| self.nearest.get(at));
+        at.map_or(f32::INFINITY, |candidate| candidate.distance)
     }
 
-    /// True if the element is one of the nearest.
+    /// Adds an element if it is one of the nearest.
     pub(crate) fn add(&mut self, candidate: Candidate) -> bool {
-        if self.nearest.len() < self.most {
-            self.nearest.push(candidate);
-            return true;
+        let is_full = self.nearest.len() >= self.most;
+        if is_full && self.nearest.last().is_none_or(|last| candidate >= *last) {
+            return false;
         }
-        match self.nearest.peek_mut() {
-            Some(mut last) if candidate < *last => {
-                *last = candidate;
-                true
-            }
-            _ => false,
+        if is_full {
+            self.nearest.pop();
         }
+        let at = self.nearest.partition_point(|other| *other < candidate);
+        self.nearest.insert(at, candidate);
+        true
     }
 }
 
@@ -165,17 +179,13 @@ impl Search {
         most: u64,
     ) -> f32 {
         let mut few = self.few(matters);
-        let mut distance = match matters {
-            Matters::Row(distance) => distance,
-            Matters::First(_) | Matters::Rank(_) => few.distance(),
-        };
-        let is_row = matches!(matters, Matters::Row(_));
-        let mut reach = slack.reach(distance);
-        self.take_up(reach.max(distance), slack);
+        let mut reach = slack.reach(matters.distance(&few));
+        let mut within = reach.max(matters.found_within(&few));
+        self.take_up(within, slack);
         let mut end = f32::INFINITY;
         while let Some(&Reverse(candidate)) = self.candidates.peek() {
             if candidate.distance > reach {
-                end = reach;
+                end = candidate.distance.next_down();
                 break;
             }
             if self.counters.evaluations >= most || self.out_of_memory {
@@ -187,12 +197,11 @@ impl Search {
             for i in 0..self.measured.len() {
                 let candidate = self.measured[i];
                 // The first ones are kept while others matter, too.
-                if candidate.live && few.add(candidate) && !is_row {
-                    distance = few.distance();
-                    reach = slack.reach(distance);
+                if candidate.live && few.add(candidate) {
+                    reach = slack.reach(matters.distance(&few));
+                    within = reach.max(matters.found_within(&few));
                 }
-                // With a negative slack the reach is nearer than the distance that matters.
-                if slack.lower_bound(&candidate) > reach.max(distance) {
+                if slack.lower_bound(&candidate) > within {
                     self.discard(candidate, &UNLIMITED);
                 } else {
                     self.admit(candidate, &UNLIMITED);
@@ -200,17 +209,25 @@ impl Search {
             }
         }
         self.few = few;
-        if self.has_aside() {
-            end.min(reach)
+        self.found_within = if self.has_aside() {
+            within
         } else {
-            end
-        }
+            f32::INFINITY
+        };
+        end.min(self.found_within)
     }
 
-    /// The distance that matters for `Matters::First`, of an earlier call with it; infinite as long as fewer are found.
+    /// The distance up to which no element is set aside, after the last call of `extend`. A row beyond it may have nearer ones
+    /// there, however far the search has come.
     #[must_use]
-    pub fn first_distance(&self) -> f32 {
-        self.few.distance()
+    pub fn found_within(&self) -> f32 {
+        self.found_within
+    }
+
+    /// The distance that matters for `Matters::First` of a rank, after a call with `First`; infinite as long as fewer are found.
+    #[must_use]
+    pub fn first_distance(&self, rank: usize) -> f32 {
+        self.few.distance(rank)
     }
 
     /// True if the search has candidates to go on from.
@@ -277,8 +294,9 @@ impl Search {
         let mut few = std::mem::take(&mut self.few);
         let most = match matters {
             Matters::Row(_) => return few,
-            Matters::First(most) if most == few.most => return few,
-            Matters::First(most) | Matters::Rank(most) => most,
+            Matters::First(rank) if rank.max(FIRST) == few.most => return few,
+            Matters::First(rank) => rank.max(FIRST),
+            Matters::Rank(rank) => rank,
         };
         while self.nearest.is_empty() {
             match self.nearest_discarded() {
