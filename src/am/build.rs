@@ -40,7 +40,10 @@ pub(super) unsafe extern "C-unwind" fn ambuild(
             let built = storage::Index::open(index, opclass::declared);
             storage::vacuum::connect_groups(&built, ef_construction);
         }
-        if built.indexed > 0.0 {
+        if let Some(calibrator) = built.calibrator {
+            let built = storage::Index::open(index, opclass::declared);
+            storage::calibrate::finish(&built, calibrator, false);
+        } else if built.by_cells {
             storage::calibrate::after_build(&storage::Index::open(index, opclass::declared));
         }
         // SAFETY: memory for a result that Postgres frees.

@@ -6,6 +6,7 @@ use quantize::{Codec, Query};
 use super::feed::Codes;
 
 /// Page codes as the vectors of a build by insertion.
+#[derive(Clone, Copy)]
 pub(super) struct Measured<'a> {
     codec: &'a Codec,
     codes: &'a Codes,
@@ -22,7 +23,7 @@ impl<'a> Measured<'a> {
         }
     }
 
-    fn code(&self, vector: u32) -> &[u8] {
+    pub(super) fn code(&self, vector: u32) -> &[u8] {
         self.codes.get(
             self.members
                 .map_or(vector, |members| members[vector as usize]),

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod buckets;
+mod calibrate;
 mod cells;
 mod estimate;
 mod feed;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hnsw::build::{Stopped, Watch};
-use hnsw::{MemoryGraph, Params};
+use hnsw::{Calibrator, MemoryGraph, Params};
 use layout::{Frozen, Group, HeapTid};
 use pgrx::pg_sys::ForkNumber::MAIN_FORKNUM;
 use quantize::{Codec, Value};
@@ -32,6 +33,7 @@ use crate::pg::{Relation, setting};
 use crate::storage::index::codec;
 use crate::table::readers::Readers;
 use crate::table::scan::Table;
+use calibrate::Written;
 use cells::CellBuild;
 use feed::{Allowance, Elements, Feed, Loaded, Spool};
 use format::BuildCodes;
@@ -74,6 +76,8 @@ pub(crate) struct Built {
     pub(crate) rows: f64,
     /// True if the graph was built by cells.
     pub(crate) by_cells: bool,
+    /// The calibration of a graph built in memory; `None` if it has few elements.
+    pub(crate) calibrator: Option<Calibrator>,
     /// Rows in the index.
     pub(crate) indexed: f64,
 }
@@ -92,6 +96,7 @@ pub(crate) fn build(
         return Built {
             rows: 0.0,
             by_cells: false,
+            calibrator: None,
             indexed: 0.0,
         };
     }
@@ -122,15 +127,19 @@ pub(crate) fn build(
         limit,
     };
     let by_cells = matches!(loaded, Loaded::InFile(_));
-    let indexed = match loaded {
+    let (indexed, calibrator) = match loaded {
         Loaded::InMemory(elements) => build.in_memory(elements, &encoder.codec, keys),
-        Loaded::InFile(spool) => build.in_cells(spool, encoder.codec.clone(), allowance, keys),
+        Loaded::InFile(spool) => {
+            let rows = build.in_cells(spool, encoder.codec.clone(), allowance, keys);
+            (rows, None)
+        }
     };
     #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
     let indexed = indexed as f64;
     Built {
         rows,
         by_cells,
+        calibrator,
         indexed,
     }
 }
@@ -230,10 +239,24 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn in_memory(&self, elements: Elements, codec: &Codec, keys: Option<Keys>) -> usize {
+    fn in_memory(
+        &self,
+        elements: Elements,
+        codec: &Codec,
+        keys: Option<Keys>,
+    ) -> (usize, Option<Calibrator>) {
         let (elements, graph, groups) = self.construct(elements, codec);
-        self.write(&mut InMemory::new(&elements, &graph, groups.as_ref()), keys);
-        elements.len() + elements.more.len()
+        let mut source = InMemory::new(&elements, &graph, groups.as_ref());
+        let first_block = self.write(&mut source, keys);
+        let places = source.into_places();
+        let rows = elements.len() + elements.more.len();
+        let written = Written {
+            elements,
+            graph,
+            places,
+            first_block,
+        };
+        (rows, self.calibrate(written, codec))
     }
 
     fn in_cells(
@@ -257,7 +280,7 @@ impl Build<'_> {
         graph.rows()
     }
 
-    fn write(&self, source: &mut impl Source, keys: Option<Keys>) {
+    fn write(&self, source: &mut impl Source, keys: Option<Keys>) -> u32 {
         enter(Phase::Writing);
         write::write(
             self.workers,
@@ -266,7 +289,7 @@ impl Build<'_> {
             self.center,
             source,
             keys,
-        );
+        )
     }
 
     fn construct(&self, elements: Elements, codec: &Codec) -> Constructed {

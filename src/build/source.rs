@@ -110,6 +110,11 @@ impl<'a> InMemory<'a> {
         }
     }
 
+    /// The position of each element in page order.
+    pub(super) fn into_places(self) -> Vec<u32> {
+        self.places
+    }
+
     fn element_at(&self, place: u32) -> u32 {
         self.graph.order()[place as usize]
     }

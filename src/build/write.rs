@@ -30,7 +30,7 @@ pub(crate) fn write_empty(index: Relation, frozen: &Frozen, fork: ForkNumber::Ty
 /// Pages filled by one task.
 const PAGES_OF_A_TASK: usize = 32;
 
-/// Writes all pages of an index.
+/// Writes all pages of an index; returns the first page of elements.
 pub(super) fn write(
     workers: &Workers,
     index: Relation,
@@ -38,7 +38,7 @@ pub(super) fn write(
     center: Option<&[f32]>,
     source: &mut impl Source,
     mut keys: Option<Keys>,
-) {
+) -> u32 {
     let center_pages = center.map_or(0, |center| center.len().div_ceil(CENTER_VALUES));
     let first_block = METAPAGE + 1 + u32::try_from(center_pages).expect("a center takes few pages");
     let frozen = Frozen {
@@ -64,6 +64,7 @@ pub(super) fn write(
         keys.write(&mut writer, &frozen.geometry);
     }
     writer.finish();
+    first_block
 }
 
 fn empty(frozen: &Frozen) -> Metapage {

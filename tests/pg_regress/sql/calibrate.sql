@@ -16,6 +16,16 @@ SELECT calibration_slacks = (SELECT array_agg(slack ORDER BY slack) FROM unnest(
 -- by rows: the same as by the build
 SELECT hnsw_calibrate('t_embedding') = calibration_sample AS same FROM seen;
 SELECT i.calibration_slacks = s.calibration_slacks AS same FROM seen s, hnsw_index_info('t_embedding') i;
+-- with any number of threads
+SET min_parallel_table_scan_size = 0;
+SET max_parallel_maintenance_workers = 0;
+REINDEX INDEX t_embedding;
+SELECT i.calibration_slacks = s.calibration_slacks AS same FROM seen s, hnsw_index_info('t_embedding') i;
+SET max_parallel_maintenance_workers = 4;
+REINDEX INDEX t_embedding;
+SELECT i.calibration_slacks = s.calibration_slacks AS same FROM seen s, hnsw_index_info('t_embedding') i;
+RESET max_parallel_maintenance_workers;
+RESET min_parallel_table_scan_size;
 
 -- by queries: all of them, NULL aside, up to 1,000
 SELECT hnsw_calibrate('t_embedding', 'SELECT embedding FROM q');
