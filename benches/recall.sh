@@ -74,7 +74,7 @@ bench_recall_measure() {
     sql omendb -c "INSERT INTO $1_curve SELECT '$2', $3, setting, value, recall, worst_percent, evaluations, milliseconds
         FROM hnsw_recall_curve('$1_live_embedding', $3, ${QUERIES:-1000}, 'SELECT embedding FROM $1_asked LIMIT ${QUERIES:-1000}',
             ef_search => '{4,8,14,20,28,40,56,80,112,160,224,320,450,640,900}',
-            target_recall => '{0.9,0.95,0.98,0.99,0.995}')"
+            target_recall => '{0.9,0.95,0.97,0.98,0.99,0.995}')"
     while IFS='|' read -r target recall ef share worst; do
         bench_result "$1" "$2: $reached for a target of $target" omendb "$recall" ''
         [[ -z $ef ]] || bench_result "$1" "$2: $reached for a target of $target, evaluations to those of ef_search" omendb "$share" ''
