@@ -174,6 +174,10 @@ unsafe extern "C-unwind" fn keep_copy(this: *mut c_void) {
         if !ptr::eq(innermost(), this) || raw::geterrcode() == 0 {
             return;
         }
+        // A critical section allocates nothing, and an ERROR in one is a PANIC. From 18 on, reads warn of checksums in one.
+        if pg_sys::CritSectionCount > 0 {
+            return;
+        }
         // Memory ran out while a report was copied, and this is the report of the failed copy.
         if COPYING.replace(true) {
             COPYING.set(false);
