@@ -43,7 +43,8 @@ BEGIN
   PERFORM set_config('enable_seqscan', (NOT through_index)::text, true), set_config('enable_indexscan', through_index::text, true),
     set_config('enable_sort', (NOT through_index)::text, true), set_config('enable_bitmapscan', 'off', true);
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || statement LOOP plan := plan || line; END LOOP;
-  IF through_index <> (plan ~ 'Order By') THEN
+  -- PostgreSQL 18 finds some conditions false when it plans.
+  IF through_index <> (plan ~ 'Order By') AND plan !~ 'One-Time Filter: false' THEN
     RAISE 'through the index % is: %', through_index, plan;
   END IF;
   IF rows > 100000 THEN
