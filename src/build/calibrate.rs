@@ -156,7 +156,7 @@ impl<'a> Compare for Placed<'a> {
         max_neighbors(self.m, level)
     }
 
-    fn compare<R>(&mut self, _elements: &[ElementId], work: impl FnOnce(&Measured<'a>) -> R) -> R {
-        work(&self.vectors)
+    fn vectors(&mut self, _elements: &[ElementId]) -> Measured<'a> {
+        self.vectors
     }
 }

@@ -1,6 +1,6 @@
 //! Neighbor lists on pages: `hnsw::Lists` over buffers. A list is written under lock, in a record of its own.
 
-use hnsw::{Compare, ElementId, Level, Lists, Push, has_all_elements, max_neighbors};
+use hnsw::{Compare, ElementId, Level, Link, Lists, Push, has_all_elements, max_neighbors};
 use layout::UpperId;
 use quantize::CenteredQuery;
 
@@ -18,8 +18,8 @@ impl Compare for PageGraph<'_> {
         max_neighbors(self.index().geometry().m.into(), level)
     }
 
-    fn compare<R>(&mut self, elements: &[ElementId], work: impl FnOnce(&Codes) -> R) -> R {
-        work(&Codes::read(self, elements))
+    fn vectors(&mut self, elements: &[ElementId]) -> Codes {
+        Codes::read(self, elements)
     }
 }
 
@@ -59,8 +59,8 @@ impl Lists for PageGraph<'_> {
         PageGraph::is_live(self, element)
     }
 
-    fn neighbors_of_all(&mut self, elements: &[ElementId], level: Level) -> Vec<ElementId> {
-        PageGraph::neighbors_of_all(self, elements, level)
+    fn links_from(&mut self, elements: &[ElementId], level: Level) -> Vec<Link> {
+        PageGraph::links_from(self, elements, level)
     }
 
     fn query(&mut self, element: ElementId) -> Option<CenteredQuery<'static>> {

@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use hnsw::{Candidate, ElementId, Level, Store, has_all_elements};
+use hnsw::{Candidate, ElementId, Level, Link, Store, has_all_elements};
 use layout::{
     Corrupt, ElementPage, ElementSlot, PageKind, SlotState, StoredCode, UpperId, UpperSlot,
 };
@@ -146,31 +146,28 @@ impl<'a> PageGraph<'a> {
         live
     }
 
-    /// The neighbors of the live ones among the elements, on a layer; sorted, each once.
-    pub(crate) fn neighbors_of_all(
-        &mut self,
-        elements: &[ElementId],
-        level: Level,
-    ) -> Vec<ElementId> {
-        let mut all = Vec::with_capacity(elements.len() * usize::from(2 * self.index.geometry().m));
+    /// The links from the live ones among the elements, on a layer.
+    pub(crate) fn links_from(&mut self, elements: &[ElementId], level: Level) -> Vec<Link> {
+        let mut links =
+            Vec::with_capacity(elements.len() * usize::from(2 * self.index.geometry().m));
         if !has_all_elements(level) {
-            for &element in elements {
-                if self.is_live(element) {
-                    self.locked_neighbors(element, level, &mut all);
+            let mut list = Vec::new();
+            for &from in elements {
+                if self.is_live(from) {
+                    self.locked_neighbors(from, level, &mut list);
+                    links.extend(list.drain(..).map(|to| Link { to, from }));
                 }
             }
         } else {
-            self.visit_elements(elements, |_, page, slot| {
+            self.visit_elements(elements, |from, page, slot| {
                 let element = page.slot(slot)?;
                 if element.is_live() {
-                    all.extend(element.list(level));
+                    links.extend(element.list(level).map(|to| Link { to, from }));
                 }
                 Ok(())
             });
         }
-        all.sort_unstable();
-        all.dedup();
-        all
+        links
     }
 
     /// A link to a missing block is damage; report it here, before Postgres raises an error of its own.

@@ -27,7 +27,7 @@ pub use calibrate::{
 pub use check::{Extent, Finding, Flaw, Inspect, Member, check};
 pub use element_set::ElementSet;
 pub use insert::{StoreMut, insert};
-pub use link::{Compare, Lists, Push, force_link, link_back};
+pub use link::{Compare, Link, Lists, Push, force_link, link_back};
 pub use memory::{Insertion, MemoryGraph, View};
 pub use reach::Reach;
 pub use recall::Recall;

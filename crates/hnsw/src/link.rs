@@ -18,8 +18,8 @@ pub trait Compare: Store {
     /// The capacity of a list.
     fn capacity(&self, level: Level) -> usize;
 
-    /// Calls `work` with the vectors of the live ones among the elements.
-    fn compare<R>(&mut self, elements: &[ElementId], work: impl FnOnce(&Self::Vectors) -> R) -> R;
+    /// The vectors of the live ones among the elements.
+    fn vectors(&mut self, elements: &[ElementId]) -> Self::Vectors;
 }
 
 /// A store whose neighbor lists can change.
@@ -40,14 +40,23 @@ pub trait Lists: Compare {
     /// True if an element has rows.
     fn is_live(&mut self, element: ElementId) -> bool;
 
-    /// The neighbors of the live ones among the elements; sorted, each once.
-    fn neighbors_of_all(&mut self, elements: &[ElementId], level: Level) -> Vec<ElementId>;
+    /// The links from the live ones among the elements, in any order.
+    fn links_from(&mut self, elements: &[ElementId], level: Level) -> Vec<Link>;
 
     /// An element as a query; `None` if it is gone.
     fn query(&mut self, element: ElementId) -> Option<Self::Query>;
 
     /// Called in every loop that may run long.
     fn pause(&mut self) {}
+}
+
+/// An element in the list of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The neighbor.
+    pub to: ElementId,
+    /// The owner of the list.
+    pub from: ElementId,
 }
 
 /// The result of adding to a list.
@@ -98,7 +107,7 @@ fn link<S: Lists>(store: &mut S, of: ElementId, level: Level, new: ElementId) ->
 /// Forces a link to `new` on a layer: from one of the chosen elements, nearest first, or from one of their neighbors with room.
 /// In regions with many new elements rejected by Algorithm 4, forced links in the chosen lists alone would displace good
 /// neighbors from the lists that all searches pass through.
-/// If all these lists are full, a chosen element drops a neighbor to which another neighbor in its list links. Otherwise the
+/// If all these lists are full, a chosen element drops a neighbor to which a nearer one in its list links. Otherwise the
 /// furthest neighbor in the first list is dropped, and `new` links to it.
 pub fn force_link<S: Lists>(
     store: &mut S,
@@ -154,7 +163,7 @@ fn push_beside<S: Lists>(
     false
 }
 
-/// Puts `new` into a list; a full list drops the furthest of the elements to which another one in the list links. False if
+/// Puts `new` into a list; a full list drops the furthest of the elements to which a nearer one in the list links. False if
 /// there is none, if the element is gone, or if another writer has changed the list.
 fn replace_covered<S: Lists>(store: &mut S, of: ElementId, level: Level, new: ElementId) -> bool {
     let full = match store.push(of, level, &[new]) {
@@ -182,7 +191,7 @@ fn replace_furthest<S: Lists>(store: &mut S, of: ElementId, level: Level, new: E
         let furthest = linked
             .filter(|linked| full.contains(linked))
             // A list without live elements exists only while vacuum is running.
-            .or_else(|| furthest(store, of, &full, |_| true))
+            .or_else(|| furthest(store, of, &full))
             .unwrap_or(full[0]);
         // A tombstone leaves for good, without a new link: vacuum may have repaired the new element's list already.
         if linked != Some(furthest) && store.is_live(furthest) {
@@ -196,7 +205,7 @@ fn replace_furthest<S: Lists>(store: &mut S, of: ElementId, level: Level, new: E
 }
 
 /// Adds to the list of an element just linked: a new one, or one that vacuum found lost. A full list drops its furthest
-/// neighbor to which another one in it links. Without such a one it drops its first: a new element chose that one itself, and
+/// neighbor to which a nearer one in it links. Without such a one it drops its first: a new element chose that one itself, and
 /// others link to it; one that vacuum found lost leads to nothing yet, and vacuum links what it leads to no more.
 fn push_or_displace<S: Lists>(store: &mut S, of: ElementId, level: Level, new: ElementId) {
     while let Push::Full(full) = store.push(of, level, &[new]) {
@@ -208,31 +217,59 @@ fn push_or_displace<S: Lists>(store: &mut S, of: ElementId, level: Level, new: E
     }
 }
 
-/// The furthest of the neighbors to which another one in the list links, so that it stays reachable without this list.
+/// The furthest of the neighbors that stay reachable without this list.
 fn furthest_covered<S: Lists>(
     store: &mut S,
     of: ElementId,
     level: Level,
     list: &[ElementId],
 ) -> Option<ElementId> {
-    let covered = store.neighbors_of_all(list, level);
-    furthest(store, of, list, |element| {
-        covered.binary_search(&element).is_ok()
-    })
+    let links = store.links_from(list, level);
+    let vectors = store.vectors(&[&[of], list].concat());
+    let candidates = candidates(&vectors, of, list.iter().copied())?;
+    let uncovered = uncovered(&vectors, of, &candidates, links);
+    let covered = elements(&candidates);
+    covered.into_iter().rev().find(|e| !uncovered.contains(e))
 }
 
-/// The furthest live neighbor that may go.
-fn furthest<S: Lists>(
-    store: &mut S,
-    of: ElementId,
-    list: &[ElementId],
-    may_go: impl Fn(ElementId) -> bool,
-) -> Option<ElementId> {
-    let may_go = list.iter().copied().filter(|&element| may_go(element));
-    let candidates = store.compare(&[&[of], list].concat(), |vectors| {
-        candidates(vectors, of, may_go)
-    })?;
+/// The furthest live neighbor.
+fn furthest<S: Lists>(store: &mut S, of: ElementId, list: &[ElementId]) -> Option<ElementId> {
+    let vectors = store.vectors(&[&[of], list].concat());
+    let candidates = candidates(&vectors, of, list.iter().copied())?;
     candidates.last().map(|candidate| candidate.element)
+}
+
+/// Those of the `dropped` neighbors to which none of these links leads from an element nearer to them than `of`: a search would
+/// come no nearer on that way.
+fn uncovered<V: Vectors>(
+    vectors: &V,
+    of: ElementId,
+    dropped: &[Candidate],
+    mut links: Vec<Link>,
+) -> Vec<ElementId> {
+    let mut to = elements(dropped);
+    to.sort_unstable();
+    links.retain(|link| to.binary_search(&link.to).is_ok() && vectors.holds(link.from.0));
+    let half_square = vectors.half_square(of.0);
+    let is_covered = |dropped: &Candidate| {
+        let mut by = links
+            .iter()
+            .filter(|link| link.to == dropped.element)
+            .map(|link| link.from)
+            .peekable();
+        by.peek().is_some() && {
+            let query = ElementQuery::new(vectors, dropped.element.0);
+            by.any(|by| {
+                let longer = vectors.half_square(by.0) - half_square;
+                query.measure(by.0).distance + longer < dropped.distance
+            })
+        }
+    };
+    dropped
+        .iter()
+        .filter(|dropped| !is_covered(dropped))
+        .map(|dropped| dropped.element)
+        .collect()
 }
 
 /// A list with `new` at its end in place of `old`.
@@ -244,7 +281,7 @@ fn swap(list: &[ElementId], old: ElementId, new: ElementId) -> Vec<ElementId> {
 /// Selects from the neighbors of `of` and the new one; `None` if `of` is gone, or if the new one would have to be left out
 /// for others.
 ///
-/// A dropped neighbor without a link from a remaining neighbor may have no other incoming link, and no search would find it
+/// A dropped neighbor without a link from a remaining and nearer one may have no other incoming link, and no search would find it
 /// any more. It is kept too if there is room; otherwise the new element links to it.
 fn reselect<S: Lists>(
     store: &mut S,
@@ -253,25 +290,21 @@ fn reselect<S: Lists>(
     full: &[ElementId],
     new: ElementId,
 ) -> Option<Vec<ElementId>> {
-    let mut kept = store.compare(&[&[of, new], full].concat(), |vectors| {
-        let candidates = candidates(vectors, of, full.iter().copied().chain([new]))?;
-        let mut selected = Vec::with_capacity(full.len());
-        cut(vectors, of.0, &candidates, full.len(), &mut selected);
-        Some(elements(&selected))
-    })?;
+    let vectors = store.vectors(&[&[of, new], full].concat());
+    let candidates = candidates(&vectors, of, full.iter().copied().chain([new]))?;
+    let mut selected = Vec::with_capacity(full.len());
+    cut(&vectors, of.0, &candidates, full.len(), &mut selected);
+    let mut kept = elements(&selected);
     if kept.contains(&new) {
         let stays: Vec<ElementId> = kept.iter().copied().filter(|&kept| kept != new).collect();
-        let covered = store.neighbors_of_all(&stays, level);
-        let is_lost = |element: &ElementId| {
-            !kept.contains(element) && covered.binary_search(element).is_err()
-        };
-        let mut lost: Vec<ElementId> = full.iter().copied().filter(is_lost).collect();
+        let links = store.links_from(&stays, level);
+        let dropped: Vec<Candidate> = candidates
+            .into_iter()
+            .filter(|c| !kept.contains(&c.element))
+            .collect();
+        let mut lost = uncovered(&vectors, of, &dropped, links);
         let unlinked = lost.split_off(lost.len().min(full.len() - kept.len()));
         kept.extend(lost);
-        let unlinked: Vec<ElementId> = unlinked
-            .into_iter()
-            .filter(|&lost| store.is_live(lost))
-            .collect();
         // All of them or none: a change that is given up leaves the new element's list as it was.
         if !unlinked.is_empty() && store.push(new, level, &unlinked) != Push::Done {
             return None;
@@ -301,4 +334,46 @@ pub(crate) fn elements(candidates: &[Candidate]) -> Vec<ElementId> {
         .iter()
         .map(|candidate| candidate.element)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectors::candidate;
+
+    /// Vectors of one dimension.
+    struct Line(Vec<f32>);
+
+    impl Vectors for Line {
+        type Base<'v> = f32;
+
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn base(&self, vector: u32) -> f32 {
+            self.0[vector as usize]
+        }
+
+        fn distance(&self, base: &f32, vector: u32) -> f32 {
+            (base - self.0[vector as usize]).abs()
+        }
+    }
+
+    #[test]
+    fn a_neighbor_may_go_if_a_nearer_one_links_to_it() {
+        // The owner is 0; 1 lies between it and 2, and 3 on its other side.
+        let line = Line(vec![0.0, 1.0, 2.0, -1.0]);
+        let lost = |from: &[u32]| {
+            let links = from.iter().map(|&from| Link {
+                to: ElementId(2),
+                from: ElementId(from),
+            });
+            uncovered(&line, ElementId(0), &[candidate(2.0, 2)], links.collect())
+        };
+        assert_eq!(lost(&[1]), []);
+        assert_eq!(lost(&[3, 1]), []);
+        assert_eq!(lost(&[3]), [ElementId(2)]);
+        assert_eq!(lost(&[]), [ElementId(2)]);
+    }
 }

@@ -1,6 +1,6 @@
 //! The store of a build: u32 ids, never pointers.
 
-use crate::link::{Compare, Lists, Push};
+use crate::link::{Compare, Link, Lists, Push};
 use crate::vectors::{ElementQuery, Query, Vectors, candidate, choose};
 use crate::{Candidate, ElementId, Level, Store, StoreMut, level_of, max_neighbors};
 use std::collections::TryReserveError;
@@ -350,15 +350,15 @@ impl<V: Vectors> StoreMut for Insertion<'_, V> {
     }
 }
 
-impl<V: Vectors> Compare for Insertion<'_, V> {
-    type Vectors = V;
+impl<'a, V: Vectors> Compare for Insertion<'a, V> {
+    type Vectors = &'a V;
 
     fn capacity(&self, level: Level) -> usize {
         self.graph.capacity(level)
     }
 
-    fn compare<R>(&mut self, _elements: &[ElementId], work: impl FnOnce(&V) -> R) -> R {
-        work(self.vectors)
+    fn vectors(&mut self, _elements: &[ElementId]) -> &'a V {
+        self.vectors
     }
 }
 
@@ -393,14 +393,15 @@ impl<V: Vectors> Lists for Insertion<'_, V> {
         true
     }
 
-    fn neighbors_of_all(&mut self, elements: &[ElementId], level: Level) -> Vec<ElementId> {
-        let lists = elements
-            .iter()
-            .flat_map(|&of| self.graph.neighbors(of, level));
-        let mut all: Vec<ElementId> = lists.map(|&n| ElementId(n)).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+    fn links_from(&mut self, elements: &[ElementId], level: Level) -> Vec<Link> {
+        let links_of = |&from: &ElementId| {
+            let list = self.graph.neighbors(from, level).iter();
+            list.map(move |&to| Link {
+                to: ElementId(to),
+                from,
+            })
+        };
+        elements.iter().flat_map(links_of).collect()
     }
 
     fn query(&mut self, element: ElementId) -> Option<ElementId> {

@@ -63,26 +63,22 @@ fn complete<S: Lists>(
 ) -> Option<Vec<ElementId>> {
     offered.sort_unstable();
     offered.dedup();
-    store.compare(
-        &[&[element], kept, offered.as_slice()].concat(),
-        |vectors| {
-            let kept = candidates(vectors, element, kept.iter().copied())?;
-            let offered = candidates(vectors, element, offered.iter().copied())?;
-            // Caches the bases: the nearest neighbors are compared with nearly all offered elements.
-            let mut bases = BTreeMap::new();
-            let half_square = vectors.half_square(element.0);
-            let between = |offered: &Candidate, neighbor: &Candidate| {
-                let neighbor = neighbor.element.0;
-                let (base, longer) = bases.entry(neighbor).or_insert_with(|| {
-                    let longer = vectors.half_square(neighbor) - half_square;
-                    (vectors.base(neighbor), longer)
-                });
-                vectors.distance(base, offered.element.0) + *longer
-            };
-            let completed = repair_neighbors(&kept, &offered, room, between);
-            Some(elements(&completed))
-        },
-    )
+    let vectors = store.vectors(&[&[element], kept, offered.as_slice()].concat());
+    let kept = candidates(&vectors, element, kept.iter().copied())?;
+    let offered = candidates(&vectors, element, offered.iter().copied())?;
+    // Caches the bases: the nearest neighbors are compared with nearly all offered elements.
+    let mut bases = BTreeMap::new();
+    let half_square = vectors.half_square(element.0);
+    let between = |offered: &Candidate, neighbor: &Candidate| {
+        let neighbor = neighbor.element.0;
+        let (base, longer) = bases.entry(neighbor).or_insert_with(|| {
+            let longer = vectors.half_square(neighbor) - half_square;
+            (vectors.base(neighbor), longer)
+        });
+        vectors.distance(base, offered.element.0) + *longer
+    };
+    let completed = repair_neighbors(&kept, &offered, room, between);
+    Some(elements(&completed))
 }
 
 /// The elements of a layer nearest to an element, by a search from the entry point; in its group, from its neighbors, dead or not.

@@ -40,6 +40,37 @@ pub trait Vectors: Sync {
     fn prefetch(&self, _vector: u32) {}
 }
 
+impl<V: Vectors> Vectors for &V {
+    type Base<'v>
+        = V::Base<'v>
+    where
+        Self: 'v;
+
+    fn len(&self) -> usize {
+        V::len(self)
+    }
+
+    fn base(&self, vector: u32) -> V::Base<'_> {
+        V::base(self, vector)
+    }
+
+    fn distance(&self, base: &V::Base<'_>, vector: u32) -> f32 {
+        V::distance(self, base, vector)
+    }
+
+    fn half_square(&self, vector: u32) -> f32 {
+        V::half_square(self, vector)
+    }
+
+    fn holds(&self, vector: u32) -> bool {
+        V::holds(self, vector)
+    }
+
+    fn prefetch(&self, vector: u32) {
+        V::prefetch(self, vector);
+    }
+}
+
 impl Vectors for CodeSet {
     fn len(&self) -> usize {
         CodeSet::len(self)

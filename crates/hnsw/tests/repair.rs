@@ -1,7 +1,7 @@
 //! The list of a group is repaired within the group.
 
 use hnsw::{
-    Candidate, Compare, ElementId, GROUP, Level, Lists, Push, Search, Store, Vectors, repair,
+    Candidate, Compare, ElementId, GROUP, Level, Link, Lists, Push, Search, Store, Vectors, repair,
 };
 
 /// Vectors of one dimension: element `i` lies at `i`.
@@ -55,8 +55,8 @@ impl Compare for Group {
         4
     }
 
-    fn compare<R>(&mut self, _: &[ElementId], work: impl FnOnce(&Line) -> R) -> R {
-        work(&Line(self.0.len()))
+    fn vectors(&mut self, _: &[ElementId]) -> Line {
+        Line(self.0.len())
     }
 }
 
@@ -73,7 +73,7 @@ impl Lists for Group {
         true
     }
 
-    fn neighbors_of_all(&mut self, _: &[ElementId], _: Level) -> Vec<ElementId> {
+    fn links_from(&mut self, _: &[ElementId], _: Level) -> Vec<Link> {
         unreachable!("a repair drops no live neighbor")
     }
 

@@ -56,13 +56,12 @@ fn complete<S: Compare>(
     held.extend(lists.keys().chain(own).chain(&[element]));
     held.sort_unstable();
     held.dedup();
-    store.compare(&held, |vectors| {
-        if let Some(kept_out) = KeptOut::new(vectors, element, own) {
-            for (&of, list) in lists {
-                kept_out.complete(of, list, max);
-            }
+    let vectors = store.vectors(&held);
+    if let Some(kept_out) = KeptOut::new(&vectors, element, own) {
+        for (&of, list) in lists {
+            kept_out.complete(of, list, max);
         }
-    });
+    }
 }
 
 impl<S: Compare> Store for Without<'_, S> {
