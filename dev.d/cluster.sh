@@ -24,7 +24,7 @@ dev_down() {
     no_arguments down "$@"
     dev_dir_choose
     local found='' major folder name
-    for major in ${PG:-15 16 17 18}; do
+    for major in ${PG:-15 16 17 18 19}; do
         [[ -d $dev/pg$major ]] || continue
         PG=$major
         pg_locate

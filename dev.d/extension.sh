@@ -37,7 +37,7 @@ install_locate() {
     [[ -x $PG_CONFIG ]] || die "PG_CONFIG=$PG_CONFIG is not an executable file"
     pg_config=$PG_CONFIG
     PG=$("$pg_config" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
-    [[ $PG =~ ^(15|16|17|18)$ ]] || die "$pg_config is PostgreSQL $PG; omendb is for 15 to 18"
+    [[ $PG =~ ^(15|16|17|18|19)$ ]] || die "$pg_config is PostgreSQL $PG; omendb is for 15 to 19"
     rust_ensure
     [[ -e $("$pg_config" --includedir-server)/postgres.h ]] ||
         die "PostgreSQL's headers are missing: install postgresql-server-dev-$PG"
@@ -96,7 +96,7 @@ extension_estimate() {
 }
 
 # cargo for the PostgreSQL of $pg_config. Paths of this machine are replaced in the library, so that the same sources give the
-# same bytes everywhere.
+# same bytes everywhere. pgrx declares Rust 1.96, and compiles with 1.95.
 extension_cargo() {
     local verb=$1 cargo_home=${CARGO_HOME:-$HOME/.cargo} flags=() folder
     shift
@@ -106,7 +106,7 @@ extension_cargo() {
         "--remap-path-prefix=$cargo_home=/cargo")
     for folder in "$cargo_home"/registry/src/*; do flags+=("--remap-path-prefix=$folder=/cargo"); done
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") CARGO_TARGET_DIR=$target PGRX_PG_CONFIG_PATH=${build_config:-$pg_config} \
-        cargo "$verb" ${rust_target:+--target "$rust_target"} --no-default-features --features "pg$PG${features:+,$features}" "$@"
+        cargo "$verb" --ignore-rust-version ${rust_target:+--target "$rust_target"} --no-default-features --features "pg$PG${features:+,$features}" "$@"
 }
 
 # The library that was built, for the machine or for $rust_target.

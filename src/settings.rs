@@ -53,19 +53,7 @@ const MAX_LISTS: i32 = 32_768;
 pub(crate) fn init() {
     define_hnsw();
     define_ivfflat();
-    GucRegistry::define_float_guc_with_hooks(
-        c"omendb.target_recall",
-        c"Sets the share of the nearest rows that index scans shall find",
-        c"-1 means the option target_recall of the index, 0 that scans go by hnsw.ef_search.",
-        &TARGET_RECALL,
-        -1.0,
-        crate::pg::setting::MOST_TARGET,
-        GucContext::Userset,
-        GucFlags::default(),
-        Some(crate::pg::setting::check_target_recall),
-        None,
-        None,
-    );
+    crate::pg::setting::define_target_recall(&TARGET_RECALL);
     crate::pg::reserve_setting_prefix(c"omendb");
 }
 

@@ -7,8 +7,8 @@ use pgrx::pg_sys;
 
 use super::describe_method;
 use crate::options;
-use crate::pg::boundary;
 use crate::pg::call::describe;
+use crate::pg::{access_method, boundary};
 
 /// Support functions of pgvector's operator classes: distance, norm, both again for the centers of lists, type. We read only
 /// the first two; they have the same meaning for hnsw.
@@ -18,7 +18,11 @@ const SUPPORT_FUNCTIONS: u16 = 5;
 unsafe extern "C-unwind" fn ivfflathandler_wrapper(
     _call: pg_sys::FunctionCallInfo,
 ) -> pg_sys::Datum {
-    boundary(|| describe_method(SUPPORT_FUNCTIONS, false, amoptions))
+    static PLACE: access_method::Place = access_method::Place::new();
+    boundary(|| {
+        let routine = describe_method(SUPPORT_FUNCTIONS, false, amoptions);
+        access_method::hand_over(routine, &PLACE)
+    })
 }
 
 describe!("ivfflathandler_wrapper");

@@ -26,7 +26,11 @@ pub(crate) use scan::explained;
 
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn hnswhandler_wrapper(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    boundary(|| describe_method(opclass::SUPPORT_FUNCTIONS, true, amoptions))
+    static PLACE: access_method::Place = access_method::Place::new();
+    boundary(|| {
+        let routine = describe_method(opclass::SUPPORT_FUNCTIONS, true, amoptions);
+        access_method::hand_over(routine, &PLACE)
+    })
 }
 
 describe!("hnswhandler_wrapper");
@@ -65,8 +69,8 @@ fn describe_method(
     support_functions: u16,
     has_keys: bool,
     amoptions: ParseOptions,
-) -> pg_sys::Datum {
-    let routine = access_method::new_routine();
+) -> pg_sys::IndexAmRoutine {
+    let mut routine = access_method::new_routine();
     routine.amstrategies = 0;
     routine.amsupport = support_functions;
     routine.amoptsprocnum = 0;
@@ -100,6 +104,6 @@ fn describe_method(
     routine.amrescan = Some(scan::amrescan);
     routine.amgettuple = Some(scan::amgettuple);
     routine.amendscan = Some(scan::amendscan);
-    compat::describe_newer(routine);
-    pg_sys::Datum::from(std::ptr::from_mut(routine))
+    compat::describe_newer(&mut routine);
+    routine
 }

@@ -155,7 +155,7 @@ macro_rules! distance_functions {
             unsafe extern "C-unwind" fn wrapper(
                 call: pgrx::pg_sys::FunctionCallInfo,
             ) -> pgrx::pg_sys::Datum {
-                $crate::pg::boundary::thin_boundary(|| {
+                $crate::pg::boundary(|| {
                     // SAFETY: our SQL declares two arguments of the type, and STRICT.
                     let (a, b) = unsafe { $crate::pg::call::two_arguments::<$type>(call) };
                     let distance: fn(&$type, &$type) -> f64 = $distance;

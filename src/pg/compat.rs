@@ -90,6 +90,89 @@ pub(crate) fn buffer_tag(locator: &FileLocator, block: u32) -> pg_sys::BufferTag
     };
 }
 
+/// A buffer's state: flags, the count of recent uses, and the number of pins. From 19 on it has 64 bits; these are the lower half.
+pub(crate) mod buffer_state {
+    use std::sync::atomic::Ordering;
+
+    use pgrx::pg_sys;
+
+    #[cfg(not(feature = "pg19"))]
+    pub(crate) use pg_sys::{BM_LOCKED, BM_VALID, BUF_USAGECOUNT_MASK};
+
+    /// `BM_LOCKED`, a macro of 64 bits in C (storage/buf_internals.h), as the two below.
+    #[cfg(feature = "pg19")]
+    pub(crate) const BM_LOCKED: u32 =
+        1 << (pg_sys::BUF_REFCOUNT_BITS + pg_sys::BUF_USAGECOUNT_BITS);
+    #[cfg(feature = "pg19")]
+    pub(crate) const BM_VALID: u32 = BM_LOCKED << 2;
+    #[cfg(feature = "pg19")]
+    pub(crate) const BUF_USAGECOUNT_MASK: u32 =
+        ((1 << pg_sys::BUF_USAGECOUNT_BITS) - 1) << pg_sys::BUF_USAGECOUNT_SHIFT;
+
+    /// Loads the state of a buffer.
+    ///
+    /// # Safety
+    /// The descriptor is mapped and aligned.
+    #[inline]
+    pub(crate) unsafe fn load(descriptor: *const pg_sys::BufferDesc, order: Ordering) -> u32 {
+        #[cfg(not(feature = "pg19"))]
+        type State = std::sync::atomic::AtomicU32;
+        #[cfg(feature = "pg19")]
+        type State = std::sync::atomic::AtomicU64;
+        // SAFETY: the caller's promise.
+        let state = unsafe {
+            let state = &raw const (*descriptor).state.value;
+            State::from_ptr(state.cast_mut()).load(order)
+        };
+        #[cfg(feature = "pg19")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the lower half is asked for"
+        )]
+        let state = state as u32;
+        state
+    }
+}
+
+/// Calls without an error boundary of their own: callers wrap several in one.
+pub(crate) mod raw {
+    use pgrx::pg_sys;
+
+    unsafe extern "C-unwind" {
+        /// An inline function in C from 19 on, which calls this one to lock.
+        #[cfg_attr(feature = "pg19", link_name = "LockBufferInternal")]
+        pub(crate) fn LockBuffer(buffer: pg_sys::Buffer, mode: i32);
+    }
+}
+
+/// Locks the content of a pinned buffer.
+///
+/// # Safety
+/// The buffer is pinned and not locked.
+pub(crate) unsafe fn lock_buffer(buffer: pg_sys::Buffer, mode: i32) {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw::LockBuffer(buffer, mode)) }
+}
+
+/// Begins to fetch rows of a table by TID (`table_index_fetch_begin`, an inline function in C, access/tableam.h).
+///
+/// # Safety
+/// The table is open.
+pub(crate) unsafe fn begin_fetch(table: pg_sys::Relation) -> *mut pg_sys::IndexFetchTableData {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let begin = (*(*table).rd_tableam)
+            .index_fetch_begin
+            .expect("every table access method has it");
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            #[cfg(feature = "pg19")]
+            return begin(table, 0);
+            #[cfg(not(feature = "pg19"))]
+            return begin(table);
+        })
+    }
+}
+
 /// The number of a relation's file; it changes whenever the relation gets a new file.
 pub(crate) fn file_number(locator: &FileLocator) -> u32 {
     #[cfg(feature = "pg15")]
@@ -128,7 +211,7 @@ pub(crate) unsafe fn count_index_scan(scan: pg_sys::IndexScanDesc) {
             let count = &raw mut (*statistics).counts.numscans;
             *count += 1;
         }
-        #[cfg(feature = "pg18")]
+        #[cfg(any(feature = "pg18", feature = "pg19"))]
         if !(*scan).instrument.is_null() {
             (*(*scan).instrument).nsearches += 1;
         }
@@ -167,9 +250,11 @@ pub(crate) unsafe fn begin_index_scan(
 ) -> pg_sys::IndexScanDesc {
     // SAFETY: the caller's promise.
     unsafe {
+        #[cfg(feature = "pg19")]
+        return pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), 1, 0, 0);
         #[cfg(feature = "pg18")]
         return pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), 1, 0);
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(any(feature = "pg18", feature = "pg19")))]
         return pg_sys::index_beginscan(table, index, snapshot, 1, 0);
     }
 }
@@ -179,12 +264,12 @@ pub(crate) unsafe fn begin_index_scan(
 /// # Safety
 /// The planner is estimating the cost of `path`.
 pub(crate) unsafe fn disable_path(path: *mut pg_sys::IndexPath) {
-    #[cfg(feature = "pg18")]
+    #[cfg(any(feature = "pg18", feature = "pg19"))]
     // SAFETY: the caller's promise. Two is more than any enable_ setting adds.
     unsafe {
         (*path).path.disabled_nodes = 2;
     }
-    #[cfg(not(feature = "pg18"))]
+    #[cfg(not(any(feature = "pg18", feature = "pg19")))]
     let _ = path;
 }
 
@@ -233,9 +318,9 @@ pub(crate) unsafe fn index_condition(
 pub(crate) fn vacuum_delay_point() {
     // SAFETY: called by vacuum's main loop with no content lock held.
     unsafe {
-        #[cfg(feature = "pg18")]
+        #[cfg(any(feature = "pg18", feature = "pg19"))]
         pg_sys::vacuum_delay_point(false);
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(any(feature = "pg18", feature = "pg19")))]
         pg_sys::vacuum_delay_point();
     }
 }
@@ -253,7 +338,7 @@ pub(crate) fn owns_relation(role: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
 
 /// Restricts the search path to safe schemas until the nest level of settings ends (`RestrictSearchPath`, new in 17).
 pub(crate) fn restrict_search_path() {
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
     // SAFETY: called after a new nest level of settings has begun.
     unsafe {
         pg_sys::RestrictSearchPath();
@@ -276,11 +361,11 @@ pub(crate) fn restrict_search_path() {
 
 /// Sets the fields of the access method's description added by later versions.
 pub(crate) fn describe_newer(routine: &mut pg_sys::IndexAmRoutine) {
-    #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+    #[cfg(not(feature = "pg15"))]
     {
         routine.amsummarizing = false;
     }
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
     {
         routine.amcanbuildparallel = false;
     }
@@ -299,13 +384,13 @@ pub(crate) unsafe fn attribute(
     // SAFETY: the caller vouches for both arguments.
     unsafe {
         // From 18 on the full attributes follow the compact ones.
-        #[cfg(feature = "pg18")]
+        #[cfg(any(feature = "pg18", feature = "pg19"))]
         let first = (*descriptor)
             .compact_attrs
             .as_ptr()
             .add(usize::try_from((*descriptor).natts).expect("a count"))
             .cast::<pg_sys::FormData_pg_attribute>();
-        #[cfg(not(feature = "pg18"))]
+        #[cfg(not(any(feature = "pg18", feature = "pg19")))]
         let first = (*descriptor).attrs.as_ptr();
         first.add(index)
     }
@@ -337,12 +422,23 @@ pub(crate) type ExplainNode = unsafe extern "C-unwind" fn(
 
 /// Has Postgres call `hook` for each node that EXPLAIN prints, from 18 on; returns the hook it replaces, which is to be called first.
 pub(crate) fn set_explain_hook(hook: ExplainNode) -> Option<ExplainNode> {
-    #[cfg(feature = "pg18")]
+    #[cfg(any(feature = "pg18", feature = "pg19"))]
     // SAFETY: called from _PG_init; the hook is a global of this backend.
     return unsafe { (&raw mut pg_sys::explain_per_node_hook).replace(Some(hook)) };
-    #[cfg(not(feature = "pg18"))]
+    #[cfg(not(any(feature = "pg18", feature = "pg19")))]
     {
         let _ = hook;
         None
     }
+}
+
+/// Raises an ERROR again from a copy of its report. Headers from 19 on do not say that `ReThrowError` never returns.
+///
+/// # Safety
+/// The report is whole, and in no context that ends before the ERROR is handled.
+#[cfg_attr(not(feature = "pg19"), expect(unreachable_code, reason = "see above"))]
+pub(crate) unsafe fn rethrow(report: *mut pg_sys::ErrorData) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::ReThrowError(report) };
+    unreachable!("an ERROR does not return")
 }

@@ -1,14 +1,34 @@
-//! Reads settings of Postgres.
+//! Reads settings of Postgres, and defines those that need a check of their own.
 #![expect(unsafe_code, reason = "reads Postgres' settings")]
 
 use std::ffi::{CStr, c_void};
 
-use pgrx::pg_sys;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_sys};
 
 use super::Relation;
 
+/// Registers `omendb.target_recall`.
+pub(crate) fn define_target_recall(setting: &'static GucSetting<f64>) {
+    // SAFETY: called when the library is loaded; the check has the signature of a `GucRealCheckHook`, and raises no ERROR.
+    unsafe {
+        GucRegistry::define_float_guc_with_hooks(
+            c"omendb.target_recall",
+            c"Sets the share of the nearest rows that index scans shall find",
+            c"-1 means the option target_recall of the index, 0 that scans go by hnsw.ef_search.",
+            setting,
+            -1.0,
+            MOST_TARGET,
+            GucContext::Userset,
+            GucFlags::default(),
+            Some(check_target_recall),
+            None,
+            None,
+        );
+    }
+}
+
 /// The check of `omendb.target_recall`: -1, 0, or at least 0.5.
-pub(crate) unsafe extern "C-unwind" fn check_target_recall(
+unsafe extern "C-unwind" fn check_target_recall(
     new: *mut f64,
     _extra: *mut *mut c_void,
     _source: pg_sys::GucSource::Type,

@@ -31,10 +31,11 @@
 
 use std::mem::offset_of;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 
 use pgrx::pg_sys;
 
+use super::compat::buffer_state;
 use super::{Relation, races};
 
 /// A page's tag, as in a buffer's descriptor: tablespace, database, file and fork, as words that compare fast, and block.
@@ -53,8 +54,8 @@ const _: () = assert!(size_of::<pg_sys::BufferDescPadded>() == 64);
 const _: () = assert!(size_of::<pg_sys::BufferDesc>() <= 64);
 const _: () = assert!(offset_of!(pg_sys::BufferDesc, tag) == 0);
 const _: () = assert!(offset_of!(pg_sys::BufferTag, blockNum) == 16);
-const _: () = assert!(pg_sys::BM_LOCKED & pg_sys::BM_VALID == 0);
-const _: () = assert!(pg_sys::BUF_USAGECOUNT_MASK == 0xF << pg_sys::BUF_USAGECOUNT_SHIFT);
+const _: () = assert!(buffer_state::BM_LOCKED & buffer_state::BM_VALID == 0);
+const _: () = assert!(buffer_state::BUF_USAGECOUNT_MASK == 0xF << pg_sys::BUF_USAGECOUNT_SHIFT);
 
 /// True if this server's descriptors have the layout of the headers used by our build. Debugging options of a server make its
 /// locks larger, and its descriptors with them. A descriptor holds its own number, which never changes.
@@ -214,8 +215,8 @@ impl Descriptor {
 
 impl unlocked::Buffer for Descriptor {
     type Tag = Tag;
-    const VALID: u32 = pg_sys::BM_VALID;
-    const LOCKED: u32 = pg_sys::BM_LOCKED;
+    const VALID: u32 = buffer_state::BM_VALID;
+    const LOCKED: u32 = buffer_state::BM_LOCKED;
 
     #[inline]
     fn tag(&self) -> Tag {
@@ -231,11 +232,7 @@ impl unlocked::Buffer for Descriptor {
     #[inline]
     fn state(&self) -> u32 {
         // SAFETY: as for `tag`.
-        let state = unsafe {
-            let state = &raw const (*self.0).state.value;
-            AtomicU32::from_ptr(state.cast_mut())
-        };
-        state.load(Ordering::Acquire)
+        unsafe { buffer_state::load(self.0, Ordering::Acquire) }
     }
 
     #[inline]
@@ -247,16 +244,12 @@ impl unlocked::Buffer for Descriptor {
 /// True if a shared buffer was used often, whichever page it holds.
 pub(crate) fn is_used_often(buffer: pg_sys::Buffer) -> bool {
     // SAFETY: descriptors are always mapped.
-    let state = unsafe {
-        let state = &raw const (*descriptor(buffer)).state.value;
-        AtomicU32::from_ptr(state.cast_mut()).load(Ordering::Relaxed)
-    };
-    often(state)
+    often(unsafe { buffer_state::load(descriptor(buffer), Ordering::Relaxed) })
 }
 
 #[inline]
 fn often(state: u32) -> bool {
-    (state & pg_sys::BUF_USAGECOUNT_MASK) >> pg_sys::BUF_USAGECOUNT_SHIFT >= USED_OFTEN
+    (state & buffer_state::BUF_USAGECOUNT_MASK) >> pg_sys::BUF_USAGECOUNT_SHIFT >= USED_OFTEN
 }
 
 #[inline]

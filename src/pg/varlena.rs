@@ -6,8 +6,6 @@ use std::ptr::NonNull;
 
 use pgrx::{pg_sys, set_varsize_4b, varatt_is_4b_u, varsize_4b};
 
-use super::boundary::with_reports;
-
 /// A value with a plain 4-byte header. Inline values are borrowed; compressed, short and out-of-line ones are copied, and
 /// dropping this frees the copy.
 pub(crate) struct Varlena<'fcx> {
@@ -113,7 +111,7 @@ type Cache = unsafe fn(*const pg_sys::varlena) -> Option<*mut pg_sys::varlena>;
 #[inline(never)]
 unsafe fn copy(given: *mut pg_sys::varlena, cached: Cache) -> *mut pg_sys::varlena {
     // SAFETY: the caller vouches for the pointer.
-    with_reports(|| unsafe { cached(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given)) })
+    unsafe { cached(given).unwrap_or_else(|| pg_sys::pg_detoast_datum(given)) }
 }
 
 /// Frees a copy. During unwinding, its memory context does so.

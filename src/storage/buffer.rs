@@ -58,7 +58,7 @@ impl Page {
         let buffer =
             unsafe { pg_sys::ReadBufferExtended(index.raw(), MAIN, block, mode, strategy.raw()) };
         // SAFETY: the buffer was pinned just now.
-        unsafe { pg_sys::LockBuffer(buffer, access.mode()) };
+        unsafe { compat::lock_buffer(buffer, access.mode()) };
         Self { buffer, access }
     }
 
@@ -79,7 +79,7 @@ impl Page {
                 pg_sys::ReadBufferMode::RBM_NORMAL,
                 std::ptr::null_mut(),
             );
-            pg_sys::LockBuffer(buffer, Access::Exclusive.mode());
+            compat::lock_buffer(buffer, Access::Exclusive.mode());
             if shared {
                 pg_sys::UnlockRelationForExtension(
                     index.raw(),
@@ -350,7 +350,7 @@ impl<'h> Reader<'h> {
             // SAFETY: within the error boundary below; the relation is open.
             unsafe {
                 buffer = raw::pin(relation, locator, block, hints);
-                raw::LockBuffer(buffer, access.mode());
+                compat::raw::LockBuffer(buffer, access.mode());
             }
         };
         self.visits += 1;
@@ -389,7 +389,7 @@ impl<'h> Reader<'h> {
                 // SAFETY: within the error boundary below; the page is pinned and share-locked while `visit` runs.
                 unsafe {
                     let buffer = raw::pin(relation, locator, block, hints);
-                    raw::LockBuffer(buffer, Access::Share.mode());
+                    compat::raw::LockBuffer(buffer, Access::Share.mode());
                     let page = pg_sys::BufferGetBlock(buffer).cast::<u8>();
                     let checked = visit(start..end, std::slice::from_raw_parts(page, PAGE_SIZE));
                     raw::UnlockReleaseBuffer(buffer);
@@ -442,7 +442,6 @@ mod raw {
             fork: pg_sys::ForkNumber::Type,
             block: u32,
         ) -> pg_sys::PrefetchBufferResult;
-        pub(super) fn LockBuffer(buffer: pg_sys::Buffer, mode: i32);
         pub(super) fn UnlockReleaseBuffer(buffer: pg_sys::Buffer);
     }
 

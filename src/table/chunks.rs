@@ -173,7 +173,7 @@ impl Chunks {
                 if !buffers::ReadRecentBuffer(table.locator(), MAIN, block, buffer) {
                     return None;
                 }
-                raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE.cast_signed());
+                compat::raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE.cast_signed());
                 let mut row = Row::on(buffer, table);
                 let are_whole = places.iter().zip(&mut numbers).all(|(&place, number)| {
                     let room = (into.add(filled), len - filled);
@@ -456,7 +456,6 @@ mod raw {
             relation: pg_sys::Relation,
             fork: pg_sys::ForkNumber::Type,
         ) -> u32;
-        pub(super) fn LockBuffer(buffer: pg_sys::Buffer, mode: i32);
         pub(super) fn UnlockReleaseBuffer(buffer: pg_sys::Buffer);
         pub(super) fn HeapTupleSatisfiesVisibility(
             row: pg_sys::HeapTuple,

@@ -57,9 +57,6 @@ impl RowFetcher {
     ) -> Self {
         // SAFETY: the relations are open; all is allocated in the current memory context.
         unsafe {
-            let begin = (*(*heap.raw()).rd_tableam)
-                .index_fetch_begin
-                .expect("every table access method has it");
             let raw_heap = heap.raw();
             let columns = &raw const (*(*index.raw()).rd_index).indkey.values;
             let column = i32::from(*columns.cast::<i16>().add(of));
@@ -70,7 +67,7 @@ impl RowFetcher {
                 blocks: 0,
                 hints: (is_heap && !heap.is_local()).then(|| RowHints::new(heap)),
                 snapshot,
-                fetch: pg_sys::ffi::pg_guard_ffi_boundary(|| begin(raw_heap)),
+                fetch: compat::begin_fetch(raw_heap),
                 slot: pg_sys::table_slot_create(raw_heap, std::ptr::null_mut()),
                 toast: Toast::default(),
                 context: pg_sys::CurrentMemoryContext,
