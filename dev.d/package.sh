@@ -6,7 +6,7 @@
 package_revision=1
 
 dev_package() {
-    local check='' reproduce='' cross='' architecture majors='15 16 17 18 19' major
+    local check='' reproduce='' cross='' architecture majors='15 16 17 18' major
     architecture=$(dpkg --print-architecture)
     package_read_options "$@"
     package_tools_ensure
