@@ -47,7 +47,9 @@ SELECT array_length('[1,2,3]'::vector::real[], 1), ('[1,2,3]'::vector::real[])[2
 SELECT '[1,2,3]'::vector::float8[];
 
 -- implicit where it cannot be mistaken: as an argument for real[], on assignment for vector
+\set VERBOSITY terse
 SELECT array_to_string('[1,2]'::vector, '-');
+\set VERBOSITY default
 CREATE TABLE assigned (v vector(2));
 INSERT INTO assigned VALUES (ARRAY[1,2]), (ARRAY[1.5,2.5]), ('{1,2}'::real[]), ('{1,2}'::float8[]);
 INSERT INTO assigned VALUES (ARRAY[1,2,3]);
@@ -55,7 +57,9 @@ SELECT * FROM assigned;
 DROP TABLE assigned;
 SELECT ARRAY[1,2,3] = ARRAY[1,2,3];
 SELECT ARRAY[1.5] = ARRAY[1.5], '{1}'::real[] = '{1}'::real[], '{1}'::float8[] || 2::float8;
+\set VERBOSITY terse
 SELECT '[1,2]'::vector <-> ARRAY[1,2];
+\set VERBOSITY default
 
 -- vector to vector
 SELECT '[1,2,3]'::vector::vector(3), '[1,2,3]'::vector(3)::vector;

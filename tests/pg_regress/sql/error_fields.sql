@@ -202,4 +202,4 @@ END $$;
 CREATE TABLE talked (n int);
 CREATE INDEX ON talked USING hnsw ((talk(n)::vector(2)) vector_l2_ops);
 DO $$ BEGIN INSERT INTO talked VALUES (1); EXCEPTION WHEN raise_exception THEN NULL; END $$;
-SELECT sum(total_bytes) < 100000 AS freed FROM pg_backend_memory_contexts WHERE name = 'omendb error';
+SELECT sum(total_bytes) < 100000 AS freed FROM pg_backend_memory_contexts WHERE name = 'ErrorContext';

@@ -65,7 +65,7 @@ DECLARE
 	line text;
 BEGIN
 	FOR line IN EXECUTE format('EXPLAIN (COSTS OFF) SELECT id FROM shop WHERE %s ORDER BY embedding %s ''[3,4]'' LIMIT 10', condition, distance) LOOP
-		IF line ~ 'Index Cond|Filter|Sort|Seq Scan' THEN RETURN NEXT regexp_replace(trim(line), '\(InitPlan 1\)\.col1', '$0'); END IF;
+		IF line ~ 'Index Cond|Filter|Sort|Seq Scan' THEN RETURN NEXT regexp_replace(trim(line), '\(InitPlan (1|(array|expr)_1)\)\.col1', '$0'); END IF;
 	END LOOP;
 END $$;
 SELECT condition, plan FROM (VALUES
