@@ -44,7 +44,7 @@ my @damages = (
   [ 'page header, of what other pages link to' => sub { put(page($_), 12, 'v', 9000) for UPPER, OVERFLOW, CENTER_PAGE },
     qr/^error\|\d+\|\|invalid page in block.*^error\|\d+\|\|invalid page in block/ms ],
   # PostgreSQL's stack of errors has five places.
-  [ 'page headers, of every page but the first' => sub { put($_ * PAGE, 12, 'v', 9000) for 1 .. pages() - 1 },
+  [ 'page headers, of every page but the first' => sub { put($_, 12, 'v', 9000) for 1 .. pages() - 1 },
     qr/(^error\|\d+\|\|invalid page in block[^\n]*\n){8}/m ],
   [ 'page zeroed' => sub { substr($bytes, PAGE * page(ELEMENT), PAGE) = "\0" x PAGE }, qr/^warning\|\d+\|\|page was never/m,
     qr/^error\|\d+\|\d+\|link on layer 0 to slot \d+ of block \d+: page was never written/m ],
