@@ -21,13 +21,13 @@ SQL
 }
 
 # Two-sided: a search that goes on for nothing fails as well. 100 queries, like the rows; data and build are the same each time. Of
-# one row each, their standard error is .03 at .90.
+# one row each, their standard error is .03 at .90. Of these few rows in groups, searches for a target of .90 find up to .96.
 for my $class ('vector_l2_ops', 'vector_ip_ops', 'vector_cosine_ops') {
   Wordnet::index($node, $class);
   for my $target (0.9, 0.95, 0.99) {
     target($target);
     for my $limit (1, 10, 100) {
-      my ($below, $above) = $limit == 1 ? (0.02, 0.07) : (0.015, 0.05);
+      my ($below, $above) = ($limit == 1 ? 0.02 : 0.015, 0.07);
       my $recall = Wordnet::recall($node, operator_class => $class, limit => $limit);
       cmp_ok($recall, '>=', $target - $below, "$class: recall of $limit rows for a target of $target");
       cmp_ok($recall, '<=', $target + $above, "$class: and not much more");

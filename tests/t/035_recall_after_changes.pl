@@ -37,7 +37,7 @@ SELECT slack FROM hnsw_last_scan();
 SQL
 }
 
-holds('built', 0.05);
+holds('built', 0.07);
 my ($built, $slack) = (slacks(), searched());
 
 sql(<<'SQL');
