@@ -32,7 +32,7 @@ pub(super) struct Written {
 }
 
 impl Build<'_> {
-    /// What the sampled elements need; `None` for an index that is not calibrated.
+    /// Measures the needs of sampled elements; `None` for an index that is not calibrated.
     pub(super) fn calibrate(&self, written: Written, codec: &Codec) -> Option<Calibrator> {
         let blocks = self.index.blocks();
         let plan = Plan::of_build(blocks, &self.frozen.geometry)?;

@@ -51,15 +51,15 @@ mod on {
     /// The reads of this session.
     #[derive(Clone, Copy, Default)]
     struct Counts {
-        /// Those that paused.
+        /// Reads with a pause.
         paused: i64,
-        /// Those whose second look found another page in the buffer, or none.
+        /// Paused reads whose second look found another page in the buffer, or none.
         changed: i64,
         /// Buffers that held a page, and no longer held it after a pause.
         stale: i64,
         /// Copies made with a pause and compared with the file.
         compared: i64,
-        /// Those of them that had other bytes.
+        /// Compared copies that had other bytes.
         wrong: i64,
     }
 

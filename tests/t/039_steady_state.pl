@@ -1,6 +1,6 @@
 # An index at work: rounds in which a tenth of the rows goes, vacuum comes, as many come, and others change, one by one and by upserts;
 # and a table filled by ten clients at once. Both are found as well as in an index built anew of the same rows, and the
-# index keeps its size. Issue 13, 5.
+# index keeps its size.
 #
 # 6 rounds of 2,000 rows; under --long 20 rounds of 4,400.
 use strict;

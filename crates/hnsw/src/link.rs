@@ -239,8 +239,8 @@ fn furthest<S: Lists>(store: &mut S, of: ElementId, list: &[ElementId]) -> Optio
     candidates.last().map(|candidate| candidate.element)
 }
 
-/// Those of the `dropped` neighbors to which none of these links leads from an element nearer to them than `of`: a search would
-/// come no nearer on that way.
+/// The `dropped` neighbors to which no link leads from an element nearer to them than `of`: a search would come no nearer on such a
+/// link.
 fn uncovered<V: Vectors>(
     vectors: &V,
     of: ElementId,

@@ -174,7 +174,7 @@ RESET statement_timeout;
 CREATE TABLE tried (n int);
 CREATE INDEX ON tried USING hnsw ((picky(n)::vector(2)) vector_l2_ops);
 CREATE FUNCTION memory() RETURNS bigint LANGUAGE sql AS
-  $$ SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name IN ('TopMemoryContext', 'omendb error', 'ErrorContext') $$;
+  $$ SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name IN ('TopMemoryContext', 'ErrorContext') $$;
 CREATE PROCEDURE try(times int) LANGUAGE plpgsql AS $$
 BEGIN
   FOR i IN 1 .. times LOOP

@@ -104,7 +104,7 @@ impl<S: Compare> Store for Without<'_, S> {
     }
 }
 
-/// What an element keeps out of the lists of its neighbors.
+/// Finds the elements that one keeps out of the lists of its neighbors.
 struct KeptOut<'v, V: Vectors> {
     vectors: &'v V,
     element: ElementId,
